@@ -1,0 +1,136 @@
+//! The tree's hash: SHA-256 with the domain separation of RFC 6962, section 2.1.
+//!
+//! Not a general hash room: nothing but leaves, inner nodes and the empty tree is hashed here.
+
+use core::fmt;
+use core::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+/// The first byte hashed for a leaf (RFC 6962, section 2.1).
+const LEAF_PREFIX: [u8; 1] = [0x00];
+/// The first byte hashed for an inner node (RFC 6962, section 2.1).
+const NODE_PREFIX: [u8; 1] = [0x01];
+
+/// A 32-byte Merkle tree hash: of a leaf, of an inner node, or of a whole tree.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash([u8; Hash::LEN]);
+
+/// Why a text is not a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HashError {
+    /// The text is not canonical, padded, standard base64.
+    #[error("a hash must be canonical padded base64")]
+    NotBase64,
+    /// The text is not lower-case hexadecimal.
+    #[error("a hash must be lower-case hexadecimal")]
+    NotHex,
+    /// The decoded bytes have another length than [`Hash::LEN`].
+    #[error("a hash must be 32 bytes, not {0}")]
+    Length(usize),
+}
+
+impl Hash {
+    /// The length of a hash in bytes.
+    pub const LEN: usize = 32;
+
+    /// The root of the tree of size zero: SHA-256 of the empty string (RFC 6962, section 2.1).
+    pub const EMPTY_TREE: Self = Self([
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae,
+        0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    ]);
+
+    /// Wraps bytes that are known to be a hash.
+    #[must_use]
+    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads a hash from exactly [`Hash::LEN`] bytes.
+    ///
+    /// # Errors
+    /// [`HashError::Length`] for any other length.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, HashError> {
+        bytes.try_into().map(Self).map_err(|_| HashError::Length(bytes.len()))
+    }
+
+    /// The hash of a leaf with these bytes: `SHA-256(0x00 || data)`.
+    #[must_use]
+    pub fn leaf(data: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(LEAF_PREFIX);
+        hasher.update(data);
+        Self(hasher.finalize().into())
+    }
+
+    /// The hash of an inner node with these children: `SHA-256(0x01 || left || right)`.
+    #[must_use]
+    pub fn node(left: &Self, right: &Self) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(NODE_PREFIX);
+        hasher.update(left.0);
+        hasher.update(right.0);
+        Self(hasher.finalize().into())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// Reads the one base64 text of a hash (RFC 4648, section 4: padded, no stray trailing bits).
+    ///
+    /// # Errors
+    /// [`HashError`] for anything that [`Hash::to_base64`] would not have written.
+    pub fn from_base64(text: &str) -> Result<Self, HashError> {
+        let bytes = STANDARD.decode(text).map_err(|_| HashError::NotBase64)?;
+        Self::from_slice(&bytes)
+    }
+
+    /// The standard padded base64 text, 44 characters.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+}
+
+/// Reads 64 lower-case hexadecimal digits.
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        if text.len() != 2 * Self::LEN {
+            return Err(HashError::Length(text.len() / 2));
+        }
+        let mut bytes = [0; Self::LEN];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let [high, low] = pair else { return Err(HashError::NotHex) };
+            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+fn hex_digit(digit: u8) -> Result<u8, HashError> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(HashError::NotHex),
+    }
+}
+
+/// Lower-case hexadecimal, for people and logs; signed formats use [`Hash::to_base64`].
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hash({self})")
+    }
+}

@@ -1,0 +1,10 @@
+//! The pure core of Cairn: everything that a log, a client, a monitor or a witness must agree on.
+//!
+//! Nothing here is asynchronous, reads a clock, makes randomness, or touches files or the network; the crate checks for
+//! `wasm32-unknown-unknown`. Modules use only what stands before them in this list; `merkle` never sees `tile`, and
+//! `note` sees neither.
+
+pub mod hash;
+pub mod size;
+
+pub mod store;
