@@ -3,6 +3,7 @@
 //! The order of the bytes is the order of the numbers, so that a log's bundles, tiles or pieces are one range each.
 
 use core::fmt;
+use core::ops::Range;
 
 /// The version of the key layout; the first byte of every key.
 const FORMAT: u8 = 1;
@@ -49,8 +50,8 @@ pub enum Kind {
     Bundle,
     /// Entries of the last, unfinished bundle, as one commit brought them, by the first one's index.
     Piece,
-    /// A full tile of 256 hashes, by tile number; the level (0 to 7) is part of the kind.
-    Tile(u8),
+    /// A full tile of 256 hashes, by tile number; the level is part of the kind.
+    Tile(TileLevel),
     /// A block of a sorted run of the index from leaf hash to index.
     IndexRun,
     /// The list of a log's index runs.
@@ -61,10 +62,40 @@ pub enum Kind {
     Expiry,
 }
 
-/// The code of tile level 0; levels 1 to 7 follow.
+/// The level of a stored tile: 0 to 7, since a tree of at most 2^63 - 1 leaves has none above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TileLevel(u8);
+
+impl TileLevel {
+    /// The level whose tiles hold leaf hashes.
+    pub const LEAVES: Self = Self(0);
+    /// The highest level.
+    pub const MAX: Self = Self(7);
+
+    /// Checks the bound.
+    ///
+    /// # Errors
+    /// [`KeyError::TileLevel`] past [`TileLevel::MAX`].
+    pub const fn new(level: u8) -> Result<Self, KeyError> {
+        if level > Self::MAX.0 { Err(KeyError::TileLevel(level)) } else { Ok(Self(level)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Every level, from the leaves up.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=Self::MAX.0).map(Self)
+    }
+}
+
+/// The code of tile level 0; the other levels follow.
 const TILE_LEVEL_0: u8 = 0x40;
-/// The highest tile level that a tree of at most 2^63 - 1 leaves can have.
-const TILE_LEVEL_MAX: u8 = 7;
+/// The code of the highest tile level.
+const TILE_LEVEL_LAST: u8 = TILE_LEVEL_0 + TileLevel::MAX.0;
 
 impl Kind {
     const fn code(self) -> u8 {
@@ -77,7 +108,7 @@ impl Kind {
             Self::IndexRun => 0x21,
             Self::Idempotency => 0x30,
             Self::Expiry => 0x31,
-            Self::Tile(level) => TILE_LEVEL_0 + level,
+            Self::Tile(level) => TILE_LEVEL_0 + level.0,
         }
     }
 
@@ -91,15 +122,21 @@ impl Kind {
             0x21 => Self::IndexRun,
             0x30 => Self::Idempotency,
             0x31 => Self::Expiry,
-            TILE_LEVEL_0..=0x47 => Self::Tile(code - TILE_LEVEL_0),
+            TILE_LEVEL_0..=TILE_LEVEL_LAST => Self::Tile(TileLevel(code - TILE_LEVEL_0)),
             _ => return None,
         })
     }
 }
 
 /// The key of one row.
+///
+/// Keys compare as their bytes do: the bytes stand first, and the log and the kind follow from them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Vec<u8>);
+pub struct Key {
+    bytes: Vec<u8>,
+    log: LogId,
+    kind: Kind,
+}
 
 /// Why bytes are not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -113,25 +150,38 @@ pub enum KeyError {
     /// No kind has this code.
     #[error("unknown kind of row {0:#04x}")]
     Kind(u8),
+    /// No tree is high enough for tiles of this level.
+    #[error("tile level {0} is past {max}", max = TileLevel::MAX.0)]
+    TileLevel(u8),
 }
 
 impl Key {
+    /// The key of the only row of `kind`; it stands before all others of that kind.
+    #[must_use]
+    pub fn only(log: LogId, kind: Kind) -> Self {
+        Self::from_parts(log, kind, &[])
+    }
+
     /// The key of the row of `kind` with this number.
     #[must_use]
     pub fn numbered(log: LogId, kind: Kind, number: u64) -> Self {
-        Self::suffixed(log, kind, &number.to_be_bytes())
+        Self::from_parts(log, kind, &number.to_be_bytes())
     }
 
-    /// The key with this suffix. A suffix past 56 bytes is cut; all of this program's are shorter.
+    /// The key with this suffix. A suffix of more than 56 bytes does not compile.
     #[must_use]
-    pub fn suffixed(log: LogId, kind: Kind, suffix: &[u8]) -> Self {
-        let suffix = suffix.get(..SUFFIX_MAX).unwrap_or(suffix);
+    pub fn suffixed<const LEN: usize>(log: LogId, kind: Kind, suffix: &[u8; LEN]) -> Self {
+        const { assert!(LEN <= SUFFIX_MAX, "the suffix of a key is at most 56 bytes") };
+        Self::from_parts(log, kind, suffix)
+    }
+
+    fn from_parts(log: LogId, kind: Kind, suffix: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(PREFIX_LEN + suffix.len());
         bytes.push(FORMAT);
         bytes.extend_from_slice(&log.get().to_be_bytes());
         bytes.push(kind.code());
         bytes.extend_from_slice(suffix);
-        Self(bytes)
+        Self { bytes, log, kind }
     }
 
     /// Reads a key that the store holds.
@@ -140,35 +190,40 @@ impl Key {
     /// [`KeyError`] for anything that no constructor would have made.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
         let length = KeyError::Length(bytes.len());
-        let (prefix, suffix) = bytes.split_at_checked(PREFIX_LEN).ok_or(length)?;
-        let &[format, .., code] = prefix else { return Err(length) };
+        let (prefix, suffix) = bytes.split_first_chunk::<PREFIX_LEN>().ok_or(length)?;
         if suffix.len() > SUFFIX_MAX {
             return Err(length);
         }
+        let [format, log @ .., code] = *prefix;
         if format != FORMAT {
             return Err(KeyError::Format(format));
         }
-        Kind::from_code(code).ok_or(KeyError::Kind(code))?;
-        Ok(Self(bytes.to_vec()))
+        let kind = Kind::from_code(code).ok_or(KeyError::Kind(code))?;
+        Ok(Self { bytes: bytes.to_vec(), log: LogId::new(u32::from_be_bytes(log)), kind })
     }
 
     /// The bytes that the store orders by.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// The log whose row this is.
+    #[must_use]
+    pub const fn log(&self) -> LogId {
+        self.log
     }
 
     /// What the row is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        let code = self.0.get(PREFIX_LEN - 1).copied().unwrap_or_default();
-        Kind::from_code(code).unwrap_or(Kind::Head)
+    pub const fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// What tells this row from others of its kind.
     #[must_use]
     pub fn suffix(&self) -> &[u8] {
-        self.0.get(PREFIX_LEN..).unwrap_or_default()
+        self.bytes.get(PREFIX_LEN..).unwrap_or_default()
     }
 
     /// The number, for keys whose suffix is one.
@@ -178,10 +233,76 @@ impl Key {
     }
 }
 
+/// The keys from one to before another, in the order of their bytes; none if they stand the other way round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRange {
+    from: Vec<u8>,
+    to: Vec<u8>,
+}
+
+impl KeyRange {
+    /// The keys with `range.start <= key < range.end`.
+    #[must_use]
+    pub fn between(range: Range<&Key>) -> Self {
+        Self { from: range.start.bytes.clone(), to: range.end.bytes.clone() }
+    }
+
+    /// The rows of one kind of one log whose numbers stand in `numbers`.
+    #[must_use]
+    pub fn numbers(log: LogId, kind: Kind, numbers: Range<u64>) -> Self {
+        Self::between(&Key::numbered(log, kind, numbers.start)..&Key::numbered(log, kind, numbers.end))
+    }
+
+    /// All rows of one kind of one log.
+    #[must_use]
+    pub fn all(log: LogId, kind: Kind) -> Self {
+        let from = Key::only(log, kind);
+        Self { to: past_every_suffix(&from), from: from.bytes }
+    }
+
+    /// The rows of `key`'s kind from `key` on: `key` included.
+    #[must_use]
+    pub fn from_key(key: &Key) -> Self {
+        Self { from: key.bytes.clone(), to: past_every_suffix(&Key::only(key.log, key.kind)) }
+    }
+
+    /// The bytes of the first key that may stand in the range.
+    #[must_use]
+    pub fn start(&self) -> &[u8] {
+        &self.from
+    }
+
+    /// The bytes before which every key of the range stands; not always a key.
+    #[must_use]
+    pub fn end(&self) -> &[u8] {
+        &self.to
+    }
+
+    /// Whether `key` stands in the range.
+    #[must_use]
+    pub fn contains(&self, key: &Key) -> bool {
+        self.from <= key.bytes && key.bytes < self.to
+    }
+
+    /// Whether no key can stand in the range.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+}
+
+/// The prefix with its last byte, the kind's code, raised by one: past every key with that prefix. Codes stay below 0xff.
+fn past_every_suffix(prefix: &Key) -> Vec<u8> {
+    let mut bytes = prefix.bytes.clone();
+    bytes.pop();
+    bytes.push(prefix.kind.code() + 1);
+    bytes
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str(")")
     }
 }
@@ -192,7 +313,7 @@ mod tests {
 
     #[test]
     fn byte_order_is_number_order_and_every_kind_reads_back() {
-        let tiles = (0..=TILE_LEVEL_MAX).map(Kind::Tile);
+        let tiles = TileLevel::all().map(Kind::Tile);
         let kinds = [Kind::Head, Kind::Binding, Kind::Bundle, Kind::Piece, Kind::IndexRun, Kind::IndexManifest];
         for kind in kinds.into_iter().chain([Kind::Idempotency, Kind::Expiry]).chain(tiles) {
             let keys: Vec<_> =
@@ -200,9 +321,38 @@ mod tests {
             assert!(keys.is_sorted());
             for key in keys {
                 assert_eq!(Key::parse(key.as_bytes()), Ok(key.clone()));
-                assert_eq!(key.kind(), kind);
+                assert_eq!((key.log(), key.kind()), (LogId::new(7), kind));
+                assert!(KeyRange::all(LogId::new(7), kind).contains(&key));
             }
         }
+    }
+
+    #[test]
+    fn a_tile_level_past_seven_is_no_kind() {
+        assert_eq!(TileLevel::new(7), Ok(TileLevel::MAX));
+        assert_eq!(TileLevel::new(8), Err(KeyError::TileLevel(8)));
+        assert_eq!(TileLevel::new(255), Err(KeyError::TileLevel(255)));
+        assert_eq!(TileLevel::all().count(), 8);
+    }
+
+    #[test]
+    fn a_range_holds_its_kind_and_no_neighbour() {
+        let (log, next) = (LogId::new(7), LogId::new(8));
+        let all = KeyRange::all(log, Kind::Bundle);
+        for inside in [Key::only(log, Kind::Bundle), Key::suffixed(log, Kind::Bundle, &[0xff; SUFFIX_MAX])] {
+            assert!(all.contains(&inside));
+        }
+        for outside in [Key::only(log, Kind::Piece), Key::numbered(log, Kind::Binding, u64::MAX)] {
+            assert!(!all.contains(&outside));
+        }
+        assert!(!all.contains(&Key::only(next, Kind::Bundle)));
+        let some = KeyRange::numbers(log, Kind::Bundle, 3..5);
+        let inside: Vec<_> = (0..9).filter(|&n| some.contains(&Key::numbered(log, Kind::Bundle, n))).collect();
+        assert_eq!(inside, [3, 4]);
+        assert!(KeyRange::numbers(log, Kind::Bundle, 5..5).is_empty());
+        let rest = KeyRange::from_key(&Key::numbered(log, Kind::Bundle, u64::MAX));
+        assert!(rest.contains(&Key::numbered(log, Kind::Bundle, u64::MAX)));
+        assert!(!rest.contains(&Key::only(log, Kind::Piece)));
     }
 
     #[test]

@@ -7,16 +7,20 @@
 //! Not here: what the rows mean (the server's `layout`), nor the high-water file, which must live outside the engine.
 
 mod batch;
+mod database;
 mod key;
 pub mod memory;
 pub mod suite;
 
 pub use batch::{Batch, BatchError};
-pub use key::{Key, KeyError, Kind, LogId};
+pub use database::DatabaseId;
+pub use key::{Key, KeyError, KeyRange, Kind, LogId, TileLevel};
 
 /// Where a log's rows live.
 ///
-/// Every implementation passes [`suite::run`]. Any number of threads read; exactly one thread commits.
+/// Every implementation passes [`suite::run`], and a durable one [`suite::run_durable`]. Any number of threads read;
+/// exactly one thread commits. A read that begins after a commit returned sees the whole of it. One read need not see
+/// one moment: while a commit runs, a scan or multi-get may see some rows of before and some of after.
 pub trait Store: Send + Sync {
     /// The values of `keys`, in their order; `None` where there is no row.
     ///
@@ -24,16 +28,16 @@ pub trait Store: Send + Sync {
     /// [`StoreError`] if any of them could not be read; never a wrong value instead.
     fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
-    /// The first `limit` rows with `from <= key < to`, in ascending order of the key's bytes.
+    /// The first `limit` rows of `range`, in ascending order of the key's bytes.
     ///
     /// # Errors
-    /// As [`Store::get_many`].
-    fn scan(&self, from: &Key, to: &Key, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError>;
+    /// As [`Store::get_many`]; a row whose key no [`Key`] constructor makes is [`StoreError::Corrupt`].
+    fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError>;
 
     /// Writes the whole batch or nothing, and returns once it is durable.
     ///
     /// # Errors
-    /// See [`CommitError`]; after any of them the caller must not commit to this store again.
+    /// See [`CommitError`]. After any but [`CommitError::Refused`] the store refuses all further commits.
     fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
     /// The value of one key.
@@ -59,6 +63,9 @@ pub enum StoreError {
 /// How a commit ended, if not well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
+    /// The batch is not one: the caller's mistake. Nothing was written, and the store goes on.
+    #[error("the batch was refused: {0}")]
+    Refused(#[from] BatchError),
     /// Another writer owns the store now; nothing of the batch was written.
     #[error("another writer has taken over this store")]
     Fenced,
