@@ -7,4 +7,9 @@
 pub mod hash;
 pub mod size;
 
+pub mod note;
+
+pub mod checkpoint;
+pub mod cosignature;
+
 pub mod store;
