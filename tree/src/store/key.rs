@@ -236,7 +236,8 @@ impl Key {
 /// The keys from one to before another, in the order of their bytes; none if they stand the other way round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRange {
-    from: Vec<u8>,
+    from: Key,
+    /// Not always a key.
     to: Vec<u8>,
 }
 
@@ -244,7 +245,7 @@ impl KeyRange {
     /// The keys with `range.start <= key < range.end`.
     #[must_use]
     pub fn between(range: Range<&Key>) -> Self {
-        Self { from: range.start.bytes.clone(), to: range.end.bytes.clone() }
+        Self { from: range.start.clone(), to: range.end.bytes.clone() }
     }
 
     /// The rows of one kind of one log whose numbers stand in `numbers`.
@@ -256,20 +257,19 @@ impl KeyRange {
     /// All rows of one kind of one log.
     #[must_use]
     pub fn all(log: LogId, kind: Kind) -> Self {
-        let from = Key::only(log, kind);
-        Self { to: past_every_suffix(&from), from: from.bytes }
+        Self::from_key(Key::only(log, kind))
     }
 
-    /// The rows of `key`'s kind from `key` on: `key` included.
+    /// The rows from `key` on, itself included, to the last of its log and kind.
     #[must_use]
-    pub fn from_key(key: &Key) -> Self {
-        Self { from: key.bytes.clone(), to: past_every_suffix(&Key::only(key.log, key.kind)) }
+    pub fn from_key(key: Key) -> Self {
+        Self { to: past_kind(&key), from: key }
     }
 
     /// The bytes of the first key that may stand in the range.
     #[must_use]
     pub fn start(&self) -> &[u8] {
-        &self.from
+        &self.from.bytes
     }
 
     /// The bytes before which every key of the range stands; not always a key.
@@ -278,24 +278,31 @@ impl KeyRange {
         &self.to
     }
 
+    /// The kind of every key in the range, if it cannot hold two kinds or logs.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        (self.to <= past_kind(&self.from)).then_some(self.from.kind)
+    }
+
     /// Whether `key` stands in the range.
     #[must_use]
     pub fn contains(&self, key: &Key) -> bool {
-        self.from <= key.bytes && key.bytes < self.to
+        self.from <= *key && key.bytes < self.to
     }
 
     /// Whether no key can stand in the range.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.from >= self.to
+        self.from.bytes >= self.to
     }
 }
 
-/// The prefix with its last byte, the kind's code, raised by one: past every key with that prefix. Codes stay below 0xff.
-fn past_every_suffix(prefix: &Key) -> Vec<u8> {
-    let mut bytes = prefix.bytes.clone();
+/// The least bytes past every key of this key's log and kind: its prefix with the kind's code, which is below 0xff,
+/// raised by one.
+fn past_kind(key: &Key) -> Vec<u8> {
+    let mut bytes = Key::only(key.log, key.kind).bytes;
     bytes.pop();
-    bytes.push(prefix.kind.code() + 1);
+    bytes.push(key.kind.code() + 1);
     bytes
 }
 
@@ -350,7 +357,11 @@ mod tests {
         let inside: Vec<_> = (0..9).filter(|&n| some.contains(&Key::numbered(log, Kind::Bundle, n))).collect();
         assert_eq!(inside, [3, 4]);
         assert!(KeyRange::numbers(log, Kind::Bundle, 5..5).is_empty());
-        let rest = KeyRange::from_key(&Key::numbered(log, Kind::Bundle, u64::MAX));
+        assert_eq!((all.kind(), some.kind()), (Some(Kind::Bundle), Some(Kind::Bundle)));
+        let two = KeyRange::between(&Key::only(log, Kind::Bundle)..&Key::numbered(log, Kind::Piece, 0));
+        assert_eq!(two.kind(), None);
+        assert_eq!(KeyRange::between(&Key::only(log, Kind::Bundle)..&Key::only(next, Kind::Bundle)).kind(), None);
+        let rest = KeyRange::from_key(Key::numbered(log, Kind::Bundle, u64::MAX));
         assert!(rest.contains(&Key::numbered(log, Kind::Bundle, u64::MAX)));
         assert!(!rest.contains(&Key::only(log, Kind::Piece)));
     }

@@ -142,7 +142,7 @@ fn scans_are_ordered_bounded_and_half_open(store: &impl Store) {
     // Not written as a literal, which the compiler takes for a slip.
     let reversed = Range { start: 300, end: 1 };
     assert_eq!(some(reversed), [] as [u64; 0], "a range whose end stands before its start is empty");
-    assert_eq!(found(&KeyRange::from_key(&bundle(65_536)), usize::MAX), [65_536, u64::MAX]);
+    assert_eq!(found(&KeyRange::from_key(bundle(65_536)), usize::MAX), [65_536, u64::MAX]);
 }
 
 fn ranges_end_at_their_neighbours(store: &impl Store) {
@@ -167,7 +167,7 @@ fn ranges_end_at_their_neighbours(store: &impl Store) {
                 assert_eq!((key.log(), key.kind()), (log, kind));
                 assert_eq!(key.as_bytes(), value);
             }
-            let rest = scan(store, &KeyRange::from_key(&Key::numbered(log, kind, 1)), usize::MAX);
+            let rest = scan(store, &KeyRange::from_key(Key::numbered(log, kind, 1)), usize::MAX);
             assert_eq!(rest.len(), 2, "the greater keys of {kind:?} of log {log}");
         }
     }
