@@ -1,0 +1,90 @@
+//! RocksDB keeps the contract of every store, and survives being closed and opened.
+
+#![allow(clippy::expect_used, reason = "This is test code: it reports by panicking.")]
+
+use cairn_rocks::{RocksStore, Settings};
+use cairn_tree::store::{Batch, CommitError, Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel, suite};
+use tempfile::TempDir;
+
+/// A store that knows its directory, so that the suite can open it again; the directory goes with it.
+struct Kept {
+    store: RocksStore,
+    directory: TempDir,
+}
+
+impl Store for Kept {
+    fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.store.get_many(keys)
+    }
+
+    fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        self.store.scan(range, limit)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.store.commit(batch)
+    }
+}
+
+fn small() -> Settings {
+    Settings { block_cache: 1 << 20, memtables: 1 << 20, open_files: 64, background_jobs: 2 }
+}
+
+fn fresh() -> Kept {
+    let directory = TempDir::new().expect("a directory");
+    let store = RocksStore::create(&directory.path().join("db"), &small()).expect("a new database");
+    Kept { store, directory }
+}
+
+#[test]
+fn rocksdb_passes_the_suite_of_every_durable_store() {
+    let mut reopen = |kept: Kept| {
+        let Kept { store, directory } = kept;
+        drop(store);
+        let store = RocksStore::open(&directory.path().join("db"), &small()).expect("the database again");
+        Kept { store, directory }
+    };
+    suite::run_durable(&mut fresh, &mut reopen);
+}
+
+/// The suite again, over rows that stand in tables and not in memory.
+#[test]
+fn rocksdb_passes_the_suite_from_its_tables_too() {
+    let mut reopen = |kept: Kept| {
+        kept.store.compact().expect("a compaction");
+        kept
+    };
+    suite::run_durable(&mut fresh, &mut reopen);
+}
+
+/// More bundles and tiles than the memtables hold, so that some are read from tables and some from the recovered log.
+#[test]
+fn bundles_and_tiles_come_back_from_tables_and_from_the_log() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("db");
+    let store = RocksStore::create(&path, &small()).expect("a new database");
+    let log = LogId::new(3);
+    let tile = Kind::Tile(TileLevel::LEAVES);
+    let value = |kind: u8, number: u64, length: usize| -> Vec<u8> {
+        (0..length as u64).map(|at| (at * 31 + number * 7) as u8 ^ kind).collect()
+    };
+    let count = 100;
+    for number in 0..count {
+        let mut batch = Batch::new();
+        batch.put(Key::numbered(log, Kind::Bundle, number), value(1, number, 77_312));
+        batch.put(Key::numbered(log, tile, number), value(2, number, 8_192));
+        batch.put(Key::only(log, Kind::Head), number.to_be_bytes().to_vec());
+        store.commit(batch).expect("a commit");
+    }
+    let stats = store.stats();
+    let bundles = stats.families.iter().find(|family| family.name == "bundles").expect("the family of bundles");
+    assert!(bundles.table_bytes > 0, "nothing was flushed: {stats:?}");
+    assert_eq!((stats.writes_stopped, stats.background_errors), (false, 0));
+    drop(store);
+    let store = RocksStore::open(&path, &small()).expect("the database again");
+    for number in 0..count {
+        let keys = [Key::numbered(log, tile, number), Key::numbered(log, Kind::Bundle, number)];
+        let values = store.get_many(&keys).expect("a multi-get");
+        assert!(values == [Some(value(2, number, 8_192)), Some(value(1, number, 77_312))], "bundle or tile {number}");
+    }
+}
