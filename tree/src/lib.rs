@@ -11,5 +11,6 @@ pub mod note;
 
 pub mod checkpoint;
 pub mod cosignature;
+pub mod policy;
 
 pub mod store;

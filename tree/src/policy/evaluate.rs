@@ -1,0 +1,238 @@
+//! Applying a policy to a checkpoint (C2SP tlog-policy, "What is a policy?").
+//!
+//! A checkpoint is valid if a known log signed it, that log's key is named like the origin, no known key signed wrongly,
+//! and the quorum is met. Times of cosignatures are reported and not judged: here is no clock.
+
+use core::fmt;
+
+use super::{Member, Octets, Policy};
+use crate::checkpoint::{CheckpointVerifyError, SignedCheckpoint, VerifiedCheckpoint};
+use crate::cosignature::{CosignatureError, CosignerKey, Timestamp};
+use crate::note::{SignatureType, VerifierKey};
+
+/// Whom to trust: the log alone, or a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// One log's key, of type [`SignatureType::ED25519`]; no witnesses.
+    Log(VerifierKey),
+    /// A policy's logs, and as many witnesses as its quorum asks for.
+    Policy(Policy),
+}
+
+/// A checkpoint that met a policy, or a bare log key, and the witnesses that counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessedCheckpoint {
+    checkpoint: VerifiedCheckpoint,
+    witnesses: Vec<CountedWitness>,
+}
+
+/// A known witness whose cosignature was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedWitness {
+    /// Its name in the policy.
+    pub name: Octets,
+    /// The newest time that it attests.
+    pub time: Timestamp,
+}
+
+/// Why a checkpoint does not meet a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyVerifyError {
+    /// There is no log key of a type that can be verified.
+    #[error("the policy names no log with an Ed25519 key, so that no checkpoint can meet it")]
+    NoLogs,
+    /// The log's signature is missing or wrong.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointVerifyError),
+    /// A known witness's cosignature is wrong.
+    #[error(transparent)]
+    Cosignature(#[from] CosignatureError),
+    /// Too few witnesses cosigned.
+    #[error(transparent)]
+    Quorum(#[from] QuorumNotMet),
+}
+
+/// What the quorum lacks: the quorum itself first, then, of its members that did not witness, each with what it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuorumNotMet {
+    /// Never empty.
+    pub shortfalls: Vec<Shortfall>,
+}
+
+/// A witness or a group that did not witness the checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shortfall {
+    /// A witness that did not cosign.
+    Witness {
+        /// Its name.
+        name: Octets,
+        /// Its key is of a type whose cosignatures do not count yet.
+        not_counted_yet: bool,
+    },
+    /// A group with too few members that witnessed.
+    Group {
+        /// Its name.
+        name: Octets,
+        /// How many members witnessed.
+        found: usize,
+        /// How many must.
+        needed: usize,
+    },
+}
+
+impl Trust {
+    /// Verifies a checkpoint.
+    ///
+    /// # Errors
+    /// [`PolicyVerifyError`] says what is wrong or missing.
+    pub fn verify(&self, checkpoint: &SignedCheckpoint) -> Result<WitnessedCheckpoint, PolicyVerifyError> {
+        match self {
+            Self::Log(key) => {
+                let checkpoint = checkpoint.verify(core::slice::from_ref(key))?;
+                Ok(WitnessedCheckpoint { checkpoint, witnesses: Vec::new() })
+            }
+            Self::Policy(policy) => policy.verify(checkpoint),
+        }
+    }
+}
+
+impl Policy {
+    /// Verifies that a checkpoint is signed by one of the policy's logs and meets the quorum.
+    ///
+    /// # Errors
+    /// [`PolicyVerifyError`] says what is wrong or missing.
+    pub fn verify(&self, checkpoint: &SignedCheckpoint) -> Result<WitnessedCheckpoint, PolicyVerifyError> {
+        let keys: Vec<VerifierKey> =
+            self.logs.iter().map(|log| &log.key).filter(|key| key.kind() == SignatureType::ED25519).cloned().collect();
+        if keys.is_empty() {
+            return Err(PolicyVerifyError::NoLogs);
+        }
+        self.verify_with_logs(checkpoint, &keys)
+    }
+
+    /// Verifies with log keys that are known from elsewhere instead of the policy's own.
+    ///
+    /// # Errors
+    /// [`PolicyVerifyError`] says what is wrong or missing.
+    pub fn verify_with_logs(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        keys: &[VerifierKey],
+    ) -> Result<WitnessedCheckpoint, PolicyVerifyError> {
+        let verified = checkpoint.verify(keys)?;
+        let mut times = Vec::with_capacity(self.witnesses.len());
+        for witness in &self.witnesses {
+            times.push(match &witness.key {
+                CosignerKey::Ed25519(key) => key.verify(checkpoint)?,
+                CosignerKey::MlDsa44(_) => None,
+            });
+        }
+        let tally = Tally::count(self, &times);
+        match self.quorum {
+            Some(quorum) if !tally.witnessed(quorum) => Err(tally.shortfalls(self, quorum).into()),
+            _ => {
+                let counted = self.witnesses.iter().zip(times);
+                let witnesses = counted
+                    .filter_map(|(witness, time)| Some(CountedWitness { name: witness.name.clone(), time: time? }))
+                    .collect();
+                Ok(WitnessedCheckpoint { checkpoint: verified, witnesses })
+            }
+        }
+    }
+}
+
+/// Who witnessed. Groups stand after their members, so that one pass in order decides them all.
+struct Tally {
+    witnesses: Vec<bool>,
+    /// For each group, how many of its members witnessed, and whether those are enough.
+    groups: Vec<(usize, bool)>,
+}
+
+impl Tally {
+    fn count(policy: &Policy, times: &[Option<Timestamp>]) -> Self {
+        let mut tally = Self { witnesses: times.iter().map(Option::is_some).collect(), groups: Vec::new() };
+        for group in &policy.groups {
+            let found = group.members.iter().filter(|&&member| tally.witnessed(member)).count();
+            tally.groups.push((found, found >= group.threshold));
+        }
+        tally
+    }
+
+    fn witnessed(&self, member: Member) -> bool {
+        match member {
+            Member::Witness(index) => self.witnesses.get(index).copied().unwrap_or(false),
+            Member::Group(index) => self.groups.get(index).is_some_and(|(_, enough)| *enough),
+        }
+    }
+
+    /// Walks down from the quorum. Each name is a member at most once, so that the walk meets each at most once.
+    fn shortfalls(&self, policy: &Policy, quorum: Member) -> QuorumNotMet {
+        let mut shortfalls = Vec::new();
+        let mut pending = vec![quorum];
+        while let Some(member) = pending.pop() {
+            if self.witnessed(member) {
+                continue;
+            }
+            match member {
+                Member::Witness(index) => shortfalls.extend(policy.witnesses.get(index).map(|witness| {
+                    let not_counted_yet = matches!(witness.key, CosignerKey::MlDsa44(_));
+                    Shortfall::Witness { name: witness.name.clone(), not_counted_yet }
+                })),
+                Member::Group(index) => {
+                    let found = self.groups.get(index).map_or(0, |(found, _)| *found);
+                    if let Some(group) = policy.groups.get(index) {
+                        let name = group.name.clone();
+                        shortfalls.push(Shortfall::Group { name, found, needed: group.threshold });
+                        pending.extend(group.members.iter().rev());
+                    }
+                }
+            }
+        }
+        QuorumNotMet { shortfalls }
+    }
+}
+
+impl WitnessedCheckpoint {
+    /// The checkpoint, which its log has signed.
+    #[must_use]
+    pub const fn checkpoint(&self) -> &VerifiedCheckpoint {
+        &self.checkpoint
+    }
+
+    /// The known witnesses that cosigned, in the order of the policy; those beyond the quorum too.
+    #[must_use]
+    pub fn witnesses(&self) -> &[CountedWitness] {
+        &self.witnesses
+    }
+
+    /// The checkpoint without the witnesses.
+    #[must_use]
+    pub fn into_checkpoint(self) -> VerifiedCheckpoint {
+        self.checkpoint
+    }
+}
+
+impl core::error::Error for QuorumNotMet {}
+
+impl fmt::Display for QuorumNotMet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the quorum is not met")?;
+        for (number, shortfall) in self.shortfalls.iter().enumerate() {
+            f.write_str(if number == 0 { ": " } else { "; " })?;
+            shortfall.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Witness { name, not_counted_yet: false } => write!(f, "no cosignature by witness {name}"),
+            Self::Witness { name, not_counted_yet: true } => {
+                write!(f, "witness {name} has an ML-DSA-44 key, whose cosignatures do not count yet")
+            }
+            Self::Group { name, found, needed } => write!(f, "group {name} has {found} of {needed}"),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Trust policies: what the file may say (C2SP tlog-policy), and which checkpoints meet it.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use cairn_tree::checkpoint::{Checkpoint, CheckpointVerifyError, Origin, SignedCheckpoint};
+use cairn_tree::cosignature::{CosignatureError, Timestamp, cosign};
+use cairn_tree::hash::Hash;
+use cairn_tree::note::{KeyName, NoteVerifyError, SignatureType, SignerKey, VerifierKey};
+use cairn_tree::policy::{Policy, PolicyError, PolicyFault, PolicyVerifyError, Shortfall};
+use cairn_tree::size::TreeSize;
+
+const LOG: &str = "log.example/main";
+
+fn signer(name: &str, kind: SignatureType, seed: u8) -> SignerKey {
+    SignerKey::from_seed(KeyName::new(name).unwrap(), kind, &[seed; 32]).unwrap()
+}
+
+fn log() -> SignerKey {
+    signer(LOG, SignatureType::ED25519, 1)
+}
+
+/// The key of the witness with this number.
+fn witness(number: u8) -> SignerKey {
+    signer(&format!("w{number}.example"), SignatureType::COSIGNATURE_ED25519, 100 + number)
+}
+
+/// An ML-DSA-44 vkey; nothing verifies with it, so that its bytes need not be a key.
+fn ml_dsa(name: &str) -> VerifierKey {
+    VerifierKey::new(KeyName::new(name).unwrap(), SignatureType::COSIGNATURE_ML_DSA_44, &[7; 1312]).unwrap()
+}
+
+/// A head of the log, cosigned by the witnesses with these numbers.
+fn cosigned(witnesses: &[u8]) -> SignedCheckpoint {
+    let head = Checkpoint::new(Origin::new(LOG).unwrap(), TreeSize::new(7).unwrap(), Hash::leaf(b"root"));
+    let signed = head.sign(&log()).unwrap();
+    let verified = signed.verify(&[log().verifier_key().clone()]).unwrap();
+    let time = Timestamp::new(1_700_000_000).unwrap();
+    witnesses.iter().fold(signed, |signed, &number| {
+        signed.with_signature(cosign(&verified, &witness(number), time).unwrap()).unwrap()
+    })
+}
+
+/// The specification's example: two of three X and one of three Y. `W1` to `W3` stand for X, `W4` to `W6` for Y.
+fn example() -> String {
+    let mut file = format!("# The example of the specification\nlog {}\n\n", log().verifier_key());
+    for (number, name) in (1..).zip(["X1", "X2", "X3", "Y1", "Y2", "Y3"]) {
+        file += &format!("witness {name} {}\n", witness(number).verifier_key());
+    }
+    file += "group X-witnesses 2 X1 X2 X3\ngroup Y-witnesses any Y1 Y2 Y3\n";
+    file + "group X-and-Y all X-witnesses Y-witnesses\nquorum X-and-Y\n"
+}
+
+#[test]
+fn the_example_of_the_specification_needs_two_x_and_one_y() {
+    let policy = Policy::parse(example().as_bytes()).unwrap();
+    // Every subset of the six witnesses.
+    for subset in 0..64u8 {
+        let cosigners: Vec<u8> = (1..=6).filter(|number| subset & (1 << (number - 1)) != 0).collect();
+        let (x, y) = ((subset & 0b111).count_ones(), (subset >> 3).count_ones());
+        match policy.verify(&cosigned(&cosigners)) {
+            Ok(met) => {
+                assert!(x >= 2 && y >= 1, "{cosigners:?} should not be enough");
+                assert_eq!(met.witnesses().len(), cosigners.len());
+            }
+            Err(PolicyVerifyError::Quorum(_)) => assert!(x < 2 || y < 1, "{cosigners:?} should be enough"),
+            Err(other) => panic!("{cosigners:?}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_quorum_that_is_not_met_says_what_is_missing() {
+    let policy = Policy::parse(example().as_bytes()).unwrap();
+    let Err(PolicyVerifyError::Quorum(missing)) = policy.verify(&cosigned(&[1, 4])) else { panic!("not refused") };
+    assert_eq!(
+        missing.to_string(),
+        "the quorum is not met: group X-and-Y has 1 of 2; group X-witnesses has 1 of 2; no cosignature by witness X2; \
+         no cosignature by witness X3"
+    );
+}
+
+#[test]
+fn an_ml_dsa_witness_is_read_and_does_not_count() {
+    let file = format!("log {}\nwitness M {}\nquorum M\n", log().verifier_key(), ml_dsa("m.example"));
+    let policy = Policy::parse(file.as_bytes()).unwrap();
+    let Err(PolicyVerifyError::Quorum(missing)) = policy.verify(&cosigned(&[])) else { panic!("not refused") };
+    assert!(matches!(missing.shortfalls.as_slice(), [Shortfall::Witness { not_counted_yet: true, .. }]));
+}
+
+#[test]
+fn one_wrong_cosignature_by_a_known_witness_refuses_the_checkpoint() {
+    let policy = Policy::parse(example().as_bytes()).unwrap();
+    let good = cosigned(&[1, 2, 3, 4, 5, 6]);
+    let other = Checkpoint::new(Origin::new(LOG).unwrap(), TreeSize::new(8).unwrap(), Hash::leaf(b"root"));
+    let replayed = good.note().signatures().last().unwrap().clone();
+    let forged = other.sign(&log()).unwrap().with_signature(replayed).unwrap();
+    let refused = policy.verify(&forged).unwrap_err();
+    assert!(matches!(refused, PolicyVerifyError::Cosignature(CosignatureError::BadSignature(..))), "{refused}");
+}
+
+#[test]
+fn the_log_must_be_one_of_the_policy_and_own_the_origin() {
+    let other = signer("log.example/other", SignatureType::ED25519, 2);
+    let file = format!("log {}\nquorum none\n", other.verifier_key());
+    let policy = Policy::parse(file.as_bytes()).unwrap();
+    let refused = policy.verify(&cosigned(&[])).unwrap_err();
+    assert_eq!(refused, PolicyVerifyError::Checkpoint(NoteVerifyError::NoKnownKey.into()));
+
+    // The policy's log signs a head that names another log as its origin.
+    let text = cosigned(&[]).unverified().text();
+    let line = other.sign_text(&text).unwrap();
+    let forged = cosigned(&[]).with_signature(line).unwrap();
+    let refused = policy.verify(&forged).unwrap_err();
+    assert!(matches!(refused, PolicyVerifyError::Checkpoint(CheckpointVerifyError::Origin { .. })), "{refused}");
+
+    let no_logs = Policy::parse(b"quorum none\n").unwrap();
+    assert_eq!(no_logs.verify(&cosigned(&[])).unwrap_err(), PolicyVerifyError::NoLogs);
+    assert!(no_logs.verify_with_logs(&cosigned(&[]), &[log().verifier_key().clone()]).is_ok());
+}
+
+#[test]
+fn white_space_comments_and_opaque_octets_are_allowed() {
+    let key = log().verifier_key().to_string();
+    let (first, second) = (witness(1).verifier_key().to_string(), witness(2).verifier_key().to_string());
+    let mut file = format!("\t # a comment: \t\u{e9}\n  \t\nlog\t{key}\t \thttps://log.example/\u{e9} \n").into_bytes();
+    // Two names that only a reader of Unicode would hold to be one, and one that is not UTF-8.
+    file.extend_from_slice(format!(" witness K {first}\nwitness \u{212a} {second}\n").as_bytes());
+    file.extend_from_slice(b"group \xff\xfe all K \xe2\x84\xaa\nquorum \xff\xfe\n#the end\n");
+    let policy = Policy::parse(&file).unwrap();
+    assert_eq!(policy.witnesses().len(), 2);
+    assert_eq!(policy.logs()[0].url().unwrap().to_str(), Some("https://log.example/\u{e9}"));
+    assert_eq!(Policy::parse(&policy.encode()).unwrap(), policy);
+    assert!(policy.verify(&cosigned(&[1, 2])).is_ok());
+    assert!(policy.verify(&cosigned(&[1])).is_err());
+}
+
+/// One line each in place of the last line of a file with a log and the witnesses A and B, in a group G.
+#[test]
+fn what_the_specification_forbids_is_refused_with_its_line() {
+    let (a, b) = (witness(1).verifier_key().to_string(), witness(2).verifier_key().to_string());
+    let (log_key, c) = (log().verifier_key().to_string(), witness(3).verifier_key().to_string());
+    let head = format!("log {log_key}\nwitness A {a}\nwitness B {b}\nwitness C {c}\ngroup G all A B\nquorum G\n");
+    assert!(Policy::parse(head.as_bytes()).is_ok());
+    let renamed = signer("other.example", SignatureType::ED25519, 1).verifier_key().to_string();
+    let same_witness = signer("z.example", SignatureType::COSIGNATURE_ED25519, 101).verifier_key().to_string();
+    let fresh = witness(9).verifier_key().to_string();
+    let cases: &[(String, &str)] = &[
+        (format!("log {renamed}"), "another log has the same public key"),
+        (format!("witness Z {same_witness}"), "another witness has the same public key"),
+        (format!("witness A {fresh}"), "the name A is already defined"),
+        (format!("witness G {fresh}"), "the name G is already defined"),
+        (format!("witness none {fresh}"), "the name none is already defined"),
+        ("group A any C".into(), "the name A is already defined"),
+        ("group none any C".into(), "the name none is already defined"),
+        ("group H any A".into(), "A is already a member of a group"),
+        ("group H any C C".into(), "C is already a member of a group"),
+        ("group H any none".into(), "none cannot be a member"),
+        ("group H any H".into(), "the name H is not defined on a line before"),
+        ("group H any Z".into(), "the name Z is not defined on a line before"),
+        ("group H any".into(), "the line must be: group <name> all|any|<k> <name>..."),
+        ("group H".into(), "the line must be: group <name> all|any|<k> <name>..."),
+        ("group H 0 C".into(), "the threshold must be all, any or a number from 1 to 1, not 0"),
+        ("group H 2 C".into(), "the threshold must be all, any or a number from 1 to 1, not 2"),
+        ("group H 01 C".into(), "the threshold must be all, any or a number from 1 to 1, not 01"),
+        ("group H +1 C".into(), "the threshold must be all, any or a number from 1 to 1, not +1"),
+        ("group H ALL C".into(), "the threshold must be all, any or a number from 1 to 1, not ALL"),
+        ("quorum G".into(), "a policy must have only one quorum line"),
+        ("quorum none".into(), "a policy must have only one quorum line"),
+        ("quorum".into(), "the line must be: quorum <name>"),
+        ("quorum A B".into(), "the line must be: quorum <name>"),
+        ("log".into(), "the line must be: log <vkey> [<url>]"),
+        (format!("log {log_key} url more"), "the line must be: log <vkey> [<url>]"),
+        (format!("witness Z {fresh} url more"), "the line must be: witness <name> <vkey> [<url>]"),
+        (format!("witness {fresh}"), "the line must be: witness <name> <vkey> [<url>]"),
+        (format!("log {fresh}"), "a key for Ed25519 cosignature (0x04) is no log's key"),
+        (format!("witness Z {log_key}"), "a key for Ed25519 (0x01) does not cosign"),
+        ("Quorum G".into(), "Quorum is none of log, witness, group, quorum"),
+        ("quorum G\r".into(), "the octet 0x0d is not allowed"),
+        ("# a bell \u{7}".into(), "the octet 0x07 is not allowed"),
+        ("# delete \u{7f}".into(), "the octet 0x7f is not allowed"),
+        ("log x".into(), "the key is wrong: a verifier key must be <name>+<id>+<key>"),
+    ];
+    for (line, reason) in cases {
+        let file = format!("{head}{line}\n");
+        let refused = Policy::parse(file.as_bytes()).unwrap_err();
+        assert_eq!(refused.to_string(), format!("line 7: {reason}"), "{line}");
+    }
+    assert_eq!(Policy::parse(b"").unwrap_err(), PolicyError::NoQuorum);
+    assert_eq!(Policy::parse(b"# nothing\n").unwrap_err(), PolicyError::NoQuorum);
+    assert_eq!(Policy::parse(b"quorum none").unwrap_err(), PolicyError::NoFinalNewline);
+    let undefined = Policy::parse(b"quorum G\n").unwrap_err();
+    assert!(matches!(undefined, PolicyError::Line { line: 1, fault: PolicyFault::UnknownName(_) }));
+}
+
+#[test]
+fn as_many_logs_witnesses_and_groups_as_promised() {
+    let mut file = String::new();
+    for number in 0..Policy::MAX_LOGS {
+        let key = signer(&format!("log{number}.example"), SignatureType::ED25519, u8::try_from(number).unwrap());
+        file += &format!("log {}\n", key.verifier_key());
+    }
+    let mut below = String::from("W0");
+    for number in 0..Policy::MAX_WITNESSES {
+        file += &format!("witness W{number} {}\n", witness(u8::try_from(number).unwrap()).verifier_key());
+        // Each group holds the one before: as deep as it can be.
+        if number > 0 {
+            file += &format!("group G{number} all {below} W{number}\n");
+            below = format!("G{number}");
+        }
+    }
+    file += &format!("group last any {below}\nquorum last\n");
+    let policy = Policy::parse(file.as_bytes()).unwrap();
+    assert_eq!(Policy::parse(&policy.encode()).unwrap(), policy);
+
+    let extra = signer("extra.example", SignatureType::ED25519, 250);
+    let too_many = [
+        format!("log {}\n", extra.verifier_key()),
+        format!("witness extra {}\n", witness(99).verifier_key()),
+        "group extra any last\n".to_owned(),
+    ];
+    for line in too_many {
+        let refused = Policy::parse(format!("{file}{line}").as_bytes()).unwrap_err();
+        assert!(matches!(refused, PolicyError::Line { fault: PolicyFault::TooMany { .. }, .. }), "{refused}");
+    }
+}
