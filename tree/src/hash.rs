@@ -75,6 +75,12 @@ impl Hash {
         Self(hasher.finalize().into())
     }
 
+    /// Appends to `parents` the hashes of the nodes whose children are these, two by two; an odd last one is left out.
+    pub fn extend_with_parents(children: &[Self], parents: &mut Vec<Self>) {
+        let (pairs, _odd) = children.as_chunks::<2>();
+        parents.extend(pairs.iter().map(|[left, right]| Self::node(left, right)));
+    }
+
     /// The bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {

@@ -7,6 +7,8 @@
 pub mod hash;
 pub mod size;
 
+pub mod merkle;
+
 pub mod note;
 
 pub mod checkpoint;

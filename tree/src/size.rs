@@ -1,7 +1,7 @@
 //! Sizes and indexes: how many leaves a tree has, and which leaf is meant. All conversions between them stand here.
 //!
-//! Both are bounded by 2^63 - 1, so that no sum or product in the tree's arithmetic overflows and a consistency proof
-//! never needs more than 63 lines (C2SP tlog-witness, `add-checkpoint`).
+//! Both are bounded by 2^63 - 1, so that no sum or product in the tree's arithmetic overflows. (Up to 2^62 leaves a
+//! consistency proof has at most the 63 lines of C2SP tlog-witness, `add-checkpoint`; beyond that it can have 64.)
 
 use core::fmt;
 

@@ -1,0 +1,253 @@
+//! Planners: which perfect nodes a root or a proof is made of, and how their hashes fold into it.
+//!
+//! Plan purely, fetch once, fold. A plan holds coordinates only; fetching them, in whatever order and from whatever place,
+//! is the caller's. Proofs are those of RFC 9162, sections 2.1.3.1 and 2.1.4.1, and draft-ietf-plants-merkle-tree-certs,
+//! sections 4.3 and 4.4.1, in closed form instead of by recursion.
+
+use core::ops::Range;
+
+use super::subtree::{NodeCoord, Subtree};
+use crate::hash::Hash;
+use crate::size::{LeafIndex, TreeSize};
+
+/// From which size to which a tree grew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// The older, smaller size.
+    pub from: TreeSize,
+    /// The newer, larger size.
+    pub to: TreeSize,
+}
+
+/// The nodes of a root: the root of a whole tree, or of one subtree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootPlan {
+    nodes: Vec<NodeCoord>,
+}
+
+/// The nodes of a proof.
+///
+/// Invariant: every node outside `ragged` is one hash of the proof; those in `ragged`, which are the perfect nodes of
+/// the one part of the tree that ends at its right edge, fold into one hash. `ragged` lies within `nodes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofPlan {
+    nodes: Vec<NodeCoord>,
+    ragged: Range<usize>,
+}
+
+/// Why there is no plan, or it could not be folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The leaf is not in the tree.
+    #[error("leaf {index} is not in a tree of {size} leaves")]
+    NoSuchLeaf {
+        /// The leaf asked for.
+        index: LeafIndex,
+        /// The size of the tree.
+        size: TreeSize,
+    },
+    /// The leaf is not in the subtree.
+    #[error("leaf {index} is not in the subtree {subtree}")]
+    NotInSubtree {
+        /// The leaf asked for.
+        index: LeafIndex,
+        /// The subtree.
+        subtree: Subtree,
+    },
+    /// Nothing can be proven about the empty tree: every tree extends it.
+    #[error("there is no consistency proof from an empty tree")]
+    FromEmpty,
+    /// The tree is smaller than what shall be in it.
+    #[error("a tree of {size} leaves does not contain the subtree {subtree}")]
+    BeyondTree {
+        /// The subtree, or the whole older tree.
+        subtree: Subtree,
+        /// The size of the tree.
+        size: TreeSize,
+    },
+    /// Another number of hashes was fetched than planned.
+    #[error("{planned} hashes were planned, {fetched} fetched")]
+    HashCount {
+        /// How many nodes the plan has.
+        planned: usize,
+        /// How many hashes came.
+        fetched: usize,
+    },
+}
+
+impl RootPlan {
+    /// Plans `MTH` of all leaves of a tree.
+    ///
+    /// The nodes are also exactly the hashes of a `Frontier` of this size.
+    #[must_use]
+    pub fn tree(size: TreeSize) -> Self {
+        Self::subtree(Subtree::tree(size))
+    }
+
+    /// Plans `MTH(D[start:end])`.
+    #[must_use]
+    pub fn subtree(subtree: Subtree) -> Self {
+        Self { nodes: subtree.nodes().collect() }
+    }
+
+    /// The nodes to fetch, from left to right; none for an empty tree.
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeCoord] {
+        &self.nodes
+    }
+
+    /// Computes the root from the hashes of [`RootPlan::nodes`], in their order.
+    ///
+    /// # Errors
+    /// [`PlanError::HashCount`].
+    pub fn fold(&self, hashes: &[Hash]) -> Result<Hash, PlanError> {
+        check_count(&self.nodes, hashes)?;
+        Ok(fold_right_edge(hashes))
+    }
+}
+
+impl ProofPlan {
+    /// Plans `PATH(index, D_size)` (RFC 9162, section 2.1.3.1).
+    ///
+    /// # Errors
+    /// [`PlanError::NoSuchLeaf`].
+    pub fn inclusion(index: LeafIndex, size: TreeSize) -> Result<Self, PlanError> {
+        if !size.contains(index) {
+            return Err(PlanError::NoSuchLeaf { index, size });
+        }
+        Ok(Self::path(Subtree::tree(size), Below { last: index.get(), level: 0 }))
+    }
+
+    /// Plans the proof that a leaf is in a subtree (draft-ietf-plants-merkle-tree-certs, section 4.3).
+    ///
+    /// # Errors
+    /// [`PlanError::NotInSubtree`].
+    pub fn subtree_inclusion(index: LeafIndex, subtree: Subtree) -> Result<Self, PlanError> {
+        if !subtree.contains(index) {
+            return Err(PlanError::NotInSubtree { index, subtree });
+        }
+        Ok(Self::path(subtree, Below { last: index.get(), level: 0 }))
+    }
+
+    /// Plans `PROOF(from, D_to)` (RFC 9162, section 2.1.4.1).
+    ///
+    /// # Errors
+    /// [`PlanError::FromEmpty`], or [`PlanError::BeyondTree`] if the tree would shrink.
+    pub fn consistency(growth: Growth) -> Result<Self, PlanError> {
+        if growth.from == TreeSize::ZERO {
+            return Err(PlanError::FromEmpty);
+        }
+        Self::subtree_consistency(Subtree::tree(growth.from), growth.to)
+    }
+
+    /// Plans `SUBTREE_PROOF(start, end, D_size)` (draft-ietf-plants-merkle-tree-certs, section 4.4.1).
+    ///
+    /// # Errors
+    /// [`PlanError::BeyondTree`].
+    pub fn subtree_consistency(subtree: Subtree, size: TreeSize) -> Result<Self, PlanError> {
+        if subtree.end() > size {
+            return Err(PlanError::BeyondTree { subtree, size });
+        }
+        if subtree.is_empty() {
+            return Ok(Self { nodes: Vec::new(), ragged: 0..0 });
+        }
+        let last = subtree.end().get() - 1;
+        if subtree.end() == size {
+            // The subtree's root is itself a node, on the tree's right edge: the verifier has it.
+            let level = subtree.size().next_power_of_two().trailing_zeros();
+            return Ok(Self::path(Subtree::tree(size), Below { last, level }));
+        }
+        // The last of the subtree's perfect nodes is the lowest node that it shares with the tree; the proof climbs from
+        // there. If it is the whole subtree the verifier has its hash, else the proof begins with it.
+        let level = subtree.size().trailing_zeros();
+        let mut plan = Self::path(Subtree::tree(size), Below { last, level });
+        if !subtree.size().is_power_of_two() {
+            plan.nodes.insert(0, NodeCoord::known(level as u8, last >> level));
+            plan.ragged = plan.ragged.start + 1..plan.ragged.end + 1;
+        }
+        Ok(plan)
+    }
+
+    /// The nodes to fetch; possibly none.
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeCoord] {
+        &self.nodes
+    }
+
+    /// Computes the proof's hashes from the hashes of [`ProofPlan::nodes`], in their order.
+    ///
+    /// # Errors
+    /// [`PlanError::HashCount`].
+    pub fn fold(&self, hashes: &[Hash]) -> Result<Vec<Hash>, PlanError> {
+        check_count(&self.nodes, hashes)?;
+        if self.ragged.is_empty() {
+            return Ok(hashes.to_vec());
+        }
+        let (before, rest) = hashes.split_at(self.ragged.start);
+        let (ragged, after) = rest.split_at(self.ragged.len());
+        let mut proof = Vec::with_capacity(before.len() + 1 + after.len());
+        proof.extend_from_slice(before);
+        proof.push(fold_right_edge(ragged));
+        proof.extend_from_slice(after);
+        Ok(proof)
+    }
+
+    /// The siblings on the way from a node of `whole` up to its root.
+    fn path(whole: Subtree, from: Below) -> Self {
+        let mut nodes = Vec::with_capacity(PATH_CAPACITY);
+        let mut ragged = 0..0;
+        let base = whole.start();
+        // Relative to the subtree, which is aligned, so that adding its start never carries into a node's index.
+        let position = from.last - base;
+        let end = whole.size() - 1;
+        let node = |level: u32, index: u64| NodeCoord::known(level as u8, (base >> level) + index);
+
+        // Below `join` the node and the last leaf are in different halves, so that all siblings are perfect, except
+        // the last: it is what lies between there and the right edge.
+        let join = u64::BITS - ((position ^ end) >> from.level << from.level).leading_zeros();
+        for level in from.level..join.saturating_sub(1) {
+            nodes.push(node(level, (position >> level) ^ 1));
+        }
+        if join > from.level {
+            let level = join - 1;
+            let start = ((position >> level) ^ 1) << level;
+            let first = nodes.len();
+            nodes.extend(whole.from(base + start).nodes());
+            ragged = first..nodes.len();
+        }
+        // From there on the path is the right edge, which has siblings only to the left.
+        let top = u64::BITS - position.leading_zeros();
+        nodes.extend(
+            (join.max(from.level)..top)
+                .filter(|level| position >> level & 1 == 1)
+                .map(|level| node(level, (position >> level) ^ 1)),
+        );
+        Self { nodes, ragged }
+    }
+}
+
+/// A proof near the largest sizes has at most this many nodes: a sibling for each level, one of them in pieces.
+const PATH_CAPACITY: usize = 64;
+
+/// Where a path begins: at the node of `level` that contains the leaf `last`.
+struct Below {
+    last: u64,
+    level: u32,
+}
+
+fn check_count(nodes: &[NodeCoord], hashes: &[Hash]) -> Result<(), PlanError> {
+    if nodes.len() == hashes.len() {
+        Ok(())
+    } else {
+        Err(PlanError::HashCount { planned: nodes.len(), fetched: hashes.len() })
+    }
+}
+
+/// `MTH` of adjacent perfect nodes of falling level: each is the left child of a node whose right child is the rest.
+pub(super) fn fold_right_edge(hashes: &[Hash]) -> Hash {
+    let mut right_to_left = hashes.iter().rev();
+    match right_to_left.next() {
+        None => Hash::EMPTY_TREE,
+        Some(last) => right_to_left.fold(*last, |right, left| Hash::node(left, &right)),
+    }
+}
