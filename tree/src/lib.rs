@@ -9,6 +9,8 @@ pub mod size;
 
 pub mod merkle;
 
+pub mod tile;
+
 pub mod note;
 
 pub mod checkpoint;
