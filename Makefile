@@ -1,0 +1,40 @@
+# What can be done here, in one page. Each target first runs build/setup.sh, which installs what is missing and compiles
+# RocksDB once per machine; afterwards plain cargo commands work as well.
+
+LISTEN ?= 127.0.0.1:6962
+DATA ?= data
+export LISTEN DATA
+
+.PHONY: help setup run stop test lint bench fuzz interop readme
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup:
+	@bash build/setup.sh
+
+run: setup ## build the server and serve a log on http://127.0.0.1:6962/logs/main (LISTEN=, DATA=)
+	@bash build/run.sh
+
+stop: ## stop what `make run` started, and wait until it has ended
+	@bash build/stop.sh
+
+test: setup ## all tests
+	cargo build --workspace --release --bins
+	cargo test --workspace --release
+
+lint: setup ## formatting and clippy, as the checks demand them
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --release -- -D warnings
+
+bench: setup ## how fast, as ratios to bare baselines in the same run (takes a while; wants an idle machine)
+	@bash benches/run.sh
+
+fuzz: setup ## every parser, FUZZ_SECONDS each (default 20)
+	@bash build/fuzz.sh
+
+interop: setup ## other people's clients against this server; needs Go
+	@bash tests/interop/run.sh
+
+readme: setup ## the README's commands, word by word, in a fresh clone
+	@bash tests/readme.sh
