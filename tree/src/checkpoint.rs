@@ -7,6 +7,7 @@
 use core::fmt;
 
 use crate::hash::{Hash, HashError};
+use crate::merkle::Root;
 use crate::note::{
     KeyName, NoteError, NoteSignature, NoteVerifyError, SignError, SignedNote, SignerKey, VerifierKey, find_control,
 };
@@ -340,6 +341,12 @@ impl VerifiedCheckpoint {
     #[must_use]
     pub const fn root(&self) -> Hash {
         self.checkpoint().root()
+    }
+
+    /// The size and the root hash together, as proofs are verified against.
+    #[must_use]
+    pub const fn tree(&self) -> Root {
+        Root { size: self.size(), hash: self.root() }
     }
 
     /// The log key that signed.

@@ -16,5 +16,6 @@ pub mod note;
 pub mod checkpoint;
 pub mod cosignature;
 pub mod policy;
+pub mod receipt;
 
 pub mod store;
