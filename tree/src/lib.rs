@@ -17,5 +17,6 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod policy;
 pub mod receipt;
+pub mod wire;
 
 pub mod store;

@@ -1,0 +1,61 @@
+//! What servers, clients and witnesses say to each other: the bodies, names and media types of the HTTP interfaces.
+//!
+//! [`append`] and [`read`] are the HTTP interface of one log, [`problem`] its errors, [`witness`] the C2SP tlog-witness
+//! protocol. Nothing here speaks HTTP; nothing that is parsed here is verified. [`json`] holds the JSON forms that they
+//! share.
+
+pub mod append;
+pub mod json;
+pub mod problem;
+pub mod read;
+pub mod witness;
+
+/// Media types.
+pub mod media {
+    /// Raw entry bytes, and tiles.
+    pub const OCTETS: &str = "application/octet-stream";
+    /// Entries in the length-prefixed encoding of a C2SP entry bundle, any number of them.
+    pub const ENTRIES: &str = "application/vnd.cairn.entries";
+    /// JSON bodies.
+    pub const JSON: &str = "application/json";
+    /// Problems (RFC 9457).
+    pub const PROBLEM: &str = "application/problem+json";
+    /// Checkpoints and receipts.
+    pub const TEXT: &str = "text/plain; charset=utf-8";
+    /// Server-sent events.
+    pub const EVENTS: &str = "text/event-stream";
+    /// The size that a witness answers with 409 (C2SP tlog-witness, add-checkpoint).
+    pub const TLOG_SIZE: &str = "text/x.tlog.size";
+}
+
+/// Names of request headers, in lower case.
+pub mod header {
+    /// The key that makes retries exact (IETF httpapi, idempotency-key-header).
+    pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+    /// Read as [`IDEMPOTENCY_KEY`].
+    pub const X_IDEMPOTENCY_KEY: &str = "x-idempotency-key";
+    /// The id of the last event that a client of the event stream saw.
+    pub const LAST_EVENT_ID: &str = "last-event-id";
+}
+
+/// Names of query parameters.
+pub mod query {
+    /// When an append is answered: see [`super::append::Wait`].
+    pub const WAIT: &str = "wait";
+    /// `1`: a batch is answered with a proof for each entry.
+    pub const RECEIPTS: &str = "receipts";
+    /// The first index of a range of entries.
+    pub const START: &str = "start";
+    /// The index after the last of a range of entries.
+    pub const END: &str = "end";
+    /// The index of a leaf.
+    pub const INDEX: &str = "index";
+    /// The hash of a leaf: see [`super::json::leaf_hash_from_query`].
+    pub const LEAF_HASH: &str = "leaf_hash";
+    /// The size of the tree that an inclusion proof is for.
+    pub const SIZE: &str = "size";
+    /// The older size of a consistency proof.
+    pub const FROM: &str = "from";
+    /// The newer size of a consistency proof.
+    pub const TO: &str = "to";
+}
