@@ -1,13 +1,14 @@
 //! Every tree to 300 leaves: every index, every older size, every subtree of the smaller ones. Each proof must be the one
-//! that the recursive definitions give, and verify.
+//! that the recursive definitions give, verify, and be refused in every corruption.
 
-#![allow(clippy::unwrap_used, reason = "test code outside of #[test] functions")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod reference;
 
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{
-    ConsistencyProof, Extension, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, RootPlan, Subtree, SubtreeRoot,
+    ConsistencyProof, Extension, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, Root, RootPlan, Subtree,
+    SubtreeRoot,
 };
 use reference::{Reference, index, is_subtree, size};
 
@@ -16,6 +17,44 @@ const SUBTREE_SIZES: usize = 130;
 
 fn fetch(tree: &Reference, nodes: &[NodeCoord]) -> Vec<Hash> {
     nodes.iter().map(|node| tree.mth(node.start() as usize..node.end() as usize)).collect()
+}
+
+/// Every single change of a proof's hashes: one flipped bit in each, each dropped, one added anywhere, any two swapped.
+fn corruptions(hashes: &[Hash]) -> impl Iterator<Item = Vec<Hash>> {
+    let len = hashes.len();
+    let flipped = (0..len).map(move |at| {
+        let mut corrupt = hashes.to_vec();
+        corrupt[at] = flip(&corrupt[at], at * 37 + len);
+        corrupt
+    });
+    let dropped = (0..len).map(move |at| [&hashes[..at], &hashes[at + 1..]].concat());
+    let added = (0..=len).map(move |at| {
+        let mut corrupt = hashes.to_vec();
+        corrupt.insert(at, hashes.get(at).copied().unwrap_or(Hash::EMPTY_TREE));
+        corrupt
+    });
+    let swapped = (0..len).flat_map(move |at| {
+        (0..at).map(move |with| {
+            let mut corrupt = hashes.to_vec();
+            corrupt.swap(at, with);
+            corrupt
+        })
+    });
+    flipped.chain(dropped).chain(added).chain(swapped)
+}
+
+fn flip(hash: &Hash, bit: usize) -> Hash {
+    let mut bytes = *hash.as_bytes();
+    bytes[bit / 8 % Hash::LEN] ^= 1 << (bit % 8);
+    Hash::new(bytes)
+}
+
+fn flipped(root: Root) -> Root {
+    Root { hash: flip(&root.hash, 77), ..root }
+}
+
+fn flipped_subtree(known: SubtreeRoot) -> SubtreeRoot {
+    SubtreeRoot { hash: flip(&known.hash, 77), ..known }
 }
 
 #[test]
@@ -42,7 +81,7 @@ fn every_root_folds_from_its_plan_and_from_the_frontier() {
 }
 
 #[test]
-fn every_inclusion_proof_is_the_defined_one_and_verifies() {
+fn every_inclusion_proof_is_the_defined_one_and_verifies_and_no_corruption_does() {
     let tree = Reference::counting(SIZES);
     for n in 1..=SIZES {
         let root = tree.root(n);
@@ -53,12 +92,26 @@ fn every_inclusion_proof_is_the_defined_one_and_verifies() {
             let leaf = tree.mth(m..m + 1);
             let proof = InclusionProof::from_hashes(hashes.clone()).unwrap();
             assert_eq!(proof.verify(index(m), &leaf, &root), Ok(()), "leaf {m} of {n}");
+            assert_eq!(proof.root(index(m), &leaf, size(n)), Ok(root.hash), "leaf {m} of {n}");
+
+            for corrupt in corruptions(&hashes) {
+                let proof = InclusionProof::from_hashes(corrupt.clone()).unwrap();
+                assert!(proof.verify(index(m), &leaf, &root).is_err(), "leaf {m} of {n}, corrupted to {corrupt:?}");
+            }
+            assert!(proof.verify(index(m), &flip(&leaf, m), &root).is_err());
+            assert!(proof.verify(index(m), &leaf, &flipped(root)).is_err());
+            for other in (0..=n).filter(|other| *other != m && (n <= 100 || other.abs_diff(m).is_power_of_two())) {
+                assert!(proof.verify(index(other), &leaf, &root).is_err(), "leaf {m} of {n} as {other}");
+            }
+            for other in [n - 1, n + 1, 2 * n, SIZES].into_iter().filter(|other| *other != n && *other <= SIZES) {
+                assert!(proof.verify(index(m), &leaf, &tree.root(other)).is_err(), "leaf {m} of {n}, not {other}");
+            }
         }
     }
 }
 
 #[test]
-fn every_consistency_proof_is_the_defined_one_and_verifies() {
+fn every_consistency_proof_is_the_defined_one_and_verifies_and_no_corruption_does() {
     let tree = Reference::counting(SIZES);
     for n in 1..=SIZES {
         for m in 1..=n {
@@ -68,12 +121,27 @@ fn every_consistency_proof_is_the_defined_one_and_verifies() {
             let claim = Extension { old: tree.root(m), new: tree.root(n) };
             let proof = ConsistencyProof::from_hashes(hashes.clone()).unwrap();
             assert_eq!(proof.verify(&claim), Ok(()), "{m} to {n}");
+
+            for corrupt in corruptions(&hashes) {
+                let proof = ConsistencyProof::from_hashes(corrupt.clone()).unwrap();
+                assert!(proof.verify(&claim).is_err(), "{m} to {n}, corrupted to {corrupt:?}");
+            }
+            assert!(proof.verify(&Extension { old: flipped(claim.old), ..claim }).is_err());
+            assert!(proof.verify(&Extension { new: flipped(claim.new), ..claim }).is_err());
+            for other in [m - 1, m + 1, n, SIZES].into_iter().filter(|other| *other != m && *other <= SIZES) {
+                let claim = Extension { old: tree.root(other), ..claim };
+                assert!(proof.verify(&claim).is_err(), "{m} to {n}, not from {other}");
+            }
+            for other in [m, n - 1, n + 1, SIZES].into_iter().filter(|other| *other != n && *other <= SIZES) {
+                let claim = Extension { new: tree.root(other), ..claim };
+                assert!(proof.verify(&claim).is_err(), "{m} to {n}, not to {other}");
+            }
         }
     }
 }
 
 #[test]
-fn every_subtree_proof_is_the_defined_one_and_verifies() {
+fn every_subtree_proof_is_the_defined_one_and_verifies_and_no_corruption_does() {
     let tree = Reference::counting(SUBTREE_SIZES);
     for n in 0..=SUBTREE_SIZES {
         for end in 0..=n {
@@ -87,6 +155,14 @@ fn every_subtree_proof_is_the_defined_one_and_verifies() {
                 assert_eq!(hashes, tree.subtree_proof(start..end, n), "{subtree} in {n}");
                 let proof = ConsistencyProof::from_hashes(hashes.clone()).unwrap();
                 assert_eq!(proof.verify_subtree(&known, &tree.root(n)), Ok(()), "{subtree} in {n}");
+                assert!(proof.verify_subtree(&flipped_subtree(known), &tree.root(n)).is_err());
+                // The draft does not look at the tree's root if the subtree is empty.
+                assert_eq!(proof.verify_subtree(&known, &flipped(tree.root(n))).is_err(), start < end);
+                for corrupt in corruptions(&hashes) {
+                    let proof = ConsistencyProof::from_hashes(corrupt.clone()).unwrap();
+                    let verified = proof.verify_subtree(&known, &tree.root(n));
+                    assert!(verified.is_err(), "{subtree} in {n}, corrupted to {corrupt:?}");
+                }
                 if n > end {
                     continue;
                 }
@@ -97,6 +173,16 @@ fn every_subtree_proof_is_the_defined_one_and_verifies() {
                     let leaf = tree.mth(m..m + 1);
                     let proof = InclusionProof::from_hashes(hashes.clone()).unwrap();
                     assert_eq!(proof.verify_in_subtree(index(m), &leaf, &known), Ok(()), "{m} in {subtree}");
+                    assert!(proof.verify_in_subtree(index(m), &leaf, &flipped_subtree(known)).is_err());
+                    for other in (0..=end).filter(|other| *other != m) {
+                        let verified = proof.verify_in_subtree(index(other), &leaf, &known);
+                        assert!(verified.is_err(), "{m} in {subtree} as {other}");
+                    }
+                    for corrupt in corruptions(&hashes) {
+                        let proof = InclusionProof::from_hashes(corrupt.clone()).unwrap();
+                        let verified = proof.verify_in_subtree(index(m), &leaf, &known);
+                        assert!(verified.is_err(), "{m} in {subtree}, corrupted to {corrupt:?}");
+                    }
                 }
             }
         }
