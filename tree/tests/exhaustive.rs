@@ -188,3 +188,26 @@ fn every_subtree_proof_is_the_defined_one_and_verifies_and_no_corruption_does() 
         }
     }
 }
+
+/// Another implementation's trees and proofs.
+#[test]
+fn every_root_and_proof_is_the_same_as_ct_merkle_gives() {
+    let ours = |bytes: &[u8]| -> Vec<Hash> { bytes.chunks(32).map(|hash| Hash::from_slice(hash).unwrap()).collect() };
+    let tree = Reference::counting(SIZES);
+    let mut theirs = ct_merkle::mem_backed_tree::MemoryBackedTree::<sha2::Sha256, [u8; 8]>::new();
+    for n in 1..=SIZES {
+        theirs.push((n as u64 - 1).to_be_bytes());
+        let root = RootPlan::tree(size(n));
+        assert_eq!(root.fold(&fetch(&tree, root.nodes())).unwrap().as_bytes()[..], theirs.root().as_bytes()[..]);
+        for m in 0..n {
+            let plan = ProofPlan::inclusion(index(m), size(n)).unwrap();
+            let proof = plan.fold(&fetch(&tree, plan.nodes())).unwrap();
+            assert_eq!(proof, ours(theirs.prove_inclusion(m).as_bytes()), "leaf {m} of {n}");
+        }
+        for m in 1..n {
+            let plan = ProofPlan::consistency(Growth { from: size(m), to: size(n) }).unwrap();
+            let proof = plan.fold(&fetch(&tree, plan.nodes())).unwrap();
+            assert_eq!(proof, ours(theirs.prove_consistency(n - m).as_bytes()), "{m} to {n}");
+        }
+    }
+}

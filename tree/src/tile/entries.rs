@@ -189,3 +189,73 @@ fn count_up_to(bytes: &[u8], max: usize) -> Result<Option<usize>, EntriesError> 
     }
     Ok(Some(count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(entries: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|entry| Entries::encode(entry, &mut bytes).unwrap());
+        bytes
+    }
+
+    #[test]
+    fn entries_are_length_prefixed_and_borrowed_back() {
+        let bytes = encoded(&[b"", b"a", b"bc"]);
+        assert_eq!(bytes, b"\0\0\0\x01a\0\x02bc");
+        let entries = Entries::parse_bundle(&bytes, Width::new(3).unwrap()).unwrap();
+        assert_eq!(entries.iter().collect::<Vec<_>>(), [&b""[..], b"a", b"bc"]);
+        assert_eq!((entries.len(), entries.iter().len(), entries.is_empty()), (3, 3, false));
+        assert_eq!((entries.get(2), entries.get(3)), (Some(&b"bc"[..]), None));
+        assert_eq!(entries.leaf_hashes(), [Hash::leaf(b""), Hash::leaf(b"a"), Hash::leaf(b"bc")]);
+        assert_eq!(Entries::parse_batch(&bytes, 3), Ok(entries));
+        assert_eq!(Entries::parse_batch(b"", 0).unwrap().iter().next(), None);
+    }
+
+    #[test]
+    fn an_entry_has_at_most_65535_bytes() {
+        let mut bytes = Vec::new();
+        Entries::encode(&[7; 65_535], &mut bytes).unwrap();
+        assert_eq!(Entries::encode(&[7; 65_536], &mut bytes), Err(EntriesError::EntryTooLong(65_536)));
+        assert_eq!(bytes.len(), 65_537, "nothing was written");
+        assert_eq!(Entries::parse_batch(&bytes, 1).unwrap().get(0), Some(&[7; 65_535][..]));
+    }
+
+    #[test]
+    fn another_number_of_entries_and_cut_off_ones_are_refused() {
+        let bytes = encoded(&[b"", b"a", b"bc"]);
+        let width = |width| Width::new(width).unwrap();
+        assert_eq!(Entries::parse_bundle(&bytes, width(2)), Err(EntriesError::Count { expected: 2, found: 3 }));
+        assert_eq!(Entries::parse_bundle(&bytes, width(4)), Err(EntriesError::Count { expected: 4, found: 3 }));
+        assert_eq!(Entries::parse_bundle(b"", width(1)), Err(EntriesError::Count { expected: 1, found: 0 }));
+        assert_eq!(Entries::parse_batch(&bytes, 2), Err(EntriesError::TooMany(2)));
+        for (length, cut) in [(1, 0), (3, 1), (4, 1), (6, 2), (7, 2), (8, 2)] {
+            assert_eq!(Entries::parse_batch(&bytes[..length], 3), Err(EntriesError::CutOff(cut)), "{length} bytes");
+        }
+        assert_eq!(
+            Entries::parse_bundle(&[&bytes[..], b"\0"].concat(), width(3)),
+            Err(EntriesError::Count { expected: 3, found: 4 })
+        );
+        assert_eq!(Entries::parse_bundle(&[&bytes[..], b"\0"].concat(), width(4)), Err(EntriesError::CutOff(3)));
+    }
+
+    #[test]
+    fn parts_are_cut_at_entries() {
+        let bytes = encoded(&[b"", b"a", b"bc"]);
+        let entries = Entries::parse_batch(&bytes, 3).unwrap();
+        for start in 0..=3 {
+            for end in start..=3 {
+                let part = entries.slice(start..end).unwrap();
+                assert_eq!(part, Entries::parse_batch(part.as_bytes(), 3).unwrap());
+                assert!(part.iter().eq(entries.iter().skip(start).take(end - start)));
+            }
+        }
+        assert_eq!(entries.first(Width::new(2).unwrap()), entries.slice(0..2));
+        assert_eq!(entries.first(Width::new(4).unwrap()), None);
+        assert_eq!(entries.slice(2..4), None);
+        #[expect(clippy::reversed_empty_ranges, reason = "what is refused")]
+        let reversed = entries.slice(2..1);
+        assert_eq!(reversed, None);
+    }
+}

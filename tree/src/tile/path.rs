@@ -136,3 +136,88 @@ fn write_place(f: &mut fmt::Formatter<'_>, index: u64, width: Width) -> fmt::Res
     write!(f, "{:03}", index % 1000)?;
     if width.is_full() { Ok(()) } else { write!(f, ".p/{}", width.get()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_written_as_the_specification_shows_and_read_back() {
+        let tile =
+            |level, index, width| TilePath::Tile(TileCoord::new(level, index, Width::new(width).unwrap()).unwrap());
+        let entries = |index, width| TilePath::Entries(BundleCoord::new(index, Width::new(width).unwrap()).unwrap());
+        for (path, text) in [
+            (tile(0, 0, 256), "tile/0/000"),
+            (tile(0, 273, 112), "tile/0/273.p/112"),
+            (tile(1, 999, 256), "tile/1/999"),
+            (tile(2, 1_000, 1), "tile/2/x001/000.p/1"),
+            (tile(3, 1_234_067, 255), "tile/3/x001/x234/067.p/255"),
+            (tile(0, (1 << 55) - 1, 255), "tile/0/x036/x028/x797/x018/x963/967.p/255"),
+            (tile(7, 0, 127), "tile/7/000.p/127"),
+            (entries(1_234_067, 256), "tile/entries/x001/x234/067"),
+            (entries(0, 9), "tile/entries/000.p/9"),
+        ] {
+            assert_eq!(path.to_string(), text);
+            assert_eq!(text.parse(), Ok(path));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_its_reason() {
+        use PathError::{Form, Index, Length, Level, Width};
+        for (text, reason) in [
+            ("", Form),
+            ("tile", Form),
+            ("tile/", Form),
+            ("tile/0", Form),
+            ("/tile/0/000", Form),
+            ("Tile/0/000", Form),
+            ("checkpoint", Form),
+            ("tile//000", Level),
+            ("tile/00/000", Level),
+            ("tile/01/000", Level),
+            ("tile/+1/000", Level),
+            ("tile/-1/000", Level),
+            ("tile/64/000", Level),
+            ("tile/256/000", Level),
+            ("tile/99999999999999999999/000", Level),
+            ("tile/data/000", Level),
+            ("tile/Entries/000", Level),
+            ("tile/../000", Level),
+            ("tile/0/", Index),
+            ("tile/0/0", Index),
+            ("tile/0/00", Index),
+            ("tile/0/0000", Index),
+            ("tile/0/x000", Index),
+            ("tile/0/x000/001", Index),
+            ("tile/0/x001/x000", Index),
+            ("tile/0/001/000", Index),
+            ("tile/0/x001//000", Index),
+            ("tile/0/xx01/000", Index),
+            ("tile/0/X001/000", Index),
+            ("tile/0/x001/0\u{660}", Index),
+            ("tile/0/../../etc", Index),
+            ("tile/0/000/", Index),
+            ("tile/0/000 ", Index),
+            ("tile/0/000\0", Index),
+            ("tile/0/+00", Index),
+            ("tile/0/000.p", Index),
+            ("tile/0/x018/x446/x744/x073/x709/x551/616", Index),
+            ("tile/entries/", Index),
+            ("tile/0/000.p/", Width),
+            ("tile/0/000.p/0", Width),
+            ("tile/0/000.p/01", Width),
+            ("tile/0/000.p/256", Width),
+            ("tile/0/000.p/1.p/1", Width),
+            ("tile/0/000.p/1/", Width),
+            ("tile/entries/000.p/-1", Width),
+            ("tile/8/000", CoordError::NoSuchTile { level: 8, index: 0 }.into()),
+            ("tile/63/000.p/1", CoordError::NoSuchTile { level: 63, index: 0 }.into()),
+            ("tile/7/000", CoordError::NoSuchTile { level: 7, index: 0 }.into()),
+            ("tile/entries/x036/x028/x797/x018/x963/967", CoordError::NoSuchBundle((1 << 55) - 1).into()),
+        ] {
+            assert_eq!(text.parse::<TilePath>(), Err(reason), "{text:?}");
+        }
+        assert_eq!("x".repeat(65).parse::<TilePath>(), Err(Length(65)));
+    }
+}

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use cairn_tree::hash::Hash;
@@ -13,24 +13,35 @@ use cairn_tree::merkle::Root;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use sha2::{Digest, Sha256};
 
+/// Past the largest tree.
+const SAME: usize = 1 << 63;
+
 /// Leaves `D`, with every `MTH(D[start:end])` remembered once it was asked for.
 pub(crate) struct Reference {
-    leaves: Vec<Vec<u8>>,
+    leaves: Leaves,
     known: RefCell<HashMap<(usize, usize), [u8; 32]>>,
+}
+
+enum Leaves {
+    /// Their bytes.
+    All(Vec<Vec<u8>>),
+    /// As many as wanted, all the same but for these.
+    SameBut(BTreeSet<usize>),
 }
 
 impl Reference {
     pub(crate) fn new(leaves: Vec<Vec<u8>>) -> Self {
-        Self { leaves, known: RefCell::default() }
+        Self { leaves: Leaves::All(leaves), known: RefCell::default() }
+    }
+
+    /// A tree of up to 2^63 leaves that are all the same, except `marked` ones, so that its hashes can be computed.
+    pub(crate) fn huge(marked: impl IntoIterator<Item = usize>) -> Self {
+        Self { leaves: Leaves::SameBut(marked.into_iter().collect()), known: RefCell::default() }
     }
 
     /// Leaf `i` is the number `i` in eight bytes.
     pub(crate) fn counting(size: usize) -> Self {
         Self::new((0..size).map(|leaf| (leaf as u64).to_be_bytes().to_vec()).collect())
-    }
-
-    pub(crate) fn leaf(&self, index: usize) -> &[u8] {
-        &self.leaves[index]
     }
 
     pub(crate) fn root(&self, size: usize) -> Root {
@@ -42,13 +53,28 @@ impl Reference {
         Hash::new(self.mth_bytes(range.start, range.end))
     }
 
+    fn leaf(&self, index: usize) -> Vec<u8> {
+        match &self.leaves {
+            Leaves::All(leaves) => leaves[index].clone(),
+            Leaves::SameBut(marked) if marked.contains(&index) => index.to_be_bytes().to_vec(),
+            Leaves::SameBut(_) => b"same".to_vec(),
+        }
+    }
+
     fn mth_bytes(&self, start: usize, end: usize) -> [u8; 32] {
+        // Where all leaves are the same, only how many there are matters: count them from a place past every tree.
+        if let Leaves::SameBut(marked) = &self.leaves
+            && start != SAME
+            && marked.range(start..end).next().is_none()
+        {
+            return self.mth_bytes(SAME, SAME + (end - start));
+        }
         if let Some(known) = self.known.borrow().get(&(start, end)) {
             return *known;
         }
         let hash: [u8; 32] = match end - start {
             0 => Sha256::digest([]).into(),
-            1 => Sha256::digest([&[0][..], &self.leaves[start]].concat()).into(),
+            1 => Sha256::digest([&[0][..], &self.leaf(start)].concat()).into(),
             n => {
                 let k = start + split(n);
                 Sha256::digest([&[1][..], &self.mth_bytes(start, k), &self.mth_bytes(k, end)].concat()).into()
