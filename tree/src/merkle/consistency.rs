@@ -88,6 +88,11 @@ impl ConsistencyProof {
         }
     }
 
+    /// Takes the hashes of a plan, which are never too many.
+    pub(super) const fn planned(hashes: Vec<Hash>) -> Self {
+        Self { hashes }
+    }
+
     /// The hashes, from the lowest shared node upwards.
     #[must_use]
     pub fn hashes(&self) -> &[Hash] {

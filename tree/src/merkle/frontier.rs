@@ -74,6 +74,16 @@ impl Frontier {
         Root { size: self.size, hash: fold_right_edge(&self.hashes) }
     }
 
+    /// For each perfect node the hash of everything from its first leaf to the last one: the first is the root.
+    pub(super) fn edge(&self) -> Vec<Hash> {
+        let mut edge: Vec<Hash> = Vec::with_capacity(self.hashes.len());
+        for hash in self.hashes.iter().rev() {
+            edge.push(edge.last().map_or(*hash, |right| Hash::node(hash, right)));
+        }
+        edge.reverse();
+        edge
+    }
+
     /// Appends one leaf and reports every node that it completes, itself first and then upwards.
     ///
     /// # Errors
@@ -98,22 +108,23 @@ impl Frontier {
         let first = self.size.next_index()?;
         self.size.plus(leaves.len() as u64)?;
         let mut rest = leaves;
-        let mut level_above = Vec::new();
+        let (mut hashes, mut above) = (Vec::new(), Vec::new());
         while let Some(fitting) = rest.len().checked_ilog2() {
             // The largest perfect subtree that begins at the edge, ends within the leaves, and is not over the block.
             let level = fitting.min(self.size.get().trailing_zeros()).min(BLOCK_LEVEL);
             let (block, after) = rest.split_at(1 << level);
             rest = after;
             let mut first_node = self.size.get();
-            let mut hashes = block.to_vec();
+            hashes.clear();
+            hashes.extend_from_slice(block);
             for height in 0..level {
                 report(height as u8, first_node, &hashes, completed);
-                level_above.clear();
-                Hash::extend_with_parents(&hashes, &mut level_above);
-                core::mem::swap(&mut hashes, &mut level_above);
+                above.clear();
+                Hash::extend_with_parents(&hashes, &mut above);
+                core::mem::swap(&mut hashes, &mut above);
                 first_node >>= 1;
             }
-            for root in hashes {
+            for root in hashes.drain(..) {
                 self.push_node(NodeCoord::known(level as u8, first_node), root, completed)?;
             }
         }

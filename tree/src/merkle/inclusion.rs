@@ -66,6 +66,11 @@ impl InclusionProof {
         }
     }
 
+    /// Takes the hashes of a plan, which are never too many.
+    pub(super) const fn planned(hashes: Vec<Hash>) -> Self {
+        Self { hashes }
+    }
+
     /// The hashes, from the leaf's sibling upwards.
     #[must_use]
     pub fn hashes(&self) -> &[Hash] {

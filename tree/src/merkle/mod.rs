@@ -7,12 +7,14 @@
 pub mod consistency;
 pub mod frontier;
 pub mod inclusion;
+pub mod memory;
 pub mod plan;
 pub mod subtree;
 
 pub use consistency::{ConsistencyError, ConsistencyProof, Extension};
 pub use frontier::{Frontier, FrontierError};
 pub use inclusion::{InclusionError, InclusionProof};
+pub use memory::MemoryTree;
 pub use plan::{Growth, PlanError, ProofPlan, RootPlan};
 pub use subtree::{NodeCoord, Subtree, SubtreeError, SubtreeRoot};
 

@@ -180,16 +180,19 @@ impl ProofPlan {
     /// [`PlanError::HashCount`].
     pub fn fold(&self, hashes: &[Hash]) -> Result<Vec<Hash>, PlanError> {
         check_count(&self.nodes, hashes)?;
-        if self.ragged.is_empty() {
-            return Ok(hashes.to_vec());
-        }
-        let (before, rest) = hashes.split_at(self.ragged.start);
-        let (ragged, after) = rest.split_at(self.ragged.len());
+        let (before, ragged, after) = split(hashes, &self.ragged);
         let mut proof = Vec::with_capacity(before.len() + 1 + after.len());
         proof.extend_from_slice(before);
-        proof.push(fold_right_edge(ragged));
+        if !ragged.is_empty() {
+            proof.push(fold_right_edge(ragged));
+        }
         proof.extend_from_slice(after);
         Ok(proof)
+    }
+
+    /// The nodes before, in, and after the part that ends at the right edge.
+    pub(super) fn parts(&self) -> (&[NodeCoord], &[NodeCoord], &[NodeCoord]) {
+        split(&self.nodes, &self.ragged)
     }
 
     /// The siblings on the way from a node of `whole` up to its root.
@@ -233,6 +236,13 @@ const PATH_CAPACITY: usize = 64;
 struct Below {
     last: u64,
     level: u32,
+}
+
+/// `ragged` is within `all`.
+fn split<'a, T>(all: &'a [T], ragged: &Range<usize>) -> (&'a [T], &'a [T], &'a [T]) {
+    let (before, rest) = all.split_at(ragged.start);
+    let (ragged, after) = rest.split_at(ragged.len());
+    (before, ragged, after)
 }
 
 fn check_count(nodes: &[NodeCoord], hashes: &[Hash]) -> Result<(), PlanError> {
