@@ -1,0 +1,65 @@
+//! What every parser of the tree crate must hold, whatever bytes it gets: it does not panic, and what it accepts is
+//! written again byte for byte. A trust policy, whose white space and comments are free, is written so that it means the
+//! same.
+//!
+//! Each function here is the body of the fuzz target of the same name in `tests/fuzz`; the test beside this crate runs
+//! them without a fuzzer. Each tells whether any parser accepted the bytes.
+
+mod json;
+mod proofs;
+mod texts;
+mod tree;
+
+/// A body with its name, which is also the name of its fuzz target and of its folder of seeds.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The name.
+    pub name: &'static str,
+    /// Panics where a parser does not hold what it must; tells whether any parser accepted the bytes.
+    pub run: fn(&[u8]) -> bool,
+}
+
+macro_rules! targets {
+    ($($(#[doc = $doc:literal])+ $name:ident = $body:path;)+) => {
+        /// All targets.
+        pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), run: $name }),+];
+
+        $($(#[doc = $doc])+ #[must_use] pub fn $name(bytes: &[u8]) -> bool { $body(bytes) })+
+    };
+}
+
+targets! {
+    /// Hashes, sizes and indexes as text.
+    scalars = texts::scalars;
+    /// Verifier keys and signer keys.
+    keys = texts::keys;
+    /// Signed notes, and verifying them.
+    note = texts::note;
+    /// Checkpoints, and verifying them and their cosignatures.
+    checkpoint = texts::checkpoint;
+    /// Trust policies, and applying them.
+    policy = texts::policy;
+    /// Receipts, their JSON twins, and verifying them.
+    receipt = texts::receipt;
+    /// The bodies of `add-checkpoint`.
+    witness = texts::witness;
+    /// The JSON bodies of the HTTP interface.
+    json_bodies = json::bodies;
+    /// Inclusion proofs, for any leaf, size and hashes.
+    inclusion = proofs::inclusion;
+    /// Consistency proofs, for any sizes and hashes.
+    consistency = proofs::consistency;
+    /// Tile paths, and their coordinates.
+    tile_path = tree::tile_path;
+    /// Tiles' hashes.
+    tile = tree::tile;
+    /// Entry bundles and batches.
+    entries = tree::entries;
+    /// Keys of rows.
+    store_key = tree::store_key;
+}
+
+/// The bytes as text, for parsers of text: what is not UTF-8 never reaches them.
+fn text(bytes: &[u8]) -> Option<&str> {
+    core::str::from_utf8(bytes).ok()
+}

@@ -1,0 +1,126 @@
+//! The text formats: keys, notes, checkpoints, policies, receipts, witness bodies.
+
+use cairn_tree::checkpoint::{Checkpoint, SignedCheckpoint};
+use cairn_tree::cosignature::CosignerKey;
+use cairn_tree::hash::Hash;
+use cairn_tree::note::{NoteSignature, SignedNote, SignerKey, VerifierKey};
+use cairn_tree::policy::{Policy, Trust};
+use cairn_tree::receipt::Receipt;
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::append::ReceiptJson;
+use cairn_tree::wire::witness::{AddCheckpoint, Conflict, Cosignatures};
+
+use crate::text;
+
+pub(crate) fn scalars(bytes: &[u8]) -> bool {
+    let Some(text) = text(bytes) else { return false };
+    let base64 = Hash::from_base64(text).inspect(|hash| assert_eq!(hash.to_base64(), text));
+    let hexadecimal = text.parse::<Hash>().inspect(|hash| assert_eq!(hash.to_string(), text));
+    let size = TreeSize::parse(text).inspect(|size| assert_eq!(size.to_string(), text));
+    let index = LeafIndex::parse(text).inspect(|index| assert_eq!(index.to_string(), text));
+    base64.is_ok() || hexadecimal.is_ok() || size.is_ok() || index.is_ok()
+}
+
+pub(crate) fn keys(bytes: &[u8]) -> bool {
+    let Some(text) = text(bytes) else { return false };
+    let verifier = text.parse::<VerifierKey>().inspect(|key| {
+        assert_eq!(key.to_string(), text);
+        if let Ok(cosigner) = CosignerKey::new(key.clone()) {
+            assert_eq!(cosigner.verifier_key(), key);
+        }
+    });
+    let signer = text.parse::<SignerKey>().inspect(|key| {
+        assert_eq!(key.to_skey().as_str(), text);
+        let public = key.verifier_key().to_string();
+        assert_eq!(public.parse::<VerifierKey>().as_ref(), Ok(key.verifier_key()));
+        // The name and the id are public, and the rest is at the end.
+        let secret = text.get(text.len() - 43..).unwrap_or_default();
+        assert!(!format!("{key:?}").contains(secret));
+    });
+    verifier.is_ok() || signer.is_ok()
+}
+
+/// Keys of all kinds, which the seeds use too.
+fn known_keys() -> Vec<VerifierKey> {
+    const KEYS: [&str; 3] = [
+        include_str!("../../vectors/notes/c2sp-example.vkey"),
+        include_str!("../../vectors/notes/golang-peter.vkey"),
+        include_str!("../../vectors/proof/log.vkey"),
+    ];
+    KEYS.iter().filter_map(|key| key.trim_end().parse().ok()).collect()
+}
+
+pub(crate) fn note(bytes: &[u8]) -> bool {
+    let Ok(note) = SignedNote::parse(bytes) else { return false };
+    assert_eq!(note.encode().as_bytes(), bytes);
+    let rebuilt = SignedNote::new(note.unverified_text().to_owned(), note.signatures().to_vec());
+    assert_eq!(rebuilt.as_ref(), Ok(&note));
+    let lines: String = note.signatures().iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(NoteSignature::parse_lines(&lines).as_deref(), Ok(note.signatures()));
+    // The first line takes its own place.
+    if let Some(first) = note.signatures().first() {
+        assert_eq!(note.clone().with_signature(first.clone()).as_ref(), Ok(&note));
+    }
+    if let Ok(verified) = note.verify(&known_keys()) {
+        assert_eq!(verified.text(), note.unverified_text());
+        assert!(!verified.signers().is_empty());
+    }
+    true
+}
+
+pub(crate) fn checkpoint(bytes: &[u8]) -> bool {
+    let Ok(signed) = SignedCheckpoint::parse(bytes) else { return false };
+    assert_eq!(signed.encode().as_bytes(), bytes);
+    let checkpoint = signed.unverified();
+    assert_eq!(checkpoint.text(), signed.note().unverified_text());
+    assert_eq!(Checkpoint::parse_text(&checkpoint.text()).as_ref(), Ok(checkpoint));
+    if let Ok(verified) = signed.verify(&known_keys()) {
+        assert_eq!(verified.origin().as_str(), verified.key().name().as_str());
+    }
+    apply_example(&signed);
+    true
+}
+
+fn example_policy() -> Option<Policy> {
+    Policy::parse(include_bytes!("../../vectors/policy/two-of-three.policy")).ok()
+}
+
+fn apply_example(signed: &SignedCheckpoint) {
+    if let Some(policy) = example_policy() {
+        let met = Trust::Policy(policy).verify(signed);
+        assert!(met.is_err() || met.is_ok_and(|met| met.witnesses().len() >= 2), "too few witnesses were enough");
+    }
+}
+
+pub(crate) fn policy(bytes: &[u8]) -> bool {
+    let Ok(policy) = Policy::parse(bytes) else { return false };
+    let written = policy.encode();
+    let again = Policy::parse(&written);
+    assert_eq!(again.as_ref(), Ok(&policy));
+    assert_eq!(again.map(|again| again.encode()).as_ref(), Ok(&written));
+    if let Ok(signed) = SignedCheckpoint::parse(include_bytes!("../../vectors/proof/cosigned.checkpoint")) {
+        let met = policy.verify(&signed);
+        assert!(met.is_err() || !policy.logs().is_empty());
+    }
+    true
+}
+
+pub(crate) fn receipt(bytes: &[u8]) -> bool {
+    let Ok(receipt) = Receipt::parse(bytes) else { return false };
+    assert_eq!(receipt.to_string().as_bytes(), bytes);
+    let twin = ReceiptJson::new(&receipt, Hash::leaf(b"any"));
+    assert_eq!(twin.into_receipt().as_ref(), Ok(&receipt));
+    if let Some(policy) = example_policy()
+        && let Ok(verified) = receipt.verify(include_bytes!("../../vectors/proof/entry"), &Trust::Policy(policy))
+    {
+        assert!(verified.checkpoint().size().contains(verified.index()));
+    }
+    true
+}
+
+pub(crate) fn witness(bytes: &[u8]) -> bool {
+    let request = AddCheckpoint::parse(bytes).inspect(|body| assert_eq!(body.to_string().as_bytes(), bytes));
+    let answer = Cosignatures::parse(bytes).inspect(|body| assert_eq!(body.to_string().as_bytes(), bytes));
+    let conflict = Conflict::parse(bytes).inspect(|body| assert_eq!(body.to_string().as_bytes(), bytes));
+    request.is_ok() || answer.is_ok() || conflict.is_ok()
+}
