@@ -5,17 +5,20 @@
 //!
 //! # What survives what
 //!
-//! A commit is on disk when it returns: one `WriteBatch`, one write-ahead log for all families, one fdatasync. What a
-//! flipped bit does after that:
-//! - in a table file: reads of its block answer [`StoreError::Corrupt`](cairn_tree::store::StoreError::Corrupt), and so
-//!   does [`RocksStore::open`] where it reads the block;
-//! - in the write-ahead log: `open` refuses, **or** drops the commits from there on, where the damage looks like a write
-//!   that a crash cut short (a length that runs past the end of the file). RocksDB has no mode that can tell the two
-//!   apart, so the high-water file, outside the database, must;
-//! - in the manifest: the same two.
+//! A commit is on disk when it returns: one `WriteBatch`, one write-ahead log for all families, one fdatasync. What
+//! damage does after that (`tests/damage.rs` does it, to each sort of file):
+//! - a flipped bit in a table: reads of its block answer
+//!   [`StoreError::Corrupt`](cairn_tree::store::StoreError::Corrupt), or [`RocksStore::open`] refuses where it reads the
+//!   block;
+//! - a flipped bit in a write-ahead log or in the manifest: `open` refuses. RocksDB alone would take a flipped length for
+//!   the end of the file, and remove the tables or drop the commits after it (see `cut.rs`);
+//! - a table or a closed log that was cut: `open` refuses;
+//! - the newest write-ahead log, cut: `open` drops the commits from there on, as after a crash that cut the last write
+//!   short. It cannot know whether they were acknowledged; the high-water file, outside the database, does.
 //!
-//! A wrong value is never read, and a commit is never seen in part (`tests/damage.rs` flips the bytes).
+//! A wrong value is never read, and a commit is never seen in part.
 
+mod cut;
 mod error;
 mod family;
 mod settings;

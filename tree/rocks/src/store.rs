@@ -11,6 +11,7 @@ use rocksdb::properties::PropName;
 use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
 use crate::OpenError;
+use crate::cut;
 use crate::error::{on_commit, on_read};
 use crate::family::Family;
 use crate::settings::{Settings, synced, verified};
@@ -66,7 +67,11 @@ impl RocksStore {
     /// [`OpenError::Missing`] if none was ever created there; never a new, empty one instead.
     pub fn open(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
         match fs::metadata(path.join(CURRENT)) {
-            Ok(_) => Self::start(path, settings, &settings.database()),
+            Ok(_) => {
+                // Before RocksDB, which would take damage for the end of a file, and remove the tables after it.
+                cut::check(path)?;
+                Self::start(path, settings, &settings.database())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing(path.into())),
             Err(error) => Err(OpenError::from_io(path, &error)),
         }

@@ -1,0 +1,322 @@
+//! Damaged files: a flipped bit is noticed, a cut file is noticed or lacks the newest commits whole, and neither gives a
+//! wrong value.
+//!
+//! A file that was cut looks like one that a crash left: the high-water file, outside the database, must notice. Losing
+//! commits otherwise than from the newest on is not allowed, nor is seeing a part of one.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "This is test code: it reports by panicking.")]
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cairn_rocks::{RocksStore, Settings};
+use cairn_tree::store::{Batch, Key, KeyRange, Kind, LogId, Store as _, StoreError, TileLevel};
+use tempfile::TempDir;
+
+/// Where the process that makes a database puts it.
+const DATABASE: &str = "CAIRN_TEST_DATABASE";
+/// The commits that stand in tables.
+const IN_TABLES: u64 = 8;
+/// Those that stand there or in the older write-ahead log.
+const IN_OLDER_LOG: u64 = 11;
+/// All commits; the last ones stand in the newer write-ahead log only.
+const COMMITS: u64 = 14;
+const LOG: LogId = LogId::new(1);
+
+fn settings() -> Settings {
+    Settings { block_cache: 1 << 20, memtables: 1 << 20, open_files: 64, background_jobs: 1 }
+}
+
+fn value(kind: u8, number: u64) -> Vec<u8> {
+    // Some kibibytes that LZ4 cannot shrink to nothing.
+    let mut state = number + u64::from(kind) * 1_000 + 1;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    // What stands in the logs fills some blocks of 32 KiB.
+    (0..if number > IN_TABLES { 5_000 } else { 500 }).map(next).collect()
+}
+
+fn head() -> Key {
+    Key::only(LOG, Kind::Head)
+}
+
+fn rows(number: u64) -> [(Key, Vec<u8>); 2] {
+    let tile = Kind::Tile(TileLevel::LEAVES);
+    [(Key::numbered(LOG, Kind::Bundle, number), value(1, number)), (Key::numbered(LOG, tile, number), value(2, number))]
+}
+
+/// The piece that this commit writes and the next one deletes.
+fn piece(number: u64) -> Key {
+    Key::numbered(LOG, Kind::Piece, number)
+}
+
+fn commit(number: u64) -> Batch {
+    let mut batch = Batch::new();
+    rows(number).into_iter().for_each(|(key, value)| batch.put(key, value));
+    batch.put(head(), number.to_be_bytes().to_vec());
+    batch.put(piece(number), value(3, number));
+    batch.delete(piece(number - 1));
+    batch
+}
+
+/// Makes a database as a crash during a flush leaves it: rows in tables, rows in a closed log, and rows in a newer one.
+/// Needs a process of its own, since it stops the threads that flush, which RocksDB has once per process.
+#[test]
+#[ignore = "run by the other tests, in a process of its own"]
+fn makes_a_database() {
+    let path = PathBuf::from(env::var_os(DATABASE).expect("run by another test only"));
+    let work = path.with_extension("work");
+    let store = RocksStore::create(&work, &settings()).expect("a new database");
+    for number in 1..=IN_TABLES {
+        store.commit(commit(number)).expect("a commit");
+        if number == IN_TABLES / 2 || number == IN_TABLES {
+            store.compact().expect("tables");
+        }
+    }
+    drop(store);
+    // The store itself does not flush without waiting, so RocksDB is opened as the store opens it.
+    let mut options = rocksdb::Options::default();
+    options.set_atomic_flush(true);
+    options.set_track_and_verify_wals_in_manifest(true);
+    let families = ["default", "tail", "bundles", "tiles", "index"];
+    let db = rocksdb::DB::open_cf(&options, &work, families).expect("the database");
+    let handles = families.map(|name| db.cf_handle(name).expect("a family"));
+    let mut threads = rocksdb::Env::new().expect("the environment");
+    threads.set_high_priority_background_threads(0);
+    threads.set_background_threads(0);
+    for number in IN_TABLES + 1..=COMMITS {
+        put(&db, commit(number));
+        if number == IN_OLDER_LOG {
+            let mut flush = rocksdb::FlushOptions::default();
+            flush.set_wait(false);
+            db.flush_cfs_opt(&handles.each_ref(), &flush).expect("a flush that waits for a thread");
+        }
+    }
+    copy(&work, &path);
+    threads.set_high_priority_background_threads(1);
+    threads.set_background_threads(1);
+}
+
+fn put(db: &rocksdb::DB, batch: Batch) {
+    let (puts, deletes) = batch.into_parts();
+    let family = |key: &Key| {
+        let name = match key.kind() {
+            Kind::Bundle => "bundles",
+            Kind::Tile(_) => "tiles",
+            Kind::Piece => "tail",
+            _ => "default",
+        };
+        db.cf_handle(name).expect("a family")
+    };
+    let mut rows = rocksdb::WriteBatch::default();
+    puts.iter().for_each(|(key, value)| rows.put_cf(family(key), key.as_bytes(), value));
+    deletes.iter().for_each(|key| rows.delete_cf(family(key), key.as_bytes()));
+    let mut options = rocksdb::WriteOptions::default();
+    options.set_sync(true);
+    db.write_opt(rows, &options).expect("a commit");
+}
+
+fn make(path: &Path) {
+    let mut command = Command::new(env::current_exe().expect("this test's own path"));
+    command.args(["--ignored", "--exact", "makes_a_database"]).env(DATABASE, path);
+    let output = command.output().expect("a process");
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("the database") {
+        let entry = entry.expect("a file");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+    }
+}
+
+/// What a damaged database gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// It did not open.
+    Refused,
+    /// It opened, and some rows could not be read; all others were right.
+    Errors,
+    /// It opened without the newest commits; all others were there whole.
+    TailLost,
+    /// All was there: the byte does not matter.
+    Sound,
+}
+
+/// Reads everything, and panics at a wrong value or a part of a commit.
+fn judge(path: &Path, what: &str) -> Outcome {
+    let Ok(store) = RocksStore::open(path, &settings()) else { return Outcome::Refused };
+    let mut errors = 0;
+    let mut read = |key: &Key| match store.get(key) {
+        Ok(value) => Some(value),
+        Err(StoreError::Corrupt(_) | StoreError::Io(_)) => {
+            errors += 1;
+            None
+        }
+    };
+    // The newest commit that any readable row tells of.
+    let mut newest = 0;
+    let mut missing = COMMITS + 1;
+    for number in 1..=COMMITS {
+        for (key, expected) in rows(number) {
+            match read(&key) {
+                None => {}
+                Some(None) => missing = missing.min(number),
+                Some(Some(found)) => {
+                    assert!(found == expected, "{what}: a wrong value of {key:?}");
+                    newest = newest.max(number);
+                }
+            }
+        }
+    }
+    assert!(newest < missing, "{what}: commit {newest} is there, though {missing} is not");
+    if let Some(row) = read(&head()) {
+        let found = row.map_or(0, |row| u64::from_be_bytes(row.try_into().expect("a number")));
+        assert!(newest <= found && found < missing, "{what}: head {found}, rows to {newest}, none from {missing} on");
+        newest = found;
+    }
+    for number in 1..=COMMITS {
+        if let Some(row) = read(&piece(number)) {
+            let is_right = row.is_none_or(|row| number == newest && row == value(3, number));
+            assert!(is_right, "{what}: a wrong piece {number} of {newest}");
+        }
+    }
+    for kind in [Kind::Bundle, Kind::Tile(TileLevel::LEAVES)] {
+        match store.scan(&KeyRange::all(LOG, kind), usize::MAX) {
+            Err(_) => errors += 1,
+            Ok(found) => {
+                let numbers: Vec<_> = found.iter().filter_map(|(key, _)| key.number()).collect();
+                let expected: Vec<_> = (1..=newest).collect();
+                assert!(numbers == expected || errors > 0, "{what}: a scan found {numbers:?} of {newest}");
+                let all: BTreeMap<_, _> = (1..=newest).flat_map(rows).collect();
+                found.iter().for_each(|(key, value)| assert!(all.get(key) == Some(value), "{what}: {key:?} in a scan"));
+            }
+        }
+    }
+    match (errors, newest) {
+        (1.., _) => Outcome::Errors,
+        (_, COMMITS) => Outcome::Sound,
+        _ => Outcome::TailLost,
+    }
+}
+
+/// The files of a database that RocksDB reads at its start or later, with a name for each sort.
+fn files(path: &Path) -> Vec<(&'static str, PathBuf)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).expect("the database") {
+        let path = entry.expect("a file").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sort = match name.as_str() {
+            "CURRENT" => "CURRENT",
+            _ if name.ends_with(".log") => "write-ahead log",
+            _ if name.ends_with(".sst") => "table",
+            _ if name.starts_with("MANIFEST") => "manifest",
+            _ => continue,
+        };
+        files.push((sort, path));
+    }
+    files.sort();
+    files
+}
+
+type Outcomes = BTreeMap<(&'static str, Outcome), usize>;
+
+/// Changes each file at the offsets that `places` names, each in a fresh copy, and counts what came of it.
+fn damage(places: impl Fn(&'static str, &[u8]) -> Vec<usize>, change: impl Fn(&mut Vec<u8>, usize)) -> Outcomes {
+    let directory = TempDir::new().expect("a directory");
+    let (sound, damaged) = (directory.path().join("sound"), directory.path().join("damaged"));
+    make(&sound);
+    copy(&sound, &damaged);
+    assert_eq!(judge(&damaged, "an untouched copy"), Outcome::Sound);
+    let files = files(&sound);
+    assert_eq!(files.iter().filter(|(sort, _)| *sort == "write-ahead log").count(), 2, "{files:?}");
+    let mut outcomes = Outcomes::new();
+    for (sort, file) in files {
+        let bytes = fs::read(&file).expect("a file");
+        for offset in places(sort, &bytes) {
+            copy(&sound, &damaged);
+            let mut changed = bytes.clone();
+            change(&mut changed, offset);
+            let name = file.file_name().unwrap_or_default();
+            fs::write(damaged.join(name), changed).expect("a file");
+            let outcome = judge(&damaged, &format!("{} at {offset} of {}", name.display(), bytes.len()));
+            *outcomes.entry((sort, outcome)).or_default() += 1;
+        }
+    }
+    println!("{outcomes:#?}");
+    outcomes
+}
+
+fn every(stride: usize) -> impl Fn(&'static str, &[u8]) -> Vec<usize> {
+    move |_, bytes| (0..bytes.len()).step_by(stride).collect()
+}
+
+/// Where the two bytes of each record's length stand, in the logs and the manifest.
+fn lengths(sort: &'static str, bytes: &[u8]) -> Vec<usize> {
+    const BLOCK: usize = 32 << 10;
+    let mut places = Vec::new();
+    let mut at = 0;
+    while sort != "table" && sort != "CURRENT" && at + 7 <= bytes.len() {
+        let length = usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+        places.extend([at + 4, at + 5]);
+        at += 7 + length;
+        // A record's header does not stand in a block's last six bytes.
+        if BLOCK - at % BLOCK < 7 {
+            at = at.next_multiple_of(BLOCK);
+        }
+    }
+    places
+}
+
+/// A flip loses nothing at all: it is noticed, or does not matter.
+fn flips(places: impl Fn(&'static str, &[u8]) -> Vec<usize>, flip: u8) -> Outcomes {
+    let outcomes = damage(places, |bytes, offset| bytes[offset] ^= flip);
+    for ((sort, outcome), count) in &outcomes {
+        assert_ne!(*outcome, Outcome::TailLost, "{count} flips in a {sort} lost commits");
+        assert!(*sort != "write-ahead log" || *outcome == Outcome::Refused, "{count} flips in a log: {outcome:?}");
+    }
+    for sort in ["write-ahead log", "manifest"] {
+        assert!(outcomes.contains_key(&(sort, Outcome::Refused)), "no flip in a {sort} was tried");
+    }
+    outcomes
+}
+
+fn cuts(stride: usize) {
+    let outcomes = damage(every(stride), |bytes, offset| bytes.truncate(offset));
+    assert_eq!(outcomes.get(&("table", Outcome::TailLost)), None);
+    assert_eq!(outcomes.get(&("table", Outcome::Sound)), None, "a cut table is always noticed");
+    assert!(outcomes.contains_key(&("write-ahead log", Outcome::TailLost)), "a cut log is what a crash leaves");
+}
+
+#[test]
+fn a_flipped_bit_is_noticed() {
+    let outcomes = flips(every(409), 0x10);
+    assert!(outcomes.contains_key(&("table", Outcome::Errors)), "no flip in a table was tried");
+}
+
+/// RocksDB alone takes some of these for the end of the file, and opens without what follows.
+#[test]
+fn a_flipped_bit_in_the_length_of_a_record_is_noticed() {
+    for flip in [0x01, 0x10, 0x80] {
+        flips(lengths, flip);
+    }
+}
+
+#[test]
+fn a_cut_file_is_noticed_or_loses_the_newest_commits_whole() {
+    cuts(409);
+}
+
+#[test]
+#[ignore = "takes minutes: every byte of every file"]
+fn every_flipped_byte_and_every_cut() {
+    flips(every(1), 0x10);
+    cuts(1);
+}
