@@ -1,3 +1,4 @@
 //! To come.
 
+pub mod engine;
 pub mod high_water;

@@ -1,0 +1,28 @@
+//! The engine's bounds, in one table. What a request may bring is bounded in `limits`, before it comes here.
+
+/// Most bytes of entries in one commit; a commit takes at least one request, whatever its size.
+pub(super) const COMMIT_BYTES: usize = 32 << 20;
+/// Most requests in one commit.
+pub(super) const COMMIT_REQUESTS: usize = 16_384;
+/// Logs whose right edge the writer keeps at hand; the least recently written one makes room.
+pub(super) const RESIDENT_LOGS: usize = 2_048;
+/// Bytes of an unfinished bundle that the writer keeps per resident log; more is read again from the store.
+pub(super) const TAIL_BYTES: usize = 128 << 10;
+/// Entries of one log in memory before they become a sorted run of the hash index.
+pub(super) const INDEX_RUN_ENTRIES: u64 = 1 << 16;
+/// Entries of one log in memory at which appends to it wait until a run is built.
+pub(super) const INDEX_LAG_ENTRIES: u64 = 1 << 20;
+/// Runs of one size that are merged into one.
+pub(super) const INDEX_FAN: usize = 8;
+/// Bytes of rows that one maintenance commit writes.
+pub(super) const MAINTENANCE_BYTES: usize = 4 << 20;
+/// Rows that one maintenance commit deletes.
+pub(super) const MAINTENANCE_ROWS: usize = 4_096;
+/// Idempotency keys that are forgotten per maintenance commit.
+pub(super) const SWEEP_ROWS: usize = 1_000;
+/// Expanded tiles in memory, in bytes.
+pub(super) const TILE_CACHE_BYTES: u64 = 96 << 20;
+/// Tiles and bundles as they are served, in bytes.
+pub(super) const SERVED_CACHE_BYTES: u64 = 64 << 20;
+/// Entries that are re-hashed in one go where a range of a log is checked, at start and by `fsck`.
+pub(super) const REPLAY_BUNDLES: usize = 64;

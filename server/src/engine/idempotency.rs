@@ -1,0 +1,55 @@
+//! What was promised for an idempotency key: the same indexes for the same entries, until it expires.
+//!
+//! A key's row is written in the batch that writes its entries, so that a retry is exact after any crash. A second row,
+//! ordered by time, lets the sweep find what has expired without reading every key.
+
+use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
+
+use super::append::IdempotencyKey;
+use super::bounds::SWEEP_ROWS;
+use super::layout::IdempotencyRow;
+use super::stored::ReadError;
+
+/// The bytes of a digest.
+const DIGEST: usize = 32;
+/// The bytes of a time and a digest.
+const TIMED: usize = 8 + DIGEST;
+
+/// The key of the row of an idempotency key.
+pub(super) fn row_key(log: LogId, key: &IdempotencyKey) -> Key {
+    Key::suffixed(log, Kind::Idempotency, key.digest())
+}
+
+/// The key of the row that remembers when it expires.
+pub(super) fn expiry_key(log: LogId, key: &IdempotencyKey, expires_ms: u64) -> Key {
+    let mut suffix = [0; TIMED];
+    let (time, digest) = suffix.split_at_mut(TIMED - DIGEST);
+    time.copy_from_slice(&expires_ms.to_be_bytes());
+    digest.copy_from_slice(key.digest());
+    Key::suffixed(log, Kind::Expiry, &suffix)
+}
+
+/// Reads the row of an idempotency key, unless it has expired.
+pub(super) fn decode(row: Option<Vec<u8>>, now_ms: u64) -> Result<Option<IdempotencyRow>, ReadError> {
+    let Some(row) = row else { return Ok(None) };
+    let row = IdempotencyRow::decode(&row)?;
+    Ok((row.expires_ms > now_ms).then_some(row))
+}
+
+/// The rows of `log` that may be deleted at `now_ms`, at most one sweep's worth.
+///
+/// A key that was used anew after it expired has a newer expiry; then only the old time's row is deleted.
+pub(super) fn expired(store: &dyn Store, log: LogId, now_ms: u64) -> Result<Vec<Key>, ReadError> {
+    let old = KeyRange::numbers(log, Kind::Expiry, 0..now_ms);
+    let mut deletes = Vec::new();
+    for (expiry, _) in store.scan(&old, SWEEP_ROWS)? {
+        if let Some(digest) = expiry.suffix().last_chunk::<DIGEST>() {
+            let row = Key::suffixed(log, Kind::Idempotency, digest);
+            if decode(store.get(&row)?, now_ms)?.is_none() {
+                deletes.push(row);
+            }
+        }
+        deletes.push(expiry);
+    }
+    Ok(deletes)
+}

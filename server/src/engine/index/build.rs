@@ -1,0 +1,265 @@
+//! The thread that turns the newest leaves into runs and merges runs of one size, off the commit path.
+//!
+//! It only reads; what it wants written goes to the writer in bounded jobs. A run counts once the manifest names it, so
+//! whatever a crash leaves half-written is never looked at, and is deleted when the log is next worked on.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use cairn_tree::store::{Key, KeyRange, LogId, Store};
+
+use super::manifest::Manifest;
+use super::run::{Record, Run};
+use super::{HashIndex, Inner};
+use crate::engine::bounds::{INDEX_FAN, INDEX_RUN_ENTRIES, MAINTENANCE_BYTES, MAINTENANCE_ROWS};
+use crate::engine::registry::Registry;
+use crate::engine::sequencer::{Job, MaintainJob, Sequencer};
+use crate::engine::stored::{ReadError, WIDTH};
+
+/// The logs whose index has work to do: a set, so it is bounded by their number.
+#[derive(Default)]
+pub(in crate::engine) struct Due {
+    logs: Mutex<(BTreeSet<LogId>, bool)>,
+    wake: Condvar,
+}
+
+impl Due {
+    /// Asks for work on a log.
+    pub(in crate::engine) fn push(&self, log: LogId) {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).0.insert(log);
+        self.wake.notify_one();
+    }
+
+    fn close(&self) {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.wake.notify_all();
+    }
+
+    fn next(&self) -> Option<LogId> {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if logs.1 {
+                return None;
+            }
+            if let Some(log) = logs.0.pop_first() {
+                return Some(log);
+            }
+            logs = self.wake.wait(logs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The thread.
+pub(in crate::engine) struct Builder {
+    due: Arc<Due>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Why work on an index stopped.
+#[derive(Debug, thiserror::Error)]
+enum BuildError {
+    #[error("the writer has stopped")]
+    Stopped,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+struct Work<'a> {
+    store: &'a dyn Store,
+    sequencer: &'a Sequencer,
+    log: LogId,
+    index: &'a HashIndex,
+}
+
+impl Builder {
+    pub(in crate::engine) fn start(
+        due: Arc<Due>,
+        store: Arc<dyn Store>,
+        registry: Arc<Registry>,
+        sequencer: Arc<Sequencer>,
+    ) -> std::io::Result<Self> {
+        let its_due = Arc::clone(&due);
+        let body = move || {
+            let mut cleaned = HashSet::new();
+            while let Some(log) = its_due.next() {
+                let Some(shared) = registry.by_id(log) else { continue };
+                let Some(index) = &shared.index else { continue };
+                let work = Work { store: &*store, sequencer: &sequencer, log, index };
+                let outcome = if cleaned.insert(log) { work.delete_strays() } else { Ok(()) };
+                if let Err(error) = outcome.and_then(|()| work.build_and_merge()) {
+                    // Look-ups stay exact: what has no run is in memory. Appends wait when that gets too much.
+                    tracing::error!(log = %shared.info.name, %error, "the hash index can't be built");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("hash-index".to_owned()).spawn(body)?;
+        Ok(Self { due, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Ends the thread. The sequencer is closed first, so that it does not wait for an answer.
+    pub(in crate::engine) fn close(&self) {
+        self.due.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the hash index thread panicked");
+        }
+    }
+}
+
+impl Work<'_> {
+    fn build_and_merge(&self) -> Result<(), BuildError> {
+        while self.index.is_due() {
+            self.build()?;
+            while self.merge()? {}
+            self.delete_dead()?;
+        }
+        Ok(())
+    }
+
+    fn manifest(&self) -> Manifest {
+        match &*self.index.read() {
+            Inner::Loaded(loaded) => loaded.manifest.clone(),
+            Inner::Absent => Manifest::default(),
+        }
+    }
+
+    /// Makes a run of the newest leaves, as far as full tiles go.
+    fn build(&self) -> Result<(), BuildError> {
+        let (manifest, end, mut records) = match &*self.index.read() {
+            Inner::Absent => return Ok(()),
+            Inner::Loaded(loaded) => {
+                let (start, end) = (loaded.manifest.end(), loaded.end - loaded.end % WIDTH);
+                let inside = loaded.recent.iter().filter(|(_, index)| (start..end).contains(&index.get()));
+                let records: Vec<_> = inside.map(|(leaf, index)| Record::new(leaf, *index)).collect();
+                (loaded.manifest.clone(), end, records)
+            }
+        };
+        records.sort_unstable();
+        let run = Run::new(manifest.next_id(), manifest.end(), end);
+        let next = manifest.with_run(run);
+        let mut rows = Rows::new(self);
+        rows.put(run.rows(self.log, &records))?;
+        rows.finish(&next)?;
+        if let Inner::Loaded(loaded) = &mut *self.index.write() {
+            loaded.manifest = next;
+            loaded.recent.retain(|_, index| index.get() >= end);
+        }
+        Ok(())
+    }
+
+    /// Merges the first runs of one size that are enough; false if there are none.
+    fn merge(&self) -> Result<bool, BuildError> {
+        let manifest = self.manifest();
+        let same_size =
+            |runs: &&[Run]| runs.iter().all(|run| runs.first().is_some_and(|first| tier(run) == tier(first)));
+        let Some(runs) = manifest.runs().windows(INDEX_FAN).find(same_size) else { return Ok(false) };
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(false) };
+        let merged = Run::new(manifest.next_id(), first.start, last.end);
+        // All runs' buckets with the same first bits are merged at a time: sorted once, they are whole new buckets.
+        let coarse = runs.iter().map(|run| run.bits).min().unwrap_or(0).min(merged.bits);
+        let mut rows = Rows::new(self);
+        for prefix in 0..1_u64 << coarse {
+            let mut records = Vec::new();
+            for run in runs {
+                let fine = run.bits - coarse;
+                let keys: Vec<Key> =
+                    (prefix << fine..(prefix + 1) << fine).map(|bucket| run.key(self.log, bucket)).collect();
+                for row in self.store.get_many(&keys).map_err(ReadError::from)?.into_iter().flatten() {
+                    records.extend(run.decode(&row));
+                }
+            }
+            records.sort_unstable();
+            rows.put(merged.rows(self.log, &records))?;
+        }
+        let next = manifest.with_merged(merged);
+        rows.finish(&next)?;
+        self.install(next);
+        Ok(true)
+    }
+
+    /// Deletes the rows of runs that were merged, a bounded number at a time.
+    fn delete_dead(&self) -> Result<(), BuildError> {
+        let manifest = self.manifest();
+        if manifest.dead().is_empty() {
+            return Ok(());
+        }
+        let keys = manifest.dead().iter().flat_map(|run| (0..run.buckets()).map(|bucket| run.key(self.log, bucket)));
+        let mut deletes = Vec::new();
+        for key in keys {
+            deletes.push(key);
+            if deletes.len() == MAINTENANCE_ROWS {
+                self.submit(MaintainJob { deletes: core::mem::take(&mut deletes), ..MaintainJob::default() })?;
+            }
+        }
+        let next = manifest.without_dead();
+        let puts = vec![(Manifest::key(self.log), next.encode())];
+        self.submit(MaintainJob { puts, deletes, done: None })?;
+        self.install(next);
+        Ok(())
+    }
+
+    /// Deletes what a run left that was never finished.
+    fn delete_strays(&self) -> Result<(), BuildError> {
+        let strays = KeyRange::from_key(Run::first_key(self.log, self.manifest().next_id()));
+        loop {
+            let rows = self.store.scan(&strays, MAINTENANCE_ROWS).map_err(ReadError::from)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let deletes = rows.into_iter().map(|(key, _)| key).collect();
+            self.submit(MaintainJob { deletes, ..MaintainJob::default() })?;
+        }
+    }
+
+    fn install(&self, manifest: Manifest) {
+        if let Inner::Loaded(loaded) = &mut *self.index.write() {
+            loaded.manifest = manifest;
+        }
+    }
+
+    /// Has rows written, and waits until they are durable.
+    fn submit(&self, mut job: MaintainJob) -> Result<(), BuildError> {
+        let (done, wait) = sync_channel(1);
+        job.done = Some(done);
+        self.sequencer.submit_own(Job::Maintain(job));
+        wait.recv().map_err(|_| BuildError::Stopped)
+    }
+}
+
+/// Rows of a new run on their way to the writer, a bounded number of bytes at a time.
+struct Rows<'a, 'b> {
+    work: &'a Work<'b>,
+    puts: Vec<(Key, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl<'a, 'b> Rows<'a, 'b> {
+    fn new(work: &'a Work<'b>) -> Self {
+        Self { work, puts: Vec::new(), bytes: 0 }
+    }
+
+    fn put(&mut self, rows: Vec<(Key, Vec<u8>)>) -> Result<(), BuildError> {
+        for (key, row) in rows {
+            self.bytes += row.len();
+            self.puts.push((key, row));
+            if self.bytes >= MAINTENANCE_BYTES {
+                self.bytes = 0;
+                self.work.submit(MaintainJob { puts: core::mem::take(&mut self.puts), ..MaintainJob::default() })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifest goes with the last rows: before it, the run does not exist.
+    fn finish(mut self, manifest: &Manifest) -> Result<(), BuildError> {
+        self.puts.push((Manifest::key(self.work.log), manifest.encode()));
+        self.work.submit(MaintainJob { puts: self.puts, ..MaintainJob::default() })
+    }
+}
+
+/// The size class of a run.
+fn tier(run: &Run) -> u32 {
+    ((run.end - run.start) / INDEX_RUN_ENTRIES).max(1).ilog(INDEX_FAN as u64)
+}

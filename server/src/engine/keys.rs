@@ -1,0 +1,133 @@
+//! Key files: a log's private key beside its public one, readable by their owner alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use cairn_tree::note::SignerKey;
+
+/// The folder of a database's key files.
+#[derive(Debug, Clone)]
+pub struct KeyFiles {
+    folder: PathBuf,
+}
+
+/// Why a key file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It is not there.
+    #[error("the key file {} is missing; restore it from a backup: without it this log can't sign", .0.display())]
+    Missing(PathBuf),
+    /// There is one already.
+    #[error("the key file {} exists already; a key is never overwritten", .0.display())]
+    Exists(PathBuf),
+    /// Others may read it.
+    #[error("the key file {} has mode {mode:04o}; others must not read it: chmod 600", path.display())]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It holds something else.
+    #[error("the key file {} holds no key: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong; repeats nothing of the file.
+        problem: String,
+    },
+    /// The file system failed.
+    #[error("the key file {} can't be used: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// How it failed.
+        error: io::Error,
+    },
+}
+
+impl KeyFiles {
+    /// The key files in this folder.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The private key file of a log.
+    #[must_use]
+    pub fn private_path(&self, log: &str) -> PathBuf {
+        self.folder.join(format!("{log}.skey"))
+    }
+
+    /// The public key file of a log.
+    #[must_use]
+    pub fn public_path(&self, log: &str) -> PathBuf {
+        self.folder.join(format!("{log}.vkey"))
+    }
+
+    /// Writes a new log's keys, durably, mode 0600; never over a file that is there.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Exists`], or what the file system said.
+    pub fn write(&self, log: &str, key: &SignerKey) -> Result<(), KeyFileError> {
+        let folder_error = |error| KeyFileError::Io { path: self.folder.clone(), error };
+        match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(folder_error(error)),
+            _ => {}
+        }
+        write_new(&self.private_path(log), &key.to_skey())?;
+        write_new(&self.public_path(log), &key.verifier_key().to_string())?;
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(folder_error)
+    }
+
+    /// Removes what [`KeyFiles::write`] wrote for a log that then was not made.
+    pub fn discard(&self, log: &str) {
+        for path in [self.private_path(log), self.public_path(log)] {
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "an unused key file could not be removed");
+            }
+        }
+    }
+
+    /// Reads a log's private key.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] for a file that is missing, damaged, or open to others.
+    pub fn read(&self, log: &str) -> Result<SignerKey, KeyFileError> {
+        let path = self.private_path(log);
+        let read = || -> io::Result<(u32, zeroize::Zeroizing<String>)> {
+            let file = File::open(&path)?;
+            let mode = file.metadata()?.mode() & 0o7777;
+            Ok((mode, io::read_to_string(io::Read::take(file, KEY_FILE_MAX))?.into()))
+        };
+        let (mode, text) = read().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => KeyFileError::Missing(path.clone()),
+            _ => KeyFileError::Io { path: path.clone(), error },
+        })?;
+        if mode & 0o077 != 0 {
+            return Err(KeyFileError::Mode { path, mode });
+        }
+        text.trim_end_matches('\n').parse().map_err(|error: cairn_tree::note::SignerKeyError| KeyFileError::Damaged {
+            path,
+            problem: error.to_string(),
+        })
+    }
+}
+
+/// More than any key file has.
+const KEY_FILE_MAX: u64 = 4_096;
+
+fn write_new(path: &Path, text: &str) -> Result<(), KeyFileError> {
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    };
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
+        _ => KeyFileError::Io { path: path.to_owned(), error },
+    })
+}

@@ -1,0 +1,100 @@
+//! A log's head row: its size and root as committed, and whether it may go on.
+
+use cairn_tree::hash::Hash;
+use cairn_tree::size::TreeSize;
+use cairn_tree::store::{Key, Kind, LogId};
+
+use super::RowError;
+use super::fields::Fields;
+
+const ROW: &str = "head";
+const VERSION: u8 = 1;
+
+const OPEN: u8 = 0;
+const HALTED: u8 = 1;
+const SEALED: u8 = 2;
+
+/// Whether a log takes appends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogState {
+    /// It does.
+    Open,
+    /// Its stored bytes did not match what was to be signed; for good, until an operator repairs it. Good data is read.
+    Halted(String),
+    /// It has ended with a final head.
+    Sealed,
+}
+
+/// Written by every commit that touches the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct HeadRow {
+    /// The commit that wrote this row.
+    pub commit: u64,
+    /// Whether the log takes appends.
+    pub state: LogState,
+    /// The number of committed entries.
+    pub size: TreeSize,
+    /// The root over them.
+    pub root: Hash,
+    /// When this head was made, in milliseconds since the epoch; never less than the head before.
+    pub time_ms: u64,
+    /// Pieces of a bundle that has since been written whole: first indexes in this half-open range are to be deleted
+    /// by the log's next commit. They outlive the bundle's own commit, so that the bytes under the last signed head
+    /// stay readable should that commit turn out damaged.
+    pub stale: (u64, u64),
+}
+
+impl HeadRow {
+    /// The key of `log`'s head.
+    #[must_use]
+    pub(in crate::engine) fn key(log: LogId) -> Key {
+        Key::numbered(log, Kind::Head, 0)
+    }
+
+    /// The bytes: version, commit, state, size, root, time, stale range, and a halted log's reason.
+    #[must_use]
+    pub(in crate::engine) fn encode(&self) -> Vec<u8> {
+        let (code, reason) = match &self.state {
+            LogState::Open => (OPEN, ""),
+            LogState::Halted(reason) => (HALTED, reason.as_str()),
+            LogState::Sealed => (SEALED, ""),
+        };
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.commit.to_be_bytes());
+        bytes.push(code);
+        bytes.extend_from_slice(&self.size.get().to_be_bytes());
+        bytes.extend_from_slice(self.root.as_bytes());
+        bytes.extend_from_slice(&self.time_ms.to_be_bytes());
+        bytes.extend_from_slice(&self.stale.0.to_be_bytes());
+        bytes.extend_from_slice(&self.stale.1.to_be_bytes());
+        bytes.extend_from_slice(reason.as_bytes());
+        bytes
+    }
+
+    /// Reads what [`HeadRow::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`RowError`] for anything else.
+    pub(in crate::engine) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
+        let mut fields = Fields::open(ROW, VERSION, bytes)?;
+        let commit = fields.u64()?;
+        let code = fields.u8()?;
+        let size = TreeSize::new(fields.u64()?).map_err(|error| fields.error(format!("size: {error}")))?;
+        let root = Hash::new(fields.array()?);
+        let time_ms = fields.u64()?;
+        let stale = (fields.u64()?, fields.u64()?);
+        let state = match code {
+            OPEN => LogState::Open,
+            SEALED => LogState::Sealed,
+            HALTED => {
+                let reason =
+                    core::str::from_utf8(fields.rest()).map_err(|_| RowError::new(ROW, "reason is not text"))?;
+                let state = LogState::Halted(reason.to_owned());
+                return Ok(Self { commit, state, size, root, time_ms, stale });
+            }
+            other => return Err(fields.error(format!("unknown state {other}"))),
+        };
+        fields.end()?;
+        Ok(Self { commit, state, size, root, time_ms, stale })
+    }
+}

@@ -1,0 +1,425 @@
+//! The engine: any number of logs in one database, appended to by one writer and read by anybody.
+//!
+//! Not here: HTTP, tokens, configuration. The order of writes and the point of no return stand in `sequencer/commit`.
+
+mod append;
+mod batch;
+mod bounds;
+mod clock;
+mod disk;
+mod fsck;
+mod growing;
+mod head;
+mod idempotency;
+mod index;
+mod keys;
+mod layout;
+mod observer;
+mod open;
+mod reader;
+mod registry;
+mod replay;
+mod sequencer;
+mod sign;
+mod stored;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_rocks::{RocksStore, Settings};
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::{ConsistencyProof, Growth, InclusionProof};
+use cairn_tree::note::SignerKey;
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::store::{Batch, CommitError, DatabaseId, LogId, Store};
+use cairn_tree::tile::{BundleCoord, TileCoord};
+use tokio::sync::{oneshot, watch};
+
+pub use append::{AppendError, Appended, IdempotencyKey};
+pub use batch::{BatchError, EntryBatch};
+pub use clock::{Clock, SystemClock};
+pub use fsck::{Finding, Progress, fsck};
+pub use head::{Head, LogInfo};
+pub use keys::{KeyFileError, KeyFiles};
+pub use layout::{LogState, Placement, Terms};
+pub use observer::{CommitFigures, Observer, Unobserved};
+pub use open::OpenError;
+pub use reader::ProofError;
+pub use sequencer::{CreateError, PoolBounds};
+pub use stored::ReadError;
+
+use append::Bound;
+use disk::Disk;
+use head::Shared;
+use index::{Builder, Due};
+use layout::DatabaseRow;
+use reader::Reader;
+use registry::Registry;
+use sequencer::{AppendJob, CreateJob, Job, Refused, Sequencer, Writer, WriterParts};
+
+use crate::high_water::{HighWater, HighWaterError};
+
+#[cfg(test)]
+mod tests;
+
+/// Where a database is and how it behaves.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The folder of everything.
+    pub data: PathBuf,
+    /// The high-water file, if it stands elsewhere: on another disk it survives the loss of this one.
+    pub high_water: Option<PathBuf>,
+    /// The most that may wait for the writer.
+    pub pool: PoolBounds,
+    /// How long an idempotency key is remembered, in milliseconds.
+    pub idempotency_ms: u64,
+    /// Bytes of disk that appends leave free.
+    pub disk_reserve: u64,
+    /// The store's own settings.
+    pub settings: Settings,
+}
+
+impl EngineOptions {
+    /// The store's folder.
+    #[must_use]
+    pub fn database_path(&self) -> PathBuf {
+        self.data.join("db")
+    }
+
+    /// The high-water file.
+    #[must_use]
+    pub fn high_water_path(&self) -> PathBuf {
+        self.high_water.clone().unwrap_or_else(|| self.data.join("high-water"))
+    }
+
+    /// The key files.
+    #[must_use]
+    pub fn key_files(&self) -> KeyFiles {
+        KeyFiles::new(self.data.join("keys"))
+    }
+}
+
+/// Why a new database was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is one already, or the folder can't be written.
+    #[error(transparent)]
+    Engine(#[from] cairn_rocks::OpenError),
+    /// Its first row could not be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Its high-water file could not be made.
+    #[error(transparent)]
+    HighWater(#[from] HighWaterError),
+}
+
+/// An open database with its writer. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Running>,
+}
+
+struct Running {
+    reader: Reader,
+    registry: Arc<Registry>,
+    sequencer: Arc<Sequencer>,
+    builder: Builder,
+    rocks: Arc<RocksStore>,
+    disk: Disk,
+    keys: KeyFiles,
+    database: DatabaseId,
+}
+
+impl Engine {
+    /// Makes a new, empty database. The one place where one comes to be.
+    ///
+    /// # Errors
+    /// [`InitError`]; a database that is there already is never touched.
+    pub fn create(options: &EngineOptions, id: DatabaseId) -> Result<(), InitError> {
+        let store = RocksStore::create(&options.database_path(), &options.settings)?;
+        HighWater::create(&options.high_water_path(), id)?;
+        let mut batch = Batch::new();
+        batch.put(DatabaseRow::key(), DatabaseRow { id, commit: 1, next_log: LogId::new(1) }.encode());
+        // The row goes last: a database without it was never finished, and is refused as such.
+        store.commit(batch)?;
+        Ok(())
+    }
+
+    /// Opens a database, checks it against everything that was ever released, and starts its writer.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and what to do.
+    pub fn open(
+        options: &EngineOptions,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, OpenError> {
+        let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings)?);
+        Self::start(options, Arc::clone(&rocks) as Arc<dyn Store>, rocks, clock, observer)
+    }
+
+    /// Starts on a store that is open: `store` is `rocks`, or stands before it to fail on purpose.
+    fn start(
+        options: &EngineOptions,
+        store: Arc<dyn Store>,
+        rocks: Arc<RocksStore>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, OpenError> {
+        let database = open::read_database(&*store, options.data.clone())?;
+        let (high_water, marks) = HighWater::open(&options.high_water_path(), database.id)?;
+        let keys = options.key_files();
+        let opened = open::open_logs(&*store, database, &marks, &keys)?;
+        let registry = Arc::new(opened.registry);
+        let due = Arc::new(Due::default());
+        let disk = Disk::new(options.data.clone(), options.disk_reserve);
+        let mut writer = Writer::new(WriterParts {
+            store: Arc::clone(&store),
+            high_water,
+            clock,
+            observer,
+            database: opened.database,
+            registry: Arc::clone(&registry),
+            due: Arc::clone(&due),
+            idempotency_ms: options.idempotency_ms,
+            disk: disk.clone(),
+            poison: Arc::default(),
+        });
+        writer.resume(&marks, opened.fresh_marks, opened.damaged)?;
+        let sequencer = Arc::new(Sequencer::start(writer, options.pool).map_err(OpenError::Thread)?);
+        let builder = Builder::start(due, Arc::clone(&store), Arc::clone(&registry), Arc::clone(&sequencer))
+            .map_err(OpenError::Thread)?;
+        let reader = Reader::new(store);
+        let running = Running { reader, registry, sequencer, builder, rocks, disk, keys, database: database.id };
+        Ok(Self { inner: Arc::new(running) })
+    }
+
+    /// The log of this name.
+    #[must_use]
+    pub fn log(&self, name: &str) -> Option<Log> {
+        let shared = self.inner.registry.get(name)?;
+        Some(Log { running: Arc::clone(&self.inner), shared })
+    }
+
+    /// All logs, in order of their names.
+    #[must_use]
+    pub fn logs(&self) -> Vec<Log> {
+        let log = |shared| Log { running: Arc::clone(&self.inner), shared };
+        self.inner.registry.all().into_iter().map(log).collect()
+    }
+
+    /// Makes a log with its own key, whose files are written first.
+    ///
+    /// # Errors
+    /// [`CreateLogError`]; then there is no such log and no new key file.
+    pub async fn create_log(&self, terms: Terms, signer: SignerKey) -> Result<LogInfo, CreateLogError> {
+        let name = terms.name.clone();
+        if self.inner.registry.get(&name).is_some() {
+            return Err(CreateError::Exists(name).into());
+        }
+        self.inner.keys.write(&name, &signer)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Create(Box::new(CreateJob { terms, signer, reply }));
+        let created = match self.inner.sequencer.submit(job) {
+            Ok(()) => answer.await.unwrap_or(Err(CreateError::Stopping)),
+            Err(Refused::Full) => Err(CreateError::Busy),
+            Err(Refused::Closed) => Err(CreateError::Stopping),
+        };
+        match created {
+            // The outcome is unknown: the log may be there after a restart, and would need its key.
+            Err(CreateError::Stopping) | Ok(_) => {}
+            Err(_) => self.inner.keys.discard(&name),
+        }
+        Ok(created?)
+    }
+
+    /// Why the writer has stopped, if it has: the process must end then.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.inner.sequencer.poison()
+    }
+
+    /// How many requests wait for the writer.
+    #[must_use]
+    pub fn queue_depth(&self) -> usize {
+        self.inner.sequencer.depth()
+    }
+
+    /// The identity of the database.
+    #[must_use]
+    pub fn database_id(&self) -> DatabaseId {
+        self.inner.database
+    }
+
+    /// Whether the disk has room for appends; else the free bytes and the reserve.
+    ///
+    /// # Errors
+    /// [`AppendError::DiskReserve`].
+    pub fn disk(&self) -> Result<(), AppendError> {
+        let low = |low: disk::BelowReserve| AppendError::DiskReserve { free: low.free, reserve: low.reserve };
+        self.inner.disk.check().map_err(low)
+    }
+
+    /// The store's own figures.
+    #[must_use]
+    pub fn store_stats(&self) -> cairn_rocks::Stats {
+        self.inner.rocks.stats()
+    }
+
+    /// Forgets expired idempotency keys, a bounded number per log and call. To be called now and then.
+    pub fn sweep(&self) {
+        for log in self.inner.registry.all() {
+            self.inner.sequencer.submit_own(Job::Sweep(log.info.id));
+        }
+    }
+
+    /// Takes no more appends, finishes and answers those that were taken, and stops the threads. Reads go on.
+    pub fn close(&self) {
+        self.inner.sequencer.close();
+        self.inner.builder.close();
+    }
+}
+
+/// Why a log was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateLogError {
+    /// Its key files can't be written.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The writer refused.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+}
+
+/// One log of an open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    running: Arc<Running>,
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    /// What is fixed about it.
+    #[must_use]
+    pub fn info(&self) -> &LogInfo {
+        &self.shared.info
+    }
+
+    /// Whether it takes appends.
+    #[must_use]
+    pub fn state(&self) -> LogState {
+        self.shared.state()
+    }
+
+    /// The newest released head.
+    #[must_use]
+    pub fn head(&self) -> Arc<Head> {
+        self.shared.head()
+    }
+
+    /// Follows the released heads; a slow follower sees only the newest.
+    #[must_use]
+    pub fn heads(&self) -> watch::Receiver<Arc<Head>> {
+        self.shared.heads.subscribe()
+    }
+
+    /// Appends a batch, all of it or nothing. Resolves once it is under a released head, which is then durable.
+    ///
+    /// # Errors
+    /// [`AppendError`]. After [`AppendError::Stopping`] the batch may still be found after a restart; a retry with the
+    /// same idempotency key is exact.
+    pub async fn append(&self, batch: EntryBatch, key: Option<IdempotencyKey>) -> Result<Appended, AppendError> {
+        if self.shared.index.as_ref().is_some_and(index::HashIndex::is_overdue) {
+            return Err(AppendError::QueueFull);
+        }
+        let bound = key.map(|key| Bound { key, leaves: batch.digest() });
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Append(AppendJob { log: Arc::clone(&self.shared), batch, bound, reply });
+        let stopping = || AppendError::Stopping(self.running.sequencer.poison().unwrap_or_default());
+        match self.running.sequencer.submit(job) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(stopping())),
+            Err(Refused::Full) => Err(AppendError::QueueFull),
+            Err(Refused::Closed) => Err(stopping()),
+        }
+    }
+
+    /// One entry; `None` past the head.
+    ///
+    /// # Errors
+    /// [`ReadError`], for this and all reads below: the store failed, or holds something damaged.
+    pub fn entry(&self, head: &Head, index: LeafIndex) -> Result<Option<Bytes>, ReadError> {
+        self.running.reader.entry(&self.shared, head, index)
+    }
+
+    /// Entries from `start` to before `end`, fewer if they pass `most` bytes, but at least one if there is one.
+    ///
+    /// # Errors
+    /// As [`Log::entry`].
+    pub fn entries(&self, head: &Head, start: LeafIndex, end: TreeSize, most: usize) -> Result<Vec<Bytes>, ReadError> {
+        self.running.reader.entries(&self.shared, head, start, end, most)
+    }
+
+    /// The bytes of a tile of exactly this width; `None` if the head's tree has none.
+    ///
+    /// # Errors
+    /// As [`Log::entry`].
+    pub fn tile(&self, head: &Head, coord: TileCoord) -> Result<Option<Bytes>, ReadError> {
+        self.running.reader.tile(&self.shared, head, coord)
+    }
+
+    /// The bytes of an entry bundle of exactly this width; `None` if the head's tree has none.
+    ///
+    /// # Errors
+    /// As [`Log::entry`].
+    pub fn bundle(&self, head: &Head, coord: BundleCoord) -> Result<Option<Bytes>, ReadError> {
+        self.running.reader.bundle(&self.shared, head, coord)
+    }
+
+    /// A leaf's hash; `None` past the head.
+    ///
+    /// # Errors
+    /// As [`Log::entry`].
+    pub fn leaf_hash(&self, head: &Head, index: LeafIndex) -> Result<Option<Hash>, ReadError> {
+        self.running.reader.leaf_hash(&self.shared, head, index)
+    }
+
+    /// The proof that the leaf at `index` is in the tree of `size`, which is at most the head's.
+    ///
+    /// # Errors
+    /// [`ProofError::Question`] if there is no such leaf or tree.
+    pub fn inclusion(&self, head: &Head, index: LeafIndex, size: TreeSize) -> Result<InclusionProof, ProofError> {
+        self.running.reader.inclusion(&self.shared, head, index, size)
+    }
+
+    /// The proof that one tree extends another; both are at most the head's.
+    ///
+    /// # Errors
+    /// [`ProofError::Question`] if there are no such trees.
+    pub fn consistency(&self, head: &Head, growth: Growth) -> Result<ConsistencyProof, ProofError> {
+        self.running.reader.consistency(&self.shared, head, growth)
+    }
+
+    /// The root that the tree had at `size`.
+    ///
+    /// # Errors
+    /// [`ProofError::Question`] if it never had that size.
+    pub fn root(&self, head: &Head, size: TreeSize) -> Result<Hash, ProofError> {
+        self.running.reader.root(&self.shared, head, size)
+    }
+
+    /// The lowest index of a leaf in the head's tree; always `None` for a log without a hash index.
+    ///
+    /// # Errors
+    /// As [`Log::entry`].
+    pub fn find(&self, head: &Head, leaf: &Hash) -> Result<Option<LeafIndex>, ReadError> {
+        self.running.reader.find(&self.shared, head, leaf)
+    }
+
+    /// Re-hashes everything under the newest head while the log is served; what is wrong first, if anything.
+    pub fn fsck(&self, progress: &mut dyn FnMut(TreeSize)) -> Finding {
+        let size = self.head().size;
+        let problem = fsck::check_served(&*self.running.reader.store, &self.shared, progress);
+        Finding { log: self.shared.info.name.clone(), size, problem }
+    }
+}

@@ -1,0 +1,261 @@
+//! Opening a database: what it holds is compared with what was released, then brought to where it would be had it never
+//! stopped.
+//!
+//! Recovery is the normal path: entries past the last released head are re-hashed onto it, signed and marked, exactly as
+//! after a commit. What contradicts the high-water is refused, with what to do about it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cairn_tree::hash::Hash;
+use cairn_tree::note::SignerKey;
+use cairn_tree::size::TreeSize;
+use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError};
+
+use super::head::{Head, LogInfo, Shared};
+use super::index::HashIndex;
+use super::keys::{KeyFileError, KeyFiles};
+use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, RowError};
+use super::registry::Registry;
+use super::replay::replay;
+use super::sign::{SignHeadError, sign_head};
+use super::stored::{ReadError, Stored, WIDTH};
+use crate::high_water::{HighWaterError, Mark, Marks};
+
+/// Why a database is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The engine refused: missing, locked, damaged.
+    #[error(transparent)]
+    Engine(#[from] cairn_rocks::OpenError),
+    /// The high-water file is missing, damaged or foreign.
+    #[error(transparent)]
+    HighWater(#[from] HighWaterError),
+    /// A read failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A row is damaged.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// A log's key file is missing, damaged or open to others.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The files in the folder are no database of this program, or only half of one.
+    #[error("{} holds a database that was never finished; remove it and run init again", .0.display())]
+    Unfinished(PathBuf),
+    /// The key in the file is not the one that the log was made with.
+    #[error("log {log}: its key file holds {found}, but the log belongs to {bound}; restore the right key file")]
+    OtherKey {
+        /// The log's name.
+        log: String,
+        /// The vkey of the file.
+        found: String,
+        /// The vkey in the database.
+        bound: String,
+    },
+    /// Two logs would sign with one key or under one origin.
+    #[error("logs {0} and {1} share a key or an origin; every log has its own")]
+    SharedKey(String, String),
+    /// The database lacks what was released: an old copy, or a lost tail.
+    #[error(
+        "the database is behind: {what} is at {found}, but {released} was released. It is an older copy, or its tail was \
+         lost. Starting it would contradict heads that others hold: restore the newest copy"
+    )]
+    Behind {
+        /// The log or the database.
+        what: String,
+        /// Where it is.
+        found: String,
+        /// Where it was.
+        released: String,
+    },
+    /// The database has other entries than those that were released.
+    #[error(
+        "log {log} was changed: its root at size {size} is {found}, but {released} was released. Restore a sound copy; \
+         fsck names the first bad place"
+    )]
+    Changed {
+        /// The log's name.
+        log: String,
+        /// The size of the released head.
+        size: TreeSize,
+        /// The root now.
+        found: Hash,
+        /// The root then.
+        released: Hash,
+    },
+    /// The high-water file knows nothing of a log that has entries.
+    #[error(
+        "log {0} has entries, but the high-water file has no record of it; restore the file that belongs to this database"
+    )]
+    NoMark(String),
+    /// The first checkpoint after opening can't be made.
+    #[error(transparent)]
+    Sign(#[from] SignHeadError),
+    /// A thread can't be started.
+    #[error("a thread can't be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+/// What opening found, before the writer exists.
+pub(super) struct Opened {
+    pub(super) database: DatabaseRow,
+    pub(super) registry: Registry,
+    /// Heads that are signed again or for the first time and whose marks must be durable before they are released.
+    pub(super) fresh_marks: Vec<(LogId, Mark)>,
+    /// Logs whose unreleased part does not hash to their head, with the rows of that part.
+    pub(super) damaged: Vec<(Arc<Shared>, ReadError, Vec<Key>)>,
+}
+
+/// Reads the database's row.
+pub(super) fn read_database(store: &dyn Store, folder: PathBuf) -> Result<DatabaseRow, OpenError> {
+    let row = store.get(&DatabaseRow::key())?.ok_or(OpenError::Unfinished(folder))?;
+    Ok(DatabaseRow::decode(&row)?)
+}
+
+/// Every log's id and binding, in order of their ids.
+pub(super) fn read_bindings(store: &dyn Store, database: &DatabaseRow) -> Result<Vec<(LogId, BindingRow)>, OpenError> {
+    let mut bindings = Vec::new();
+    let mut range = KeyRange::all(LogId::DATABASE, Kind::Binding);
+    loop {
+        let rows = store.scan(&range, SCAN_ROWS)?;
+        let Some((last, _)) = rows.last() else { return Ok(bindings) };
+        let next = Key::numbered(LogId::DATABASE, Kind::Binding, last.number().unwrap_or(u64::MAX).saturating_add(1));
+        for (key, row) in &rows {
+            let id = key.number().and_then(|number| u32::try_from(number).ok());
+            let id = id.ok_or_else(|| RowError { row: "binding", problem: format!("key {key:?}") })?;
+            bindings.push((LogId::new(id), BindingRow::decode(row, &database.id)?));
+        }
+        range = KeyRange::from_key(next);
+    }
+}
+
+/// Rows per scan at start.
+const SCAN_ROWS: usize = 1_000;
+
+/// Reads a log's head row.
+pub(super) fn read_head(store: &dyn Store, log: LogId, name: &str) -> Result<HeadRow, OpenError> {
+    let gone = || OpenError::Behind {
+        what: format!("log {name}"),
+        found: "no head at all".to_owned(),
+        released: "at least its empty head".to_owned(),
+    };
+    let row = store.get(&HeadRow::key(log))?.ok_or_else(gone)?;
+    Ok(HeadRow::decode(&row)?)
+}
+
+/// Compares everything with the marks.
+pub(super) fn open_logs(
+    store: &dyn Store,
+    database: DatabaseRow,
+    marks: &Marks,
+    keys: &KeyFiles,
+) -> Result<Opened, OpenError> {
+    if database.commit < marks.commit() {
+        return Err(OpenError::Behind {
+            what: "the database".to_owned(),
+            found: format!("commit {}", database.commit),
+            released: format!("commit {}", marks.commit()),
+        });
+    }
+    let bindings = read_bindings(store, &database)?;
+    if let Some((log, mark)) = marks.iter().find(|(log, _)| bindings.iter().all(|(id, _)| id != log)) {
+        return Err(OpenError::Behind {
+            what: format!("log number {log}"),
+            found: "no binding".to_owned(),
+            released: format!("size {}", mark.size),
+        });
+    }
+    let registry = Registry::default();
+    let mut opened = Opened { database, registry, fresh_marks: Vec::new(), damaged: Vec::new() };
+    for (id, binding) in bindings {
+        let signer = bound_key(keys, &binding)?;
+        let public = signer.verifier_key().public_key();
+        let same = |other: &Arc<Shared>| {
+            other.signer.verifier_key().public_key() == public || other.info.origin == binding.origin
+        };
+        if let Some(other) = opened.registry.all().into_iter().find(same) {
+            return Err(OpenError::SharedKey(other.info.name.clone(), binding.name));
+        }
+        open_log(store, &mut opened, id, &binding, signer, marks.get(id))?;
+    }
+    Ok(opened)
+}
+
+/// The log's private key, if it is the one that the binding names.
+fn bound_key(keys: &KeyFiles, binding: &BindingRow) -> Result<SignerKey, OpenError> {
+    let signer = keys.read(&binding.name)?;
+    let found = signer.verifier_key().to_string();
+    let bound = binding.active_keys().next().map(|key| key.vkey.clone()).unwrap_or_default();
+    if found == bound { Ok(signer) } else { Err(OpenError::OtherKey { log: binding.name.clone(), found, bound }) }
+}
+
+fn open_log(
+    store: &dyn Store,
+    opened: &mut Opened,
+    id: LogId,
+    binding: &BindingRow,
+    signer: SignerKey,
+    mark: Option<Mark>,
+) -> Result<(), OpenError> {
+    let info = LogInfo::from_binding(id, binding);
+    let row = read_head(store, id, &info.name)?;
+    let stored = Stored::new(store, id);
+    let mark = match mark {
+        Some(mark) => mark,
+        // Made, but the server ended before its empty head was marked: nobody has seen it.
+        None if row.size == TreeSize::ZERO => Mark { size: row.size, root: Hash::EMPTY_TREE, time_ms: row.time_ms },
+        None => return Err(OpenError::NoMark(info.name)),
+    };
+    if row.size < mark.size {
+        let (found, released) = (format!("size {}", row.size), format!("size {}", mark.size));
+        return Err(OpenError::Behind { what: format!("log {}", info.name), found, released });
+    }
+    let mut tree = stored.growing(mark.size)?;
+    if tree.root() != mark.root {
+        let (size, found, released) = (mark.size, tree.root(), mark.root);
+        return Err(OpenError::Changed { log: info.name, size, found, released });
+    }
+    // Past the mark nothing was released: damage there halts the log, and its good part stays readable.
+    let grown = replay(&stored, &mut tree, row.size, &mut |_| {}).and_then(|()| {
+        let wrong = stored.damaged("the tree at size", row.size.get(), "its entries do not hash to the head's root");
+        if tree.root() == row.root { Ok(()) } else { Err(wrong) }
+    });
+    let (size, root, time_ms) = match &grown {
+        Ok(()) => (row.size, row.root, row.time_ms.max(mark.time_ms)),
+        Err(ReadError::Store(StoreError::Io(_))) => return grown.map_err(OpenError::from),
+        Err(_) => (mark.size, mark.root, mark.time_ms),
+    };
+    let note = sign_head(&signer, &info.origin, size, root)?;
+    let index = info.hash_index.then(|| HashIndex::absent(id));
+    let head = Head { size, root, time_ms, note, edge: None };
+    let shared = Arc::new(Shared::new(info, signer, head, index, row.state.clone()));
+    opened.registry.insert(Arc::clone(&shared));
+    match grown {
+        Ok(()) if row.state == LogState::Open => opened.fresh_marks.push((id, Mark { size, root, time_ms })),
+        Ok(()) => {}
+        Err(error) => {
+            let undo = unreleased_rows(&stored, mark.size, row.size)?;
+            opened.damaged.push((shared, error, undo));
+        }
+    }
+    Ok(())
+}
+
+/// The keys of the entries and tiles that only an unreleased head covers.
+fn unreleased_rows(stored: &Stored<'_>, released: TreeSize, end: TreeSize) -> Result<Vec<Key>, ReadError> {
+    let (released, end) = (released.get(), end.get());
+    let mut keys: Vec<Key> = (released / WIDTH..end / WIDTH).map(|number| stored.bundle_key(number)).collect();
+    keys.extend(stored.piece_firsts(released..end)?.into_iter().map(|first| stored.piece_key(first)));
+    for level in 0..8_u8 {
+        let full = |size: u64| size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
+        keys.extend((full(released)..full(end)).filter_map(|number| stored.tile_key(level, number)));
+    }
+    Ok(keys)
+}

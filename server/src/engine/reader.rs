@@ -1,0 +1,244 @@
+//! Reading one log, bounded by a head that the caller read first.
+//!
+//! Full tiles and bundles never change, so they are cached as they are served and with their inner nodes computed; the
+//! unfinished ones come from the head. Every call may touch the disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::plan::{Growth, ProofPlan, RootPlan};
+use cairn_tree::merkle::subtree::NodeCoord;
+use cairn_tree::merkle::{ConsistencyProof, InclusionProof};
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::store::{LogId, Store};
+use cairn_tree::tile::{BundleCoord, Entries, Tile, TileCoord};
+use moka::sync::Cache;
+
+use super::bounds::{SERVED_CACHE_BYTES, TILE_CACHE_BYTES};
+use super::growing::Edge;
+use super::head::{Head, Shared};
+use super::stored::{ReadError, Stored, WIDTH};
+
+/// What all readers of a database share.
+pub(super) struct Reader {
+    pub(super) store: Arc<dyn Store>,
+    tiles: Cache<(LogId, u8, u64), Arc<Tile>>,
+    served: Cache<(LogId, Served), Bytes>,
+    edges: Cache<(LogId, TreeSize), Arc<Edge>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Served {
+    Tile(TileCoord),
+    Bundle(BundleCoord),
+}
+
+/// The memory of a full tile with its inner nodes: 511 hashes.
+const EXPANDED_TILE_BYTES: u64 = 511 * Hash::LEN as u64;
+/// Edges of logs that have not been written to for long.
+const EDGES: u64 = 256;
+
+/// Why a proof can't be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The question has no answer in this tree: an index or a size that does not fit.
+    #[error("{0}")]
+    Question(String),
+}
+
+impl Reader {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        let weight = |_: &(LogId, Served), bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        Self {
+            store,
+            tiles: Cache::new(TILE_CACHE_BYTES / EXPANDED_TILE_BYTES),
+            served: Cache::builder().max_capacity(SERVED_CACHE_BYTES).weigher(weight).build(),
+            edges: Cache::new(EDGES),
+        }
+    }
+
+    fn stored(&self, log: &Shared) -> Stored<'_> {
+        Stored::new(&*self.store, log.info.id)
+    }
+
+    fn edge(&self, log: &Shared, head: &Head) -> Result<Arc<Edge>, ReadError> {
+        if let Some(edge) = &head.edge {
+            return Ok(Arc::clone(edge));
+        }
+        let key = (log.info.id, head.size);
+        if let Some(edge) = self.edges.get(&key) {
+            return Ok(edge);
+        }
+        let edge = Arc::new(self.stored(log).growing(head.size)?.edge());
+        self.edges.insert(key, Arc::clone(&edge));
+        Ok(edge)
+    }
+
+    /// The tile that has a node of the head's tree: full from the store, or unfinished from the head.
+    fn expanded(&self, log: &Shared, head: &Head, coord: TileCoord) -> Result<Arc<Tile>, ReadError> {
+        let stored = self.stored(log);
+        let damaged =
+            || stored.damaged(&format!("tile of level {}, number", coord.level()), coord.index(), "its width");
+        if !coord.width().is_full() {
+            return self.edge(log, head)?.tile(coord).ok_or_else(damaged);
+        }
+        let key = (log.info.id, coord.level(), coord.index());
+        if let Some(tile) = self.tiles.get(&key) {
+            return Ok(tile);
+        }
+        let hashes = stored.tile(coord.level(), coord.index())?;
+        let tile = Arc::new(Tile::from_hashes(coord, &hashes).map_err(|_| damaged())?);
+        self.tiles.insert(key, Arc::clone(&tile));
+        Ok(tile)
+    }
+
+    fn node(&self, log: &Shared, head: &Head, node: NodeCoord) -> Result<Hash, ReadError> {
+        let damaged = || self.stored(log).damaged("a node below the head, number", node.index(), "it is not there");
+        let (coord, place) = TileCoord::of_node(node, head.size).ok_or_else(damaged)?;
+        self.expanded(log, head, coord)?.get(place).ok_or_else(damaged)
+    }
+
+    fn nodes(&self, log: &Shared, head: &Head, nodes: &[NodeCoord]) -> Result<Vec<Hash>, ReadError> {
+        nodes.iter().map(|node| self.node(log, head, *node)).collect()
+    }
+
+    /// The bytes of a tile, cut to its width; `None` where the head's tree has no such tile.
+    pub(super) fn tile(&self, log: &Shared, head: &Head, coord: TileCoord) -> Result<Option<Bytes>, ReadError> {
+        let Some(widest) = TileCoord::in_tree(coord.level(), coord.index(), head.size) else { return Ok(None) };
+        if coord.width() > widest.width() {
+            return Ok(None);
+        }
+        let key = (log.info.id, Served::Tile(coord));
+        if let Some(bytes) = self.served.get(&key) {
+            return Ok(Some(bytes));
+        }
+        let hashes = if widest.width().is_full() {
+            self.stored(log).tile(coord.level(), coord.index())?
+        } else {
+            self.edge(log, head)?.hashes(coord.level()).to_vec()
+        };
+        let bytes: Bytes = hashes.iter().take(coord.width().get()).flat_map(|hash| *hash.as_bytes()).collect();
+        if coord.width().is_full() {
+            self.served.insert(key, bytes.clone());
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The bytes of an entry bundle, cut to its width; `None` where the head's tree has no such bundle.
+    pub(super) fn bundle(&self, log: &Shared, head: &Head, coord: BundleCoord) -> Result<Option<Bytes>, ReadError> {
+        let Some(widest) = BundleCoord::in_tree(coord.index(), head.size) else { return Ok(None) };
+        if coord.width() > widest.width() {
+            return Ok(None);
+        }
+        let key = (log.info.id, Served::Bundle(coord));
+        if let Some(bytes) = self.served.get(&key) {
+            return Ok(Some(bytes));
+        }
+        let bytes = Bytes::from(self.stored(log).bundle(coord.index(), coord.width().get())?);
+        if coord.width().is_full() {
+            self.served.insert(key, bytes.clone());
+        }
+        Ok(Some(bytes))
+    }
+
+    /// One entry; `None` past the head.
+    pub(super) fn entry(&self, log: &Shared, head: &Head, index: LeafIndex) -> Result<Option<Bytes>, ReadError> {
+        let Some((coord, position)) = BundleCoord::of_leaf(index, head.size) else { return Ok(None) };
+        let Some(bundle) = self.bundle(log, head, coord)? else { return Ok(None) };
+        let damaged = |error| self.stored(log).damaged("bundle", coord.index(), error);
+        let entries = Entries::parse_bundle(&bundle, coord.width()).map_err(damaged)?;
+        Ok(entries.get(usize::from(position)).map(|entry| bundle.slice_ref(entry)))
+    }
+
+    /// Entries from `start` to before `end`, as many as fit `most` bytes, at least one if there is one.
+    pub(super) fn entries(
+        &self,
+        log: &Shared,
+        head: &Head,
+        start: LeafIndex,
+        end: TreeSize,
+        most: usize,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let end = end.min(head.size).get();
+        let mut found = Vec::new();
+        let mut bytes = 0_usize;
+        let mut index = start.get();
+        while index < end {
+            let Some(coord) = BundleCoord::in_tree(index / WIDTH, head.size) else { break };
+            let Some(bundle) = self.bundle(log, head, coord)? else { break };
+            let damaged = |error| self.stored(log).damaged("bundle", coord.index(), error);
+            let entries = Entries::parse_bundle(&bundle, coord.width()).map_err(damaged)?;
+            for entry in entries.iter().skip((index % WIDTH) as usize).take((end - index) as usize) {
+                bytes = bytes.saturating_add(entry.len());
+                if bytes > most && !found.is_empty() {
+                    return Ok(found);
+                }
+                found.push(bundle.slice_ref(entry));
+            }
+            index = (index / WIDTH + 1) * WIDTH;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn leaf_hash(&self, log: &Shared, head: &Head, index: LeafIndex) -> Result<Option<Hash>, ReadError> {
+        if !head.size.contains(index) {
+            return Ok(None);
+        }
+        self.node(log, head, NodeCoord::leaf(index)).map(Some)
+    }
+
+    pub(super) fn inclusion(
+        &self,
+        log: &Shared,
+        head: &Head,
+        index: LeafIndex,
+        size: TreeSize,
+    ) -> Result<InclusionProof, ProofError> {
+        within(size, head)?;
+        let plan = ProofPlan::inclusion(index, size).map_err(|error| ProofError::Question(error.to_string()))?;
+        let hashes = self.nodes(log, head, plan.nodes())?;
+        let folded = plan.fold(&hashes).map_err(|error| ProofError::Question(error.to_string()))?;
+        InclusionProof::from_hashes(folded).map_err(|error| ProofError::Question(error.to_string()))
+    }
+
+    pub(super) fn consistency(
+        &self,
+        log: &Shared,
+        head: &Head,
+        growth: Growth,
+    ) -> Result<ConsistencyProof, ProofError> {
+        within(growth.to, head)?;
+        let plan = ProofPlan::consistency(growth).map_err(|error| ProofError::Question(error.to_string()))?;
+        let hashes = self.nodes(log, head, plan.nodes())?;
+        let folded = plan.fold(&hashes).map_err(|error| ProofError::Question(error.to_string()))?;
+        ConsistencyProof::from_hashes(folded).map_err(|error| ProofError::Question(error.to_string()))
+    }
+
+    /// The root that the tree had at a smaller size.
+    pub(super) fn root(&self, log: &Shared, head: &Head, size: TreeSize) -> Result<Hash, ProofError> {
+        within(size, head)?;
+        let plan = RootPlan::tree(size);
+        let hashes = self.nodes(log, head, plan.nodes())?;
+        plan.fold(&hashes).map_err(|error| ProofError::Question(error.to_string()))
+    }
+
+    /// The lowest index at which the head's tree has a leaf.
+    pub(super) fn find(&self, log: &Shared, head: &Head, leaf: &Hash) -> Result<Option<LeafIndex>, ReadError> {
+        let Some(index) = &log.index else { return Ok(None) };
+        index.load(&*self.store, || log.head().size)?;
+        let found = index.find_many(&*self.store, core::slice::from_ref(leaf))?.pop().flatten();
+        Ok(found.filter(|index| head.size.contains(*index)))
+    }
+}
+
+fn within(size: TreeSize, head: &Head) -> Result<(), ProofError> {
+    if size <= head.size {
+        Ok(())
+    } else {
+        Err(ProofError::Question(format!("the log has {} entries, not {size}", head.size)))
+    }
+}

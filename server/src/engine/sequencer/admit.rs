@@ -1,0 +1,209 @@
+//! Admission: in the order of the queue, each request is refused, recognised as a retry, or placed.
+//!
+//! A refused request leaves no trace, and the others of its commit go on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cairn_tree::hash::Hash;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::store::{Key, LogId};
+use tokio::sync::oneshot;
+
+use super::job::AppendJob;
+use super::track::Track;
+use super::writer::{Poison, Writer};
+use crate::engine::append::{AppendError, Appended, Bound, IdempotencyKey};
+use crate::engine::batch::EntryBatch;
+use crate::engine::head::Shared;
+use crate::engine::idempotency;
+use crate::engine::layout::{IdempotencyRow, LogState, Placement};
+use crate::engine::stored::{ReadError, Stored};
+
+/// The requests that one commit answers, and what it writes for them besides the logs' own rows.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) admitted: Vec<Admitted>,
+    /// The logs that get new entries.
+    pub(super) touched: BTreeSet<LogId>,
+    /// The promises made in this group: also what a retry in the same group finds.
+    pub(super) promises: HashMap<IdempotencyKey, (LogId, IdempotencyRow)>,
+    /// Leaves placed in this group in logs without duplicates.
+    seen: HashMap<(LogId, Hash), LeafIndex>,
+    /// Logs that were found damaged on the way.
+    pub(super) damaged: Vec<(Arc<Shared>, ReadError)>,
+}
+
+/// A request that has its place.
+pub(super) struct Admitted {
+    pub(super) log: Arc<Shared>,
+    pub(super) batch: EntryBatch,
+    pub(super) placement: Placement,
+    pub(super) replayed: bool,
+    pub(super) reply: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+enum Outcome {
+    Placed(Placement),
+    Replayed(Placement),
+}
+
+enum Refusal {
+    Request(AppendError),
+    Log(ReadError),
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl Writer {
+    /// Decides about each request, in order.
+    pub(super) fn admit(&mut self, jobs: Vec<AppendJob>) -> Result<Group, Poison> {
+        let now_ms = self.parts.clock.now_ms();
+        let mut known = self.fetch_promises(&jobs)?.into_iter();
+        let room =
+            self.parts.disk.check().map_err(|low| AppendError::DiskReserve { free: low.free, reserve: low.reserve });
+        let mut group = Group::default();
+        for job in jobs {
+            let row = if job.bound.is_some() { known.next().flatten() } else { None };
+            match self.admit_one(&mut group, &job, row, now_ms, &room) {
+                Ok(outcome) => group.admit(job, outcome),
+                Err(Refusal::Request(error)) => refuse(job, error),
+                Err(Refusal::Log(error)) => {
+                    let damage = self.poison_or_damage(error)?;
+                    let log = Arc::clone(&job.log);
+                    // Later requests of this group see it; the durable halt follows before any answer but this one.
+                    log.set_state(LogState::Halted(damage.to_string()));
+                    refuse(job, AppendError::Halted(damage.to_string()));
+                    group.damaged.push((log, damage));
+                }
+            }
+        }
+        Ok(group)
+    }
+
+    /// The rows of all idempotency keys in the group, in one read.
+    fn fetch_promises(&self, jobs: &[AppendJob]) -> Result<Vec<Option<Vec<u8>>>, Poison> {
+        let row_key = |job: &AppendJob| Some(idempotency::row_key(job.log.info.id, &job.bound?.key));
+        let keys: Vec<Key> = jobs.iter().filter_map(row_key).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.parts.store.get_many(&keys).map_err(|error| self.poison(error.to_string()))
+    }
+
+    fn admit_one(
+        &mut self,
+        group: &mut Group,
+        job: &AppendJob,
+        row: Option<Vec<u8>>,
+        now_ms: u64,
+        room: &Result<(), AppendError>,
+    ) -> Result<Outcome, Refusal> {
+        if let Some(bound) = job.bound {
+            let promise = match group.promises.get(&bound.key) {
+                Some((_, row)) => Some(row.clone()),
+                None => idempotency::decode(row, now_ms)?,
+            };
+            if let Some(promise) = promise {
+                return replay(&bound, promise);
+            }
+        }
+        match job.log.state() {
+            LogState::Open => {}
+            LogState::Halted(reason) => return Err(Refusal::Request(AppendError::Halted(reason))),
+            LogState::Sealed => return Err(Refusal::Request(AppendError::Sealed)),
+        }
+        room.clone().map_err(Refusal::Request)?;
+        let placement = self.place(group, job)?;
+        group.touched.insert(job.log.info.id);
+        if let Some(bound) = job.bound {
+            let expires_ms = now_ms.saturating_add(self.parts.idempotency_ms);
+            let row = IdempotencyRow { expires_ms, leaves: bound.leaves, placement: placement.clone() };
+            group.promises.insert(bound.key, (job.log.info.id, row));
+        }
+        Ok(Outcome::Placed(placement))
+    }
+
+    fn place(&mut self, group: &mut Group, job: &AppendJob) -> Result<Placement, Refusal> {
+        let log = job.log.info.id;
+        let store = Arc::clone(&self.parts.store);
+        let stored = Stored::new(&*store, log);
+        let track = self.track(&job.log)?;
+        track.ensure_tail(&stored)?;
+        let full = |_| Refusal::Request(AppendError::LogFull);
+        let count = job.batch.len();
+        track.size().plus(count as u64).map_err(full)?;
+        match (&job.log.index, job.log.info.dedup) {
+            (Some(index), true) => {
+                index.load(&*store, || job.log.head().size)?;
+                let known = index.find_many(&*store, job.batch.leaves())?;
+                place_new(track, &mut group.seen, &job.batch, &known).map_err(full)
+            }
+            _ => {
+                let first = track.place(&job.batch, 0..count).map_err(full)?;
+                Ok(Placement::Run { first, count: u32::try_from(count).unwrap_or(u32::MAX) })
+            }
+        }
+    }
+}
+
+/// Places the entries that the log does not have yet, in runs, and gives the others the index that they have.
+fn place_new(
+    track: &mut Track,
+    seen: &mut HashMap<(LogId, Hash), LeafIndex>,
+    batch: &EntryBatch,
+    known: &[Option<LeafIndex>],
+) -> Result<Placement, cairn_tree::size::SizeError> {
+    let log = track.shared.info.id;
+    let mut indexes = Vec::with_capacity(batch.len());
+    let mut run: Option<usize> = None;
+    for (position, leaf) in batch.leaves().iter().enumerate() {
+        let had = known.get(position).copied().flatten().or_else(|| seen.get(&(log, *leaf)).copied());
+        if let Some(index) = had {
+            if let Some(start) = run.take() {
+                track.place(batch, start..position)?;
+            }
+            indexes.push(index);
+            continue;
+        }
+        let start = *run.get_or_insert(position);
+        let index = LeafIndex::new(track.size().get() + (position - start) as u64)?;
+        seen.insert((log, *leaf), index);
+        indexes.push(index);
+    }
+    if let Some(start) = run {
+        track.place(batch, start..batch.len())?;
+    }
+    let first = indexes.first().copied().unwrap_or(LeafIndex::ZERO);
+    let consecutive = indexes.iter().zip(first.get()..).all(|(index, expected)| index.get() == expected);
+    let count = u32::try_from(indexes.len()).unwrap_or(u32::MAX);
+    Ok(if consecutive { Placement::Run { first, count } } else { Placement::Each(indexes) })
+}
+
+fn replay(bound: &Bound, promise: IdempotencyRow) -> Result<Outcome, Refusal> {
+    if promise.leaves == bound.leaves {
+        Ok(Outcome::Replayed(promise.placement))
+    } else {
+        Err(Refusal::Request(AppendError::IdempotencyMismatch))
+    }
+}
+
+/// Answers a request that is not admitted. Whoever asked may have gone.
+pub(super) fn refuse(job: AppendJob, error: AppendError) {
+    let _ = job.reply.send(Err(error));
+}
+
+impl Group {
+    fn admit(&mut self, job: AppendJob, outcome: Outcome) {
+        let AppendJob { log, batch, reply, .. } = job;
+        let (placement, replayed) = match outcome {
+            Outcome::Placed(placement) => (placement, false),
+            Outcome::Replayed(placement) => (placement, true),
+        };
+        self.admitted.push(Admitted { log, batch, placement, replayed, reply });
+    }
+}

@@ -1,0 +1,81 @@
+//! The check before a signature: what the store gives back must be what was placed.
+//!
+//! Every new entry is read back and hashed again onto the tree of the last signed head; new tiles and the new root must
+//! come out as they were written. A bit that flipped in memory or on its way to the store is found here, while nobody
+//! has been told of the head (what ended the Yeti and Nessie logs).
+
+use cairn_tree::hash::Hash;
+use cairn_tree::store::Store;
+use cairn_tree::tile::{Entries, Width};
+
+use super::track::{Track, Written};
+use crate::engine::growing::FullTile;
+use crate::engine::layout::HeadRow;
+use crate::engine::stored::{ReadError, Stored, WIDTH};
+
+/// Brings `track.signed` up to the commit's head from the stored bytes alone. On an error the track is of no more use.
+pub(super) fn read_back(store: &dyn Store, track: &mut Track, written: &Written) -> Result<(), ReadError> {
+    let stored = Stored::new(store, track.shared.info.id);
+    let mut tiles = Vec::new();
+    absorb_entries(store, &stored, track, written, &mut tiles)?;
+    let size = track.signed.size().get();
+    if track.signed.size() != written.head.size || track.signed.root() != written.head.root {
+        return Err(stored.damaged("the tree at size", size, "the stored entries hash to another root"));
+    }
+    compare_tiles(&stored, &tiles)?;
+    let row = store.get(&HeadRow::key(track.shared.info.id))?.unwrap_or_default();
+    if HeadRow::decode(&row)? == written.head {
+        Ok(())
+    } else {
+        Err(stored.damaged("the head at size", size, "it reads back differently"))
+    }
+}
+
+fn absorb_entries(
+    store: &dyn Store,
+    stored: &Stored<'_>,
+    track: &mut Track,
+    written: &Written,
+    tiles: &mut Vec<FullTile>,
+) -> Result<(), ReadError> {
+    let bundle_keys = written.bundles.iter().map(|number| stored.bundle_key(*number));
+    let keys: Vec<_> = bundle_keys.chain(written.piece.map(|first| stored.piece_key(first))).collect();
+    let rows = store.get_many(&keys)?;
+    for (position, (row, key)) in rows.iter().zip(&keys).enumerate() {
+        let number = key.number().unwrap_or_default();
+        let missing = || stored.damaged("a new row, number", number, "it is not there");
+        let encoded = row.as_ref().ok_or_else(missing)?;
+        let damaged = |error| stored.damaged("a new row, number", number, error);
+        let entries = Entries::parse_batch(encoded, Width::FULL.get()).map_err(damaged)?;
+        let leaves = entries.leaf_hashes();
+        // Only the first bundle can have begun before this commit.
+        let begun = position == 0 && !written.bundles.is_empty();
+        let known = if begun { known_leaves(stored, track, number, &leaves)? } else { 0 };
+        let new = leaves.get(known..).unwrap_or_default();
+        let full = stored.damaged("a new row, number", number, "the tree is full");
+        track.signed.extend(new, &mut |tile| tiles.push(tile)).map_err(|_| full)?;
+    }
+    Ok(())
+}
+
+/// How many entries of the first bundle stand under the signed head already. They must have the hashes that they had.
+fn known_leaves(stored: &Stored<'_>, track: &mut Track, number: u64, leaves: &[Hash]) -> Result<usize, ReadError> {
+    let same_bundle = track.signed.size().get() / WIDTH == number;
+    let edge = track.signed.edge();
+    let known = edge.hashes(0);
+    match leaves.get(..known.len()) {
+        Some(again) if same_bundle && again == known => Ok(known.len()),
+        _ => Err(stored.damaged("bundle", number, "entries under the last signed head have changed")),
+    }
+}
+
+/// Compares tiles that were computed from entries with those in the store.
+pub(in crate::engine) fn compare_tiles(stored: &Stored<'_>, tiles: &[FullTile]) -> Result<(), ReadError> {
+    for tile in tiles {
+        if stored.tile(tile.level, tile.number)? != tile.hashes {
+            let what = format!("tile of level {}, number", tile.level);
+            return Err(stored.damaged(&what, tile.number, "it does not fit the entries"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What waits in the pool for the writer.
+
+use std::sync::Arc;
+
+use cairn_tree::note::SignerKey;
+use cairn_tree::store::{Key, LogId};
+use tokio::sync::oneshot;
+
+use super::pool::Weighed;
+use crate::engine::append::{AppendError, Appended, Bound};
+use crate::engine::batch::EntryBatch;
+use crate::engine::head::{LogInfo, Shared};
+use crate::engine::layout::Terms;
+
+/// One thing that the writer is to do in its next commit.
+pub(in crate::engine) enum Job {
+    /// Append a batch.
+    Append(AppendJob),
+    /// Make a log.
+    Create(Box<CreateJob>),
+    /// Write rows that were prepared elsewhere and that no other job touches.
+    Maintain(MaintainJob),
+    /// Forget a log's expired idempotency keys.
+    Sweep(LogId),
+}
+
+pub(in crate::engine) struct AppendJob {
+    pub(in crate::engine) log: Arc<Shared>,
+    pub(in crate::engine) batch: EntryBatch,
+    pub(in crate::engine) bound: Option<Bound>,
+    pub(in crate::engine) reply: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+pub(in crate::engine) struct CreateJob {
+    pub(in crate::engine) terms: Terms,
+    pub(in crate::engine) signer: SignerKey,
+    pub(in crate::engine) reply: oneshot::Sender<Result<LogInfo, CreateError>>,
+}
+
+/// Why a log was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// There is one of that name.
+    #[error("a log named {0} exists already")]
+    Exists(String),
+    /// The key or the origin belongs to another log of this database.
+    #[error("its key or origin belongs to log {0} already; every log has its own")]
+    Shared(String),
+    /// No more log ids are left.
+    #[error("this database has no log ids left")]
+    Exhausted,
+    /// The origin does not fit the key.
+    #[error("the first checkpoint can't be signed: {0}")]
+    Sign(String),
+    /// Too much waits already.
+    #[error("the server is busy; try again")]
+    Busy,
+    /// The server is going down.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+#[derive(Default)]
+pub(in crate::engine) struct MaintainJob {
+    pub(in crate::engine) puts: Vec<(Key, Vec<u8>)>,
+    pub(in crate::engine) deletes: Vec<Key>,
+    /// Told once the rows are durable; dropped if the writer ends before.
+    pub(in crate::engine) done: Option<std::sync::mpsc::SyncSender<()>>,
+}
+
+impl Weighed for Job {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Append(job) => job.batch.weight(),
+            Self::Create(_) | Self::Sweep(_) => 0,
+            Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What the writer knows of one log: its tree as signed, its tree with what has been placed since, and the rows that
+//! the next commit writes.
+
+use core::ops::Range;
+use std::sync::Arc;
+
+use cairn_tree::size::{LeafIndex, SizeError, TreeSize};
+use cairn_tree::store::{Batch, Key};
+
+use crate::engine::batch::EntryBatch;
+use crate::engine::bounds::TAIL_BYTES;
+use crate::engine::growing::{FullTile, GrowingTree};
+use crate::engine::head::Shared;
+use crate::engine::layout::{HeadRow, LogState};
+use crate::engine::stored::{ReadError, Stored, WIDTH};
+
+/// One log, at hand.
+pub(super) struct Track {
+    pub(super) shared: Arc<Shared>,
+    /// The tree of the last signed head.
+    pub(super) signed: GrowingTree,
+    /// The same with every entry that was placed since.
+    pub(super) working: GrowingTree,
+    pub(super) time_ms: u64,
+    tail: Tail,
+    /// Pieces whose bundle the last commit wrote whole.
+    stale: Vec<u64>,
+    pub(super) fresh: Fresh,
+}
+
+/// The unfinished bundle.
+#[derive(Default)]
+struct Tail {
+    /// Its entries, encoded, as far as placed; absent when they were too many to keep.
+    encoded: Option<Vec<u8>>,
+    /// The first indexes of its pieces in the store.
+    pieces: Vec<u64>,
+}
+
+/// What was placed since the last commit.
+#[derive(Default)]
+pub(super) struct Fresh {
+    pub(super) bundles: Vec<(u64, Vec<u8>)>,
+    pub(super) tiles: Vec<FullTile>,
+    /// The part of it that stands in the unfinished bundle.
+    piece: Vec<u8>,
+    /// Pieces of bundles that were finished.
+    finished_pieces: Vec<u64>,
+    pub(super) entries: usize,
+    pub(super) bytes: usize,
+}
+
+/// Where the rows of one commit stand, to read them back.
+pub(super) struct Written {
+    pub(super) bundles: Vec<u64>,
+    pub(super) piece: Option<u64>,
+    pub(super) tiles: Vec<(u8, u64)>,
+    pub(super) head: HeadRow,
+}
+
+impl Track {
+    /// Takes up a log whose tree of the last signed head is known.
+    pub(super) fn new(shared: Arc<Shared>, signed: GrowingTree, time_ms: u64) -> Self {
+        let tail = Tail { encoded: (signed.size().get().is_multiple_of(WIDTH)).then(Vec::new), pieces: Vec::new() };
+        let working = signed.clone();
+        Self { shared, signed, working, time_ms, tail, stale: Vec::new(), fresh: Fresh::default() }
+    }
+
+    /// Takes up a log from its rows.
+    pub(super) fn load(shared: Arc<Shared>, row: &HeadRow, stored: &Stored<'_>) -> Result<Self, ReadError> {
+        let signed = stored.growing(row.size)?;
+        if signed.root() != row.root {
+            return Err(stored.damaged("the tree at size", row.size.get(), "its root is not the one that was signed"));
+        }
+        // Whatever the row says, only pieces are deleted whose bundle is written whole.
+        if row.stale.1 > bundle_start(row.size) {
+            return Err(stored.damaged("the head row, number", 0, "it would delete pieces that are needed"));
+        }
+        let mut track = Self::new(shared, signed, row.time_ms);
+        track.stale = stored.piece_firsts(row.stale.0..row.stale.1)?;
+        track.tail.pieces = stored.piece_firsts(bundle_start(row.size)..row.size.get())?;
+        Ok(track)
+    }
+
+    /// The size with everything that was placed.
+    pub(super) fn size(&self) -> TreeSize {
+        self.working.size()
+    }
+
+    /// Whether the next commit has something to write.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.fresh.entries > 0
+    }
+
+    /// Makes sure that the unfinished bundle's entries are at hand.
+    pub(super) fn ensure_tail(&mut self, stored: &Stored<'_>) -> Result<(), ReadError> {
+        if self.tail.encoded.is_none() {
+            let size = self.size().get();
+            self.tail.encoded = Some(stored.bundle(size / WIDTH, (size % WIDTH) as usize)?);
+        }
+        Ok(())
+    }
+
+    /// Places the entries at these positions of a batch, in a row. [`Track::ensure_tail`] comes first.
+    ///
+    /// Returns the index of the first.
+    pub(super) fn place(&mut self, batch: &EntryBatch, positions: Range<usize>) -> Result<LeafIndex, SizeError> {
+        let first = self.size().next_index()?;
+        self.size().plus(positions.len() as u64)?;
+        let mut position = positions.start;
+        while position < positions.end {
+            let room = (WIDTH - self.size().get() % WIDTH) as usize;
+            let end = positions.end.min(position + room);
+            self.place_in_bundle(batch, position..end)?;
+            position = end;
+        }
+        self.fresh.entries += positions.len();
+        Ok(first)
+    }
+
+    /// Places entries that all fit the unfinished bundle, and finishes it when it is full.
+    fn place_in_bundle(&mut self, batch: &EntryBatch, positions: Range<usize>) -> Result<(), SizeError> {
+        let Self { working, fresh, tail, .. } = self;
+        let encoded = batch.encoded(positions.clone());
+        let leaves = batch.leaves().get(positions).unwrap_or_default();
+        let number = working.size().get() / WIDTH;
+        working.extend(leaves, &mut |tile| fresh.tiles.push(tile))?;
+        fresh.bytes += encoded.len();
+        let bundle = tail.encoded.get_or_insert_default();
+        bundle.extend_from_slice(encoded);
+        if working.size().get().is_multiple_of(WIDTH) {
+            fresh.bundles.push((number, core::mem::take(bundle)));
+            fresh.piece.clear();
+            fresh.finished_pieces.append(&mut tail.pieces);
+        } else {
+            fresh.piece.extend_from_slice(encoded);
+        }
+        Ok(())
+    }
+
+    /// Adds this log's rows to the batch of commit number `commit`, and says where they stand.
+    pub(super) fn write(&mut self, batch: &mut Batch, stored: &Stored<'_>, commit: u64, now_ms: u64) -> Written {
+        let id = self.shared.info.id;
+        let fresh = core::mem::take(&mut self.fresh);
+        // These pieces' bundles were written by an earlier commit, read back, and stand under a signed head.
+        self.stale.drain(..).for_each(|first| batch.delete(stored.piece_key(first)));
+        let written_piece = (!fresh.piece.is_empty()).then(|| {
+            let first = bundle_start(self.working.size()).max(self.signed.size().get());
+            self.tail.pieces.push(first);
+            batch.put(stored.piece_key(first), fresh.piece);
+            first
+        });
+        let bundles = fresh.bundles.iter().map(|(number, _)| *number).collect();
+        let tiles = fresh.tiles.iter().map(|tile| (tile.level, tile.number)).collect();
+        for (number, encoded) in fresh.bundles {
+            batch.put(stored.bundle_key(number), encoded);
+        }
+        for tile in fresh.tiles {
+            if let Some(key) = stored.tile_key(tile.level, tile.number) {
+                batch.put(key, tile.bytes());
+            }
+        }
+        self.stale = fresh.finished_pieces;
+        self.time_ms = self.time_ms.max(now_ms);
+        let stale = match (self.stale.first(), self.stale.last()) {
+            (Some(first), Some(last)) => (*first, *last + 1),
+            _ => (0, 0),
+        };
+        let (size, root) = (self.working.size(), self.working.root());
+        let head = HeadRow { commit, state: LogState::Open, size, root, time_ms: self.time_ms, stale };
+        batch.put(HeadRow::key(id), head.encode());
+        if self.tail.encoded.as_ref().is_some_and(|encoded| encoded.len() > TAIL_BYTES) {
+            self.tail.encoded = None;
+        }
+        Written { bundles, piece: written_piece, tiles, head }
+    }
+}
+
+impl Written {
+    /// The keys of everything that the commit put for this log but its head, to take it back.
+    pub(super) fn keys(&self, stored: &Stored<'_>) -> Vec<Key> {
+        let bundles = self.bundles.iter().map(|number| stored.bundle_key(*number));
+        let piece = self.piece.map(|first| stored.piece_key(first));
+        let tiles = self.tiles.iter().filter_map(|(level, number)| stored.tile_key(*level, *number));
+        bundles.chain(piece).chain(tiles).collect()
+    }
+}
+
+/// The index of the first entry of the unfinished bundle.
+fn bundle_start(size: TreeSize) -> u64 {
+    size.get() - size.get() % WIDTH
+}

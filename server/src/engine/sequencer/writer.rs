@@ -1,0 +1,248 @@
+//! The writer: what its thread owns, and everything it commits besides entries.
+
+use std::sync::{Arc, OnceLock};
+
+use cairn_tree::hash::Hash;
+use cairn_tree::size::TreeSize;
+use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
+
+use super::job::{CreateError, CreateJob, Job, MaintainJob};
+use super::residents::Residents;
+use super::track::Track;
+use crate::engine::clock::Clock;
+use crate::engine::disk::Disk;
+use crate::engine::growing::GrowingTree;
+use crate::engine::head::{Head, LogInfo, Shared};
+use crate::engine::idempotency;
+use crate::engine::index::{Due, HashIndex};
+use crate::engine::layout::{BindingRow, DatabaseRow, HeadRow, LogState, Terms};
+use crate::engine::observer::Observer;
+use crate::engine::open::OpenError;
+use crate::engine::registry::Registry;
+use crate::engine::sign::sign_head;
+use crate::engine::stored::{ReadError, Stored};
+use crate::high_water::{HighWater, Mark, Marks};
+
+/// Why the writer can't go on. The process must end: what was not released has an unknown outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::engine) struct Poison(pub(in crate::engine) String);
+
+/// What a writer is made of.
+pub(in crate::engine) struct WriterParts {
+    pub(in crate::engine) store: Arc<dyn Store>,
+    pub(in crate::engine) high_water: HighWater,
+    pub(in crate::engine) clock: Arc<dyn Clock>,
+    pub(in crate::engine) observer: Arc<dyn Observer>,
+    pub(in crate::engine) database: DatabaseRow,
+    pub(in crate::engine) registry: Arc<Registry>,
+    pub(in crate::engine) due: Arc<Due>,
+    pub(in crate::engine) idempotency_ms: u64,
+    pub(in crate::engine) disk: Disk,
+    /// Set before any answer of a failed commit is dropped, so that whoever is told to stop finds the reason.
+    pub(in crate::engine) poison: Arc<OnceLock<String>>,
+}
+
+pub(in crate::engine) struct Writer {
+    pub(super) parts: WriterParts,
+    pub(super) residents: Residents,
+}
+
+impl Writer {
+    pub(in crate::engine) fn new(parts: WriterParts) -> Self {
+        Self { parts, residents: Residents::default() }
+    }
+
+    /// Finishes what opening found: marks heads that no mark covers yet, and halts damaged logs. Before this returns, no
+    /// head leaves the process.
+    pub(in crate::engine) fn resume(
+        &mut self,
+        marks: &Marks,
+        heads: Vec<(LogId, Mark)>,
+        damaged: Vec<(Arc<Shared>, ReadError, Vec<Key>)>,
+    ) -> Result<(), OpenError> {
+        let fresh: Vec<_> = heads.into_iter().filter(|(log, mark)| marks.get(*log) != Some(*mark)).collect();
+        if !fresh.is_empty() {
+            // Marks carry rising commit numbers, so these get a commit of their own.
+            let mut batch = Batch::new();
+            let commit = self.next_commit(&mut batch);
+            self.commit(batch).map_err(resume_error)?;
+            self.parts.high_water.append(commit, &fresh)?;
+        }
+        for (shared, error, undo) in damaged {
+            self.halt(&shared, &error, undo).map_err(resume_error)?;
+        }
+        Ok(())
+    }
+
+    /// Does one commit's worth of jobs, and answers them.
+    pub(super) fn step(&mut self, jobs: Vec<Job>) -> Result<(), Poison> {
+        let mut appends = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Append(job) => appends.push(job),
+                Job::Create(job) => self.create(*job)?,
+                Job::Maintain(job) => self.maintain(job)?,
+                Job::Sweep(log) => self.sweep(log)?,
+            }
+        }
+        self.append(appends)?;
+        for track in self.residents.trim() {
+            forget_edge(&track.shared);
+        }
+        Ok(())
+    }
+
+    /// The number of the next commit, and its row.
+    pub(super) fn next_commit(&mut self, batch: &mut Batch) -> u64 {
+        self.parts.database.commit += 1;
+        batch.put(DatabaseRow::key(), self.parts.database.encode());
+        self.parts.database.commit
+    }
+
+    pub(super) fn commit(&self, batch: Batch) -> Result<(), Poison> {
+        self.parts.store.commit(batch).map_err(|error| self.poison(error.to_string()))
+    }
+
+    /// From here on the process can only end.
+    pub(super) fn poison(&self, reason: String) -> Poison {
+        // The first reason stands.
+        let _ = self.parts.poison.set(reason.clone());
+        Poison(reason)
+    }
+
+    /// Tells a storage failure, which ends the process, from damage, which ends one log.
+    pub(super) fn poison_or_damage(&self, error: ReadError) -> Result<ReadError, Poison> {
+        match error {
+            ReadError::Store(StoreError::Io(problem)) => Err(self.poison(problem)),
+            damage => Ok(damage),
+        }
+    }
+
+    fn maintain(&mut self, job: MaintainJob) -> Result<(), Poison> {
+        let mut batch = Batch::new();
+        self.next_commit(&mut batch);
+        job.puts.into_iter().for_each(|(key, value)| batch.put(key, value));
+        job.deletes.into_iter().for_each(|key| batch.delete(key));
+        self.commit(batch)?;
+        if let Some(done) = job.done {
+            // Whoever asked may have gone.
+            let _ = done.try_send(());
+        }
+        Ok(())
+    }
+
+    /// Deletes expired idempotency keys. Decided here, where no append can use a key anew in between.
+    fn sweep(&mut self, log: LogId) -> Result<(), Poison> {
+        let deletes = idempotency::expired(&*self.parts.store, log, self.parts.clock.now_ms());
+        let deletes = deletes.map_err(|error| self.poison(error.to_string()))?;
+        if deletes.is_empty() { Ok(()) } else { self.maintain(MaintainJob { deletes, ..MaintainJob::default() }) }
+    }
+
+    /// Makes a log: its binding and its empty head in one commit, then its first signed checkpoint.
+    fn create(&mut self, job: CreateJob) -> Result<(), Poison> {
+        let answer = match self.plan_create(job.terms, &job.signer) {
+            Ok((info, binding, note)) => {
+                let time_ms = info.created_ms;
+                let mut batch = Batch::new();
+                self.parts.database.next_log = LogId::new(info.id.get() + 1);
+                let commit = self.next_commit(&mut batch);
+                let (size, root) = (TreeSize::ZERO, Hash::EMPTY_TREE);
+                let row = HeadRow { commit, state: LogState::Open, size, root, time_ms, stale: (0, 0) };
+                batch.put(BindingRow::key(info.id), binding.encode());
+                batch.put(HeadRow::key(info.id), row.encode());
+                self.commit(batch)?;
+                self.raise_high_water(commit, &[(info.id, Mark { size, root, time_ms })])?;
+                let head = Head { size, root, time_ms, note, edge: Some(Arc::new(GrowingTree::new().edge())) };
+                let index = info.hash_index.then(|| HashIndex::empty(info.id));
+                let shared = Arc::new(Shared::new(info.clone(), job.signer, head, index, LogState::Open));
+                self.residents.insert(info.id, Track::new(Arc::clone(&shared), GrowingTree::new(), time_ms));
+                self.parts.registry.insert(shared);
+                Ok(info)
+            }
+            Err(error) => Err(error),
+        };
+        // Whoever asked may have gone; the log is there all the same.
+        let _ = job.reply.send(answer);
+        Ok(())
+    }
+
+    fn plan_create(
+        &self,
+        terms: Terms,
+        signer: &cairn_tree::note::SignerKey,
+    ) -> Result<(LogInfo, BindingRow, bytes::Bytes), CreateError> {
+        let vkey = signer.verifier_key().to_string();
+        for other in self.parts.registry.all() {
+            if other.info.name == terms.name {
+                return Err(CreateError::Exists(terms.name));
+            }
+            let same_key = other.signer.verifier_key().public_key() == signer.verifier_key().public_key();
+            if same_key || other.info.origin == terms.origin {
+                return Err(CreateError::Shared(other.info.name.clone()));
+            }
+        }
+        let id = self.parts.database.next_log;
+        if id.get() == u32::MAX {
+            return Err(CreateError::Exhausted);
+        }
+        let note = sign_head(signer, &terms.origin, TreeSize::ZERO, Hash::EMPTY_TREE)
+            .map_err(|error| CreateError::Sign(error.to_string()))?;
+        let created_ms = self.parts.clock.now_ms();
+        let binding = BindingRow::new(&self.parts.database.id, terms, created_ms, vkey);
+        let info = LogInfo::from_binding(id, &binding);
+        Ok((info, binding, note))
+    }
+
+    pub(super) fn raise_high_water(&mut self, commit: u64, marks: &[(LogId, Mark)]) -> Result<(), Poison> {
+        let raised = self.parts.high_water.append(commit, marks);
+        raised.map_err(|error| self.poison(format!("high-water: {error}")))
+    }
+
+    /// Brings a log to hand.
+    pub(super) fn track(&mut self, shared: &Arc<Shared>) -> Result<&mut Track, ReadError> {
+        let log = shared.info.id;
+        if self.residents.get_mut(log).is_none() {
+            let stored = Stored::new(&*self.parts.store, log);
+            let missing = || stored.damaged("the head row, number", 0, "it is not there");
+            let row = self.parts.store.get(&HeadRow::key(log))?.ok_or_else(missing)?;
+            let track = Track::load(Arc::clone(shared), &HeadRow::decode(&row)?, &stored)?;
+            self.residents.insert(log, track);
+        }
+        let stored = Stored::new(&*self.parts.store, log);
+        let gone = stored.damaged("the log, number", u64::from(log.get()), "it is not at hand");
+        self.residents.get_mut(log).ok_or(gone)
+    }
+
+    /// Takes a log out of service for good: durably, with its last signed head, and without the rows in `undo`, which
+    /// no signed head covers.
+    pub(super) fn halt(&mut self, shared: &Shared, error: &ReadError, undo: Vec<Key>) -> Result<(), Poison> {
+        let log = shared.info.id;
+        let reason = error.to_string();
+        self.residents.remove(log);
+        let head = shared.head();
+        let state = LogState::Halted(reason.clone());
+        let mut batch = Batch::new();
+        let commit = self.next_commit(&mut batch);
+        let (size, root, time_ms) = (head.size, head.root, head.time_ms);
+        let row = HeadRow { commit, state: state.clone(), size, root, time_ms, stale: (0, 0) };
+        batch.put(HeadRow::key(log), row.encode());
+        undo.into_iter().for_each(|key| batch.delete(key));
+        self.commit(batch)?;
+        tracing::error!(log = %shared.info.name, %reason, "log halted: its stored bytes do not match what was to be signed");
+        shared.set_state(state);
+        self.parts.observer.halted(log, &reason);
+        Ok(())
+    }
+}
+
+fn resume_error(Poison(problem): Poison) -> OpenError {
+    ReadError::Store(StoreError::Io(problem)).into()
+}
+
+/// Lets go of the unfinished tiles of a log that has not been written to for long; readers load them when they ask.
+fn forget_edge(shared: &Shared) {
+    let head = shared.head();
+    let Head { size, root, time_ms, ref note, .. } = *head;
+    shared.heads.send_replace(Arc::new(Head { size, root, time_ms, note: note.clone(), edge: None }));
+}

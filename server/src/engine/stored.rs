@@ -1,0 +1,210 @@
+//! One log's entries and tiles as the store holds them.
+//!
+//! Every read is bounded by a size that the caller knows to be committed. Nothing is trusted because of where it was
+//! found: counts and lengths are checked here, hashes by whoever asks.
+
+use core::ops::Range;
+
+use cairn_tree::hash::Hash;
+use cairn_tree::size::TreeSize;
+use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel};
+use cairn_tree::tile::{Entries, Width};
+
+use super::growing::{GrowingTree, perfect_root, width};
+use super::layout::RowError;
+
+/// Entries per bundle and hashes per tile, as the unit of indexes.
+pub(super) const WIDTH: u64 = TILE_WIDTH as u64;
+/// The same, as the length of lists.
+const TILE_WIDTH: usize = Width::FULL.get();
+
+/// Why a log's data could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The engine failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row is there but is not what it must be.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// Something that was committed is missing or does not fit.
+    #[error("log {log}: {place} is missing or damaged: {problem}")]
+    Damaged {
+        /// Whose.
+        log: LogId,
+        /// What: a bundle, a piece, a tile, by number.
+        place: String,
+        /// How.
+        problem: String,
+    },
+}
+
+/// A log within a store.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    store: &'a dyn Store,
+    log: LogId,
+}
+
+impl<'a> Stored<'a> {
+    /// Looks at `log`.
+    #[must_use]
+    pub(super) fn new(store: &'a dyn Store, log: LogId) -> Self {
+        Self { store, log }
+    }
+
+    /// Whose rows these are.
+    #[must_use]
+    pub(super) fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// The key of a bundle.
+    #[must_use]
+    pub(super) fn bundle_key(&self, number: u64) -> Key {
+        Key::numbered(self.log, Kind::Bundle, number)
+    }
+
+    /// The key of the piece whose first entry has this index.
+    #[must_use]
+    pub(super) fn piece_key(&self, first: u64) -> Key {
+        Key::numbered(self.log, Kind::Piece, first)
+    }
+
+    /// The key of a full tile; `None` above the highest level.
+    #[must_use]
+    pub(super) fn tile_key(&self, level: u8, number: u64) -> Option<Key> {
+        Some(Key::numbered(self.log, Kind::Tile(TileLevel::new(level).ok()?), number))
+    }
+
+    /// The first `width` entries of a bundle, encoded; from its row or, while it is unfinished, from its pieces.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] if they are not all there.
+    pub(super) fn bundle(&self, number: u64, width: usize) -> Result<Vec<u8>, ReadError> {
+        // Pieces outlive the commit that writes their bundle: should that bundle be damaged before it is released, what
+        // was released from it is still in them.
+        if width < TILE_WIDTH
+            && let Some(pieces) = self.pieces(number, width)?
+        {
+            return Ok(pieces);
+        }
+        let key = self.bundle_key(number);
+        if let Some(whole) = self.store.get(&key)? {
+            return self.cut(number, whole, width);
+        }
+        if let Some(pieces) = self.pieces(number, width)? {
+            return Ok(pieces);
+        }
+        // The bundle may have been finished, and its pieces deleted, between the reads.
+        let whole = self.store.get(&key)?.ok_or_else(|| self.damaged("bundle", number, "no row"))?;
+        self.cut(number, whole, width)
+    }
+
+    fn cut(&self, number: u64, mut whole: Vec<u8>, width: usize) -> Result<Vec<u8>, ReadError> {
+        let entries =
+            Entries::parse_bundle(&whole, Width::FULL).map_err(|error| self.damaged("bundle", number, error))?;
+        let cut = entries.slice(0..width).map_or(0, |first| first.as_bytes().len());
+        whole.truncate(cut);
+        Ok(whole)
+    }
+
+    /// The unfinished bundle's entries, if the pieces of the first `width` are all there.
+    fn pieces(&self, number: u64, width: usize) -> Result<Option<Vec<u8>>, ReadError> {
+        let first = number * WIDTH;
+        let range = KeyRange::numbers(self.log, Kind::Piece, first..first + width as u64);
+        let rows = self.store.scan(&range, TILE_WIDTH)?;
+        let mut encoded = Vec::new();
+        let mut count = 0;
+        for (key, piece) in rows {
+            if key.number() != Some(first + count as u64) {
+                return Ok(None);
+            }
+            let entries =
+                Entries::parse_batch(&piece, TILE_WIDTH).map_err(|error| self.damaged("piece", first, error))?;
+            // A commit after the caller's head may have brought more than is asked for.
+            let wanted = entries.len().min(width - count);
+            encoded.extend_from_slice(entries.slice(0..wanted).unwrap_or(entries).as_bytes());
+            count += wanted;
+        }
+        Ok((count == width).then_some(encoded))
+    }
+
+    /// The first indexes of the pieces that begin in `range`.
+    ///
+    /// # Errors
+    /// [`ReadError::Store`].
+    pub(super) fn piece_firsts(&self, range: Range<u64>) -> Result<Vec<u64>, ReadError> {
+        let range = KeyRange::numbers(self.log, Kind::Piece, range);
+        let rows = self.store.scan(&range, 2 * TILE_WIDTH)?;
+        Ok(rows.iter().filter_map(|(key, _)| key.number()).collect())
+    }
+
+    /// The leaf hashes of the first `width` entries of a bundle, hashed from the entries.
+    ///
+    /// # Errors
+    /// As [`Stored::bundle`].
+    pub(super) fn leaves(&self, number: u64, width: usize) -> Result<Vec<Hash>, ReadError> {
+        if width == 0 {
+            return Ok(Vec::new());
+        }
+        let encoded = self.bundle(number, width)?;
+        let entries = Entries::parse_batch(&encoded, width).map_err(|error| self.damaged("bundle", number, error))?;
+        Ok(entries.leaf_hashes())
+    }
+
+    /// The hashes of a full tile.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] if it is not there.
+    pub(super) fn tile(&self, level: u8, number: u64) -> Result<Vec<Hash>, ReadError> {
+        Ok(self.tiles(level, &[number])?.pop().unwrap_or_default())
+    }
+
+    /// The hashes of full tiles of one level, in the order of `numbers`.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] if one is not there.
+    pub(super) fn tiles(&self, level: u8, numbers: &[u64]) -> Result<Vec<Vec<Hash>>, ReadError> {
+        let place = || format!("tile of level {level}, number");
+        let keys: Option<Vec<Key>> = numbers.iter().map(|number| self.tile_key(level, *number)).collect();
+        let keys = keys.ok_or_else(|| self.damaged(&place(), 0, "no such level"))?;
+        let rows = self.store.get_many(&keys)?;
+        let hashes = |(row, number): (Option<Vec<u8>>, &u64)| {
+            let row = row.ok_or_else(|| self.damaged(&place(), *number, "no row"))?;
+            tile_hashes(&row).ok_or_else(|| self.damaged(&place(), *number, format!("{} bytes", row.len())))
+        };
+        rows.into_iter().zip(numbers).map(hashes).collect()
+    }
+
+    /// The tree's right edge at `size`: read from full tiles, and hashed from the entries of the last bundle.
+    ///
+    /// Costs at most 255 tiles per level, whatever the size of the tree.
+    ///
+    /// # Errors
+    /// As [`Stored::bundle`] and [`Stored::tile`].
+    pub(super) fn growing(&self, size: TreeSize) -> Result<GrowingTree, ReadError> {
+        let mut edge = vec![self.leaves(size.get() / WIDTH, width(size, 0))?];
+        for level in 1..8_u8 {
+            let open = width(size, usize::from(level));
+            let hashes_there = size.get().checked_shr(u32::from(level) * 8).unwrap_or(0);
+            let first = hashes_there - open as u64;
+            let below: Vec<u64> = (first..hashes_there).collect();
+            let tiles = self.tiles(level - 1, &below)?;
+            edge.push(tiles.iter().map(|hashes| perfect_root(hashes)).collect());
+        }
+        GrowingTree::from_edge(size, edge).ok_or_else(|| self.damaged("edge at size", size.get(), "widths"))
+    }
+
+    /// The error for something of this log.
+    pub(super) fn damaged(&self, what: &str, number: u64, problem: impl ToString) -> ReadError {
+        ReadError::Damaged { log: self.log, place: format!("{what} {number}"), problem: problem.to_string() }
+    }
+}
+
+/// The hashes of a full tile's bytes.
+#[must_use]
+pub(super) fn tile_hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
+    let (hashes, rest) = bytes.as_chunks::<{ Hash::LEN }>();
+    (rest.is_empty() && hashes.len() == TILE_WIDTH).then(|| hashes.iter().copied().map(Hash::new).collect())
+}

@@ -1,0 +1,78 @@
+//! What breaks, and what then must hold: nothing wrong is ever signed, and nothing acknowledged is lost.
+
+use super::*;
+
+/// A flipped bit in what is stored is found before the signature: that log halts, others go on, its good part is read.
+#[test]
+fn yeti_2022_a_flipped_bit_on_the_way_to_the_store_is_never_signed() {
+    for row in ROWS {
+        let mut world = World::with_log("main");
+        world.create(terms("other"), 2).unwrap();
+        world.append("main", &numbered(0..250));
+        let store = world.reopen_faulty();
+        store.arm(Fault { flip: Some(row), unknown: None });
+        let refused = world.try_append("main", &numbered(250..300), None).unwrap_err();
+        assert_eq!(store.fired(), 1, "{row:?}");
+        assert!(matches!(refused, AppendError::Halted(_)), "{row:?}: {refused:?}");
+        drop(store);
+        for _ in 0..2 {
+            let log = world.engine.log("main").unwrap();
+            assert!(matches!(log.state(), LogState::Halted(_)));
+            assert_eq!(log.head().size.get(), 250);
+            world.check("main");
+            assert!(matches!(world.try_append("main", &numbered(0..1), None), Err(AppendError::Halted(_))));
+            world.append("other", &numbered(0..3));
+            drop(log);
+            world.reopen().unwrap();
+        }
+    }
+}
+
+/// A commit whose outcome is unknown ends the writer; after a restart the entries are there or not, never half.
+#[test]
+fn a_failed_fsync_poisons_and_the_next_start_decides() {
+    for (written, there) in [(Written::Yes, true), (Written::No, false)] {
+        let mut world = World::with_log("main");
+        world.append("main", &numbered(0..10));
+        let store = world.reopen_faulty();
+        store.arm(Fault { flip: None, unknown: Some(written) });
+        let error = world.try_append("main", &numbered(10..20), Some("key")).unwrap_err();
+        assert!(matches!(error, AppendError::Stopping(_)), "{error:?}");
+        assert_eq!(store.fired(), 1);
+        assert!(world.engine.poisoned().is_some());
+        assert!(matches!(world.try_append("main", &numbered(0..1), None), Err(AppendError::Stopping(_))));
+        assert_eq!(world.engine.log("main").unwrap().head().size.get(), 10);
+        drop(store);
+        world.reopen().unwrap();
+        assert_eq!(world.engine.log("main").unwrap().head().size.get(), if there { 20 } else { 10 });
+        // The retry is exact whatever happened.
+        let retry = world.try_append("main", &numbered(10..20), Some("key")).unwrap();
+        assert_eq!(retry.replayed, there);
+        assert_eq!(retry.placement, Placement::Run { first: LeafIndex::new(10).unwrap(), count: 10 });
+        assert_eq!(retry.head.size.get(), 20);
+        world.check("main");
+    }
+}
+
+/// Entries that were committed but not released, and are damaged at the next start, halt the log at its released head.
+#[test]
+fn damage_past_the_released_head_halts_the_log_at_it() {
+    for row in ROWS {
+        let mut world = World::with_log("main");
+        world.append("main", &numbered(0..250));
+        let store = world.reopen_faulty();
+        // The batch reaches the store with its flipped bit; then the process ends before it has read anything back.
+        store.arm(Fault { flip: Some(row), unknown: Some(Written::Yes) });
+        let error = world.try_append("main", &numbered(250..600), None).unwrap_err();
+        assert!(matches!(error, AppendError::Stopping(_)), "{error:?}");
+        assert_eq!(store.fired(), 1);
+        drop(store);
+        world.reopen().unwrap();
+        let log = world.engine.log("main").unwrap();
+        assert!(matches!(log.state(), LogState::Halted(_)), "{row:?}");
+        assert_eq!(log.head().size.get(), 250);
+        drop(log);
+        world.reopen().unwrap();
+        assert_eq!(world.engine.log("main").unwrap().head().size.get(), 250);
+    }
+}

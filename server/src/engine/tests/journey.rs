@@ -1,0 +1,188 @@
+//! What works: appends of all sizes, many logs, restarts, retries, duplicates, look-ups by hash.
+
+use super::*;
+
+#[test]
+fn every_size_across_two_bundles_verifies_and_survives_a_restart() {
+    let mut world = World::with_log("main");
+    let entries = numbered(0..530);
+    let mut next = 0;
+    for step in [1, 1, 2, 3, 100, 148, 1, 1, 255, 18] {
+        world.append("main", &entries[next..next + step]);
+        next += step;
+        if step % 2 == 0 {
+            world.reopen().unwrap();
+        }
+    }
+    world.reopen().unwrap();
+    assert_eq!(world.engine.log("main").unwrap().head().size.get(), 530);
+    assert_eq!(world.oracle["main"].acked.len(), 530);
+    let finding = world.engine.log("main").unwrap().fsck(&mut |_| {});
+    assert_eq!(finding.problem, None);
+}
+
+#[test]
+fn a_large_batch_fills_bundles_and_a_second_tile_level() {
+    let mut world = World::with_log("main");
+    let appended = world.append("main", &numbered(0..70_000));
+    assert_eq!(appended.placement, Placement::Run { first: LeafIndex::ZERO, count: 70_000 });
+    world.stop();
+    let findings = fsck(&options(world.path()), &mut |_, _, _| {}).unwrap();
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].problem, None);
+}
+
+#[test]
+fn empty_and_longest_entries_are_kept() {
+    let mut world = World::with_log("main");
+    world.append("main", &[vec![], vec![0xff; 65_535], vec![]]);
+    world.reopen().unwrap();
+    assert!(EntryBatch::single(&[0; 65_536]).is_err());
+    assert!(EntryBatch::from_encoded(Bytes::new(), 10).is_err());
+}
+
+#[test]
+fn logs_in_one_database_do_not_mix() {
+    let mut world = World::new();
+    for number in 0..20 {
+        let name = format!("log-{number}");
+        world.create(terms(&name), number).unwrap();
+    }
+    let handles: Vec<_> = world.engine.logs();
+    let appends = handles.iter().enumerate().flat_map(|(number, log)| {
+        (0..10).map(move |entry| {
+            let batch = EntryBatch::single(format!("{number} {entry}").as_bytes()).unwrap();
+            let log = log.clone();
+            async move { (log.info().name.clone(), log.append(batch, None).await.unwrap()) }
+        })
+    });
+    let tasks: Vec<_> = appends.map(|append| world.runtime.spawn(append)).collect();
+    let mut counts = BTreeMap::<String, usize>::new();
+    for task in tasks {
+        let (name, _) = world.runtime.block_on(task).unwrap();
+        *counts.entry(name).or_default() += 1;
+    }
+    assert!(counts.values().all(|count| *count == 10));
+    drop(handles);
+    world.reopen().unwrap();
+    assert!(world.engine.logs().iter().all(|log| log.head().size.get() == 10));
+}
+
+#[test]
+fn a_retry_with_its_key_gets_the_same_indexes_also_after_a_restart() {
+    let mut world = World::with_log("main");
+    let entries = numbered(0..3);
+    let first = world.try_append("main", &entries, Some("k")).unwrap();
+    assert!(!first.replayed);
+    let again = world.try_append("main", &entries, Some("k")).unwrap();
+    assert!(again.replayed);
+    assert_eq!(again.placement, first.placement);
+    world.reopen().unwrap();
+    let later = world.try_append("main", &entries, Some("k")).unwrap();
+    assert_eq!((later.placement.clone(), later.replayed), (first.placement.clone(), true));
+    assert_eq!(world.try_append("main", &numbered(1..4), Some("k")).unwrap_err(), AppendError::IdempotencyMismatch);
+    assert_eq!(world.engine.log("main").unwrap().head().size.get(), 3);
+    // Forgotten after its time: then it is a new request.
+    world.clock.set(1_000_000 + 1_001);
+    let anew = world.try_append("main", &entries, Some("k")).unwrap();
+    assert!(!anew.replayed && anew.placement != first.placement);
+    world.check("main");
+}
+
+#[test]
+fn the_sweep_forgets_only_what_has_expired() {
+    let mut world = World::with_log("main");
+    let old = world.try_append("main", &numbered(0..1), Some("old")).unwrap();
+    world.clock.set(1_000_500);
+    let new = world.try_append("main", &numbered(1..2), Some("new")).unwrap();
+    world.clock.set(1_001_100);
+    world.engine.sweep();
+    assert_ne!(world.try_append("main", &numbered(0..1), Some("old")).unwrap().placement, old.placement);
+    assert_eq!(world.try_append("main", &numbered(1..2), Some("new")).unwrap().placement, new.placement);
+}
+
+#[test]
+fn concurrent_retries_of_one_key_are_placed_once() {
+    let world = World::with_log("main");
+    let log = world.engine.log("main").unwrap();
+    let key = IdempotencyKey::new(log.info().id, "token", "one");
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let log = log.clone();
+            world.runtime.spawn(async move { log.append(EntryBatch::single(b"once").unwrap(), Some(key)).await })
+        })
+        .collect();
+    for task in tasks {
+        let appended = world.runtime.block_on(task).unwrap().unwrap();
+        assert_eq!(appended.placement, Placement::Run { first: LeafIndex::ZERO, count: 1 });
+    }
+    assert_eq!(log.head().size.get(), 1);
+}
+
+#[test]
+fn a_log_without_duplicates_gives_an_old_entry_its_old_index() {
+    let mut world = World::new();
+    world.create(Terms { dedup: true, ..terms("once") }, 1).unwrap();
+    let first = world.append("once", &numbered(0..4));
+    assert_eq!(first.placement, Placement::Run { first: LeafIndex::ZERO, count: 4 });
+    let mixed: Vec<Vec<u8>> = [2, 9, 9, 0, 10].map(|n| format!("entry {n}").into_bytes()).into();
+    let appended = world.append("once", &mixed);
+    let indexes: Vec<u64> = appended.placement.indexes().map(LeafIndex::get).collect();
+    assert_eq!(indexes, [2, 4, 4, 0, 5]);
+    world.reopen().unwrap();
+    let again = world.append("once", &mixed);
+    assert_eq!(again.placement.indexes().map(LeafIndex::get).collect::<Vec<_>>(), indexes);
+    assert_eq!(again.head.size.get(), 6);
+}
+
+#[test]
+fn leaves_are_found_by_hash_in_memory_in_runs_and_after_a_restart() {
+    let mut world = World::new();
+    world.create(Terms { dedup: true, ..terms("once") }, 1).unwrap();
+    let log = world.engine.log("once").unwrap();
+    let total = 10 * 66_000;
+    for start in (0..total).step_by(66_000) {
+        world.try_append("once", &numbered(start..start + 66_000), None).unwrap();
+    }
+    // Ten runs: eight of them get merged into one. Wait until the rows are there, not for a time.
+    let rows = || {
+        world
+            .engine
+            .inner
+            .rocks
+            .get(&cairn_tree::store::Key::only(log.info().id, cairn_tree::store::Kind::IndexManifest))
+    };
+    let runs = || rows().unwrap().map_or(0, |row| (row.len() - 9) / 26);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !(1..=3).contains(&runs()) {
+        assert!(std::time::Instant::now() < deadline, "{} runs", runs());
+        std::thread::yield_now();
+    }
+    let look = |world: &World| {
+        let log = world.engine.log("once").unwrap();
+        let head = log.head();
+        for number in (0..total).step_by(997).chain([0, total - 1]) {
+            let leaf = Hash::leaf(format!("entry {number}").as_bytes());
+            assert_eq!(log.find(&head, &leaf).unwrap().map(LeafIndex::get), Some(number as u64));
+        }
+        assert_eq!(log.find(&head, &Hash::leaf(b"never")).unwrap(), None);
+    };
+    look(&world);
+    world.oracle.clear();
+    drop(log);
+    world.reopen().unwrap();
+    look(&world);
+    let again = world.try_append("once", &numbered(1_000..1_200), None).unwrap();
+    assert_eq!(again.placement.index(0).map(LeafIndex::get), Some(1_000));
+    assert_eq!(again.head.size.get(), total as u64);
+}
+
+#[test]
+fn time_never_goes_back() {
+    let mut world = World::with_log("main");
+    let first = world.append("main", &numbered(0..1)).head.time_ms;
+    world.clock.set(10);
+    assert_eq!(world.append("main", &numbered(1..2)).head.time_ms, first);
+    world.reopen().unwrap();
+    assert_eq!(world.append("main", &numbered(2..3)).head.time_ms, first);
+}

@@ -1,0 +1,300 @@
+//! The engine tested from outside: after every step its heads, proofs, entries and tiles are verified as a client would.
+
+mod faults;
+mod journey;
+mod refusals;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cairn_rocks::{RocksStore, Settings};
+use cairn_tree::checkpoint::SignedCheckpoint;
+use cairn_tree::merkle::{Extension, Growth, Root};
+use cairn_tree::note::{KeyName, SignatureType};
+use cairn_tree::tile::{Entries, Width};
+
+use super::*;
+
+/// A clock that tests move.
+#[derive(Default)]
+struct Hand(AtomicU64);
+
+impl Hand {
+    fn set(&self, ms: u64) {
+        self.0.store(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hand {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn options(data: &Path) -> EngineOptions {
+    EngineOptions {
+        data: data.to_owned(),
+        high_water: None,
+        pool: PoolBounds { requests: 10_000, bytes: 64 << 20 },
+        idempotency_ms: 1_000,
+        disk_reserve: 0,
+        settings: Settings::default(),
+    }
+}
+
+fn terms(name: &str) -> Terms {
+    Terms {
+        name: name.to_owned(),
+        origin: format!("example.com/logs/{name}"),
+        private: false,
+        open_append: false,
+        dedup: false,
+        hash_index: true,
+    }
+}
+
+fn signer(name: &str, seed: u8) -> SignerKey {
+    let name = KeyName::new(format!("example.com/logs/{name}")).unwrap();
+    SignerKey::from_seed(name, SignatureType::ED25519, &[seed; 32]).unwrap()
+}
+
+/// A database in a folder that vanishes, its engine, and everything that it ever told.
+struct World {
+    folder: tempfile::TempDir,
+    clock: Arc<Hand>,
+    engine: Engine,
+    runtime: tokio::runtime::Runtime,
+    oracle: BTreeMap<String, Oracle>,
+}
+
+/// What one log has promised.
+#[derive(Default)]
+struct Oracle {
+    acked: BTreeMap<u64, Vec<u8>>,
+    heads: Vec<Root>,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hand(AtomicU64::new(1_000_000)));
+        Engine::create(&options(folder.path()), DatabaseId::new([7; 16])).unwrap();
+        let engine = Engine::open(&options(folder.path()), Arc::clone(&clock) as _, Arc::new(Unobserved)).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        Self { folder, clock, engine, runtime, oracle: BTreeMap::new() }
+    }
+
+    fn with_log(name: &str) -> Self {
+        let mut world = Self::new();
+        world.create(terms(name), 1).unwrap();
+        world
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn create(&mut self, terms: Terms, seed: u8) -> Result<LogInfo, CreateLogError> {
+        let signer = signer(&terms.name, seed);
+        let created = self.runtime.block_on(self.engine.create_log(terms, signer));
+        if let Ok(info) = &created {
+            self.check(&info.name.clone());
+        }
+        created
+    }
+
+    fn try_append(&mut self, log: &str, entries: &[Vec<u8>], key: Option<&str>) -> Result<Appended, AppendError> {
+        let handle = self.engine.log(log).unwrap();
+        let batch = EntryBatch::from_entries(entries.iter().map(Vec::as_slice)).unwrap();
+        let key = key.map(|key| IdempotencyKey::new(handle.info().id, "token", key));
+        let appended = self.runtime.block_on(handle.append(batch, key))?;
+        let oracle = self.oracle.entry(log.to_owned()).or_default();
+        for (index, entry) in appended.placement.indexes().zip(entries) {
+            let before = oracle.acked.insert(index.get(), entry.clone());
+            assert!(before.is_none_or(|before| before == *entry), "index {index} was given to two entries");
+        }
+        Ok(appended)
+    }
+
+    fn append(&mut self, log: &str, entries: &[Vec<u8>]) -> Appended {
+        let appended = self.try_append(log, entries, None).unwrap();
+        self.check(log);
+        appended
+    }
+
+    /// Ends the engine and opens the database anew.
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        self.stop();
+        self.engine = Engine::open(&options(self.path()), Arc::clone(&self.clock) as _, Arc::new(Unobserved))?;
+        for log in self.engine.logs() {
+            self.check(&log.info().name.clone());
+        }
+        Ok(())
+    }
+
+    /// Ends the engine; an empty other one takes its place, so that the database is closed.
+    fn stop(&mut self) {
+        self.engine.close();
+        let other = tempfile::tempdir().unwrap();
+        Engine::create(&options(other.path()), DatabaseId::new([9; 16])).unwrap();
+        self.engine = Engine::open(&options(other.path()), Arc::new(SystemClock), Arc::new(Unobserved)).unwrap();
+    }
+
+    /// Verifies a log from outside: the head's signature, its consistency with every head before, and every entry that
+    /// was ever acknowledged, by its bytes, its inclusion proof, its bundle and its tile.
+    fn check(&mut self, name: &str) {
+        let log = self.engine.log(name).unwrap();
+        let head = log.head();
+        let key = log.info().vkey.parse().unwrap();
+        let signed = SignedCheckpoint::parse(&head.note).unwrap().verify(&[key]).unwrap();
+        let root = Root { size: signed.size(), hash: signed.root() };
+        assert_eq!((root.size, root.hash), (head.size, head.root));
+        let oracle = self.oracle.entry(name.to_owned()).or_default();
+        for old in oracle.heads.iter().filter(|old| old.size > TreeSize::ZERO) {
+            let proof = log.consistency(&head, Growth { from: old.size, to: root.size }).unwrap();
+            proof.verify(&Extension { old: *old, new: root }).unwrap();
+        }
+        if oracle.heads.last() != Some(&root) {
+            oracle.heads.push(root);
+        }
+        for (index, entry) in &oracle.acked {
+            let index = LeafIndex::new(*index).unwrap();
+            assert_eq!(log.entry(&head, index).unwrap().as_deref(), Some(entry.as_slice()), "entry {index}");
+            let leaf = Hash::leaf(entry);
+            assert_eq!(log.leaf_hash(&head, index).unwrap(), Some(leaf));
+            log.inclusion(&head, index, head.size).unwrap().verify(index, &leaf, &root).unwrap();
+        }
+        check_tiles(&log, &head);
+    }
+}
+
+/// Every tile and bundle of the head's tree, in its full width and one narrower, fits the entries.
+fn check_tiles(log: &Log, head: &Head) {
+    for number in 0.. {
+        let Some(coord) = BundleCoord::in_tree(number, head.size) else { break };
+        let bundle = log.bundle(head, coord).unwrap().unwrap();
+        let leaves = Entries::parse_bundle(&bundle, coord.width()).unwrap().leaf_hashes();
+        let tile = log.tile(head, coord.tile()).unwrap().unwrap();
+        let expected: Vec<u8> = leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect();
+        assert_eq!(tile, expected, "tile {number}");
+        if let Ok(width) = Width::new(coord.width().get() as u64 - 1) {
+            let narrow = coord.with_width(width).unwrap();
+            let cut = log.bundle(head, narrow).unwrap().unwrap();
+            assert!(bundle.starts_with(&cut) && cut.len() < bundle.len());
+            assert_eq!(log.tile(head, narrow.tile()).unwrap().unwrap(), expected[..width.get() * Hash::LEN]);
+        }
+    }
+}
+
+fn numbered(range: core::ops::Range<usize>) -> Vec<Vec<u8>> {
+    range.map(|number| format!("entry {number}").into_bytes()).collect()
+}
+
+/// A store that stands before another and fails on purpose.
+struct Faulty {
+    inner: Arc<RocksStore>,
+    fault: std::sync::Mutex<Option<Fault>>,
+    fired: AtomicU64,
+}
+
+/// What happens to the next commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fault {
+    /// One bit of the first row like this is flipped, as a bad memory would.
+    flip: Option<Row>,
+    /// The outcome is not known, as after a failed fsync; the rows may be there or not.
+    unknown: Option<Written>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Row {
+    Bundle,
+    Piece,
+    Tile,
+    Head,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Yes,
+    No,
+}
+
+const ROWS: [Row; 4] = [Row::Bundle, Row::Piece, Row::Tile, Row::Head];
+
+impl Faulty {
+    fn arm(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = Some(fault);
+    }
+
+    fn fired(&self) -> u64 {
+        self.fired.load(Ordering::SeqCst)
+    }
+}
+
+impl Store for Faulty {
+    fn get_many(&self, keys: &[cairn_tree::store::Key]) -> Result<Vec<Option<Vec<u8>>>, cairn_tree::store::StoreError> {
+        self.inner.get_many(keys)
+    }
+
+    fn scan(
+        &self,
+        range: &cairn_tree::store::KeyRange,
+        limit: usize,
+    ) -> Result<Vec<(cairn_tree::store::Key, Vec<u8>)>, cairn_tree::store::StoreError> {
+        self.inner.scan(range, limit)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        use cairn_tree::store::Kind;
+        let mut armed = self.fault.lock().unwrap();
+        let Some(fault) = *armed else { return self.inner.commit(batch) };
+        let (mut puts, deletes) = batch.into_parts();
+        let hit = |kind: Kind| match fault.flip {
+            Some(Row::Bundle) => kind == Kind::Bundle,
+            Some(Row::Piece) => kind == Kind::Piece,
+            Some(Row::Tile) => matches!(kind, Kind::Tile(_)),
+            Some(Row::Head) => kind == Kind::Head,
+            None => false,
+        };
+        let row = puts.iter_mut().find(|(key, _)| key.log() != LogId::DATABASE && hit(key.kind()));
+        let middle = |value: &mut Vec<u8>| value.len() / 2;
+        let flipped = row
+            .map(|(_, value)| {
+                let at = middle(value);
+                value[at] ^= 1
+            })
+            .is_some();
+        if flipped || fault.flip.is_none() {
+            *armed = None;
+            self.fired.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut batch = Batch::new();
+        puts.into_iter().for_each(|(key, value)| batch.put(key, value));
+        deletes.into_iter().for_each(|key| batch.delete(key));
+        if fault.unknown != Some(Written::No) {
+            self.inner.commit(batch)?;
+        }
+        match fault.unknown {
+            Some(_) => Err(CommitError::Unknown("a failed fsync, on purpose".to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl World {
+    /// Opens the database anew behind a store that can fail.
+    fn reopen_faulty(&mut self) -> Arc<Faulty> {
+        self.stop();
+        let options = options(self.path());
+        let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings).unwrap());
+        let faulty = Faulty { inner: Arc::clone(&rocks), fault: std::sync::Mutex::new(None), fired: AtomicU64::new(0) };
+        let faulty = Arc::new(faulty);
+        let store = Arc::clone(&faulty) as Arc<dyn Store>;
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        self.engine = Engine::start(&options, store, rocks, clock, Arc::new(Unobserved)).unwrap();
+        faulty
+    }
+}
