@@ -131,6 +131,20 @@ struct Running {
     database: DatabaseId,
 }
 
+impl Running {
+    fn close(&self) {
+        self.sequencer.close();
+        self.builder.close();
+    }
+}
+
+/// Whoever forgets to close still lets go of the database.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Engine {
     /// Makes a new, empty database. The one place where one comes to be.
     ///
@@ -276,8 +290,7 @@ impl Engine {
 
     /// Takes no more appends, finishes and answers those that were taken, and stops the threads. Reads go on.
     pub fn close(&self) {
-        self.inner.sequencer.close();
-        self.inner.builder.close();
+        self.inner.close();
     }
 }
 
