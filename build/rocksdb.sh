@@ -96,7 +96,7 @@ keep() {
 failed() {
     compiler=
     say "RocksDB did not compile; the log is $log and ends:"
-    tail -n 12 "$log" | cut -c 1-300 | sed 's/^/    /' >&2
+    grep -v '^ *$' "$log" | tail -n 8 | cut -c 1-160 | sed 's/^/    /' >&2
     if grep -qE 'Killed signal terminated|signal: 9' "$log"; then
         say "a compiler was killed, probably for want of memory: try again with CAIRN_JOBS=1"
     elif grep -q 'No space left on device' "$log"; then

@@ -117,8 +117,11 @@ libclang_from_pypi() {
         die "$advice"
     fi
     "$python" -m zipfile -e "$folder.part"/libclang-*.whl "$folder.part" || die "the wheel could not be unzipped"
+    local library
+    library=$(find "$folder.part" -name libclang.so -print -quit)
+    [ -n "$library" ] || die "the wheel in $folder.part holds no libclang.so; $advice"
     rm -rf "$folder"
-    mv "$folder.part/clang/native" "$folder"
+    mv "$(dirname "$library")" "$folder"
     rm -rf "$folder.part"
 }
 
