@@ -16,6 +16,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 . build/say.sh
+. build/serving.sh
 
 blocks() {
     awk -v want="$1" '
@@ -52,11 +53,7 @@ export CAIRN_CACHE=${CAIRN_CACHE:-$HOME/.cache/cairn} CARGO_HOME=${CARGO_HOME:-$
     RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} HOME=$scratch/home
 unset CARGO_TARGET_DIR CAIRN_TOKEN CAIRN_URL CAIRN_KEY DATA
 
-taken() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-port=6962
-while taken "$port"; do port=$((port + 1)); done
+port=$(free_port 6962)
 export LISTEN=127.0.0.1:$port
 [ "$port" = 6962 ] || say "port 6962 is taken; the README's commands use $port"
 
@@ -108,28 +105,13 @@ start_server() {
     sed 's/^/(another terminal) $ /' "$1" >&2
     setsid bash -euo pipefail "$1" </dev/null >"$1.log" 2>&1 &
     servers+=("$!")
-    local waited
     # The first start compiles.
-    for ((waited = 0; waited < 18000; waited++)); do
-        if ready; then
-            sed 's/^/(another terminal) /' "$1.log" >&2
-            return
-        fi
-        kill -0 "${servers[-1]}" 2>/dev/null || break
-        sleep 0.1
-    done
-    cat "$1.log" >&2
-    echo "the server did not become ready" >&2
-    return 1
-}
-
-ready() {
-    local status
-    { exec 3<>"/dev/tcp/${LISTEN%:*}/${LISTEN#*:}"; } 2>/dev/null || return 1
-    printf 'GET /readyz HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$LISTEN" >&3
-    read -r -t 5 _ status _ <&3 || status=0
-    exec 3>&-
-    [ "$status" = 200 ]
+    if ! await_ready "$LISTEN" "${servers[-1]}" 1800; then
+        cat "$1.log" >&2
+        echo "the server did not become ready" >&2
+        return 1
+    fi
+    sed 's/^/(another terminal) /' "$1.log" >&2
 }
 
 end_servers() {
@@ -139,5 +121,5 @@ end_servers() {
 PRELUDE
 
 cd "$scratch/clone"
-bash -c '. ../prelude.sh; . ../commands.sh' </dev/null
+bash -c '. build/serving.sh; . ../prelude.sh; . ../commands.sh' </dev/null
 say "every command of README.md ran"

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Other people's clients, unmodified, against a cairnd that this script starts on a free port of this machine:
+#   - golang.org/x/mod/sumdb: note and tlog read checkpoint, tiles and bundles (tlog_test.go);
+#   - the Tessera project's integration test, its load tool hammer (over HTTP/1.1 and HTTP/2, with and without a token) and
+#     its fsck.
+# go.mod pins their versions; Go fetches them the first time. With INTEROP_URL and INTEROP_KEY set, that log is used
+# instead, which then has to take appends without a token; it will be filled with test entries.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ../../build/say.sh
+. ../../build/serving.sh
+
+scratch=$(mktemp -d)
+server=
+trap 'end' EXIT
+export GOFLAGS=-mod=readonly GOTOOLCHAIN=local
+
+main() {
+    command -v go >/dev/null || skip "Go is not installed"
+    local needed have
+    needed=$(sed -n 's/^go //p' go.mod)
+    have=$(go env GOVERSION)
+    at_least "$needed" "${have#go}" || skip "Go $needed or newer is needed, this is ${have#go}"
+
+    if [ -z "${INTEROP_URL:-}" ]; then
+        serve
+        export INTEROP_PROOFS=1
+    fi
+    say "building the Go programs"
+    go build -o "$scratch/" tool
+    go test -c -o "$scratch/integration" github.com/transparency-dev/tessera/integration
+
+    local url=${INTEROP_URL%/}
+    step "sumdb note and tlog" go test -count=1 .
+    step "Tessera's integration test" tessera_integration "$url"
+    step "Tessera's hammer, HTTP/1.1" hammer "$url"
+    step "Tessera's hammer, HTTP/2" hammer "$url" --force_http2
+    step "Tessera's fsck" fsck "$url" "$INTEROP_KEY"
+    if [ -n "$server" ]; then
+        INTEROP_KEY=$closed_key step "Tessera's hammer, with a token" hammer "$closed_url" --bearer_token_write="$token"
+        step "Tessera's fsck, on that log" fsck "$closed_url" "$closed_key"
+        step "Tessera's fsck, with the key of another log" refused fsck "$url" "$closed_key"
+    fi
+    say "other people's clients work"
+}
+
+skip() {
+    say "skipped: $1"
+    exit 0
+}
+
+step() {
+    say "=== $1"
+    shift
+    "$@" || die "failed"
+}
+
+end() {
+    [ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true
+    [ -z "$server" ] || wait "$server" 2>/dev/null || true
+    rm -rf "$scratch"
+}
+
+# A log that takes appends without a token, and beside it the usual one, which does not.
+serve() {
+    cargo build --release --package cairnd --manifest-path ../../Cargo.toml
+    local cairnd address made
+    cairnd=$(../../build/programs.sh)/cairnd
+    address=127.0.0.1:$(free_port 7962)
+    made=$("$cairnd" init --data "$scratch/data" --origin-prefix interop.example/logs --json)
+    token=$(printf '%s\n' "$made" | sed -n 's/.*"producer_token": *"\([^"]*\)".*/\1/p')
+    "$cairnd" log create open --data "$scratch/data" --open-append >"$scratch/created"
+    "$cairnd" serve --data "$scratch/data" --listen "$address" >"$scratch/server.log" 2>&1 &
+    server=$!
+    if ! await_ready "$address" "$server" 30; then
+        cat "$scratch/server.log" >&2
+        die "cairnd did not become ready"
+    fi
+    closed_url=http://$address/logs/main
+    closed_key=$(vkey main)
+    INTEROP_URL=http://$address/logs/open
+    INTEROP_KEY=$(vkey open)
+    export INTEROP_URL INTEROP_KEY
+}
+
+# A vkey begins with its log's origin.
+vkey() {
+    "$cairnd" log list --data "$scratch/data" --json | grep -oE "interop\.example/logs/$1\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"
+}
+
+tessera_integration() {
+    "$scratch/integration" -test.v -test.run TestLiveLogIntegration --run_integration_test \
+        --log_url="$1" --write_log_url="$1" --log_public_key="$INTEROP_KEY"
+}
+
+# It goes on after errors and says so only in its log, so its log has to be free of them.
+hammer() {
+    local url=$1
+    shift
+    "$scratch/hammer" --log_url="$url" --log_public_key="$INTEROP_KEY" --show_ui=false --max_runtime=60s \
+        --num_writers=256 --max_write_ops=2000 --leaf_write_goal=10000 --dup_chance=0 --leaf_min_size=300 \
+        --num_readers_random=16 --num_readers_full=16 --max_read_ops=1000 "$@" >"$scratch/hammer.log" 2>&1 || {
+        tail -n 20 "$scratch/hammer.log" >&2
+        return 1
+    }
+    grep 'Reached tree size' "$scratch/hammer.log" >&2 || return 1
+    ! grep -E '^[WEF]' "$scratch/hammer.log" >&2
+}
+
+# Its exit code is 0 whatever it finds.
+fsck() {
+    printf '%s' "$2" >"$scratch/key"
+    "$scratch/fsck" --storage_url="$1" --public_key="$scratch/key" --ui=false -N=8 >"$scratch/fsck.log" 2>&1 || true
+    ! grep -E '^([EF]|panic)' "$scratch/fsck.log" >&2 && grep 'Successfully fsck' "$scratch/fsck.log" >&2
+}
+
+# Shows that the step before would have noticed.
+refused() {
+    ! "$@"
+}
+
+main "$@"
