@@ -24,8 +24,7 @@ test: setup ## all tests
 	cargo test --workspace --release
 
 lint: setup ## formatting and clippy, as the checks demand them
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --release -- -D warnings
+	@bash build/lint.sh
 
 bench: setup ## how fast, as ratios to bare baselines in the same run (takes a while; wants an idle machine)
 	@bash benches/run.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Other people's clients, unmodified, against a cairnd that this script starts on a free port of this machine:
 #   - golang.org/x/mod/sumdb: note and tlog read checkpoint, tiles and bundles (tlog_test.go);
-#   - the Tessera project's integration test, its load tool hammer (over HTTP/1.1 and HTTP/2, with and without a token) and
-#     its fsck.
+#   - the Tessera project's integration test, its load tool hammer (over HTTP/1.1 and HTTP/2, with and without a token)
+#     and its fsck.
 # go.mod pins their versions; Go fetches them the first time. With INTEROP_URL and INTEROP_KEY set, that log is used
 # instead, which then has to take appends without a token; it will be filled with test entries.
 
