@@ -15,8 +15,9 @@ use crate::size::{LeafIndex, SizeError, TreeSize};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTree {
     frontier: Frontier,
-    /// The perfect nodes of each level, from left to right.
-    rows: Vec<Vec<Hash>>,
+    /// The perfect nodes, each between its children, so that a leaf's nearest nodes are near in memory. What is between
+    /// nodes that are there, but whose parent is not, holds no hash yet and is never read.
+    nodes: Vec<Hash>,
     /// What the frontier's nodes from each one to the last fold into, so that a proof costs look-ups only.
     edge: Vec<Hash>,
 }
@@ -33,15 +34,14 @@ impl MemoryTree {
     /// # Errors
     /// [`SizeError::TooLarge`] if they do not all fit; then nothing is appended.
     pub fn extend(&mut self, leaves: &[Hash]) -> Result<LeafIndex, SizeError> {
-        let rows = &mut self.rows;
+        let size = self.size().plus(leaves.len() as u64)?;
+        let nodes = &mut self.nodes;
+        // More than the address space holds is as impossible as more than the tree does.
+        let slots = usize::try_from(2 * size.get()).map_err(|_| SizeError::TooLarge)?;
+        nodes.resize(slots, Hash::EMPTY_TREE);
         let first = self.frontier.extend(leaves, &mut |node, hash| {
-            let level = usize::from(node.level());
-            if level >= rows.len() {
-                rows.push(Vec::with_capacity(leaves.len() >> level));
-            }
-            // A node is reported after its children, so its level is at most one above those that there are.
-            if let Some(row) = rows.get_mut(level) {
-                row.push(hash);
+            if let Some(slot) = position(node).and_then(|position| nodes.get_mut(position)) {
+                *slot = hash;
             }
         })?;
         self.edge = self.frontier.edge();
@@ -63,7 +63,8 @@ impl MemoryTree {
     /// The hash of a perfect node, if the tree has it.
     #[must_use]
     pub fn node(&self, node: NodeCoord) -> Option<Hash> {
-        self.rows.get(usize::from(node.level()))?.get(usize::try_from(node.index()).ok()?).copied()
+        let position = position(node).filter(|_| node.is_within(self.size()))?;
+        self.nodes.get(position).copied()
     }
 
     /// Proves that this tree has a leaf.
@@ -94,5 +95,47 @@ impl MemoryTree {
         proof.extend(self.edge.get(from));
         proof.extend(after.iter().filter_map(|node| self.node(*node)));
         proof
+    }
+}
+
+/// Counts all nodes of a tree from left to right, parents between their children.
+fn position(node: NodeCoord) -> Option<usize> {
+    usize::try_from(node.start() + node.end() - 1).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::consistency::Extension;
+    use super::*;
+
+    #[test]
+    fn a_tree_that_grew_in_pieces_proves_every_leaf_and_every_smaller_size() {
+        let leaves: Vec<_> = (0..600_u64).map(|leaf| Hash::leaf(&leaf.to_be_bytes())).collect();
+        let mut tree = MemoryTree::new();
+        assert_eq!(tree.root(), Root::EMPTY);
+        let mut roots: Vec<Root> = Vec::new();
+        for (piece, from) in leaves.chunks(7).zip((0..).step_by(7)) {
+            assert_eq!(tree.extend(piece).map(LeafIndex::get), Ok(from));
+            let root = tree.root();
+            assert_eq!(root.size.get(), from + piece.len() as u64);
+            for (index, leaf) in (0..).zip(&leaves[..root.size.get() as usize]) {
+                let index = LeafIndex::new(index).unwrap();
+                assert_eq!(tree.prove_inclusion(index).unwrap().verify(index, leaf, &root), Ok(()));
+                assert_eq!(tree.node(NodeCoord::leaf(index)), Some(*leaf));
+            }
+            for old in &roots {
+                let proof = tree.prove_consistency(old.size).unwrap();
+                assert_eq!(proof.verify(&Extension { old: *old, new: root }), Ok(()));
+            }
+            for level in 0..=NodeCoord::MAX_LEVEL {
+                let beyond = NodeCoord::new(level, root.size.get() >> level).unwrap();
+                assert_eq!(tree.node(beyond), None);
+            }
+            let after = LeafIndex::new(root.size.get()).unwrap();
+            assert_eq!(tree.prove_inclusion(after), Err(PlanError::NoSuchLeaf { index: after, size: root.size }));
+            roots.push(root);
+        }
+        assert_eq!(tree.prove_consistency(TreeSize::ZERO), Err(PlanError::FromEmpty));
+        assert!(matches!(tree.prove_consistency(TreeSize::MAX), Err(PlanError::BeyondTree { .. })));
     }
 }
