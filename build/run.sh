@@ -11,7 +11,7 @@ programs=$(build/programs.sh)
 
 cargo build --release --package cairnd --package cairn
 
-if [ ! -e "$DATA" ]; then
+if [ ! -e "$DATA/cairnd.toml" ]; then
     made=$("$programs/cairnd" init --data "$DATA" --json)
     field() {
         printf '%s\n' "$made" | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"
