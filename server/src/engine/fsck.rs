@@ -7,6 +7,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::Store;
 
 use super::growing::GrowingTree;
+use super::index;
 use super::open::{OpenError, read_bindings, read_database, read_head};
 use super::replay::replay;
 use super::stored::{ReadError, Stored};
@@ -63,7 +64,8 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
         let mut expected = Vec::new();
         expected.extend(marks.get(id).map(|mark| Expected { size: mark.size, root: mark.root, who: "high-water" }));
         expected.push(Expected { size: row.size, root: row.root, who: "head row" });
-        let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size)).err();
+        let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size));
+        let problem = problem.and_then(|()| check_index(&store, &stored, binding.hash_index, binding.dedup)).err();
         let halted = match row.state {
             LogState::Halted(reason) => Some(format!("halted: {reason}")),
             LogState::Open | LogState::Sealed => None,
@@ -81,7 +83,13 @@ pub(super) fn check_served(
 ) -> Option<String> {
     let head = log.head();
     let expected = [Expected { size: head.size, root: head.root, who: "signed head" }];
-    check_log(&Stored::new(store, log.info.id), &expected, progress).err()
+    let stored = Stored::new(store, log.info.id);
+    check_log(&stored, &expected, progress).err()
+}
+
+/// Checks the runs of the hash index. Only of a database that nobody writes to: a run may be merged away meanwhile.
+fn check_index(store: &dyn Store, stored: &Stored<'_>, hash_index: bool, dedup: bool) -> Result<(), String> {
+    if hash_index { index::check(store, stored, dedup).map_err(|error| error.to_string()) } else { Ok(()) }
 }
 
 /// Re-hashes a log from its first entry, and compares it with each expected head on the way.

@@ -7,6 +7,7 @@
 //! A leaf that stands in the log more than once is found at its lowest index.
 
 mod build;
+mod check;
 mod manifest;
 mod run;
 
@@ -18,6 +19,7 @@ use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
 pub(super) use build::{Builder, Due};
+pub(super) use check::check;
 use manifest::Manifest;
 
 use super::bounds::{INDEX_LAG_ENTRIES, INDEX_RUN_ENTRIES};

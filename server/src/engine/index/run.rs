@@ -40,15 +40,18 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(leaf: &Hash, index: LeafIndex) -> Self {
-        Self { print: print_of(leaf), index: index.get() }
+        Self { print: Self::print_of(leaf), index: index.get() }
+    }
+
+    /// The part of a hash that stands in a record.
+    pub(super) fn print_of(leaf: &Hash) -> u64 {
+        leaf.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     }
 }
 
-fn print_of(leaf: &Hash) -> u64 {
-    leaf.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
-}
-
 impl Run {
+    /// The bytes of one leaf in a run.
+    pub(super) const RECORD_BYTES: usize = RECORD;
     /// A bucket's number has four bytes.
     pub(super) const MAX_BITS: u8 = 32;
 
@@ -62,7 +65,7 @@ impl Run {
         1 << self.bits
     }
 
-    fn bucket_of(&self, print: u64) -> u64 {
+    pub(super) fn bucket_of(&self, print: u64) -> u64 {
         print.checked_shr(u64::BITS - u32::from(self.bits)).unwrap_or(0)
     }
 
@@ -115,11 +118,12 @@ impl Run {
         leaves: &[Hash],
         found: &mut [Option<LeafIndex>],
     ) -> Result<(), ReadError> {
-        let keys: Vec<Key> = leaves.iter().map(|leaf| self.key(stored.log(), self.bucket_of(print_of(leaf)))).collect();
+        let keys: Vec<Key> =
+            leaves.iter().map(|leaf| self.key(stored.log(), self.bucket_of(Record::print_of(leaf)))).collect();
         let rows = store.get_many(&keys)?;
         for ((leaf, row), found) in leaves.iter().zip(rows).zip(found) {
             let Some(row) = row else { continue };
-            let print = print_of(leaf);
+            let print = Record::print_of(leaf);
             for record in self.decode(&row).filter(|record| record.print == print) {
                 let in_run = (self.start..self.end).contains(&record.index);
                 if in_run && is_leaf(stored, record.index, leaf)? {

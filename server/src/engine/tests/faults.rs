@@ -76,3 +76,48 @@ fn damage_past_the_released_head_halts_the_log_at_it() {
         assert_eq!(world.engine.log("main").unwrap().head().size.get(), 250);
     }
 }
+
+/// A run of the hash index that lost a leaf, or points to another, is named by `fsck`.
+#[test]
+fn a_damaged_index_run_is_named() {
+    let mut world = World::new();
+    world.create(Terms { dedup: true, ..terms("once") }, 1).unwrap();
+    world.try_append("once", &numbered(0..66_000), None).unwrap();
+    let log = world.engine.log("once").unwrap().info().id;
+    let rocks = Arc::clone(&world.engine.inner.rocks);
+    let runs = cairn_tree::store::KeyRange::all(log, cairn_tree::store::Kind::IndexRun);
+    let manifest = cairn_tree::store::Key::only(log, cairn_tree::store::Kind::IndexManifest);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while rocks.get(&manifest).unwrap().is_none() {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    drop(rocks);
+    world.stop();
+    let check = |world: &World| fsck(&options(world.path()), &mut |_, _, _| {}).unwrap()[0].problem.clone();
+    assert_eq!(check(&world), None);
+    let change = |world: &World, change: &dyn Fn(&mut Vec<u8>)| {
+        let rocks = RocksStore::open(&world.path().join("db"), &Settings::default()).unwrap();
+        let (key, row) = rocks.scan(&runs, 1).unwrap().remove(0);
+        let mut changed = row.clone();
+        change(&mut changed);
+        let mut batch = Batch::new();
+        batch.put(key.clone(), changed);
+        rocks.commit(batch).unwrap();
+        (key, row)
+    };
+    let changes: [&dyn Fn(&mut Vec<u8>); 4] =
+        [&|row| row[7] ^= 1, &|row| row[13] ^= 1, &|row| row.truncate(row.len() - 14), &|row| {
+            row.truncate(row.len() - 1)
+        }];
+    for one in changes {
+        let (key, row) = change(&world, one);
+        let problem = check(&world).unwrap();
+        assert!(problem.contains("hash index run"), "{problem}");
+        let rocks = RocksStore::open(&world.path().join("db"), &Settings::default()).unwrap();
+        let mut batch = Batch::new();
+        batch.put(key, row);
+        rocks.commit(batch).unwrap();
+    }
+    assert_eq!(check(&world), None);
+}

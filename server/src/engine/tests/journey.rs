@@ -175,6 +175,58 @@ fn leaves_are_found_by_hash_in_memory_in_runs_and_after_a_restart() {
     let again = world.try_append("once", &numbered(1_000..1_200), None).unwrap();
     assert_eq!(again.placement.index(0).map(LeafIndex::get), Some(1_000));
     assert_eq!(again.head.size.get(), total as u64);
+    world.stop();
+    let findings = fsck(&options(world.path()), &mut |_, _, _| {}).unwrap();
+    assert_eq!(findings[0].problem, None);
+}
+
+/// Counts commits.
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl Observer for Counter {
+    fn committed(&self, figures: &CommitFigures) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        assert!(figures.logs <= figures.requests);
+    }
+
+    fn halted(&self, _: LogId, reason: &str) {
+        panic!("{reason}");
+    }
+
+    fn poisoned(&self, reason: &str) {
+        panic!("{reason}");
+    }
+}
+
+#[test]
+fn a_thousand_logs_with_traffic_share_commits() {
+    let mut world = World::new();
+    let counter = Arc::new(Counter::default());
+    world.stop();
+    world.engine = Engine::open(&options(world.path()), Arc::new(SystemClock), Arc::clone(&counter) as _).unwrap();
+    for number in 0..1_000_u16 {
+        let name = format!("log-{number}");
+        let key = KeyName::new(format!("example.com/logs/{name}")).unwrap();
+        let mut seed = [0; 32];
+        seed[..2].copy_from_slice(&number.to_be_bytes());
+        let signer = SignerKey::from_seed(key, SignatureType::ED25519, &seed).unwrap();
+        world.runtime.block_on(world.engine.create_log(terms(&name), signer)).unwrap();
+    }
+    let tasks: Vec<_> = (0..3)
+        .flat_map(|_| world.engine.logs())
+        .map(|log| {
+            let append = async move { log.append(EntryBatch::single(log.info().name.as_bytes()).unwrap(), None).await };
+            world.runtime.spawn(append)
+        })
+        .collect();
+    for task in tasks {
+        world.runtime.block_on(task).unwrap().unwrap();
+    }
+    let commits = counter.0.load(Ordering::SeqCst);
+    assert!(commits < 300, "{commits} commits for 3,000 appends to 1,000 logs");
+    world.reopen().unwrap();
+    assert!(world.engine.logs().iter().all(|log| log.head().size.get() == 3));
 }
 
 #[test]
