@@ -90,9 +90,12 @@ impl MemoryTree {
         let (before, ragged, after) = plan.parts();
         let mut proof = Vec::with_capacity(before.len() + 1 + after.len());
         proof.extend(before.iter().filter_map(|node| self.node(*node)));
-        // The part that ends at the right edge is the last nodes of the frontier.
-        let from = self.edge.len().saturating_sub(ragged.len());
-        proof.extend(self.edge.get(from));
+        match ragged {
+            [] => {}
+            [node] => proof.extend(self.node(*node)),
+            // Not perfect, and so no node above it is: it is made of the last nodes of the frontier.
+            nodes => proof.extend(self.edge.len().checked_sub(nodes.len()).and_then(|from| self.edge.get(from))),
+        }
         proof.extend(after.iter().filter_map(|node| self.node(*node)));
         proof
     }
