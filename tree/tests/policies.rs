@@ -2,42 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod fixture;
+
 use cairn_tree::checkpoint::{Checkpoint, CheckpointVerifyError, Origin, SignedCheckpoint};
-use cairn_tree::cosignature::{CosignatureError, Timestamp, cosign};
+use cairn_tree::cosignature::CosignatureError;
 use cairn_tree::hash::Hash;
-use cairn_tree::note::{KeyName, NoteVerifyError, SignatureType, SignerKey, VerifierKey};
+use cairn_tree::note::{NoteVerifyError, SignatureType};
 use cairn_tree::policy::{Policy, PolicyError, PolicyFault, PolicyVerifyError, Shortfall};
-use cairn_tree::size::TreeSize;
-
-const LOG: &str = "log.example/main";
-
-fn signer(name: &str, kind: SignatureType, seed: u8) -> SignerKey {
-    SignerKey::from_seed(KeyName::new(name).unwrap(), kind, &[seed; 32]).unwrap()
-}
-
-fn log() -> SignerKey {
-    signer(LOG, SignatureType::ED25519, 1)
-}
-
-/// The key of the witness with this number.
-fn witness(number: u8) -> SignerKey {
-    signer(&format!("w{number}.example"), SignatureType::COSIGNATURE_ED25519, 100 + number)
-}
-
-/// An ML-DSA-44 vkey; nothing verifies with it, so that its bytes need not be a key.
-fn ml_dsa(name: &str) -> VerifierKey {
-    VerifierKey::new(KeyName::new(name).unwrap(), SignatureType::COSIGNATURE_ML_DSA_44, &[7; 1312]).unwrap()
-}
+use fixture::{LOG, log_key as log, ml_dsa_key as ml_dsa, signer, size, witness_key as witness};
 
 /// A head of the log, cosigned by the witnesses with these numbers.
 fn cosigned(witnesses: &[u8]) -> SignedCheckpoint {
-    let head = Checkpoint::new(Origin::new(LOG).unwrap(), TreeSize::new(7).unwrap(), Hash::leaf(b"root"));
-    let signed = head.sign(&log()).unwrap();
-    let verified = signed.verify(&[log().verifier_key().clone()]).unwrap();
-    let time = Timestamp::new(1_700_000_000).unwrap();
-    witnesses.iter().fold(signed, |signed, &number| {
-        signed.with_signature(cosign(&verified, &witness(number), time).unwrap()).unwrap()
-    })
+    fixture::cosigned(7, witnesses)
 }
 
 /// The specification's example: two of three X and one of three Y. `W1` to `W3` stand for X, `W4` to `W6` for Y.
@@ -91,7 +67,7 @@ fn an_ml_dsa_witness_is_read_and_does_not_count() {
 fn one_wrong_cosignature_by_a_known_witness_refuses_the_checkpoint() {
     let policy = Policy::parse(example().as_bytes()).unwrap();
     let good = cosigned(&[1, 2, 3, 4, 5, 6]);
-    let other = Checkpoint::new(Origin::new(LOG).unwrap(), TreeSize::new(8).unwrap(), Hash::leaf(b"root"));
+    let other = Checkpoint::new(Origin::new(LOG).unwrap(), size(8), Hash::leaf(b"root"));
     let replayed = good.note().signatures().last().unwrap().clone();
     let forged = other.sign(&log()).unwrap().with_signature(replayed).unwrap();
     let refused = policy.verify(&forged).unwrap_err();

@@ -1,5 +1,5 @@
-//! That this crate needs no operating system: it checks for `wasm32-unknown-unknown` where that target is installed, and
-//! in any case names none of the parts of the standard library that do, nor randomness.
+//! That this crate needs no operating system: it checks for `wasm32-unknown-unknown` where that target is installed,
+//! and in any case names none of the parts of the standard library that do, nor randomness.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! The JSON bodies. Their white space and the order of their members are free, so that a body is written in one form and
-//! read again as the same.
+//! The JSON bodies. Their white space and the order of their members are free, so that a body is written in one form
+//! and read again as the same.
 
 use core::fmt::Debug;
 

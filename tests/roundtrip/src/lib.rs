@@ -1,6 +1,6 @@
 //! What every parser of the tree crate must hold, whatever bytes it gets: it does not panic, and what it accepts is
-//! written again byte for byte. A trust policy, whose white space and comments are free, is written so that it means the
-//! same.
+//! written again byte for byte. A trust policy, whose white space and comments are free, is written so that it means
+//! the same.
 //!
 //! Each function here is the body of the fuzz target of the same name in `tests/fuzz`; the test beside this crate runs
 //! them without a fuzzer. Each tells whether any parser accepted the bytes.
