@@ -1,7 +1,7 @@
 //! Timestamped cosignatures of checkpoints (C2SP tlog-cosignature).
 //!
-//! Ed25519 cosignatures (0x04) are made and verified. ML-DSA-44 keys (0x06) are read and kept, but their cosignatures do
-//! not count yet: [`MlDsa44Cosigner`] has nothing that verifies. Time comes in by parameter.
+//! Ed25519 cosignatures (0x04) are made and verified. ML-DSA-44 keys (0x06) are read and kept, but their cosignatures
+//! do not count yet: [`MlDsa44Cosigner`] has nothing that verifies. Time comes in by parameter.
 
 use core::fmt;
 

@@ -1,8 +1,8 @@
 //! Receipts: offline-verifiable proofs that an entry is in a log (C2SP tlog-proof). Its JSON twin stands in
 //! [`crate::wire::append`].
 //!
-//! A [`Receipt`] has parsed and proves nothing yet. [`Receipt::verify`] hashes the entry's bytes itself: there is no way to
-//! hand it a leaf hash, so that a proof for another entry is never mistaken for this one's.
+//! A [`Receipt`] has parsed and proves nothing yet. [`Receipt::verify`] hashes the entry's bytes itself: there is no
+//! way to hand it a leaf hash, so that a proof for another entry is never mistaken for this one's.
 
 use core::fmt;
 

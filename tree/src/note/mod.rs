@@ -16,7 +16,8 @@ pub use signer::{SignError, SignerKey, SignerKeyError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Decodes padded standard base64 (RFC 4648, section 4) that has no stray trailing bits, so that one value has one text.
+/// Decodes padded standard base64 (RFC 4648, section 4) that has no stray trailing bits, so that one value has one
+/// text.
 pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
@@ -26,7 +27,8 @@ pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The offset of the first ASCII control character other than the newline, which no note may hold (signed-note, format).
+/// The offset of the first ASCII control character other than the newline, which no note may hold (signed-note,
+/// format).
 pub(crate) fn find_control(text: &str) -> Option<usize> {
     text.bytes().position(|byte| byte < b' ' && byte != b'\n')
 }

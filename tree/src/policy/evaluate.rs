@@ -1,7 +1,7 @@
 //! Applying a policy to a checkpoint (C2SP tlog-policy, "What is a policy?").
 //!
-//! A checkpoint is valid if a known log signed it, that log's key is named like the origin, no known key signed wrongly,
-//! and the quorum is met. Times of cosignatures are reported and not judged: here is no clock.
+//! A checkpoint is valid if a known log signed it, that log's key is named like the origin, no known key signed
+//! wrongly, and the quorum is met. Times of cosignatures are reported and not judged: here is no clock.
 
 use core::fmt;
 

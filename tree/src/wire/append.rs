@@ -1,8 +1,8 @@
 //! Appending over HTTP: `POST entries` and its answers, and the JSON twin of a receipt.
 //!
 //! The binary forms need nothing here: one entry is its bytes, and a batch is a C2SP entry bundle of any length
-//! ([`super::media::ENTRIES`]). Requests refuse members that they do not know; answers ignore them, so that they may gain
-//! some.
+//! ([`super::media::ENTRIES`]). Requests refuse members that they do not know; answers ignore them, so that they may
+//! gain some.
 
 use serde::{Deserialize, Serialize};
 

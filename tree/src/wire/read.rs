@@ -1,5 +1,5 @@
-//! Reading over HTTP: entries, proofs and the event stream. Heads, tiles and bundles are C2SP tlog-tiles and need nothing
-//! here.
+//! Reading over HTTP: entries, proofs and the event stream. Heads, tiles and bundles are C2SP tlog-tiles and need
+//! nothing here.
 //!
 //! Answers ignore members that they do not know, so that they may gain some.
 
@@ -63,7 +63,8 @@ pub struct ConsistencyAnswer {
     pub proof: ConsistencyProof,
 }
 
-/// The kinds of server-sent events. The id of each is a [`TreeSize`]: whoever resumes after it has seen that many leaves.
+/// The kinds of server-sent events. The id of each is a [`TreeSize`]: whoever resumes after it has seen that many
+/// leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     /// A new head; its data is a [`HeadEvent`], its id the head's size.
