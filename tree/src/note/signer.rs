@@ -117,7 +117,12 @@ impl SignerKey {
         kind.fill(self.kind().byte());
         seed.copy_from_slice(self.signing.as_bytes());
         let text = Zeroizing::new(encode_base64(key.as_slice()));
-        Zeroizing::new(format!("{SKEY_PREFIX}{}+{}+{}", self.name(), self.public.id(), text.as_str()))
+        // With room for the longest, so that no shorter copy is left behind when it grows.
+        let mut skey = Zeroizing::new(String::with_capacity(Self::MAX_TEXT_BYTES));
+        for part in [SKEY_PREFIX, self.name().as_str(), "+", &self.public.id().to_string(), "+", &text] {
+            skey.push_str(part);
+        }
+        skey
     }
 
     /// Signs the text of a note (signed-note, Ed25519 signatures).

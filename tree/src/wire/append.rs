@@ -179,7 +179,8 @@ impl BatchAnswer {
         self.first
     }
 
-    /// The number of entries.
+    /// The number of entries. It is the server's word: compare it with what was sent before walking through
+    /// [`BatchAnswer::indexes`].
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
