@@ -8,7 +8,7 @@ use cairn_tree::store::Store;
 
 use super::growing::GrowingTree;
 use super::index;
-use super::open::{OpenError, read_bindings, read_database, read_head};
+use super::open::{OpenError, compare_commits, read_bindings, read_database, read_head};
 use super::replay::replay;
 use super::stored::{ReadError, Stored};
 use super::{EngineOptions, layout::LogState};
@@ -43,13 +43,7 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
     let store = cairn_rocks::RocksStore::open(&options.database_path(), &options.settings)?;
     let database = read_database(&store, options.data.clone())?;
     let (_, marks) = HighWater::open(&options.high_water_path(), database.id)?;
-    if database.commit < marks.commit() {
-        return Err(OpenError::Behind {
-            what: "the database".to_owned(),
-            found: format!("commit {}", database.commit),
-            released: format!("commit {}", marks.commit()),
-        });
-    }
+    compare_commits(&database, &marks)?;
     let mut findings = Vec::new();
     for (id, binding) in read_bindings(&store, &database)? {
         let name = binding.name;

@@ -154,7 +154,7 @@ impl Engine {
         let store = RocksStore::create(&options.database_path(), &options.settings)?;
         HighWater::create(&options.high_water_path(), id)?;
         let mut batch = Batch::new();
-        batch.put(DatabaseRow::key(), DatabaseRow { id, commit: 1, next_log: LogId::new(1) }.encode());
+        batch.put(DatabaseRow::key(), DatabaseRow { id, commit: 1, released: 0, next_log: LogId::new(1) }.encode());
         // The row goes last: a database without it was never finished, and is refused as such.
         store.commit(batch)?;
         Ok(())

@@ -69,6 +69,17 @@ pub enum OpenError {
         /// Where it was.
         released: String,
     },
+    /// The high-water file lacks what the database knows was released.
+    #[error(
+        "the high-water file is older than the database: its last commit is {found}, but {released} was released. It is \
+         an older copy, or its tail was lost; restore the one that belongs to this database"
+    )]
+    OlderHighWater {
+        /// Its last commit.
+        found: u64,
+        /// The commit that it must have.
+        released: u64,
+    },
     /// The database has other entries than those that were released.
     #[error(
         "log {log} was changed: its root at size {size} is {found}, but {released} was released. Restore a sound copy; \
@@ -150,13 +161,8 @@ pub(super) fn read_head(store: &dyn Store, log: LogId, name: &str) -> Result<Hea
     Ok(HeadRow::decode(&row)?)
 }
 
-/// Compares everything with the marks.
-pub(super) fn open_logs(
-    store: &dyn Store,
-    database: DatabaseRow,
-    marks: &Marks,
-    keys: &KeyFiles,
-) -> Result<Opened, OpenError> {
+/// Compares the commits that the database and the high-water know of.
+pub(super) fn compare_commits(database: &DatabaseRow, marks: &Marks) -> Result<(), OpenError> {
     if database.commit < marks.commit() {
         return Err(OpenError::Behind {
             what: "the database".to_owned(),
@@ -164,6 +170,20 @@ pub(super) fn open_logs(
             released: format!("commit {}", marks.commit()),
         });
     }
+    if marks.commit() < database.released {
+        return Err(OpenError::OlderHighWater { found: marks.commit(), released: database.released });
+    }
+    Ok(())
+}
+
+/// Compares everything with the marks.
+pub(super) fn open_logs(
+    store: &dyn Store,
+    database: DatabaseRow,
+    marks: &Marks,
+    keys: &KeyFiles,
+) -> Result<Opened, OpenError> {
+    compare_commits(&database, marks)?;
     let bindings = read_bindings(store, &database)?;
     if let Some((log, mark)) = marks.iter().find(|(log, _)| bindings.iter().all(|(id, _)| id != log)) {
         return Err(OpenError::Behind {

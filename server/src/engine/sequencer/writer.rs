@@ -68,6 +68,7 @@ impl Writer {
             let commit = self.next_commit(&mut batch);
             self.commit(batch).map_err(resume_error)?;
             self.parts.high_water.append(commit, &fresh)?;
+            self.parts.database.released = commit;
         }
         for (shared, error, undo) in damaged {
             self.halt(&shared, &error, undo).map_err(resume_error)?;
@@ -196,7 +197,9 @@ impl Writer {
 
     pub(super) fn raise_high_water(&mut self, commit: u64, marks: &[(LogId, Mark)]) -> Result<(), Poison> {
         let raised = self.parts.high_water.append(commit, marks);
-        raised.map_err(|error| self.poison(format!("high-water: {error}")))
+        raised.map_err(|error| self.poison(format!("high-water: {error}")))?;
+        self.parts.database.released = commit;
+        Ok(())
     }
 
     /// Brings a log to hand.

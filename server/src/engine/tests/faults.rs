@@ -106,12 +106,12 @@ fn a_damaged_index_run_is_named() {
         rocks.commit(batch).unwrap();
         (key, row)
     };
-    let changes: [&dyn Fn(&mut Vec<u8>); 4] =
-        [&|row| row[7] ^= 1, &|row| row[13] ^= 1, &|row| row.truncate(row.len() - 14), &|row| {
-            row.truncate(row.len() - 1)
-        }];
-    for one in changes {
-        let (key, row) = change(&world, one);
+    let flip_hash = |row: &mut Vec<u8>| row[7] ^= 1;
+    let flip_index = |row: &mut Vec<u8>| row[13] ^= 1;
+    let lose_leaf = |row: &mut Vec<u8>| row.truncate(row.len() - 14);
+    let lose_byte = |row: &mut Vec<u8>| row.truncate(row.len() - 1);
+    for one in [flip_hash, flip_index, lose_leaf, lose_byte] as [fn(&mut Vec<u8>); 4] {
+        let (key, row) = change(&world, &one);
         let problem = check(&world).unwrap();
         assert!(problem.contains("hash index run"), "{problem}");
         let rocks = RocksStore::open(&world.path().join("db"), &Settings::default()).unwrap();

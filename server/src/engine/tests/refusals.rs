@@ -34,7 +34,8 @@ fn stopped() -> (World, tempfile::TempDir) {
     let old = tempfile::tempdir().unwrap();
     copy(world.path(), old.path());
     world.reopen().unwrap();
-    world.append("main", &numbered(100..300));
+    world.append("main", &numbered(100..200));
+    world.append("main", &numbered(200..300));
     world.stop();
     (world, old)
 }
@@ -74,11 +75,27 @@ fn database_and_high_water_restored_together_are_accepted_for_only_others_can_te
 }
 
 #[test]
-fn an_older_high_water_is_no_harm_for_what_it_lacks_is_signed_again() {
-    let (mut world, old) = stopped();
+fn an_older_high_water_under_a_newer_database_is_refused() {
+    let (world, old) = stopped();
     fs::copy(old.path().join("high-water"), world.path().join("high-water")).unwrap();
+    assert!(matches!(refusal(world.path()), OpenError::OlderHighWater { .. }));
+}
+
+/// The one commit that a crash may leave in the database alone is signed and marked at the next start.
+#[test]
+fn a_high_water_that_lacks_only_the_last_commit_is_brought_up() {
+    let mut world = World::with_log("main");
+    world.append("main", &numbered(0..100));
+    world.stop();
+    let high_water = fs::read(world.path().join("high-water")).unwrap();
     world.reopen().unwrap();
-    assert_eq!(world.engine.log("main").unwrap().head().size.get(), 300);
+    world.append("main", &numbered(100..101));
+    world.stop();
+    fs::write(world.path().join("high-water"), high_water).unwrap();
+    world.reopen().unwrap();
+    assert_eq!(world.engine.log("main").unwrap().head().size.get(), 101);
+    world.append("main", &numbered(101..102));
+    world.reopen().unwrap();
 }
 
 #[test]
