@@ -115,9 +115,11 @@ fn another_history_under_the_same_high_water_is_refused() {
     // The same database, continued with other entries to the same size: a rewritten log.
     let engine = open(old.path()).unwrap();
     let log = engine.log("main").unwrap();
-    let other: Vec<Vec<u8>> = (100..300).map(|n| format!("forged {n}").into_bytes()).collect();
-    let batch = EntryBatch::from_entries(other.iter().map(Vec::as_slice)).unwrap();
-    world.runtime.block_on(log.append(batch, None)).unwrap();
+    for part in [100..200, 200..300] {
+        let forged: Vec<Vec<u8>> = part.map(|n| format!("forged {n}").into_bytes()).collect();
+        let batch = EntryBatch::from_entries(forged.iter().map(Vec::as_slice)).unwrap();
+        world.runtime.block_on(log.append(batch, None)).unwrap();
+    }
     engine.close();
     drop((log, engine));
     fs::remove_dir_all(world.path().join("db")).unwrap();
