@@ -8,17 +8,22 @@ use core::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::block_api::compress256;
+use sha2::{Digest as _, Sha256};
 
 /// The first byte hashed for a leaf (RFC 6962, section 2.1).
-const LEAF_PREFIX: u8 = 0x00;
+const LEAF_PREFIX: [u8; 1] = [0x00];
 /// The first byte hashed for an inner node (RFC 6962, section 2.1).
-const NODE_PREFIX: u8 = 0x01;
+const NODE_PREFIX: [u8; 1] = [0x01];
 /// How many bytes are hashed for an inner node.
 const NODE_MESSAGE: usize = 1 + 2 * Hash::LEN;
-/// The bytes that SHA-256 compresses at a time (FIPS 180-4, section 6.2).
-const BLOCK: usize = 64;
-/// The bytes of the message's length in bits at the end of its padding.
-const LENGTH: usize = 8;
+/// An inner node's message of zeros, padded to two blocks: a mark, and the length in bits at the end (FIPS 180-4, section
+/// 5.1.1).
+const NODE_PADDING: [u8; 128] = {
+    let mut blocks = [0; 128];
+    blocks[NODE_MESSAGE] = 0x80;
+    [blocks[126], blocks[127]] = (8 * NODE_MESSAGE as u16).to_be_bytes();
+    blocks
+};
 /// SHA-256's initial hash value (FIPS 180-4, section 5.3.3).
 const INITIAL_STATE: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
@@ -68,36 +73,30 @@ impl Hash {
     /// The hash of a leaf with these bytes: `SHA-256(0x00 || data)`.
     #[must_use]
     pub fn leaf(data: &[u8]) -> Self {
-        let mut state = INITIAL_STATE;
-        let mut last = [0; 2 * BLOCK];
-        let (tail_from, tail) = match data.split_first_chunk::<{ BLOCK - 1 }>() {
-            None => {
-                last[0] = LEAF_PREFIX;
-                (1, data)
-            }
-            Some((head, rest)) => {
-                let mut first = [LEAF_PREFIX; BLOCK];
-                first[1..].copy_from_slice(head);
-                let (blocks, tail) = rest.as_chunks();
-                compress256(&mut state, &[first]);
-                compress256(&mut state, blocks);
-                (0, tail)
-            }
-        };
-        let used = tail_from + tail.len();
-        let (message, _) = last.split_at_mut(used);
-        message.split_at_mut(tail_from).1.copy_from_slice(tail);
-        finish(state, last, used, 1 + data.len() as u64)
+        let mut hasher = Sha256::new();
+        hasher.update(LEAF_PREFIX);
+        hasher.update(data);
+        Self(hasher.finalize().into())
     }
 
     /// The hash of an inner node with these children: `SHA-256(0x01 || left || right)`.
+    ///
+    /// All inner nodes hash 65 bytes, so that the padding is always the same. To lay out the two blocks here spares the
+    /// general hasher's buffer, a sixth of the time. (Hashing several nodes interleaved was tried too: 12 % faster at
+    /// best, and not to be had without unsafe code.)
     #[must_use]
     pub fn node(left: &Self, right: &Self) -> Self {
-        let mut message = [0; 2 * BLOCK];
-        message[0] = NODE_PREFIX;
-        message[1..=Self::LEN].copy_from_slice(&left.0);
-        message[1 + Self::LEN..NODE_MESSAGE].copy_from_slice(&right.0);
-        finish(INITIAL_STATE, message, NODE_MESSAGE, NODE_MESSAGE as u64)
+        let mut blocks = NODE_PADDING;
+        blocks[0] = NODE_PREFIX[0];
+        blocks[1..=Self::LEN].copy_from_slice(&left.0);
+        blocks[1 + Self::LEN..NODE_MESSAGE].copy_from_slice(&right.0);
+        let mut state = INITIAL_STATE;
+        compress256(&mut state, blocks.as_chunks().0);
+        let mut hash = [0; Self::LEN];
+        for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {
+            *bytes = word.to_be_bytes();
+        }
+        Self(hash)
     }
 
     /// Appends to `parents` the hashes of the nodes whose children are these, two by two; an odd last one is left out.
@@ -126,27 +125,6 @@ impl Hash {
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)
     }
-}
-
-/// Pads and compresses the last `used` bytes of a message of `length` bytes (FIPS 180-4, sections 5.1.1 and 6.2.2).
-///
-/// Laying out blocks here spares the general hasher's buffer: a fifth of the time for an inner node, half for a short leaf.
-fn finish(mut state: [u32; 8], mut last: [u8; 2 * BLOCK], used: usize, length: u64) -> Hash {
-    // One block is enough if the mark and the length fit behind the message.
-    let end = if used < BLOCK - LENGTH { BLOCK } else { 2 * BLOCK };
-    let (blocks, _) = last.split_at_mut(end);
-    let (message, length_field) = blocks.split_at_mut(end - LENGTH);
-    let (_, padding) = message.split_at_mut(used);
-    if let Some(mark) = padding.first_mut() {
-        *mark = 0x80;
-    }
-    length_field.copy_from_slice(&(8 * length).to_be_bytes());
-    compress256(&mut state, blocks.as_chunks().0);
-    let mut hash = [0; Hash::LEN];
-    for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {
-        *bytes = word.to_be_bytes();
-    }
-    Hash(hash)
 }
 
 /// Reads 64 lower-case hexadecimal digits.
@@ -189,28 +167,19 @@ impl fmt::Debug for Hash {
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest as _, Sha256};
-
     use super::*;
 
     #[test]
-    fn leaves_of_every_length_and_nodes_hash_as_the_general_hasher_does() {
-        let data: Vec<u8> = (0..1_000).map(|i| (i * 31 % 251) as u8).collect();
+    fn leaves_and_nodes_hash_as_defined() {
+        let data: Vec<u8> = (0..6_400).map(|i| (i * 31 % 251) as u8).collect();
         for length in 0..=data.len() {
-            let expected = Sha256::new().chain_update([0]).chain_update(&data[..length]).finalize();
-            assert_eq!(Hash::leaf(&data[..length]).as_bytes()[..], expected[..], "{length} bytes");
+            let message = [&[0], &data[..length]].concat();
+            assert_eq!(Hash::leaf(&data[..length]).as_bytes()[..], Sha256::digest(message)[..], "{length} bytes");
         }
-        for pair in data.chunks_exact(64) {
-            let [left, right] = [&pair[..32], &pair[32..]].map(|hash| Hash::from_slice(hash).unwrap());
-            let expected = Sha256::new().chain_update([1]).chain_update(pair).finalize();
-            assert_eq!(Hash::node(&left, &right).as_bytes()[..], expected[..]);
+        for children in data.chunks_exact(64) {
+            let [left, right] = [&children[..32], &children[32..]].map(|hash| Hash::from_slice(hash).unwrap());
+            let message = [&[1], children].concat();
+            assert_eq!(Hash::node(&left, &right).as_bytes()[..], Sha256::digest(message)[..]);
         }
-    }
-
-    #[test]
-    fn the_longest_entry_hashes_as_the_general_hasher_does() {
-        let entry = vec![0xa5; 65_535];
-        let expected = Sha256::new().chain_update([0]).chain_update(&entry).finalize();
-        assert_eq!(Hash::leaf(&entry).as_bytes()[..], expected[..]);
     }
 }
