@@ -6,7 +6,7 @@ use super::Root;
 use super::consistency::ConsistencyProof;
 use super::frontier::Frontier;
 use super::inclusion::InclusionProof;
-use super::plan::{Growth, PlanError, ProofPlan};
+use super::plan::{Growth, Part, Path, PlanError};
 use super::subtree::NodeCoord;
 use crate::hash::Hash;
 use crate::size::{LeafIndex, SizeError, TreeSize};
@@ -72,8 +72,8 @@ impl MemoryTree {
     /// # Errors
     /// [`PlanError::NoSuchLeaf`].
     pub fn prove_inclusion(&self, index: LeafIndex) -> Result<InclusionProof, PlanError> {
-        let plan = ProofPlan::inclusion(index, self.size())?;
-        Ok(InclusionProof::planned(self.read(&plan)))
+        let path = Path::inclusion(index, self.size())?;
+        Ok(InclusionProof::planned(self.read(&path)))
     }
 
     /// Proves that this tree extends the one that it was with `from` leaves.
@@ -81,22 +81,23 @@ impl MemoryTree {
     /// # Errors
     /// [`PlanError::FromEmpty`] or [`PlanError::BeyondTree`].
     pub fn prove_consistency(&self, from: TreeSize) -> Result<ConsistencyProof, PlanError> {
-        let plan = ProofPlan::consistency(Growth { from, to: self.size() })?;
-        Ok(ConsistencyProof::planned(self.read(&plan)))
+        let path = Path::consistency(Growth { from, to: self.size() })?;
+        Ok(ConsistencyProof::planned(self.read(&path)))
     }
 
-    /// The proof's hashes; the tree has all nodes that are planned within its size.
-    fn read(&self, plan: &ProofPlan) -> Vec<Hash> {
-        let (before, ragged, after) = plan.parts();
-        let mut proof = Vec::with_capacity(before.len() + 1 + after.len());
-        proof.extend(before.iter().filter_map(|node| self.node(*node)));
-        match ragged {
-            [] => {}
-            [node] => proof.extend(self.node(*node)),
-            // Not perfect, and so no node above it is: it is made of the last nodes of the frontier.
-            nodes => proof.extend(self.edge.len().checked_sub(nodes.len()).and_then(|from| self.edge.get(from))),
-        }
-        proof.extend(after.iter().filter_map(|node| self.node(*node)));
+    /// The hashes of a proof; the tree has all that is on a path within it.
+    fn read(&self, path: &Path) -> Vec<Hash> {
+        let mut proof = Vec::with_capacity(path.max_hashes());
+        path.walk(|part| {
+            proof.extend(match part {
+                Part::Node(node) => self.node(node),
+                // It is not perfect, so no node is above it: it is made of the frontier's last nodes.
+                Part::Edge(edge) => {
+                    let from = self.edge.len().checked_sub(edge.nodes().len());
+                    from.and_then(|from| self.edge.get(from)).copied()
+                }
+            });
+        });
         proof
     }
 }

@@ -112,10 +112,7 @@ impl ProofPlan {
     /// # Errors
     /// [`PlanError::NoSuchLeaf`].
     pub fn inclusion(index: LeafIndex, size: TreeSize) -> Result<Self, PlanError> {
-        if !size.contains(index) {
-            return Err(PlanError::NoSuchLeaf { index, size });
-        }
-        Ok(Self::path(Subtree::tree(size), Below { last: index.get(), level: 0 }))
+        Path::inclusion(index, size).map(|path| Self::along(&path))
     }
 
     /// Plans the proof that a leaf is in a subtree (draft-ietf-plants-merkle-tree-certs, section 4.3).
@@ -126,7 +123,7 @@ impl ProofPlan {
         if !subtree.contains(index) {
             return Err(PlanError::NotInSubtree { index, subtree });
         }
-        Ok(Self::path(subtree, Below { last: index.get(), level: 0 }))
+        Ok(Self::along(&Path::of_leaf(index, subtree)))
     }
 
     /// Plans `PROOF(from, D_to)` (RFC 9162, section 2.1.4.1).
@@ -134,10 +131,7 @@ impl ProofPlan {
     /// # Errors
     /// [`PlanError::FromEmpty`], or [`PlanError::BeyondTree`] if the tree would shrink.
     pub fn consistency(growth: Growth) -> Result<Self, PlanError> {
-        if growth.from == TreeSize::ZERO {
-            return Err(PlanError::FromEmpty);
-        }
-        Self::subtree_consistency(Subtree::tree(growth.from), growth.to)
+        Path::consistency(growth).map(|path| Self::along(&path))
     }
 
     /// Plans `SUBTREE_PROOF(start, end, D_size)` (draft-ietf-plants-merkle-tree-certs, section 4.4.1).
@@ -151,21 +145,7 @@ impl ProofPlan {
         if subtree.is_empty() {
             return Ok(Self { nodes: Vec::new(), ragged: 0..0 });
         }
-        let last = subtree.end().get() - 1;
-        if subtree.end() == size {
-            // The subtree's root is itself a node, on the tree's right edge: the verifier has it.
-            let level = subtree.size().next_power_of_two().trailing_zeros();
-            return Ok(Self::path(Subtree::tree(size), Below { last, level }));
-        }
-        // The last of the subtree's perfect nodes is the lowest node that it shares with the tree; the proof climbs from
-        // there. If it is the whole subtree the verifier has its hash, else the proof begins with it.
-        let level = subtree.size().trailing_zeros();
-        let mut plan = Self::path(Subtree::tree(size), Below { last, level });
-        if !subtree.size().is_power_of_two() {
-            plan.nodes.insert(0, NodeCoord::known(level as u8, last >> level));
-            plan.ragged = plan.ragged.start + 1..plan.ragged.end + 1;
-        }
-        Ok(plan)
+        Ok(Self::along(&Path::of_subtree(subtree, size)))
     }
 
     /// The nodes to fetch; possibly none.
@@ -180,7 +160,8 @@ impl ProofPlan {
     /// [`PlanError::HashCount`].
     pub fn fold(&self, hashes: &[Hash]) -> Result<Vec<Hash>, PlanError> {
         check_count(&self.nodes, hashes)?;
-        let (before, ragged, after) = split(hashes, &self.ragged);
+        let (before, rest) = hashes.split_at(self.ragged.start);
+        let (ragged, after) = rest.split_at(self.ragged.len());
         let mut proof = Vec::with_capacity(before.len() + 1 + after.len());
         proof.extend_from_slice(before);
         if !ragged.is_empty() {
@@ -190,59 +171,112 @@ impl ProofPlan {
         Ok(proof)
     }
 
-    /// The nodes before, in, and after the part that ends at the right edge.
-    pub(super) fn parts(&self) -> (&[NodeCoord], &[NodeCoord], &[NodeCoord]) {
-        split(&self.nodes, &self.ragged)
-    }
-
-    /// The siblings on the way from a node of `whole` up to its root.
-    fn path(whole: Subtree, from: Below) -> Self {
-        let mut nodes = Vec::with_capacity(PATH_CAPACITY);
-        let mut ragged = 0..0;
-        let base = whole.start();
-        // Relative to the subtree, which is aligned, so that adding its start never carries into a node's index.
-        let position = from.last - base;
-        let end = whole.size() - 1;
-        let node = |level: u32, index: u64| NodeCoord::known(level as u8, (base >> level) + index);
-
-        // Below `join` the node and the last leaf are in different halves, so that all siblings are perfect, except
-        // the last: it is what lies between there and the right edge.
-        let join = u64::BITS - ((position ^ end) >> from.level << from.level).leading_zeros();
-        for level in from.level..join.saturating_sub(1) {
-            nodes.push(node(level, (position >> level) ^ 1));
-        }
-        if join > from.level {
-            let level = join - 1;
-            let start = ((position >> level) ^ 1) << level;
-            let first = nodes.len();
-            nodes.extend(whole.from(base + start).nodes());
-            ragged = first..nodes.len();
-        }
-        // From there on the path is the right edge, which has siblings only to the left.
-        let top = u64::BITS - position.leading_zeros();
-        nodes.extend(
-            (join.max(from.level)..top)
-                .filter(|level| position >> level & 1 == 1)
-                .map(|level| node(level, (position >> level) ^ 1)),
-        );
+    fn along(path: &Path) -> Self {
+        let (mut nodes, mut ragged) = (Vec::with_capacity(path.max_hashes()), 0..0);
+        path.walk(|part| match part {
+            Part::Node(node) => nodes.push(node),
+            Part::Edge(edge) => {
+                let first = nodes.len();
+                nodes.extend(edge.nodes());
+                ragged = first..nodes.len();
+            }
+        });
         Self { nodes, ragged }
     }
 }
 
-/// A proof near the largest sizes has at most this many nodes: a sibling for each level, one of them in pieces.
-const PATH_CAPACITY: usize = 64;
-
-/// Where a path begins: at the node of `level` that contains the leaf `last`.
-struct Below {
-    last: u64,
-    level: u32,
+/// What one hash of a proof is of.
+pub(super) enum Part {
+    /// A perfect node.
+    Node(NodeCoord),
+    /// What lies right of the path, up to the right edge, where that is not a perfect node. A path has at most one.
+    Edge(Subtree),
 }
 
-/// `ragged` is within `all`.
-fn split<'a, T>(all: &'a [T], ragged: &Range<usize>) -> (&'a [T], &'a [T], &'a [T]) {
-    let (before, rest) = all.split_at(ragged.start);
-    let (ragged, after) = rest.split_at(ragged.len());
-    (before, ragged, after)
+/// The way from a node up to the root of `whole`, whose siblings make up a proof.
+pub(super) struct Path {
+    whole: Subtree,
+    /// The last leaf below the node that it begins at.
+    last: u64,
+    /// The level of that node.
+    level: u32,
+    /// Whether the proof begins with that node itself.
+    with_first: bool,
+}
+
+impl Path {
+    pub(super) fn inclusion(index: LeafIndex, size: TreeSize) -> Result<Self, PlanError> {
+        if size.contains(index) {
+            Ok(Self::of_leaf(index, Subtree::tree(size)))
+        } else {
+            Err(PlanError::NoSuchLeaf { index, size })
+        }
+    }
+
+    pub(super) fn consistency(growth: Growth) -> Result<Self, PlanError> {
+        let (subtree, size) = (Subtree::tree(growth.from), growth.to);
+        if growth.from == TreeSize::ZERO {
+            Err(PlanError::FromEmpty)
+        } else if growth.from > size {
+            Err(PlanError::BeyondTree { subtree, size })
+        } else {
+            Ok(Self::of_subtree(subtree, size))
+        }
+    }
+
+    /// From a leaf that is in `whole`.
+    const fn of_leaf(index: LeafIndex, whole: Subtree) -> Self {
+        Self { whole, last: index.get(), level: 0, with_first: false }
+    }
+
+    /// From a subtree that is not empty and within the tree.
+    fn of_subtree(subtree: Subtree, size: TreeSize) -> Self {
+        let (whole, last) = (Subtree::tree(size), subtree.end().get() - 1);
+        if subtree.end() == size {
+            // The subtree's root is itself a node, on the tree's right edge: the verifier has it.
+            let level = subtree.size().next_power_of_two().trailing_zeros();
+            return Self { whole, last, level, with_first: false };
+        }
+        // The last of the subtree's perfect nodes is the lowest node that it shares with the tree; the proof climbs from
+        // there. If it is the whole subtree the verifier has its hash, else the proof begins with it.
+        let with_first = !subtree.size().is_power_of_two();
+        Self { whole, last, level: subtree.size().trailing_zeros(), with_first }
+    }
+
+    /// A bound of the nodes that the proof is made of: one for each level, and two more where the edge is in pieces.
+    pub(super) const fn max_hashes(&self) -> usize {
+        (u64::BITS - self.whole.size().leading_zeros()) as usize + 2
+    }
+
+    /// Visits what the proof's hashes are of, in their order.
+    pub(super) fn walk(&self, mut visit: impl FnMut(Part)) {
+        let base = self.whole.start();
+        // Relative to the subtree, which is aligned, so that adding its start never carries into a node's index.
+        let (position, end) = (self.last - base, self.whole.size() - 1);
+        let node = |level: u32, index: u64| Part::Node(NodeCoord::known(level as u8, (base >> level) + index));
+        if self.with_first {
+            visit(node(self.level, position >> self.level));
+        }
+        // Below `join` the path and the last leaf are in different halves, so that all siblings are perfect, except
+        // the last: it is what lies between there and the right edge.
+        let join = u64::BITS - ((position ^ end) >> self.level << self.level).leading_zeros();
+        for level in self.level..join.saturating_sub(1) {
+            visit(node(level, (position >> level) ^ 1));
+        }
+        if join > self.level {
+            let level = join - 1;
+            let index = (position >> level) ^ 1;
+            let edge = self.whole.from(base + (index << level));
+            visit(if edge.size() == 1 << level { node(level, index) } else { Part::Edge(edge) });
+        }
+        // From there on the path is the right edge, which has siblings only to the left.
+        let top = u64::BITS - position.leading_zeros();
+        for level in join.max(self.level)..top {
+            if position >> level & 1 == 1 {
+                visit(node(level, (position >> level) ^ 1));
+            }
+        }
+    }
 }
 
 fn check_count(nodes: &[NodeCoord], hashes: &[Hash]) -> Result<(), PlanError> {
