@@ -4,7 +4,8 @@
 //! [`ProvenTile`] was shown to belong to a tree whose root was known, and only such tiles may be cached or believed by a
 //! client. Fetching and caching themselves are not here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::coord::{BundleCoord, NodePlace, TileCoord, Width};
@@ -35,9 +36,11 @@ pub struct ProvenEntries<'a> {
 }
 
 /// Tiles by their place, to read node hashes from.
+///
+/// Invariant: sorted by level and index, and at most one tile at each place.
 #[derive(Debug, Clone)]
 pub struct TileSet<T> {
-    tiles: BTreeMap<(u8, u64), T>,
+    tiles: Vec<T>,
 }
 
 /// Which tiles must be fetched from an untrusted server so that some nodes' hashes can be proven and read.
@@ -280,8 +283,10 @@ impl<'a> ProvenEntries<'a> {
 /// # Errors
 /// [`ReaderError::NotInTree`].
 pub fn tiles_of(nodes: &[NodeCoord], size: TreeSize) -> Result<Vec<TileCoord>, ReaderError> {
-    let tiles: BTreeSet<_> = nodes.iter().map(|node| tile_of(*node, size)).collect::<Result<_, _>>()?;
-    Ok(tiles.into_iter().collect())
+    let mut tiles: Vec<_> = nodes.iter().map(|node| tile_of(*node, size)).collect::<Result<_, _>>()?;
+    tiles.sort_unstable();
+    tiles.dedup();
+    Ok(tiles)
 }
 
 fn tile_of(node: NodeCoord, size: TreeSize) -> Result<TileCoord, ReaderError> {
@@ -292,23 +297,20 @@ fn tile_of(node: NodeCoord, size: TreeSize) -> Result<TileCoord, ReaderError> {
 impl<T: AsRef<Tile>> TileSet<T> {
     /// Gathers tiles; of several with one place the widest is kept.
     pub fn new(tiles: impl IntoIterator<Item = T>) -> Self {
-        let mut set = Self { tiles: BTreeMap::new() };
-        for tile in tiles {
-            let coord = tile.as_ref().coord;
-            let wider = set
-                .get(coord.level(), coord.index())
-                .is_none_or(|present| present.as_ref().coord.width() < coord.width());
-            if wider {
-                set.tiles.insert((coord.level(), coord.index()), tile);
-            }
-        }
-        set
+        let mut tiles: Vec<_> = tiles.into_iter().collect();
+        let place = |tile: &mut T| (tile.as_ref().coord.level(), tile.as_ref().coord.index());
+        // Coordinates are ordered by place and then width: the widest of a place is its first from behind.
+        tiles.sort_unstable_by_key(|tile| Reverse(tile.as_ref().coord));
+        tiles.dedup_by_key(place);
+        tiles.reverse();
+        Self { tiles }
     }
 
     /// The tile at a place, whatever its width.
     #[must_use]
     pub fn get(&self, level: u8, index: u64) -> Option<&T> {
-        self.tiles.get(&(level, index))
+        let place = |tile: &T| (tile.as_ref().coord.level(), tile.as_ref().coord.index());
+        self.tiles.binary_search_by_key(&(level, index), place).ok().and_then(|position| self.tiles.get(position))
     }
 
     /// The hash of one node.
