@@ -16,12 +16,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use sha2::Sha256;
 
-/// The leaves of a tree that is built.
-const BUILT: usize = 100_000;
-/// The leaves of the tree that proofs are of: its right edge is as ragged as any.
-const PROVEN: usize = 1_000_000;
+/// The leaves of a tree: no power of two, so that its right edge is ragged.
+const LEAVES: usize = 1_000_000;
+/// How many leaves are appended at a time.
+const BATCH: usize = 4_096;
 /// How many rounds a ratio is the median of.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 11;
 
 fn leaves<const LEN: usize>(count: usize) -> Vec<[u8; LEN]> {
     let leaf = |index: usize| {
@@ -36,7 +36,7 @@ fn leaves<const LEN: usize>(count: usize) -> Vec<[u8; LEN]> {
 fn indexes() -> impl FnMut() -> usize {
     let mut index = 0;
     move || {
-        index = (index + 611_953) % PROVEN;
+        index = (index + 611_953) % LEAVES;
         index
     }
 }
@@ -44,7 +44,7 @@ fn indexes() -> impl FnMut() -> usize {
 /// Lets criterion time both, then prints how many times ours is faster.
 fn compare(c: &mut Criterion, name: &str, elements: u64, mut ours: impl FnMut(), mut theirs: impl FnMut()) {
     let mut group = c.benchmark_group(name);
-    group.throughput(Throughput::Elements(elements));
+    group.throughput(Throughput::Elements(elements)).sample_size(if elements > 1 { 10 } else { 100 });
     group.bench_function("cairn", |b| b.iter(&mut ours));
     group.bench_function("ct-merkle", |b| b.iter(&mut theirs));
     group.finish();
@@ -71,9 +71,11 @@ fn time(repeat: u128, run: &mut impl FnMut()) -> Duration {
 }
 
 fn our_tree<const LEN: usize>(leaves: &[[u8; LEN]]) -> MemoryTree {
-    let hashes: Vec<_> = leaves.iter().map(|leaf| Hash::leaf(leaf)).collect();
     let mut tree = MemoryTree::new();
-    tree.extend(&hashes).unwrap();
+    for batch in leaves.chunks(BATCH) {
+        let hashes: Vec<_> = batch.iter().map(|leaf| Hash::leaf(leaf)).collect();
+        tree.extend(&hashes).unwrap();
+    }
     tree
 }
 
@@ -85,17 +87,17 @@ fn their_tree<const LEN: usize>(leaves: &[[u8; LEN]]) -> MemoryBackedTree<Sha256
 
 fn build(c: &mut Criterion) {
     fn of<const LEN: usize>(c: &mut Criterion) {
-        let leaves = leaves::<LEN>(BUILT);
-        let name = format!("build a tree of {BUILT} leaves, {LEN} bytes each");
+        let leaves = leaves::<LEN>(LEAVES);
+        let name = format!("build a tree of 1 M leaves of {LEN} bytes");
         let (ours, theirs) = (|| drop(black_box(our_tree(&leaves))), || drop(black_box(their_tree(&leaves))));
-        compare(c, &name, BUILT as u64, ours, theirs);
+        compare(c, &name, LEAVES as u64, ours, theirs);
     }
     of::<32>(c);
     of::<300>(c);
 }
 
 fn prove(c: &mut Criterion) {
-    let leaves = leaves::<32>(PROVEN);
+    let leaves = leaves::<32>(LEAVES);
     let (ours, theirs) = (our_tree(&leaves), their_tree(&leaves));
     let leaf_index = |index: usize| LeafIndex::new(index as u64).unwrap();
     let size = |size: usize| TreeSize::new(size as u64).unwrap();
@@ -109,7 +111,7 @@ fn prove(c: &mut Criterion) {
         || drop(black_box(theirs.prove_inclusion(theirs_next()))),
     );
 
-    let (index, root, their_root) = (PROVEN / 3, ours.root(), theirs.root());
+    let (index, root, their_root) = (LEAVES / 3, ours.root(), theirs.root());
     let (our_proof, their_proof) = (ours.prove_inclusion(leaf_index(index)).unwrap(), theirs.prove_inclusion(index));
     compare(
         c,
@@ -125,13 +127,13 @@ fn prove(c: &mut Criterion) {
         "build a consistency proof, 1 M leaves",
         1,
         || drop(black_box(ours.prove_consistency(size(ours_next() + 1)).unwrap())),
-        || drop(black_box(theirs.prove_consistency(PROVEN - 1 - theirs_next().min(PROVEN - 2)))),
+        || drop(black_box(theirs.prove_consistency(LEAVES - 1 - theirs_next().min(LEAVES - 2)))),
     );
 
-    let old = PROVEN / 3;
+    let old = LEAVES / 3;
     let claim = Extension { old: our_tree(&leaves[..old]).root(), new: root };
     let their_old = their_tree(&leaves[..old]).root();
-    let (our_proof, their_proof) = (ours.prove_consistency(size(old)).unwrap(), theirs.prove_consistency(PROVEN - old));
+    let (our_proof, their_proof) = (ours.prove_consistency(size(old)).unwrap(), theirs.prove_consistency(LEAVES - old));
     compare(
         c,
         "verify a consistency proof, 1 M leaves",
@@ -143,7 +145,7 @@ fn prove(c: &mut Criterion) {
 
 /// What the server does: read a proof's nodes out of tiles that are in memory.
 fn prove_from_tiles(c: &mut Criterion) {
-    let tree = our_tree(&leaves::<32>(PROVEN));
+    let tree = our_tree(&leaves::<32>(LEAVES));
     let size = tree.size();
     let levels = 0..=TileCoord::MAX_LEVEL;
     let coords = levels.flat_map(|level| (0..).map_while(move |index| TileCoord::in_tree(level, index, size)));
@@ -165,7 +167,7 @@ fn prove_from_tiles(c: &mut Criterion) {
 }
 
 fn hash(c: &mut Criterion) {
-    let hashes: Vec<_> = leaves::<32>(BUILT).iter().map(|leaf| Hash::leaf(leaf)).collect();
+    let hashes: Vec<_> = leaves::<32>(LEAVES / 10).iter().map(|leaf| Hash::leaf(leaf)).collect();
     let [left, right] = [hashes[0], hashes[1]];
     c.bench_function("hash an inner node", |b| b.iter(|| Hash::node(black_box(&left), black_box(&right))));
     let leaf = leaves::<300>(1)[0];
@@ -183,7 +185,7 @@ fn hash(c: &mut Criterion) {
     });
 
     let mut group = c.benchmark_group("append leaf hashes to a frontier");
-    group.throughput(Throughput::Elements(BUILT as u64));
+    group.throughput(Throughput::Elements(hashes.len() as u64));
     group.bench_function("one by one", |b| {
         b.iter(|| {
             let mut frontier = Frontier::new();
