@@ -1,0 +1,209 @@
+//! Every bound of the service, in one table: what it bounds, its default, and the range a configuration may choose from.
+//!
+//! The engine's own bounds (commit size, caches) are not here; they do not depend on what a caller sends.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A configured limit outside its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("limits.{name} is {value}; it must be between {min} and {max}")]
+pub struct LimitError {
+    /// The limit's name in the configuration file.
+    pub name: &'static str,
+    /// What the file says.
+    pub value: u64,
+    /// The smallest value that works.
+    pub min: u64,
+    /// The largest value that works.
+    pub max: u64,
+}
+
+macro_rules! table {
+    ($($(#[doc = $doc:literal])+ $name:ident = $default:literal, $min:literal ..= $max:expr;)+) => {
+        /// The bounds in force. Private fields, so that every value in use has passed [`Limits::check`].
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Limits { $($name: u64,)+ }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl Limits {
+            /// Checks every value against its range.
+            ///
+            /// # Errors
+            /// [`LimitError`] for the first that is outside.
+            pub fn check(&self) -> Result<(), LimitError> {
+                $(
+                    let (min, max): (u64, u64) = ($min, $max);
+                    if !(min..=max).contains(&self.$name) {
+                        return Err(LimitError { name: stringify!($name), value: self.$name, min, max });
+                    }
+                )+
+                Ok(())
+            }
+
+            /// The table as commented lines of a configuration file.
+            #[must_use]
+            pub fn commented() -> String {
+                let mut text = String::new();
+                $(
+                    $(text.push_str(concat!("#", $doc, "\n"));)+
+                    text.push_str(&format!("# {} = {}\n", stringify!($name), $default));
+                )+
+                text
+            }
+        }
+    };
+}
+
+table! {
+    /// Largest entry in bytes. C2SP entry bundles can't hold a larger one.
+    entry_bytes = 65_535, 1 ..= 65_535;
+    /// Largest request body in bytes.
+    body_bytes = 16_777_216, 65_535 ..= 1 << 30;
+    /// Most entries in one batch.
+    batch_entries = 16_384, 1 ..= 1 << 20;
+    /// Bytes of all request bodies in memory at once; past them, appends answer 503.
+    bodies_in_flight_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
+    /// Requests that may wait for the writer; past them, appends answer 503.
+    queue_requests = 16_384, 1 ..= 1 << 20;
+    /// Bytes of entries that may wait for the writer; past them, appends answer 503.
+    queue_bytes = 134_217_728, 1_048_576 ..= 1 << 40;
+    /// Open connections; past them, a connection is answered 503.
+    connections = 8_192, 1 ..= 1 << 20;
+    /// Connections over the limit that are being answered 503; past them, new ones wait in the kernel's queue.
+    refused_connections = 256, 1 ..= 1 << 16;
+    /// Seconds until a request's header, or a TLS handshake, must be complete.
+    header_seconds = 10, 1 ..= 600;
+    /// Seconds that a connection may stay open without a request.
+    idle_seconds = 75, 1 ..= 86_400;
+    /// Seconds for a request's body, besides what its bytes take at body_bytes_per_second.
+    body_seconds = 10, 1 ..= 600;
+    /// Slowest rate at which a request's body may come in.
+    body_bytes_per_second = 65_536, 1 ..= 1 << 40;
+    /// Seconds until a reader that takes nothing of its answer is cut off.
+    write_stall_seconds = 10, 1 ..= 600;
+    /// Seconds that a clean stop waits for requests in flight.
+    shutdown_seconds = 30, 1 ..= 3_600;
+    /// Bytes of a refused body that are read and dropped, so that its sender gets to read the refusal.
+    drain_bytes = 67_108_864, 0 ..= 1 << 40;
+    /// Bytes of a request's header; also the largest read buffer of an HTTP/1.1 connection.
+    header_bytes = 65_536, 8_192 ..= 1 << 20;
+    /// Header fields of a request.
+    header_fields = 64, 16 ..= 1_024;
+    /// Concurrent streams of one HTTP/2 connection.
+    h2_streams = 128, 1 ..= 65_536;
+    /// Streams of one HTTP/2 connection that its client may reset before the server saw them through.
+    h2_resets = 64, 1 ..= 65_536;
+    /// Bytes that one HTTP/2 connection may send ahead of the handlers.
+    h2_window_bytes = 1_048_576, 65_535 ..= 1 << 30;
+    /// Bytes of entries in one answer to a range of entries.
+    range_bytes = 4_194_304, 65_538 ..= 1 << 30;
+    /// Entries in one answer to a range of entries.
+    range_entries = 16_384, 1 ..= 1 << 20;
+    /// Open event streams.
+    event_streams = 1_024, 1 ..= 1 << 20;
+    /// Seconds between two heartbeats of an event stream.
+    event_heartbeat_seconds = 15, 1 ..= 600;
+    /// Reads from disk at once.
+    disk_reads = 64, 1 ..= 4_096;
+    /// Concurrent connections to the admin socket.
+    admin_connections = 16, 1 ..= 1_024;
+    /// Seconds that an idempotency key is kept.
+    idempotency_seconds = 86_400, 60 ..= 31_536_000;
+    /// Free bytes on the database's disk below which appends answer 507.
+    disk_reserve_bytes = 268_435_456, 0 ..= 1 << 50;
+}
+
+/// Longest idempotency key in bytes; a longer one has no use, and the header is kept small.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// Longest request id that is taken over from a caller.
+pub const REQUEST_ID_BYTES: usize = 128;
+/// Longest request target that is looked at; the longest that has a meaning is far shorter.
+pub const TARGET_BYTES: usize = 2_048;
+/// Bytes of entries in one chunk of an event stream.
+pub const EVENT_CHUNK_BYTES: usize = 65_536;
+/// Longest line on the admin socket.
+pub const ADMIN_LINE_BYTES: usize = 65_536;
+/// Most tokens in the token file.
+pub const TOKENS: usize = 10_000;
+/// Longest value that a problem document repeats, in bytes; the rest is cut.
+pub const ECHO_BYTES: usize = 128;
+
+macro_rules! getters {
+    ($($name:ident: $kind:ty),+ $(,)?) => {
+        $(
+            #[doc = concat!("The limit `", stringify!($name), "`.")]
+            #[must_use]
+            pub fn $name(&self) -> $kind {
+                // Every range above fits in the type on 64-bit machines; a smaller machine takes its largest number.
+                <$kind>::try_from(self.$name).unwrap_or(<$kind>::MAX)
+            }
+        )+
+    };
+}
+
+macro_rules! durations {
+    ($($getter:ident: $name:ident),+ $(,)?) => {
+        $(
+            #[doc = concat!("The limit `", stringify!($name), "`.")]
+            #[must_use]
+            pub const fn $getter(&self) -> Duration {
+                Duration::from_secs(self.$name)
+            }
+        )+
+    };
+}
+
+impl Limits {
+    getters! {
+        entry_bytes: usize, body_bytes: usize, batch_entries: usize, bodies_in_flight_bytes: usize,
+        queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
+        body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
+        h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
+        event_streams: usize, disk_reads: usize, admin_connections: usize, disk_reserve_bytes: u64,
+    }
+
+    durations! {
+        header_time: header_seconds, idle_time: idle_seconds, body_time: body_seconds,
+        write_stall_time: write_stall_seconds, shutdown_time: shutdown_seconds,
+        event_heartbeat: event_heartbeat_seconds, idempotency_time: idempotency_seconds,
+    }
+
+    /// Lowers the connection limit to what the process may open.
+    pub fn cap_connections(&mut self, most: u64) {
+        self.connections = self.connections.min(most.max(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range_and_the_commented_table_reads_back() {
+        let defaults = Limits::default();
+        assert_eq!(defaults.check(), Ok(()));
+        let bare: String = Limits::commented()
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.contains(" = "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(toml::from_str::<Limits>(&bare).unwrap(), defaults);
+    }
+
+    #[test]
+    fn a_limit_outside_its_range_is_named_with_its_bounds() {
+        let limits: Limits = toml::from_str("entry_bytes = 65536").unwrap();
+        let error = limits.check().unwrap_err();
+        assert_eq!(error.to_string(), "limits.entry_bytes is 65536; it must be between 1 and 65535");
+        assert!(toml::from_str::<Limits>("entry_byte = 1").unwrap_err().to_string().contains("entry_byte"));
+    }
+}
