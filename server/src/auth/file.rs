@@ -1,0 +1,169 @@
+//! The token file: `tokens.json` in the data directory, readable by its owner alone, replaced as a whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use super::Token;
+use crate::limits::TOKENS;
+
+const FILE_NAME: &str = "tokens.json";
+const FORMAT: u32 = 1;
+/// Far more than the largest number of tokens takes.
+const FILE_BYTES: u64 = 16 << 20;
+
+/// The place of the tokens on disk.
+#[derive(Debug, Clone)]
+pub struct TokenFile {
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    format: u32,
+    tokens: Vec<Token>,
+}
+
+/// Why the tokens can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    /// The system refused.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others could read it.
+    #[error("{path} is readable by others (mode {mode:03o}); run: chmod 600 {path}", path = path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not what this program writes.
+    #[error("{path} is damaged: {problem}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// There are as many as are supported.
+    #[error("there are already {TOKENS} tokens; revoke one first")]
+    TooMany,
+}
+
+impl TokenFile {
+    /// The token file of a data directory.
+    #[must_use]
+    pub fn of(data: &Path) -> Self {
+        Self { path: data.join(FILE_NAME) }
+    }
+
+    /// Reads all tokens.
+    ///
+    /// # Errors
+    /// [`TokenFileError`]; a file that others can read is refused.
+    pub fn load(&self) -> Result<Vec<Token>, TokenFileError> {
+        let file = File::open(&self.path).map_err(|source| self.io(source))?;
+        let mode = file.metadata().map_err(|source| self.io(source))?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(TokenFileError::Open { path: self.path.clone(), mode });
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES).read_to_end(&mut bytes).map_err(|source| self.io(source))?;
+        let damaged = |problem: String| TokenFileError::Damaged { path: self.path.clone(), problem };
+        let content: Content = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if content.format != FORMAT {
+            return Err(damaged(format!("format {}, not {FORMAT}", content.format)));
+        }
+        Ok(content.tokens)
+    }
+
+    /// Keeps other processes from editing until the lock is dropped.
+    ///
+    /// # Errors
+    /// [`TokenFileError::Io`] if the folder can't be locked.
+    pub fn lock(&self) -> Result<File, TokenFileError> {
+        // The folder, because the file itself is replaced.
+        let folder = File::open(self.folder()).map_err(|source| self.io(source))?;
+        rustix::fs::flock(&folder, FlockOperation::LockExclusive).map_err(|error| self.io(error.into()))?;
+        Ok(folder)
+    }
+
+    /// Whether there is a file.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Replaces the file, so that a crash leaves the old or the new one.
+    ///
+    /// # Errors
+    /// [`TokenFileError`]; the old file then still stands.
+    pub fn store(&self, tokens: &[Token]) -> Result<(), TokenFileError> {
+        if tokens.len() > TOKENS {
+            return Err(TokenFileError::TooMany);
+        }
+        let content = Content { format: FORMAT, tokens: tokens.to_vec() };
+        let bytes = serde_json::to_vec_pretty(&content).map_err(|error| self.io(error.into()))?;
+        self.replace(&bytes).map_err(|source| self.io(source))
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let next = self.path.with_extension("json.new");
+        if let Err(error) = fs::remove_file(&next)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&next, &self.path)?;
+        // The new name is durable only once its folder is.
+        File::open(self.folder())?.sync_all()
+    }
+
+    fn io(&self, source: io::Error) -> TokenFileError {
+        TokenFileError::Io { path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::auth::TokenText;
+
+    #[test]
+    fn tokens_are_stored_for_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = TokenFile::of(folder.path());
+        assert!(matches!(file.load(), Err(TokenFileError::Io { .. })));
+        let text = TokenText::from_random([7; TokenText::RANDOM_BYTES]);
+        let tokens = vec![Token::new(&text, "a".into(), "read".parse().unwrap(), "*".parse().unwrap(), 1)];
+        file.store(&tokens).unwrap();
+        file.store(&tokens).unwrap();
+        assert_eq!(file.load().unwrap(), tokens);
+
+        fs::set_permissions(&file.path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(file.load(), Err(TokenFileError::Open { mode: 0o640, .. })));
+        fs::set_permissions(&file.path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&file.path, b"{\"format\":1,\"tokens\":[],\"more\":1}").unwrap();
+        assert!(matches!(file.load(), Err(TokenFileError::Damaged { .. })));
+    }
+}
