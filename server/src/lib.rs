@@ -7,4 +7,6 @@ pub mod auth;
 pub mod config;
 pub mod engine;
 pub mod high_water;
+pub mod http;
 pub mod limits;
+pub mod metrics;

@@ -1,0 +1,191 @@
+//! `GET events`: new heads and their entries as server-sent events (WHATWG HTML, "Server-sent events").
+//!
+//! The id of every event is the number of entries that its reader has then seen, so a reader that comes back with
+//! `Last-Event-ID` misses nothing and gets nothing twice. One chunk is made when the one before was taken: a slow reader
+//! makes its own stream slow and holds two chunks of memory, whatever happens in the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_tree::hash::Hash;
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::read::EventKind;
+use cairn_tree::wire::{header, media};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::json::Object;
+use super::payload::{Answer, Payload};
+use super::problem::Problem;
+use super::query::{Query, out_of_range};
+use super::{App, Ask, stopped};
+use crate::engine::{Head, Log, ReadError};
+use crate::limits::EVENT_CHUNK_BYTES;
+
+/// Chunks that wait for the reader.
+const CHUNKS: usize = 1;
+/// What browsers wait before they come back, in milliseconds.
+const RETRY: &str = "retry: 2000\n\n";
+
+/// New heads and entries, as they come.
+#[utoipa::path(
+    get, path = "/logs/{log}/events", tag = "Events",
+    params(
+        ("log" = String, Path, description = "The log's name"),
+        ("start" = Option<u64>, Query, description = "The first entry's index; without it and without Last-Event-ID, only new entries come"),
+        ("last-event-id" = Option<u64>, Header, description = "The id of the last event that was seen"),
+    ),
+    responses(
+        (status = 200, description = "Events head and entry; the id of each is the number of entries seen", body = String, content_type = "text/event-stream"),
+        (status = 400, description = "Not a place in this log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No such log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "As many streams are open as the server holds", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    let log = ask.log()?;
+    let heads = log.heads();
+    let next = first(ask, log.head().size)?;
+    let permit = Arc::clone(&ask.app.event_streams).try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::busy("as many event streams are open as the server holds"))?;
+    let (sender, chunks) = mpsc::channel(CHUNKS);
+    let private = log.info().private;
+    if ask.parts.method != http::Method::HEAD {
+        let follower = Follower { app: Arc::clone(ask.app), log, heads, next, sender, _permit: permit };
+        tokio::spawn(follower.run());
+    }
+    let mut answer = Response::new(Payload::stream(chunks));
+    let caching = if private { "private, no-store" } else { "no-store" };
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media::EVENTS));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    Ok(answer)
+}
+
+/// The number of entries that the reader has seen.
+fn first(ask: &Ask<'_>, size: TreeSize) -> Result<TreeSize, Problem> {
+    let query = Query::parse(ask.parts.uri.query(), &["start"])?;
+    let start = query.size("start")?;
+    let (field, seen) = match ask.parts.headers.get(header::LAST_EVENT_ID) {
+        None => ("start", start.unwrap_or(size)),
+        Some(value) => {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let bound = format!("0 to {size}");
+            let seen = TreeSize::parse(&text)
+                .map_err(|error| Problem::malformed(header::LAST_EVENT_ID, &text, error).bound(bound))?;
+            (header::LAST_EVENT_ID, seen)
+        }
+    };
+    if seen > size {
+        return Err(out_of_range(field, seen.get(), format!("at most {size}")));
+    }
+    Ok(seen)
+}
+
+/// One reader's stream.
+struct Follower {
+    app: Arc<App>,
+    log: Log,
+    heads: watch::Receiver<Arc<Head>>,
+    /// How many entries the reader has been sent.
+    next: TreeSize,
+    sender: mpsc::Sender<Bytes>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The reader is gone, or the stream can't go on.
+struct Ended;
+
+impl Follower {
+    async fn run(mut self) {
+        let mut stop = self.app.stop.clone();
+        tokio::select! {
+            () = stopped(&mut stop) => {}
+            Ended = self.follow() => {}
+        }
+    }
+
+    async fn follow(&mut self) -> Ended {
+        if self.send(Bytes::from_static(RETRY.as_bytes())).await.is_err() {
+            return Ended;
+        }
+        loop {
+            let head = Arc::clone(&self.heads.borrow_and_update());
+            if self.catch_up(&head).await.is_err() || self.wait().await.is_err() {
+                return Ended;
+            }
+        }
+    }
+
+    /// Sends every entry that the head covers, then the head.
+    async fn catch_up(&mut self, head: &Arc<Head>) -> Result<(), Ended> {
+        while self.next < head.size {
+            let (log, from, upto) = (self.log.clone(), self.next, Arc::clone(head));
+            let read = self.app.read(move || entries(&log, &upto, from)).await;
+            let (chunk, next) = read.map_err(|problem| {
+                warn!(log = self.log.info().name, cause = problem.cause(), "an event stream ended at a failed read");
+                Ended
+            })?;
+            if next == self.next {
+                return Err(Ended);
+            }
+            self.send(chunk).await?;
+            self.next = next;
+        }
+        self.send(head_event(head)).await
+    }
+
+    /// Waits for the next head; sends heartbeats meanwhile, so that proxies and both sides see a living stream.
+    async fn wait(&mut self) -> Result<(), Ended> {
+        loop {
+            tokio::select! {
+                changed = self.heads.changed() => return changed.map_err(|_| Ended),
+                () = self.sender.closed() => return Err(Ended),
+                () = tokio::time::sleep(self.app.limits.event_heartbeat()) => {}
+            }
+            self.send(Bytes::from_static(b":\n\n")).await?;
+        }
+    }
+
+    /// Hands on a chunk; a reader that takes nothing for long is let go.
+    async fn send(&self, chunk: Bytes) -> Result<(), Ended> {
+        let patience: Duration = self.app.limits.write_stall_time();
+        match timeout(patience, self.sender.send(chunk)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ended),
+        }
+    }
+}
+
+/// The events of some entries, and how many entries the reader has then seen.
+fn entries(log: &Log, head: &Head, from: TreeSize) -> Result<(Bytes, TreeSize), ReadError> {
+    let Ok(first) = from.next_index() else { return Ok((Bytes::new(), from)) };
+    let mut chunk = Vec::new();
+    let mut seen = from;
+    for entry in log.entries(head, first, head.size, EVENT_CHUNK_BYTES)? {
+        let Ok(index) = LeafIndex::new(seen.get()) else { break };
+        let mut data = Object::with_capacity(entry.len() * 4 / 3 + 128);
+        data.number("index", index.get()).hash("leaf_hash", &Hash::leaf(&entry)).bytes("entry", &entry);
+        event(&mut chunk, EventKind::Entry, index.size_with(), &data.finish());
+        seen = index.size_with();
+    }
+    Ok((chunk.into(), seen))
+}
+
+fn head_event(head: &Head) -> Bytes {
+    let mut data = Object::with_capacity(head.note.len() + 64);
+    data.number("size", head.size.get()).text("checkpoint", &head.note);
+    let mut chunk = Vec::new();
+    event(&mut chunk, EventKind::Head, head.size, &data.finish());
+    chunk.into()
+}
+
+/// Writes one event. JSON has no line breaks outside of strings, and none unescaped within.
+fn event(out: &mut Vec<u8>, kind: EventKind, id: TreeSize, data: &[u8]) {
+    out.extend_from_slice(format!("event: {}\nid: {id}\ndata: ", kind.as_str()).as_bytes());
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+}

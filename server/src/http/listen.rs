@@ -1,0 +1,263 @@
+//! The accept loop: how many connections there may be, how each is driven, and how all of them end.
+//!
+//! hyper is used beneath any framework, so that every timeout and bound is set here, and is ours.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+use super::App;
+use super::connections::{Connections, Membership, stopped};
+use super::handle;
+use super::problem::Problem;
+use super::pulse::Verdict;
+use super::tls::ALPN_HTTP2;
+use super::wire::Wire;
+use crate::limits::Limits;
+
+/// Connections that the kernel keeps for us while we are busy.
+const BACKLOG: u32 = 4_096;
+/// How long to wait when the system gives out no more sockets; some connection will end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a refused connection has for its one request.
+const REFUSED_TIME: Duration = Duration::from_secs(5);
+
+/// A bound socket, with or without TLS.
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 chooses a free one.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart must not wait for the kernel to forget the last run's connections.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Self { tcp: socket.listen(BACKLOG)?, tls })
+    }
+
+    /// Where it listens, as a URL.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.tcp.local_addr()?))
+    }
+
+    /// Accepts until `stop`, then lets the connections finish what they were asked, within the limit.
+    pub async fn run(self, app: Arc<App>, mut stop: watch::Receiver<bool>) {
+        let server = Arc::new(Server::new(app, self.tls));
+        let connections = Arc::clone(&server.connections);
+        let told = stop.clone();
+        let watch = tokio::spawn(async move { connections.watch(told).await });
+        loop {
+            let accepted = tokio::select! {
+                () = stopped(&mut stop) => break,
+                accepted = self.tcp.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => server.admit(stream, peer, &mut stop).await,
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.tcp);
+        let all = timeout(server.app.limits.shutdown_time(), server.all_closed());
+        if all.await.is_err() {
+            warn!(connections = server.connections.count(), "stopping although some connections are still open");
+        }
+        watch.abort();
+    }
+}
+
+struct Server {
+    app: Arc<App>,
+    tls: Option<TlsAcceptor>,
+    builder: auto::Builder<TokioExecutor>,
+    connections: Arc<Connections>,
+    open: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
+    most: u32,
+}
+
+/// Whether a connection is served or told to come again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    Served,
+    Refused,
+}
+
+impl Server {
+    fn new(app: Arc<App>, tls: Option<TlsAcceptor>) -> Self {
+        let most = u32::try_from(app.limits.connections()).unwrap_or(u32::MAX);
+        Self {
+            tls,
+            builder: builder(&app.limits),
+            connections: Arc::default(),
+            open: Arc::new(Semaphore::new(most as usize)),
+            refused: Arc::new(Semaphore::new(app.limits.refused_connections())),
+            most,
+            app,
+        }
+    }
+
+    /// Finds a place for a new connection. Over the limit it is answered 503; when even those are too many, the next
+    /// ones wait in the kernel until one of them is done.
+    async fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &mut watch::Receiver<bool>) {
+        if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
+            self.spawn(stream, peer, permit, Admission::Served);
+            return;
+        }
+        self.app.metrics.http.refused();
+        tokio::select! {
+            () = stopped(stop) => {}
+            permit = Arc::clone(&self.refused).acquire_owned() => {
+                if let Ok(permit) = permit {
+                    self.spawn(stream, peer, permit, Admission::Refused);
+                }
+            }
+        }
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        admission: Admission,
+    ) {
+        let server = Arc::clone(self);
+        tokio::spawn(async move {
+            let connected = server.app.metrics.http.connected();
+            let member = server.connections.join(&server.app.limits);
+            match admission {
+                Admission::Served => server.connect(stream, peer, &member, admission).await,
+                Admission::Refused => {
+                    let _ = timeout(REFUSED_TIME, server.connect(stream, peer, &member, admission)).await;
+                }
+            }
+            drop((permit, connected));
+        });
+    }
+
+    async fn connect(&self, stream: TcpStream, peer: SocketAddr, member: &Membership, admission: Admission) {
+        // Answers are written whole; waiting for more to send only delays them.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%peer, %error, "a connection ended before it began");
+            return;
+        }
+        let wire = Wire::new(stream, Arc::clone(&member.line.pulse), self.app.limits.drain_bytes());
+        let Some(tls) = &self.tls else {
+            return self.drive(wire, peer, member, admission).await;
+        };
+        let handshake = tokio::select! {
+            handshake = tls.accept(wire) => handshake,
+            _ = member.line.told(Verdict::Leave) => return,
+        };
+        match handshake {
+            Ok(stream) => {
+                if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
+                    member.line.pulse.is_http2();
+                }
+                self.drive(stream, peer, member, admission).await;
+            }
+            Err(error) => debug!(%peer, %error, "a TLS handshake failed"),
+        }
+    }
+
+    async fn drive<I>(&self, io: I, peer: SocketAddr, member: &Membership, admission: Admission)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let pulse = &member.line.pulse;
+        let app = &self.app;
+        let service = service_fn(|request| {
+            let busy = pulse.begin();
+            let (app, answered) = (Arc::clone(app), admission == Admission::Served);
+            async move {
+                let answer = if answered { handle(&app, peer, request).await } else { refusal(&request) };
+                Ok::<_, Infallible>(answer.map(|payload| payload.hold(busy)))
+            }
+        });
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), service));
+        let mut last = Verdict::Leave;
+        loop {
+            tokio::select! {
+                biased;
+                end = connection.as_mut() => {
+                    if let Err(error) = end {
+                        debug!(%peer, %error, "a connection ended badly");
+                    }
+                    return;
+                }
+                verdict = member.line.told(last) => {
+                    last = verdict;
+                    if verdict == Verdict::Cut {
+                        self.app.metrics.http.cut();
+                        debug!(%peer, "a connection did nothing for too long");
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    async fn all_closed(&self) {
+        let _ = self.open.acquire_many(self.most).await;
+    }
+}
+
+fn refusal<B>(request: &http::Request<B>) -> super::payload::Answer {
+    let problem = Problem::busy("all connections that the server holds are taken").closing();
+    problem.to_answer(request.version() <= http::Version::HTTP_11)
+}
+
+/// hyper's settings. The header timeout is the watchdog's, which also sees idle connections and stalled writes.
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes())
+        .max_headers(limits.header_fields())
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams())
+        .max_pending_accept_reset_streams(limits.h2_resets())
+        .max_local_error_reset_streams(limits.h2_resets())
+        .max_header_list_size(u32::try_from(limits.header_bytes()).unwrap_or(u32::MAX))
+        .initial_connection_window_size(limits.h2_window_bytes())
+        .initial_stream_window_size(limits.h2_window_bytes())
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(limits.idle_time())
+        .keep_alive_timeout(limits.header_time());
+    builder
+}
+
+/// Bytes of an answer that one HTTP/2 stream may hold in memory before its peer reads them.
+const SEND_BUFFER: usize = 256 << 10;

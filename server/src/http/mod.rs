@@ -1,0 +1,256 @@
+//! The HTTP surface. Requests come from hyper, are matched once, and are answered by one file per group of routes.
+//!
+//! Every answer reads its head first and is bounded by it. No framework stands between hyper and the routes: most of them
+//! are hot.
+
+mod accept;
+mod append;
+mod batch;
+mod body;
+mod connections;
+mod docs;
+mod entries;
+mod events;
+mod heads;
+mod json;
+mod listen;
+mod ops;
+pub(crate) mod path;
+mod payload;
+mod problem;
+mod proofs;
+mod pulse;
+mod query;
+mod reading;
+mod request_id;
+mod tiles;
+mod tls;
+mod wire;
+
+pub use docs::openapi;
+pub use listen::Listener;
+pub use path::is_log_name;
+pub use tls::{TlsError, acceptor};
+
+pub(crate) use connections::stopped;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Version};
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info};
+
+use self::body::Budget;
+use self::path::{Route, Target};
+use self::payload::{Answer, Payload};
+use self::problem::{Kind, Problem};
+use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
+use crate::auth::{Caller, Right, Tokens};
+use crate::config::{AccessLog, Logging};
+use crate::engine::{Clock, Engine, Log};
+use crate::limits::{Limits, TARGET_BYTES};
+use crate::metrics::Metrics;
+
+/// Everything that requests share.
+pub struct App {
+    pub(crate) engine: Engine,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    bodies: Budget,
+    disk_reads: Semaphore,
+    event_streams: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+    ids: RequestIds,
+    access: AccessLog,
+    access_sample: u32,
+    access_count: AtomicU32,
+    docs: docs::Docs,
+}
+
+/// What an [`App`] is made of.
+pub struct AppParts {
+    /// The logs.
+    pub engine: Engine,
+    /// Who may do what.
+    pub tokens: Arc<Tokens>,
+    /// The bounds.
+    pub limits: Limits,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Which requests get a line.
+    pub logging: Logging,
+    /// Says when to stop.
+    pub stop: watch::Receiver<bool>,
+    /// Random bits for request ids.
+    pub random: u64,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: AppParts) -> Self {
+        let AppParts { engine, tokens, limits, metrics, clock, logging, stop, random } = parts;
+        Self {
+            engine,
+            tokens,
+            bodies: Budget::new(limits.bodies_in_flight_bytes()),
+            disk_reads: Semaphore::new(limits.disk_reads()),
+            event_streams: Arc::new(Semaphore::new(limits.event_streams())),
+            limits,
+            metrics,
+            clock,
+            stop,
+            ids: RequestIds::new(random),
+            access: logging.access,
+            access_sample: logging.access_sample.max(1),
+            access_count: AtomicU32::new(0),
+            docs: docs::Docs::new(),
+        }
+    }
+}
+
+/// A request that was matched to its route, and who sent it.
+pub(crate) struct Ask<'a> {
+    app: &'a Arc<App>,
+    parts: &'a Parts,
+    target: Target<'a>,
+    caller: Caller,
+}
+
+/// Answers one request. Never fails: what goes wrong is a problem document.
+pub(crate) async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+    let begun = Instant::now();
+    let (parts, body) = request.into_parts();
+    let target = Target::parse(parts.uri.path());
+    let id = app.ids.of(&parts.headers);
+    let http1 = parts.version <= Version::HTTP_11;
+    let (mut answer, problem) = match route(app, &parts, target, body).await {
+        Ok(answer) => (answer, None),
+        Err(problem) => (problem.to_answer(http1), Some(problem)),
+    };
+    if parts.method == Method::HEAD {
+        strip(&mut answer);
+    }
+    answer.headers_mut().insert(X_REQUEST_ID, id);
+    app.metrics.http.answered(target.route, answer.status(), begun.elapsed());
+    app.log_access(peer, &parts, &answer, problem.as_ref(), begun);
+    answer
+}
+
+async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: Incoming) -> Result<Answer, Problem> {
+    let path = parts.uri.path();
+    if path.len() + parts.uri.query().map_or(0, str::len) > TARGET_BYTES {
+        let detail = format!("target: longer than {TARGET_BYTES} bytes");
+        return Err(Problem::new(Kind::TargetTooLong, detail)
+            .field("target")
+            .bound(format!("at most {TARGET_BYTES} bytes")));
+    }
+    let route = target.route;
+    if route == Route::Unknown {
+        return Err(Problem::not_found());
+    }
+    if !route.allows(&parts.method) {
+        let detail = format!("method: this resource knows {}", route.allow());
+        let problem = Problem::new(Kind::MethodNotAllowed, detail).field("method").value(parts.method.as_str());
+        return Err(problem.bound(route.allow()).allow(route.allow()));
+    }
+    let caller = app.tokens.caller(parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
+    let ask = Ask { app, parts, target, caller };
+    match route {
+        Route::Add => append::add(&ask, body).await,
+        Route::Entries if parts.method == Method::POST => append::entries(&ask, body).await,
+        Route::Entries => entries::range(&ask).await,
+        Route::Entry => entries::one(&ask).await,
+        Route::Head => heads::head(&ask),
+        Route::Checkpoint => heads::checkpoint(&ask),
+        Route::Tile => tiles::tile(&ask).await,
+        Route::Inclusion => proofs::inclusion(&ask).await,
+        Route::Consistency => proofs::consistency(&ask).await,
+        Route::Events => events::events(&ask),
+        Route::Health => Ok(ops::health()),
+        Route::Ready => ops::ready(app),
+        Route::Metrics => ops::metrics(app),
+        Route::OpenApi => Ok(app.docs.document()),
+        Route::Docs => Ok(app.docs.page()),
+        Route::Unknown => Err(Problem::not_found()),
+    }
+}
+
+impl Ask<'_> {
+    /// The log that the request is about. One that the caller may not know of is not there.
+    fn log(&self) -> Result<Log, Problem> {
+        let log = self.app.engine.log(self.target.log).ok_or_else(Problem::not_found)?;
+        if log.info().private && !self.caller.may(Right::Read, self.target.log) {
+            return Err(Problem::not_found());
+        }
+        Ok(log)
+    }
+
+    /// Refuses a caller without `right` on the log.
+    fn require(&self, right: Right) -> Result<(), Problem> {
+        if self.caller.may(right, self.target.log) {
+            return Ok(());
+        }
+        Err(match self.caller {
+            Caller::Anonymous => Problem::new(Kind::Unauthorized, "authorization: send a token as \"Bearer TOKEN\"")
+                .field("authorization")
+                .challenge("Bearer"),
+            Caller::Unknown => Problem::new(Kind::Unauthorized, "authorization: no such token is in force")
+                .field("authorization")
+                .challenge("Bearer error=\"invalid_token\""),
+            Caller::Known { .. } => {
+                Problem::new(Kind::Forbidden, "authorization: the token lacks the right to do this on this log")
+                    .field("authorization")
+                    .challenge("Bearer error=\"insufficient_scope\"")
+            }
+        })
+    }
+
+    fn text(&self, header: &http::HeaderName) -> Option<&str> {
+        self.parts.headers.get(header).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Takes the body off an answer to HEAD, and keeps its length (RFC 9110, section 9.3.2).
+fn strip(answer: &mut Answer) {
+    if let Some(length) = answer.body().length() {
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *answer.body_mut() = Payload::empty();
+}
+
+impl App {
+    fn log_access(&self, peer: SocketAddr, parts: &Parts, answer: &Answer, problem: Option<&Problem>, begun: Instant) {
+        let status = answer.status();
+        let wanted = match self.access {
+            _ if status.is_server_error() => self.access != AccessLog::Off,
+            AccessLog::All if status.is_client_error() => true,
+            AccessLog::All => self.access_count.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.access_sample),
+            AccessLog::Off | AccessLog::Errors => false,
+        };
+        let cause = problem.and_then(Problem::cause);
+        if !wanted && cause.is_none() {
+            return;
+        }
+        let id = answer.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let trace = trace_id(&parts.headers).unwrap_or_default();
+        let detail = cause.or(problem.map(Problem::detail)).unwrap_or_default();
+        let (method, path, status) = (&parts.method, parts.uri.path(), status.as_u16());
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if status >= 500 {
+            error!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");
+        } else {
+            info!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A problem on its way to an answer: the document of `wire::problem`, and what goes with it in headers and in our own log.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use cairn_tree::size::TreeSize;
+use cairn_tree::wire::media;
+use cairn_tree::wire::problem::Problem as Document;
+pub(crate) use cairn_tree::wire::problem::ProblemKind as Kind;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::payload::{Answer, Payload};
+use crate::engine::{AppendError, ProofError, ReadError};
+
+/// When to try again what a bounded queue did not take: commits take milliseconds.
+const SHORTLY: Duration = Duration::from_secs(1);
+/// When to try again what needs an operator, or a restart.
+const LATER: Duration = Duration::from_secs(30);
+
+/// One problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// Boxed, so that the results of handlers stay small.
+    document: Box<Document>,
+    kind: Kind,
+    header: Option<(HeaderName, HeaderValue)>,
+    close: bool,
+    /// What is for the operator's eyes only.
+    cause: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { document: Box::new(Document::new(kind, detail)), kind, header: None, close: false, cause: None }
+    }
+
+    /// A field whose value can't be read.
+    pub(crate) fn malformed(field: &'static str, value: impl AsRef<str>, detail: impl Display) -> Self {
+        Self::new(Kind::Malformed, format!("{field}: {detail}")).field(field).value(value)
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(Kind::NotFound, "no such resource")
+    }
+
+    pub(crate) fn too_large(field: &'static str, found: impl Display, most: impl Display, unit: &str) -> Self {
+        let detail = format!("{field}: {found} {unit}, but at most {most} are taken");
+        Self::new(Kind::TooLarge, detail).field(field).value(found.to_string()).bound(format!("at most {most} {unit}"))
+    }
+
+    pub(crate) fn busy(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Busy, detail).retry_after(SHORTLY)
+    }
+
+    /// Something that only the operator can mend; the cause goes to the log, not to the caller.
+    pub(crate) fn internal(cause: impl Display) -> Self {
+        let problem = Self::new(Kind::Internal, "the server's log says more under this request id");
+        Self { cause: Some(cause.to_string()), ..problem }
+    }
+
+    pub(crate) fn field(mut self, field: &'static str) -> Self {
+        self.document = Box::new(self.document.with_field(field));
+        self
+    }
+
+    /// Repeats a value, cut to a bounded length.
+    pub(crate) fn value(mut self, value: impl AsRef<str>) -> Self {
+        self.document = Box::new(self.document.with_value(value.as_ref()));
+        self
+    }
+
+    pub(crate) fn bound(mut self, bound: impl Into<String>) -> Self {
+        self.document = Box::new(self.document.with_bound(bound));
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, after: Duration) -> Self {
+        self.header = Some((RETRY_AFTER, HeaderValue::from(after.as_secs().max(1))));
+        self
+    }
+
+    pub(crate) fn allow(mut self, methods: &'static str) -> Self {
+        self.header = Some((ALLOW, HeaderValue::from_static(methods)));
+        self
+    }
+
+    /// Asks for a token (RFC 6750, section 3).
+    pub(crate) fn challenge(mut self, challenge: &'static str) -> Self {
+        self.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        self
+    }
+
+    /// Ends the connection with this answer.
+    pub(crate) const fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.document.detail
+    }
+
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The answer. `http1` tells whether the connection can be told to close in a header.
+    pub(crate) fn to_answer(&self, http1: bool) -> Answer {
+        // Strings and a number always serialize.
+        let bytes = serde_json::to_vec(&self.document).unwrap_or_default();
+        let mut answer = Response::new(Payload::whole(bytes));
+        *answer.status_mut() = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media::PROBLEM));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = &self.header {
+            headers.insert(name.clone(), value.clone());
+        }
+        if self.close && http1 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+}
+
+/// A leaf past the head.
+pub(crate) fn no_such_leaf(index: u64, size: TreeSize) -> Problem {
+    let detail = format!("index: there is no entry {index}; the log has {size}");
+    Problem::new(Kind::NotFound, detail).field("index").value(index.to_string()).bound(format!("below {size}"))
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::QueueFull => Self::busy("too many appends are waiting for the writer"),
+            AppendError::DiskReserve { free, reserve } => {
+                let problem =
+                    Self::new(Kind::DiskReserve, "appends go on by themselves once there is room; reads go on");
+                problem.value(format!("{free} bytes free")).bound(format!("{reserve} bytes")).retry_after(LATER)
+            }
+            AppendError::Halted(reason) => {
+                let problem = Self::new(Kind::Halted, "stored bytes did not match what was to be signed; reads go on");
+                Self { cause: Some(reason), ..problem.retry_after(LATER) }
+            }
+            AppendError::Sealed => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
+            AppendError::IdempotencyMismatch => {
+                Self::new(Kind::KeyReused, "idempotency-key: it came with other entries before")
+                    .field("idempotency-key")
+            }
+            AppendError::LogFull => Self::new(Kind::Sealed, "the log holds as many entries as a tree can"),
+            AppendError::Stopping(reason) => {
+                let detail = "whether the entries were appended is known after the restart; an idempotency key makes the retry exact";
+                Self { cause: Some(reason), ..Self::new(Kind::Stopping, detail).retry_after(SHORTLY) }
+            }
+        }
+    }
+}
+
+impl From<ProofError> for Problem {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Read(error) => error.into(),
+            ProofError::Question(question) => Self::new(Kind::OutOfRange, question),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        Self::internal(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_names_field_value_and_bound() {
+        let answer = Problem::too_large("entry", 70_000, 65_535, "bytes").to_answer(true);
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            body,
+            concat!(
+                r#"{"type":"urn:cairn:problem:too-large","title":"The request is too large","status":413,"#,
+                r#""detail":"entry: 70000 bytes, but at most 65535 are taken","field":"entry","#,
+                r#""value":"70000","bound":"at most 65535 bytes"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn causes_stay_inside() {
+        let problem = Problem::from(AppendError::Halted("tile 7 differs".into()));
+        assert_eq!(problem.cause(), Some("tile 7 differs"));
+        assert!(!serde_json::to_string(&problem.document).unwrap().contains("tile 7"));
+    }
+}

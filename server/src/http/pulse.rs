@@ -1,0 +1,225 @@
+//! What a connection is doing, told in counters, and the watchdog that ends the ones that do nothing for too long.
+//!
+//! hyper knows no limit for idle connections, for a half-sent HTTP/2 preface, or for a peer that stops reading. One step
+//! per second over plain counters covers them all, and costs a request no timer. Not here: the ticking (`connections`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::limits::Limits;
+
+/// The counters of one connection. They only ever inform the watchdog, so no ordering among them is needed.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    /// Bytes that came in.
+    read: AtomicU64,
+    /// Bytes that went out.
+    written: AtomicU64,
+    /// Bytes that had come in when the last request was answered: any more belong to the next header.
+    settled: AtomicU64,
+    /// Requests that were begun, ever.
+    begun: AtomicU64,
+    /// Requests whose handler is at work.
+    handling: AtomicU32,
+    /// Answers that hyper has not taken whole.
+    answering: AtomicU32,
+    /// A write waits for the peer to read.
+    blocked: AtomicBool,
+    /// Frames that come in between requests are no header here.
+    http2: AtomicBool,
+}
+
+impl Pulse {
+    pub(super) fn read(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn nothing_read_yet(&self) -> bool {
+        self.read.load(Relaxed) == 0
+    }
+
+    pub(super) fn written(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Relaxed);
+        if self.blocked.load(Relaxed) {
+            self.blocked.store(false, Relaxed);
+        }
+    }
+
+    pub(super) fn blocked(&self) {
+        self.blocked.store(true, Relaxed);
+    }
+
+    pub(super) fn is_http2(&self) {
+        self.http2.store(true, Relaxed);
+    }
+
+    /// A handler begins its work.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.begun.fetch_add(1, Relaxed);
+        self.handling.fetch_add(1, Relaxed);
+        Busy { pulse: Arc::clone(self), phase: Phase::Handling }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Handling,
+    Answering,
+}
+
+/// A request at work; it ends when hyper has taken the whole answer, or dropped it.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    pulse: Arc<Pulse>,
+    phase: Phase,
+}
+
+impl Busy {
+    /// The handler is done; from here on it is the peer's turn to read. Event streams stay at work instead: they may be
+    /// silent for long.
+    pub(super) fn answering(&mut self) {
+        self.phase = Phase::Answering;
+        self.pulse.answering.fetch_add(1, Relaxed);
+        self.pulse.handling.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.pulse.settled.store(self.pulse.read.load(Relaxed), Relaxed);
+        match self.phase {
+            Phase::Handling => self.pulse.handling.fetch_sub(1, Relaxed),
+            Phase::Answering => self.pulse.answering.fetch_sub(1, Relaxed),
+        };
+    }
+}
+
+/// What is to become of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Leave,
+    /// Say goodbye, and close once nothing is under way.
+    Close,
+    /// Cut it off.
+    Cut,
+}
+
+/// The watchdog of one connection. A pure step function of the counters.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    header: u64,
+    idle: u64,
+    stall: u64,
+    last_begun: u64,
+    last_written: u64,
+    stalled_for: u64,
+    waiting_for: u64,
+    closing: bool,
+}
+
+impl Watchdog {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            header: limits.header_time().as_secs(),
+            idle: limits.idle_time().as_secs(),
+            stall: limits.write_stall_time().as_secs(),
+            last_begun: 0,
+            last_written: 0,
+            stalled_for: 0,
+            waiting_for: 0,
+            closing: false,
+        }
+    }
+
+    /// One tick later.
+    pub(super) fn step(&mut self, pulse: &Pulse) -> Verdict {
+        let written = pulse.written.load(Relaxed);
+        let answering = pulse.answering.load(Relaxed) > 0 || pulse.blocked.load(Relaxed);
+        let stalled = answering && written == self.last_written;
+        self.last_written = written;
+        self.stalled_for = if stalled { self.stalled_for + 1 } else { 0 };
+        if self.stalled_for >= self.stall {
+            return Verdict::Cut;
+        }
+        let begun = pulse.begun.load(Relaxed);
+        let handling = pulse.handling.load(Relaxed) > 0;
+        if handling || answering || begun != self.last_begun {
+            self.last_begun = begun;
+            self.waiting_for = 0;
+            return Verdict::Leave;
+        }
+        self.waiting_for += 1;
+        let in_header = pulse.read.load(Relaxed) != pulse.settled.load(Relaxed) && !pulse.http2.load(Relaxed);
+        let patience = if begun == 0 || in_header || self.closing { self.header } else { self.idle };
+        if self.waiting_for < patience {
+            return Verdict::Leave;
+        }
+        if begun == 0 || in_header || self.closing {
+            return Verdict::Cut;
+        }
+        self.closing = true;
+        self.waiting_for = 0;
+        Verdict::Close
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watchdog() -> (Arc<Pulse>, Watchdog) {
+        (Arc::default(), Watchdog::new(&Limits::default()))
+    }
+
+    fn ticks_until(verdict: Verdict, pulse: &Pulse, watchdog: &mut Watchdog) -> Option<usize> {
+        (1..200).find(|_| watchdog.step(pulse) == verdict)
+    }
+
+    #[test]
+    fn a_connection_that_never_asks_is_cut() {
+        let (pulse, mut watchdog) = watchdog();
+        pulse.read(5);
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+    }
+
+    #[test]
+    fn a_header_that_trickles_after_a_good_request_is_cut() {
+        let (pulse, mut watchdog) = watchdog();
+        drop(pulse.begin());
+        watchdog.step(&pulse);
+        pulse.read(1);
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed_and_then_cut() {
+        let (pulse, mut watchdog) = watchdog();
+        pulse.is_http2();
+        drop(pulse.begin());
+        watchdog.step(&pulse);
+        pulse.read(9);
+        assert_eq!(ticks_until(Verdict::Close, &pulse, &mut watchdog), Some(75));
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+    }
+
+    #[test]
+    fn a_peer_that_stops_reading_is_cut_but_a_slow_one_is_not() {
+        let (pulse, mut watchdog) = watchdog();
+        let mut busy = pulse.begin();
+        busy.answering();
+        for _ in 0..100 {
+            pulse.written(1);
+            assert_eq!(watchdog.step(&pulse), Verdict::Leave);
+        }
+        pulse.blocked();
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+    }
+
+    #[test]
+    fn a_handler_may_take_its_time() {
+        let (pulse, mut watchdog) = watchdog();
+        let busy = pulse.begin();
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), None);
+        drop(busy);
+    }
+}

@@ -1,0 +1,122 @@
+//! Query strings: a few known names, each at most once, percent-decoded strictly.
+
+use std::borrow::Cow;
+
+use cairn_tree::size::{LeafIndex, SizeError, TreeSize};
+
+use super::problem::{Kind, Problem};
+
+/// The parameters of a request. Unknown and repeated ones were refused.
+#[derive(Debug)]
+pub(crate) struct Query<'a> {
+    pairs: Vec<(&'static str, Cow<'a, str>)>,
+}
+
+impl<'a> Query<'a> {
+    /// Reads a query string in which only `known` names may stand.
+    pub(crate) fn parse(query: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
+        let mut pairs: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+        for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let Some(name) = known.iter().find(|known| **known == name) else {
+                let names = known.join(", ");
+                let bound = if known.is_empty() { "no parameters".to_owned() } else { names };
+                return Err(Problem::malformed("query", name, "no such parameter here").bound(bound));
+            };
+            if pairs.iter().any(|(seen, _)| seen == name) {
+                return Err(Problem::malformed(name, value, "given more than once").bound("at most once"));
+            }
+            let value = decode(value).ok_or_else(|| Problem::malformed(name, value, "broken percent-encoding"))?;
+            pairs.push((name, value));
+        }
+        Ok(Self { pairs })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    }
+
+    /// A size parameter.
+    pub(crate) fn size(&self, name: &'static str) -> Result<Option<TreeSize>, Problem> {
+        self.get(name).map(|text| TreeSize::parse(text).map_err(|error| number(name, text, error))).transpose()
+    }
+
+    /// An index parameter.
+    pub(crate) fn index(&self, name: &'static str) -> Result<Option<LeafIndex>, Problem> {
+        self.get(name).map(|text| index(name, text)).transpose()
+    }
+
+    /// A parameter that is 0 or 1.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => Err(Problem::malformed(name, other, "must be 0 or 1").bound("0 or 1")),
+        }
+    }
+}
+
+/// Reads an index.
+pub(crate) fn index(name: &'static str, text: &str) -> Result<LeafIndex, Problem> {
+    LeafIndex::parse(text).map_err(|error| number(name, text, error))
+}
+
+fn number(name: &'static str, text: &str, error: SizeError) -> Problem {
+    Problem::malformed(name, text, error).bound("0 to 9223372036854775807")
+}
+
+/// A number past what the tree of the answer has.
+pub(crate) fn out_of_range(name: &'static str, value: u64, bound: String) -> Problem {
+    let detail = format!("{name}: {value} is out of range; it must be {bound}");
+    Problem::new(Kind::OutOfRange, detail).field(name).value(value.to_string()).bound(bound)
+}
+
+/// Percent-decoding as URIs have it: a plus is a plus.
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+            bytes.push(high << 4 | low);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Query<'_>, Problem> {
+        Query::parse(Some(text), &["size", "leaf_hash"])
+    }
+
+    #[test]
+    fn values_are_decoded_and_numbers_read_canonically() {
+        let query = parse("size=7&leaf_hash=a%2Bb+%2f%3D").unwrap();
+        assert_eq!(query.get("leaf_hash"), Some("a+b+/="));
+        assert_eq!(query.size("size").unwrap().map(TreeSize::get), Some(7));
+        for bad in ["01", "-1", "+1", "1e3", "", " 1", "9223372036854775808", "18446744073709551616", "0x1"] {
+            let text = format!("size={bad}");
+            assert_eq!(parse(&text).unwrap().size("size").unwrap_err().kind(), Kind::Malformed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_repeated_or_broken_is_refused() {
+        for bad in ["sizes=1", "size=1&size=1", "size=%", "size=%1", "size=%zz", "size=%ff", "=1"] {
+            assert_eq!(parse(bad).unwrap_err().kind(), Kind::Malformed, "{bad}");
+        }
+        assert!(Query::parse(None, &[]).is_ok() && Query::parse(Some(""), &[]).is_ok());
+    }
+}

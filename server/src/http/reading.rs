@@ -1,0 +1,82 @@
+//! What all reading routes share: answers with their caching, and reads of the store that do not hold up other requests.
+
+use bytes::Bytes;
+use cairn_tree::wire::media;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::{HeaderValue, Response};
+
+use super::payload::{Answer, Payload};
+use super::problem::Problem;
+use super::{App, Ask};
+use crate::engine::Log;
+
+/// How long an answer stays true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    /// For ever: it is fixed by its address.
+    Immutable,
+    /// Until the next head.
+    Head,
+}
+
+/// The `Cache-Control` of an answer about this log.
+fn cache_control(private: bool, lasting: Lasting) -> HeaderValue {
+    HeaderValue::from_static(match (private, lasting) {
+        (true, _) => "private, no-store",
+        (false, Lasting::Immutable) => "public, max-age=31536000, immutable",
+        (false, Lasting::Head) => "public, max-age=2",
+    })
+}
+
+/// An answer of `log` with this body.
+pub(crate) fn answer(log: &Log, lasting: Lasting, media_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Payload::whole(body));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, cache_control(log.info().private, lasting));
+    answer
+}
+
+/// The answer to an append; nobody may keep it.
+pub(crate) fn fresh(media_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Payload::whole(body));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// Marks an answer whose form hangs on a request header.
+pub(crate) fn varying(mut answer: Answer, header: &'static str) -> Answer {
+    answer.headers_mut().insert(VARY, HeaderValue::from_static(header));
+    answer
+}
+
+pub(crate) fn json(log: &Log, lasting: Lasting, body: Vec<u8>) -> Answer {
+    answer(log, lasting, media::JSON, body)
+}
+
+impl App {
+    /// Runs a read that may touch the disk where it holds up no other request; so many at once, and no more.
+    pub(crate) async fn read<T, E>(&self, read: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        let permit = self.disk_reads.acquire().await.map_err(Problem::internal)?;
+        let value = tokio::task::spawn_blocking(read).await.map_err(Problem::internal)?;
+        drop(permit);
+        value.map_err(E::into)
+    }
+}
+
+impl Ask<'_> {
+    /// Runs a read that may touch the disk; see [`App::read`].
+    pub(crate) async fn read<T, E>(&self, read: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        self.app.read(read).await
+    }
+}

@@ -1,0 +1,171 @@
+//! Commits as the engine tells of them, and what is read off its logs when somebody scrapes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use cairn_tree::store::LogId;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use tokio::sync::watch;
+use tracing::error;
+
+use super::figure::{Histogram, Labels, MICROSECONDS, NUMBERS, TIMES, counter, gauge};
+use crate::engine::{CommitFigures, Engine, LogState, Observer};
+
+/// What the writer does.
+#[derive(Debug)]
+pub struct EngineMetrics {
+    commits: AtomicU64,
+    requests: AtomicU64,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    batch_requests: Histogram<{ NUMBERS.len() }>,
+    batch_entries: Histogram<{ NUMBERS.len() }>,
+    whole: Histogram<{ TIMES.len() }>,
+    store: Histogram<{ TIMES.len() }>,
+    check: Histogram<{ TIMES.len() }>,
+    high_water: Histogram<{ TIMES.len() }>,
+    halted: AtomicU64,
+    poisoned: AtomicBool,
+}
+
+impl Default for EngineMetrics {
+    fn default() -> Self {
+        let times = || Histogram::new(TIMES);
+        Self {
+            commits: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            batch_requests: Histogram::new(NUMBERS),
+            batch_entries: Histogram::new(NUMBERS),
+            whole: times(),
+            store: times(),
+            check: times(),
+            high_water: times(),
+            halted: AtomicU64::new(0),
+            poisoned: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Observer for EngineMetrics {
+    fn committed(&self, figures: &CommitFigures) {
+        self.commits.fetch_add(1, Relaxed);
+        self.requests.fetch_add(figures.requests as u64, Relaxed);
+        self.entries.fetch_add(figures.entries as u64, Relaxed);
+        self.bytes.fetch_add(figures.bytes as u64, Relaxed);
+        self.batch_requests.record(figures.requests as u64);
+        self.batch_entries.record(figures.entries as u64);
+        self.whole.record_time(figures.store + figures.check + figures.high_water);
+        self.store.record_time(figures.store);
+        self.check.record_time(figures.check);
+        self.high_water.record_time(figures.high_water);
+    }
+
+    fn halted(&self, log: LogId, reason: &str) {
+        self.halted.fetch_add(1, Relaxed);
+        error!(%log, reason, "a log was halted; it takes no appends until it is repaired");
+    }
+
+    fn poisoned(&self, reason: &str) {
+        self.poisoned.store(true, Relaxed);
+        error!(reason, "the database can't be written any more; the process will end");
+    }
+}
+
+/// The observer of a server: counts, and tells whoever waits that the process must end.
+#[derive(Debug)]
+pub struct Watched {
+    metrics: Arc<EngineMetrics>,
+    poisoned: watch::Sender<bool>,
+}
+
+impl Watched {
+    /// An observer, and what becomes true when the database is poisoned.
+    #[must_use]
+    pub fn new(metrics: Arc<EngineMetrics>) -> (Self, watch::Receiver<bool>) {
+        let (poisoned, told) = watch::channel(false);
+        (Self { metrics, poisoned }, told)
+    }
+}
+
+impl Observer for Watched {
+    fn committed(&self, figures: &CommitFigures) {
+        self.metrics.committed(figures);
+    }
+
+    fn halted(&self, log: LogId, reason: &str) {
+        self.metrics.halted(log, reason);
+    }
+
+    fn poisoned(&self, reason: &str) {
+        self.metrics.poisoned(reason);
+        self.poisoned.send_replace(true);
+    }
+}
+
+impl EngineMetrics {
+    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counts = [
+            ("appends", "Entries that were appended, durable and under a signed head.", &self.entries),
+            ("append_requests", "Requests to append that a commit answered.", &self.requests),
+            ("append_bytes", "Bytes of appended entries.", &self.bytes),
+            ("commits", "Commits.", &self.commits),
+            ("logs_halted", "Times that a log was halted.", &self.halted),
+        ];
+        for (name, help, value) in counts {
+            counter(encoder, name, help, value.load(Relaxed))?;
+        }
+        let numbers = [
+            ("commit_requests", "Requests in one commit.", &self.batch_requests),
+            ("commit_entries", "Entries in one commit.", &self.batch_entries),
+        ];
+        for (name, help, histogram) in numbers {
+            histogram.encode(&mut encoder.encode_descriptor(name, help, None, MetricType::Histogram)?, 1.0)?;
+        }
+        let times = [
+            ("commit_seconds", "Seconds of a commit, from write to release.", &self.whole),
+            ("commit_store_seconds", "Seconds of the synced write to the store (with its fsync).", &self.store),
+            ("commit_check_seconds", "Seconds to read back, hash again and sign.", &self.check),
+            ("commit_high_water_seconds", "Seconds of the high-water's write and fsync.", &self.high_water),
+        ];
+        for (name, help, histogram) in times {
+            histogram.encode(&mut encoder.encode_descriptor(name, help, None, MetricType::Histogram)?, MICROSECONDS)?;
+        }
+        let poisoned = if self.poisoned.load(Relaxed) { 1.0 } else { 0.0 };
+        gauge(encoder, "poisoned", "1 if the database can't be written any more.", poisoned)
+    }
+}
+
+/// Writes what each log looks like now.
+pub(super) fn encode_logs(engine: &Engine, now_ms: u64, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    gauge(encoder, "queue_requests", "Requests that wait for the writer.", engine.queue_depth() as f64)?;
+    let logs: Vec<_> = engine
+        .logs()
+        .into_iter()
+        .map(|log| {
+            let info = log.info();
+            let label = if info.private { format!("#{}", info.id) } else { info.name.clone() };
+            (label, log.head(), log.state())
+        })
+        .collect();
+    let mut metric = encoder.encode_descriptor("log_size", "Entries of a log.", None, MetricType::Gauge)?;
+    for (label, head, _) in &logs {
+        let labels: Labels<'_, 1> = [("log", label)];
+        metric.encode_family(&labels)?.encode_gauge(&(head.size.get() as f64))?;
+    }
+    let help = "Seconds since a log's newest head was made.";
+    let mut metric = encoder.encode_descriptor("log_head_age_seconds", help, None, MetricType::Gauge)?;
+    for (label, head, _) in &logs {
+        let labels: Labels<'_, 1> = [("log", label)];
+        metric.encode_family(&labels)?.encode_gauge(&(now_ms.saturating_sub(head.time_ms) as f64 / 1000.0))?;
+    }
+    let mut metric = encoder.encode_descriptor("log_open", "1 if a log takes appends.", None, MetricType::Gauge)?;
+    for (label, _, state) in &logs {
+        let labels: Labels<'_, 1> = [("log", label)];
+        metric.encode_family(&labels)?.encode_gauge(&if *state == LogState::Open { 1.0 } else { 0.0 })?;
+    }
+    Ok(())
+}

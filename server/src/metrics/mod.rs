@@ -1,0 +1,65 @@
+//! Figures for operators, in the Prometheus text format. Counting is a few relaxed atomic additions; whoever scrapes pays.
+//!
+//! Figures of private logs carry their number, not their name: who can scrape may not read.
+
+mod engine;
+mod figure;
+mod http;
+
+pub use self::engine::{EngineMetrics, Watched};
+pub use self::figure::Histogram;
+pub use self::http::{Connected, HttpMetrics};
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+use crate::engine::Engine;
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Requests and connections.
+    pub http: HttpMetrics,
+    /// Commits. Handed to the engine as its observer.
+    pub engine: Arc<EngineMetrics>,
+}
+
+impl Metrics {
+    /// All figures as text, those that are read off the engine included.
+    ///
+    /// # Errors
+    /// None in practice: writing to a string succeeds.
+    pub fn render(self: &Arc<Self>, engine: &Engine, now_ms: u64) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix("cairn");
+        let scrape = Scrape { metrics: Arc::clone(self), engine: engine.clone(), now_ms };
+        registry.register_collector(Box::new(scrape));
+        let mut text = String::new();
+        text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+struct Scrape {
+    metrics: Arc<Metrics>,
+    engine: Engine,
+    now_ms: u64,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        self.metrics.http.encode(&mut encoder)?;
+        self.metrics.engine.encode(&mut encoder)?;
+        engine::encode_logs(&self.engine, self.now_ms, &mut encoder)
+    }
+}
