@@ -3,6 +3,7 @@
 //! `engine` owns the database and everything that is signed; the rooms around it let callers in, bound what they send,
 //! and let nothing out that a released head does not cover.
 
+pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod engine;

@@ -1,0 +1,145 @@
+//! What operators may ask of a database, whether a server has it open or not: logs, tokens, checks.
+//!
+//! One [`Request`] and its [`Reply`] are the same on the admin socket (`socket`) and within one process (`operator`).
+
+mod operator;
+mod socket;
+
+pub use operator::{Operator, TokenOffice};
+pub use socket::{AdminError, Session, listen};
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{Rights, Selector, TokenId};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Make a log with a new key.
+    LogCreate {
+        /// Its name.
+        name: String,
+        /// Whether anyone may append.
+        open_append: bool,
+        /// Whether reads need a token.
+        private: bool,
+        /// Whether an entry that is there already is not appended again.
+        dedup: bool,
+    },
+    /// List the logs.
+    LogList,
+    /// Make a token.
+    TokenCreate {
+        /// What the operator calls it.
+        name: String,
+        /// What it allows.
+        rights: Rights,
+        /// On which logs.
+        logs: Selector,
+    },
+    /// List the tokens, without their secrets.
+    TokenList,
+    /// Put a token out of force.
+    TokenRevoke {
+        /// Which one.
+        id: TokenId,
+    },
+    /// Read and hash everything again.
+    Fsck,
+}
+
+/// An answer, or a step on the way to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// A check is under way; more replies follow.
+    Progress(Progress),
+    /// The log that was made.
+    LogCreated(LogLine),
+    /// All logs.
+    Logs(Vec<LogLine>),
+    /// The token that was made.
+    TokenCreated(NewToken),
+    /// All tokens.
+    Tokens(Vec<TokenLine>),
+    /// The token is out of force.
+    TokenRevoked,
+    /// What was found in each log.
+    Findings(Vec<FindingLine>),
+    /// It was not done, and why.
+    Failed(String),
+}
+
+/// How far a check is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The log.
+    pub log: String,
+    /// Entries that were read.
+    pub done: u64,
+    /// Entries that there are.
+    pub size: u64,
+}
+
+/// A log, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Its name.
+    pub name: String,
+    /// The origin line of its checkpoints.
+    pub origin: String,
+    /// Its public key.
+    pub vkey: String,
+    /// The size of its newest head.
+    pub size: u64,
+    /// `open`, `sealed`, or `halted: ` and why.
+    pub state: String,
+    /// Whether reads need a token.
+    pub private: bool,
+    /// Whether anyone may append.
+    pub open_append: bool,
+    /// Whether an entry that is there already is not appended again.
+    pub dedup: bool,
+}
+
+/// A token that was just made; the only time that its text is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewToken {
+    /// Its public name.
+    pub id: TokenId,
+    /// The whole token.
+    pub token: String,
+}
+
+/// A token, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenLine {
+    /// Its public name.
+    pub id: TokenId,
+    /// What the operator calls it.
+    pub name: String,
+    /// What it allows.
+    pub rights: Rights,
+    /// On which logs.
+    pub logs: Selector,
+    /// When it was made, in milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
+/// What was found in one log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingLine {
+    /// The log.
+    pub log: String,
+    /// The entries that its head covers.
+    pub size: u64,
+    /// The first thing that is not as it must be.
+    pub problem: Option<String>,
+}
+
+impl core::fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "NewToken({})", self.id)
+    }
+}

@@ -1,0 +1,202 @@
+//! Doing what an operator asks, on an open database.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cairn_tree::note::{KeyName, SignatureType, SignerKey};
+use cairn_tree::size::TreeSize;
+use zeroize::Zeroizing;
+
+use super::{FindingLine, LogLine, NewToken, Progress, Reply, Request, TokenLine};
+use crate::auth::{Rights, Selector, Token, TokenFile, TokenFileError, TokenId, TokenText, Tokens};
+use crate::engine::{Clock, Engine, Log, LogState, Terms};
+use crate::http::is_log_name;
+
+/// How often a check tells how far it is.
+const PROGRESS: Duration = Duration::from_millis(500);
+/// Longest name of a token.
+const TOKEN_NAME_BYTES: usize = 128;
+
+/// Does what operators ask of an open database.
+pub struct Operator {
+    /// The logs.
+    pub engine: Engine,
+    /// The tokens.
+    pub tokens: TokenOffice,
+    /// What stands before `/NAME` in a new log's origin.
+    pub origin_prefix: String,
+    /// Whether a log that anyone may append to can be served where this server listens.
+    pub open_append_allowed: bool,
+}
+
+/// Makes, lists and revokes tokens.
+pub struct TokenOffice {
+    /// Where they are kept.
+    pub file: TokenFile,
+    /// Those in force, if a server runs.
+    pub in_force: Option<Arc<Tokens>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    editing: Mutex<()>,
+}
+
+impl Operator {
+    /// Does it. `progress` is told of the steps of a long one.
+    pub async fn run(&self, request: Request, progress: impl FnMut(Progress) + Send + 'static) -> Reply {
+        match request {
+            Request::LogCreate { name, open_append, private, dedup } => {
+                self.create_log(name, open_append, private, dedup).await.map_or_else(Reply::Failed, Reply::LogCreated)
+            }
+            Request::LogList => Reply::Logs(self.engine.logs().iter().map(line).collect()),
+            Request::Fsck => self.fsck(progress).await,
+            request => self.tokens.run(request),
+        }
+    }
+
+    /// Makes a log with a new key.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub async fn create_log(
+        &self,
+        name: String,
+        open_append: bool,
+        private: bool,
+        dedup: bool,
+    ) -> Result<LogLine, String> {
+        if !is_log_name(&name) {
+            return Err(format!(
+                "{name:?} is not a log's name: 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit"
+            ));
+        }
+        if open_append && !self.open_append_allowed {
+            return Err("this server listens off loopback, where logs that anyone may append to are not served; \
+                        see open_append_off_loopback in the configuration"
+                .into());
+        }
+        let origin = format!("{}/{name}", self.origin_prefix);
+        let signer = new_key(&origin)?;
+        let terms = Terms { name, origin, private, open_append, dedup, hash_index: true };
+        let info = self.engine.create_log(terms, signer).await.map_err(|error| error.to_string())?;
+        let log = self.engine.log(&info.name).ok_or("the log was made, but can't be found")?;
+        Ok(line(&log))
+    }
+
+    async fn fsck(&self, mut progress: impl FnMut(Progress) + Send + 'static) -> Reply {
+        let logs = self.engine.logs();
+        let check = move || {
+            let findings = logs.iter().map(|log| {
+                let (name, size) = (log.info().name.clone(), log.head().size.get());
+                let mut told = Instant::now();
+                let finding = log.fsck(&mut |done: TreeSize| {
+                    if told.elapsed() >= PROGRESS {
+                        told = Instant::now();
+                        progress(Progress { log: name.clone(), done: done.get(), size });
+                    }
+                });
+                FindingLine { log: finding.log, size: finding.size.get(), problem: finding.problem }
+            });
+            findings.collect()
+        };
+        match tokio::task::spawn_blocking(check).await {
+            Ok(findings) => Reply::Findings(findings),
+            Err(error) => Reply::Failed(error.to_string()),
+        }
+    }
+}
+
+fn line(log: &Log) -> LogLine {
+    let info = log.info();
+    let state = match log.state() {
+        LogState::Open => "open".to_owned(),
+        LogState::Sealed => "sealed".to_owned(),
+        LogState::Halted(reason) => format!("halted: {reason}"),
+    };
+    LogLine {
+        name: info.name.clone(),
+        origin: info.origin.clone(),
+        vkey: info.vkey.clone(),
+        size: log.head().size.get(),
+        state,
+        private: info.private,
+        open_append: info.open_append,
+        dedup: info.dedup,
+    }
+}
+
+/// A new Ed25519 key that signs as this origin.
+fn new_key(origin: &str) -> Result<SignerKey, String> {
+    let name = KeyName::new(origin).map_err(|error| format!("the origin {origin:?} can't name a key: {error}"))?;
+    let mut seed = Zeroizing::new([0; SignerKey::SEED_BYTES]);
+    getrandom::fill(seed.as_mut_slice()).map_err(|error| format!("the system gives no randomness: {error}"))?;
+    SignerKey::from_seed(name, SignatureType::ED25519, &seed).map_err(|error| error.to_string())
+}
+
+impl TokenOffice {
+    /// An office for the tokens of this file.
+    #[must_use]
+    pub fn new(file: TokenFile, in_force: Option<Arc<Tokens>>, clock: Arc<dyn Clock>) -> Self {
+        Self { file, in_force, clock, editing: Mutex::new(()) }
+    }
+
+    /// Does what is about tokens; refuses the rest.
+    #[must_use]
+    pub fn run(&self, request: Request) -> Reply {
+        let done = match request {
+            Request::TokenCreate { name, rights, logs } => self.create(name, rights, logs).map(Reply::TokenCreated),
+            Request::TokenList => self.list().map(Reply::Tokens).map_err(|error| error.to_string()),
+            Request::TokenRevoke { id } => self.revoke(id).map(|()| Reply::TokenRevoked),
+            Request::LogCreate { .. } | Request::LogList | Request::Fsck => Err("this is not about tokens".into()),
+        };
+        done.unwrap_or_else(Reply::Failed)
+    }
+
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn create(&self, name: String, rights: Rights, selector: Selector) -> Result<NewToken, String> {
+        if name.len() > TOKEN_NAME_BYTES || name.chars().any(char::is_control) {
+            return Err(format!("a token's name is at most {TOKEN_NAME_BYTES} bytes without control characters"));
+        }
+        let mut random = Zeroizing::new([0; TokenText::RANDOM_BYTES]);
+        getrandom::fill(random.as_mut_slice()).map_err(|error| format!("the system gives no randomness: {error}"))?;
+        let text = TokenText::from_random(*random);
+        let token = Token::new(&text, name, rights, selector, self.clock.now_ms());
+        self.edit(|tokens| {
+            tokens.push(token);
+            Ok(())
+        })?;
+        Ok(NewToken { id: text.id(), token: text.reveal().to_string() })
+    }
+
+    fn list(&self) -> Result<Vec<TokenLine>, TokenFileError> {
+        let line = |token: Token| {
+            let Token { id, name, rights, selector, created_ms, .. } = token;
+            TokenLine { id, name, rights, logs: selector, created_ms }
+        };
+        Ok(self.file.load()?.into_iter().map(line).collect())
+    }
+
+    fn revoke(&self, id: TokenId) -> Result<(), String> {
+        self.edit(|tokens| {
+            let before = tokens.len();
+            tokens.retain(|token| token.id != id);
+            if tokens.len() < before { Ok(()) } else { Err(format!("there is no token {id}; see: cairnd token list")) }
+        })
+    }
+
+    /// Changes the file, then what is in force: a revoked token that is still let in is worse than one that is refused
+    /// a moment early, but a token that is gone after a restart would be worse still.
+    fn edit(&self, change: impl FnOnce(&mut Vec<Token>) -> Result<(), String>) -> Result<(), String> {
+        let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _across_processes = self.file.lock().map_err(|error| error.to_string())?;
+        let mut tokens = self.file.load().map_err(|error| error.to_string())?;
+        change(&mut tokens)?;
+        self.file.store(&tokens).map_err(|error| error.to_string())?;
+        if let Some(in_force) = &self.in_force {
+            in_force.replace(tokens);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! A data directory as the commands see it: its configuration, its engine, and the server that may have it open.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use cairnd::admin::{Operator, Progress, Reply, Request, Session, TokenOffice};
+use cairnd::auth::TokenFile;
+use cairnd::config::{self, Config};
+use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
+
+use super::Data;
+
+/// A data directory with its configuration.
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    pub(super) config: Config,
+}
+
+impl Folder {
+    pub(super) fn open(data: &Data) -> anyhow::Result<Self> {
+        let path = &data.folder;
+        if !path.is_dir() {
+            bail!("{} is no folder; make a database with: cairnd init --data {0}", path.display());
+        }
+        let file = data.config.clone().unwrap_or_else(|| path.join(config::FILE_NAME));
+        if data.config.is_none() && !file.exists() {
+            bail!("{} holds no database; make one with: cairnd init --data {0}", path.display());
+        }
+        Ok(Self { path: path.clone(), config: Config::load(&file)? })
+    }
+
+    pub(super) fn engine_options(&self) -> EngineOptions {
+        engine_options(&self.path, &self.config)
+    }
+
+    /// Does what an operator asks: in the server that has the database open, else here.
+    pub(super) fn ask(
+        &self,
+        request: Request,
+        mut progress: impl FnMut(&Progress) + Send + 'static,
+    ) -> anyhow::Result<Reply> {
+        if let Some(session) = Session::open(&self.path)? {
+            return Ok(session.ask(&request, progress)?);
+        }
+        let tokens = TokenOffice::new(TokenFile::of(&self.path), None, Arc::new(SystemClock));
+        if matches!(request, Request::TokenCreate { .. } | Request::TokenList | Request::TokenRevoke { .. }) {
+            return Ok(tokens.run(request));
+        }
+        let engine = Engine::open(&self.engine_options(), Arc::new(SystemClock), Arc::new(Unobserved))?;
+        let origin_prefix = self.config.logs.origin_prefix.clone();
+        let operator = Operator { engine: engine.clone(), tokens, origin_prefix, open_append_allowed: true };
+        let reply = block_on(operator.run(request, move |step| progress(&step)))?;
+        engine.close();
+        Ok(reply)
+    }
+}
+
+pub(super) fn engine_options(data: &Path, config: &Config) -> EngineOptions {
+    let limits = &config.limits;
+    EngineOptions {
+        data: data.to_owned(),
+        high_water: config.storage.high_water.clone(),
+        pool: PoolBounds { requests: limits.queue_requests(), bytes: limits.queue_bytes() },
+        idempotency_ms: u64::try_from(limits.idempotency_time().as_millis()).unwrap_or(u64::MAX),
+        disk_reserve: limits.disk_reserve_bytes(),
+        settings: cairn_rocks::Settings::default(),
+    }
+}
+
+/// Runs something asynchronous to its end, in a command that is not a server.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("the runtime can't be started")?.block_on(work))
+}
+
+/// The error of a reply that fits no question; only a server of another version gives one.
+pub(super) fn unexpected(reply: &Reply) -> anyhow::Error {
+    match reply {
+        Reply::Failed(reason) => anyhow::anyhow!("{reason}"),
+        _ => anyhow::anyhow!("the server answers something else; is it of another version?"),
+    }
+}

@@ -1,0 +1,74 @@
+//! `cairnd fsck`: everything is read and hashed again, in the server that has the database open or here.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use cairn_tree::size::TreeSize;
+use cairnd::admin::{FindingLine, Progress, Reply, Request, Session};
+use cairnd::engine;
+
+use super::folder::{Folder, unexpected};
+use super::{Data, FAILED, print, print_json};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Fsck {
+    #[command(flatten)]
+    data: Data,
+    /// Print one JSON object per log.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Fsck {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let folder = Folder::open(&self.data)?;
+        let findings = match Session::open(&folder.path)? {
+            Some(session) => match session.ask(&Request::Fsck, show)? {
+                Reply::Findings(findings) => findings,
+                reply => return Err(unexpected(&reply)),
+            },
+            None => offline(&folder)?,
+        };
+        let mut sound = true;
+        for finding in &findings {
+            sound &= finding.problem.is_none();
+            if self.json {
+                print_json(finding)?;
+            } else {
+                print(&described(finding))?;
+            }
+        }
+        Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+}
+
+/// Nothing is opened for writing, so that a damaged database is left as it is.
+fn offline(folder: &Folder) -> anyhow::Result<Vec<FindingLine>> {
+    let mut progress = |log: &str, done: TreeSize, size: TreeSize| {
+        show(&Progress { log: log.to_owned(), done: done.get(), size: size.get() });
+    };
+    let findings = engine::fsck(&folder.engine_options(), &mut progress)?;
+    let line = |finding: engine::Finding| {
+        let engine::Finding { log, size, problem } = finding;
+        FindingLine { log, size: size.get(), problem }
+    };
+    Ok(findings.into_iter().map(line).collect())
+}
+
+fn show(step: &Progress) {
+    let mut out = io::stderr();
+    if out.is_terminal() {
+        let percent = step.done.saturating_mul(100).checked_div(step.size).unwrap_or(100);
+        // Progress that can't be shown is not worth an error.
+        let _ = write!(out, "\r{}: {} of {} entries ({percent} %) ", step.log, step.done, step.size);
+        let _ = if step.done == step.size { writeln!(out) } else { out.flush() };
+    }
+}
+
+fn described(finding: &FindingLine) -> String {
+    let FindingLine { log, size, problem } = finding;
+    match problem {
+        None => format!("{log}: sound, {size} entries"),
+        Some(problem) => format!("{log}: NOT SOUND: {problem}"),
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line: what may be asked, and how an error is told: one line that says what to do next, and an exit code.
+
+mod folder;
+mod fsck;
+mod init;
+mod log;
+mod serve;
+mod token;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+/// The exit code of `fsck` for a database that is not sound, and of everything else that failed.
+const FAILED: u8 = 1;
+
+/// A transparency log server.
+#[derive(Debug, Parser)]
+#[command(name = "cairnd", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a database with its first log, and a token to append with.
+    Init(init::Init),
+    /// Serve the logs of a database over HTTP.
+    Serve(serve::Serve),
+    /// Make and list logs.
+    #[command(subcommand)]
+    Log(log::LogCommand),
+    /// Make, list and revoke tokens.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Read everything again, hash every entry, and name what is not as it must be.
+    Fsck(fsck::Fsck),
+}
+
+/// Where the database is.
+#[derive(Debug, clap::Args)]
+struct Data {
+    /// The folder of the database, its keys and its configuration.
+    #[arg(long = "data", value_name = "DIR", env = "CAIRND_DATA")]
+    folder: PathBuf,
+    /// The configuration file; without it, cairnd.toml in the folder.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(crate) fn run() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Init(init) => init.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Log(log) => log.run(),
+        Command::Token(token) => token.run(),
+        Command::Fsck(fsck) => fsck.run(),
+    };
+    done.unwrap_or_else(|error| {
+        // Standard error may be gone too; then there is nobody to tell.
+        let _ = writeln!(io::stderr(), "cairnd: {}", one_line(&error));
+        ExitCode::from(FAILED)
+    })
+}
+
+/// The chain of causes in one line, without those whose words a message has already taken in.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Prints one JSON object on a line.
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string(value)?)
+}
+
+/// Prints a line; a reader that went away is no error of ours.
+fn print(line: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_is_one_line_without_echoes() {
+        let error = anyhow::anyhow!("no space left").context("db/x: no space left").context("can't\nstart");
+        assert_eq!(one_line(&error), "can't start: db/x: no space left");
+    }
+}

@@ -1,0 +1,230 @@
+//! `cairnd serve`: from an opened database to a clean stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use cairnd::admin::{self, Operator, TokenOffice};
+use cairnd::auth::{TokenFile, Tokens};
+use cairnd::config::{Config, LogFormat, Logging};
+use cairnd::engine::{Engine, SystemClock};
+use cairnd::http::{App, AppParts, Listener, acceptor};
+use cairnd::metrics::{Metrics, Watched};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::folder::Folder;
+use super::{Data, FAILED, print};
+
+/// Files that are not connections: tables, logs, sockets of our own.
+const OTHER_FILES: u64 = 1_024;
+/// How often expired idempotency keys are forgotten.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Threads for blocking work beside reads: hashing of large bodies, compression, checks.
+const BLOCKING_THREADS: usize = 32;
+/// How long answers that tell of a failed database may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    data: Data,
+    /// Where to listen [default: 127.0.0.1:6962].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// A proxy in front ends TLS: listen off loopback without it.
+    #[arg(long)]
+    behind_tls_proxy: bool,
+    /// Serve logs that anyone may append to off loopback; the configuration must say so too.
+    #[arg(long)]
+    open_append_off_loopback: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut folder = Folder::open(&self.data)?;
+        let config = &mut folder.config;
+        config.serve.listen = self.listen.unwrap_or(config.serve.listen);
+        config.serve.behind_tls_proxy |= self.behind_tls_proxy;
+        // Anyone at all could fill such a log: one slip must not be enough.
+        config.serve.open_append_off_loopback &= self.open_append_off_loopback;
+        start_logging(&config.logging)?;
+        refuse_bare(config)?;
+        let most = open_files().saturating_sub(OTHER_FILES);
+        config.limits.cap_connections(most);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        if config.serve.threads > 0 {
+            builder.worker_threads(config.serve.threads);
+        }
+        builder.max_blocking_threads(config.limits.disk_reads() + BLOCKING_THREADS);
+        let runtime = builder.enable_all().build().context("the runtime can't be started")?;
+        let code = runtime.block_on(serve(&folder))?;
+        // Work that nobody waits for any more must not hold up the end.
+        runtime.shutdown_background();
+        Ok(code)
+    }
+}
+
+async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
+    let config = &folder.config;
+    let (stop, stopping) = watch::channel(false);
+    let metrics = Arc::new(Metrics::default());
+    let (observer, mut poisoned) = Watched::new(Arc::clone(&metrics.engine));
+    let token_file = TokenFile::of(&folder.path);
+    let tokens = Arc::new(Tokens::new(token_file.load()?));
+    let tls = match (&config.serve.tls_certificate, &config.serve.tls_key) {
+        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+        _ => None,
+    };
+    let engine = Engine::open(&folder.engine_options(), Arc::new(SystemClock), Arc::new(observer))?;
+    refuse_open_logs(config, &engine)?;
+    let listener =
+        Listener::bind(config.serve.listen, tls).with_context(|| format!("can't listen on {}", config.serve.listen))?;
+    let url = listener.url()?;
+    let operator = Operator {
+        engine: engine.clone(),
+        tokens: TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock)),
+        origin_prefix: config.logs.origin_prefix.clone(),
+        open_append_allowed: open_append_allowed(config),
+    };
+    let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
+    let admin = tokio::spawn(admin);
+    let app = App::new(AppParts {
+        engine: engine.clone(),
+        tokens,
+        limits: config.limits.clone(),
+        metrics,
+        clock: Arc::new(SystemClock),
+        logging: config.logging.clone(),
+        stop: stopping.clone(),
+        random: random()?,
+    });
+    let signals = Signals::new()?;
+    let serving = tokio::spawn(listener.run(Arc::new(app), stopping));
+    let sweeping = tokio::spawn(sweep(engine.clone()));
+    print(&format!("cairnd is ready at {url}"))?;
+    info!(url, "ready");
+    let clean = signals.first_or(&mut poisoned).await;
+    // Nobody listens only if everything has ended already.
+    let _ = stop.send(true);
+    sweeping.abort();
+    if !clean {
+        tokio::time::sleep(LAST_WORDS).await;
+        return Ok(ExitCode::from(FAILED));
+    }
+    info!("stopping: finishing what was accepted");
+    serving.await.context("the listener failed")?;
+    admin.await.context("the admin socket failed")?;
+    tokio::task::spawn_blocking(move || engine.close()).await.context("the writer failed")?;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sweep(engine: Engine) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        engine.sweep();
+    }
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals can't be listened to");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for a signal (then true; the next one ends the process at once), or until the database is poisoned.
+    async fn first_or(mut self, poisoned: &mut watch::Receiver<bool>) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = poisoned.wait_for(|poisoned| *poisoned) => return false,
+        }
+        let mut poisoned = poisoned.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                Ok(_) = poisoned.wait_for(|poisoned| *poisoned) => {}
+            }
+            warn!("ending at once");
+            std::process::exit(i32::from(FAILED));
+        });
+        true
+    }
+}
+
+fn start_logging(logging: &Logging) -> anyhow::Result<()> {
+    let directives = std::env::var("CAIRND_LOG").unwrap_or_else(|_| logging.filter.clone());
+    let filter = EnvFilter::try_new(&directives).with_context(|| format!("logging.filter {directives:?}"))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match logging.format {
+        LogFormat::Text => subscriber.with_ansi(false).try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))
+}
+
+/// Tokens and private entries must not cross a network in the clear.
+fn refuse_bare(config: &Config) -> anyhow::Result<()> {
+    let serve = &config.serve;
+    if serve.listen.ip().is_loopback() || serve.tls_key.is_some() || serve.behind_tls_proxy {
+        return Ok(());
+    }
+    bail!(
+        "{} is off loopback and there is no TLS: set serve.tls_certificate and serve.tls_key in the configuration, or say \
+         --behind-tls-proxy if a proxy in front ends TLS",
+        serve.listen
+    );
+}
+
+/// Behind a proxy on the same machine, loopback is not the boundary any more.
+fn open_append_allowed(config: &Config) -> bool {
+    let local = config.serve.listen.ip().is_loopback() && !config.serve.behind_tls_proxy;
+    local || config.serve.open_append_off_loopback
+}
+
+fn refuse_open_logs(config: &Config, engine: &Engine) -> anyhow::Result<()> {
+    if open_append_allowed(config) {
+        return Ok(());
+    }
+    match engine.logs().iter().find(|log| log.info().open_append) {
+        None => Ok(()),
+        Some(log) => bail!(
+            "log {} takes appends from anyone and {} is off loopback; if that is meant, say it twice: \
+             serve.open_append_off_loopback in the configuration and --open-append-off-loopback here",
+            log.info().name,
+            config.serve.listen
+        ),
+    }
+}
+
+/// Raises the limit of open files as far as it may be, and tells it.
+fn open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(error) => {
+            warn!(%error, "the limit of open files can't be raised");
+            limit.current.unwrap_or(u64::MAX)
+        }
+    }
+}
+
+fn random() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
