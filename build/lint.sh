@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make lint`: formatting and clippy, each where it is installed. Both are always run.
+# `make lint`: formatting, clippy, and the dependencies' licences, each where its tool is installed. All are always run.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,6 +17,10 @@ if cargo clippy --version >/dev/null 2>&1; then
     cargo clippy --workspace --all-targets --release -- -D warnings || failed+=("clippy")
 else
     say "clippy is not installed: its findings are not checked"
+fi
+# Few have this one. Its advisories change from day to day and are not a matter of this checkout.
+if cargo deny --version >/dev/null 2>&1; then
+    cargo deny check licenses bans sources || failed+=("licences and sources of dependencies")
 fi
 
 [ "${#failed[@]}" -eq 0 ] || die "findings: $(printf '%s; ' "${failed[@]}")"
