@@ -1,0 +1,43 @@
+//! Why something is not known. The variants say whose fault it can be.
+
+use cairn_tree::checkpoint::CheckpointVerifyError;
+use cairn_tree::merkle::{ConsistencyError, InclusionError, PlanError};
+use cairn_tree::tile::ReaderError;
+
+use crate::fetch::{FetchError, HeadKind};
+
+/// Why something is not known about a log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuditError {
+    /// It could not be had; nothing is said about the log's honesty.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The head is not signed by the log's key, so it need not be the log's at all.
+    #[error("the log's {} is not verified: {error}", kind.path())]
+    Head {
+        /// Which head.
+        kind: HeadKind,
+        /// What is wrong with it.
+        error: CheckpointVerifyError,
+    },
+    /// What is served does not fit the head that the log signed.
+    #[error("what the log serves does not fit its signed head: {0}")]
+    Misfit(#[from] ReaderError),
+    /// The log's inclusion proof proves nothing.
+    #[error("the log's inclusion proof is not verified: {0}")]
+    Inclusion(#[from] InclusionError),
+    /// The log's consistency proof proves nothing.
+    #[error("the log's consistency proof is not verified: {0}")]
+    Consistency(#[from] ConsistencyError),
+    /// Something was asked for that a tree of this size does not have.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+impl AuditError {
+    /// Whether the log, asked for something that it signed, answered with something else (or some cache did).
+    #[must_use]
+    pub const fn is_misfit(&self) -> bool {
+        matches!(self, Self::Misfit(_) | Self::Fetch(FetchError::Malformed { .. } | FetchError::TooLong { .. }))
+    }
+}

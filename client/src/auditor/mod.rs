@@ -1,0 +1,31 @@
+//! Turns what a log serves into what is known about it, given the log's key.
+//!
+//! Everything starts from a head that the log's key has signed; whatever else is served must fit that head. Not here:
+//! comparing heads over time (`monitor`) and asking for anything (`fetch`).
+
+mod error;
+mod tiles;
+mod whole;
+
+pub use error::AuditError;
+pub use tiles::TileReader;
+pub use whole::{Checked, Unsound, check_whole};
+
+use cairn_tree::checkpoint::VerifiedCheckpoint;
+use cairn_tree::note::VerifierKey;
+
+use crate::fetch::{Freshness, HeadKind, Remote};
+
+/// Fetches one of the log's heads and checks that `key` has signed it.
+///
+/// # Errors
+/// [`AuditError::Fetch`], or [`AuditError::Head`] if the key has not signed it.
+pub async fn head(
+    remote: &Remote,
+    key: &VerifierKey,
+    kind: HeadKind,
+    freshness: Freshness,
+) -> Result<VerifiedCheckpoint, AuditError> {
+    let served = remote.head(kind, freshness).await?;
+    served.verify(core::slice::from_ref(key)).map_err(|error| AuditError::Head { kind, error })
+}

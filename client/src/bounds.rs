@@ -1,0 +1,77 @@
+//! Every bound of the client in one table: bodies, waits, retries, queues and caches.
+//!
+//! Not here: the bounds that the formats themselves set (`cairn_tree`), and what a user may set by a flag, of which only
+//! the default stands here.
+
+use std::time::Duration;
+
+use cairn_tree::hash::Hash;
+use cairn_tree::note::SignedNote;
+use cairn_tree::receipt::Receipt;
+use cairn_tree::tile::{Entries, Width};
+
+/// The largest signed note that is read.
+pub const NOTE_BYTES: usize = SignedNote::MAX_BYTES;
+/// The largest receipt that is read from a file.
+pub const RECEIPT_BYTES: usize = Receipt::MAX_BYTES;
+/// The largest tile (C2SP tlog-tiles, "Merkle Tree").
+pub const TILE_BYTES: usize = Width::FULL.get() * Hash::LEN;
+/// The largest entry (C2SP tlog-tiles, "Log entries").
+pub const ENTRY_BYTES: usize = Entries::MAX_ENTRY;
+/// The largest entry bundle: as many of the largest entries, each after its length.
+pub const BUNDLE_BYTES: usize = Width::FULL.get() * (2 + ENTRY_BYTES);
+/// The largest JSON answer about one proof; JSON writes a newline as two characters.
+pub const PROOF_BYTES: usize = 2 * RECEIPT_BYTES;
+/// The largest answer to a batch, of which receipts make up most.
+pub const BATCH_ANSWER_BYTES: usize = 64 << 20;
+/// How much of an error answer is read; the rest cannot be of interest.
+pub const PROBLEM_BYTES: usize = 16 << 10;
+/// How many characters of a server's words are shown.
+pub const SHOWN_CHARS: usize = 400;
+
+/// The most entries sent in one batch.
+pub const BATCH_ENTRIES: usize = 1_000;
+/// The most bytes of entries sent in one batch (a batch holds at least one entry, whatever its size).
+pub const BATCH_BYTES: usize = 1 << 20;
+/// The most files that one `append` takes from its arguments and folders.
+pub const APPEND_FILES: usize = 1_000_000;
+
+/// How long connecting may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one request may take, from its first byte to the answer's last, unless `--timeout` says otherwise.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often one request is tried in all.
+pub const ATTEMPTS: u32 = 5;
+/// The wait before the second attempt; each further one doubles it.
+pub const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest wait between two attempts, whatever `Retry-After` asks for.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
+
+/// How many tiles and bundles are fetched at a time, unless `--parallel` says otherwise.
+pub const PARALLEL_FETCHES: usize = 16;
+/// The most that `--parallel` may ask for: bundles of the largest size must still fit into memory.
+pub const MOST_PARALLEL_FETCHES: usize = 64;
+/// How many proven tiles are kept: 8 KiB each.
+pub const CACHED_TILES: usize = 1_024;
+
+/// How long a watcher waits between two rounds, unless `--interval` says otherwise.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a smaller head may be a cache's fault, unless `--stale-after` says otherwise.
+pub const STALE_AFTER: Duration = Duration::from_secs(30);
+/// How long a watcher waits between fetches past caches while a head is stale.
+pub const STALE_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest wait between two rounds of a watcher whose log does not answer.
+pub const LONGEST_WATCH_BACKOFF: Duration = Duration::from_secs(300);
+/// The largest state file that is read.
+pub const STATE_BYTES: usize = 2 * NOTE_BYTES;
+/// The largest evidence file that is read.
+pub const EVIDENCE_BYTES: usize = 64 << 20;
+
+/// The most connections of the load generator.
+pub const LOAD_CONNECTIONS: usize = 10_000;
+/// The most entries in one batch of the load generator.
+pub const LOAD_BATCH: usize = 100_000;
+/// The bytes of random payload that the load generator prepares before it measures.
+pub const LOAD_POOL_BYTES: usize = 64 << 20;
+/// How long requests under way may still take when the measured time is over.
+pub const LOAD_GRACE: Duration = Duration::from_secs(30);

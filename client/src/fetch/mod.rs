@@ -1,0 +1,18 @@
+//! Getting a log's resources over HTTP, unverified.
+//!
+//! Every answer is bounded in bytes, time and attempts. Nothing that comes from here is to be believed: what a log serves
+//! becomes knowledge only in [`crate::auditor`].
+
+mod answers;
+mod error;
+mod http;
+mod remote;
+mod url;
+mod words;
+
+pub use answers::{IdempotencyKey, Taken, Wanted};
+pub use error::{FetchError, Problem};
+pub use http::{Freshness, Settings, Token, TokenError};
+pub use remote::{HeadKind, Remote};
+pub use url::{LogUrl, LogUrlError};
+pub use words::shown;

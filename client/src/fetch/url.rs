@@ -1,0 +1,108 @@
+//! The address of one log, and of the resources beneath it.
+
+use core::fmt;
+
+use reqwest::Url;
+
+/// The address under which one log's resources stand, such as `http://127.0.0.1:6962/logs/main`.
+///
+/// Invariant: `http` or `https`, with a host, without user information, query and fragment, and its path ends in `/`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LogUrl(Url);
+
+/// Why a text is not the address of a log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogUrlError {
+    /// It is no URL at all.
+    #[error("not a URL: {0}")]
+    Syntax(String),
+    /// Another scheme than HTTP.
+    #[error("the scheme must be http or https, not {0}")]
+    Scheme(String),
+    /// A part that a log's address cannot have.
+    #[error("a log's URL has no {0}")]
+    Part(&'static str),
+}
+
+impl LogUrl {
+    /// Reads an address; a trailing slash makes no difference.
+    ///
+    /// # Errors
+    /// [`LogUrlError`] for what no log can stand under.
+    pub fn parse(text: &str) -> Result<Self, LogUrlError> {
+        let mut url = Url::parse(text).map_err(|error| LogUrlError::Syntax(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(LogUrlError::Scheme(url.scheme().to_owned()));
+        }
+        // A token belongs into a header: user information would end up in messages and other people's logs.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(LogUrlError::Part("user name or password"));
+        }
+        if url.query().is_some() {
+            return Err(LogUrlError::Part("query"));
+        }
+        if url.fragment().is_some() {
+            return Err(LogUrlError::Part("fragment"));
+        }
+        if !url.path().ends_with('/') {
+            let path = format!("{}/", url.path());
+            url.set_path(&path);
+        }
+        Ok(Self(url))
+    }
+
+    /// The address of the resource `path` (relative, made of numbers and fixed words only) with its query.
+    pub(crate) fn resource(&self, path: &str, query: &[(&str, String)]) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}{path}", self.0.path()));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query.iter().map(|(name, value)| (*name, value.as_str())));
+        }
+        url
+    }
+
+    /// The whole address, ending in `/`.
+    pub(crate) fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for LogUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for LogUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailing_slash_makes_no_difference() {
+        let url = LogUrl::parse("http://127.0.0.1:6962/logs/main").unwrap();
+        assert_eq!(url, LogUrl::parse("http://127.0.0.1:6962/logs/main/").unwrap());
+        assert_eq!(url.to_string(), "http://127.0.0.1:6962/logs/main");
+        assert_eq!(url.resource("tile/0/x001/000", &[]).as_str(), "http://127.0.0.1:6962/logs/main/tile/0/x001/000");
+        let query = url.resource("proof/inclusion", &[("leaf_hash", "a+b/=".to_owned())]);
+        assert_eq!(query.query(), Some("leaf_hash=a%2Bb%2F%3D"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_log_is_refused_with_the_part_at_fault() {
+        for (text, error) in [
+            ("ftp://host/logs/main", LogUrlError::Scheme("ftp".to_owned())),
+            ("http://user@host/logs/main", LogUrlError::Part("user name or password")),
+            ("http://host/logs/main?x=1", LogUrlError::Part("query")),
+            ("http://host/logs/main#x", LogUrlError::Part("fragment")),
+        ] {
+            assert_eq!(LogUrl::parse(text), Err(error), "{text}");
+        }
+        assert!(matches!(LogUrl::parse("logs/main"), Err(LogUrlError::Syntax(_))));
+    }
+}
