@@ -11,3 +11,5 @@ pub mod bounds;
 pub mod cache;
 pub mod fetch;
 pub mod files;
+pub mod monitor;
+pub mod producer;

@@ -1,0 +1,101 @@
+//! Reading a log's new entries: every byte that was logged is fetched, hashed, and appended to the tree that is known.
+
+use std::sync::Arc;
+
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::{Frontier, Root};
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::tile::BundleCoord;
+use futures_util::StreamExt as _;
+
+use crate::auditor::AuditError;
+use crate::fetch::{FetchError, Freshness, Remote};
+
+/// How far the reading is.
+pub(super) struct Progress<'a>(pub(super) &'a mut dyn FnMut(u64));
+
+/// What is read, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Reading {
+    /// Up to which size.
+    pub(super) to: TreeSize,
+    /// Whether caches may answer.
+    pub(super) freshness: Freshness,
+    /// How many bundles are fetched at a time.
+    pub(super) parallel: usize,
+}
+
+/// Appends the log's entries from the frontier's size on. Whether the result is the signed tree is for the caller to see.
+pub(super) async fn read_entries(
+    remote: &Arc<Remote>,
+    mut frontier: Frontier,
+    reading: Reading,
+    progress: Progress<'_>,
+) -> Result<Frontier, AuditError> {
+    let from = frontier.size();
+    let last = reading.to.get().div_ceil(BUNDLE);
+    let bundles = (from.get() / BUNDLE..last).filter_map(|number| BundleCoord::in_tree(number, reading.to));
+    // Each bundle is fetched and hashed by a task of its own, so that all cores hash; the order is kept.
+    let mut hashed = futures_util::stream::iter(bundles)
+        .map(|coord| {
+            let remote = Arc::clone(remote);
+            tokio::spawn(async move { leaf_hashes(&remote, coord, reading.freshness).await })
+        })
+        .buffered(reading.parallel.max(1));
+    while let Some(joined) = hashed.next().await {
+        let (coord, hashes) = joined.map_err(|error| FetchError::SetUp(error.to_string()))??;
+        // The first bundle may begin with entries that are known already.
+        let known = usize::try_from(frontier.size().get().saturating_sub(coord.start())).unwrap_or(usize::MAX);
+        let new = hashes.get(known..).unwrap_or_default();
+        frontier.extend(new, &mut |_, _| {}).map_err(|error| FetchError::SetUp(error.to_string()))?;
+        (progress.0)(frontier.size().get() - from.get());
+    }
+    Ok(frontier)
+}
+
+/// The entries of a bundle.
+const BUNDLE: u64 = 256;
+
+async fn leaf_hashes(
+    remote: &Remote,
+    coord: BundleCoord,
+    freshness: Freshness,
+) -> Result<(BundleCoord, Vec<Hash>), FetchError> {
+    let bundle = remote.bundle(coord, freshness).await?;
+    let entries = bundle.entries().map_err(|error| FetchError::Malformed {
+        url: format!("{}/{coord}", remote.url()),
+        fault: error.to_string(),
+    })?;
+    Ok((coord, entries.leaf_hashes()))
+}
+
+/// The first entry in a range whose bytes are not what the tree has, as the log serves it now.
+pub(super) struct WrongEntry {
+    /// Which.
+    pub(super) index: LeafIndex,
+    /// What was served.
+    pub(super) served: Vec<u8>,
+}
+
+/// Looks for the first entry that does not fit the tree, in the bundles from `from` on.
+pub(super) async fn first_wrong_entry(
+    reader: &mut crate::auditor::TileReader,
+    remote: &Remote,
+    from: TreeSize,
+    tree: Root,
+) -> Result<Option<WrongEntry>, AuditError> {
+    for number in from.get() / BUNDLE..tree.size.get().div_ceil(BUNDLE) {
+        let Some(coord) = BundleCoord::in_tree(number, tree.size) else { break };
+        let expected = reader.leaf_hashes(coord, tree).await?;
+        let bundle = remote.bundle(coord, Freshness::PastCaches).await?;
+        let Ok(entries) = bundle.entries() else { continue };
+        for ((index, entry), expected) in (coord.start()..).zip(&entries).zip(expected) {
+            if Hash::leaf(entry) != expected
+                && let Ok(index) = LeafIndex::new(index)
+            {
+                return Ok(Some(WrongEntry { index, served: entry.to_vec() }));
+            }
+        }
+    }
+    Ok(None)
+}

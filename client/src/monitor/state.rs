@@ -1,0 +1,204 @@
+//! What a monitor remembers between two runs, in one file that is whole or refused.
+//!
+//! A file that is not exactly what a monitor wrote is damage on *this* machine: a power loss, a full disk, an editor. It
+//! is never taken for a lie of the log (golang/go #38348 was that mistake).
+
+use core::fmt;
+
+use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::{Frontier, Root};
+use cairn_tree::note::VerifierKey;
+use cairn_tree::size::TreeSize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::fetch::HeadKind;
+
+/// What every state file begins with, before the checksum of the rest.
+const MAGIC: &str = "cairn.watch/1 ";
+/// How many older heads are kept, so that a smaller head can be told to be one that was shown before.
+const OLDER_HEADS: usize = 32;
+/// The most bytes of older heads; cosignatures can make them long.
+const OLDER_BYTES: usize = 128 << 10;
+
+/// The verified past of one log.
+///
+/// Invariant: `frontier` is the tree's that `head` signs, and `head` and `older` are signed by the log's key.
+#[derive(Debug, Clone)]
+pub struct State {
+    head: VerifiedCheckpoint,
+    frontier: Frontier,
+    /// Heads that came before, of rising size.
+    older: Vec<VerifiedCheckpoint>,
+    shown: Shown,
+}
+
+/// The largest size that each resource has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown {
+    checkpoint: u64,
+    head: u64,
+}
+
+/// Why a state file is of no use. None of these says anything about the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// The file is not what was written.
+    #[error("the state file is damaged on this machine ({0}); this says nothing about the log")]
+    Damaged(String),
+    /// The file is whole, and about another log or key.
+    #[error("the state file belongs to the log key {0}, not to the one given")]
+    OtherKey(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    vkey: String,
+    head: String,
+    frontier: Vec<String>,
+    older: Vec<String>,
+    shown: Shown,
+}
+
+impl Shown {
+    /// The largest size that this resource has shown.
+    #[must_use]
+    pub const fn largest(self, kind: HeadKind) -> u64 {
+        match kind {
+            HeadKind::Checkpoint => self.checkpoint,
+            HeadKind::Head => self.head,
+        }
+    }
+
+    /// Takes note that this resource has shown this size.
+    pub fn note(&mut self, kind: HeadKind, size: TreeSize) {
+        let largest = match kind {
+            HeadKind::Checkpoint => &mut self.checkpoint,
+            HeadKind::Head => &mut self.head,
+        };
+        *largest = (*largest).max(size.get());
+    }
+}
+
+impl State {
+    /// The state after the first head, whose tree the caller has read in full.
+    ///
+    /// `None` if the frontier is not that tree's.
+    #[must_use]
+    pub fn first(head: VerifiedCheckpoint, frontier: Frontier) -> Option<Self> {
+        let fits = frontier.root() == head.tree();
+        fits.then(|| Self { head, frontier, older: Vec::new(), shown: Shown::default() })
+    }
+
+    /// The state after a larger head, whose new entries the caller has read.
+    ///
+    /// `None` if the frontier is not that tree's.
+    #[must_use]
+    pub fn grown(&self, head: VerifiedCheckpoint, frontier: Frontier) -> Option<Self> {
+        if frontier.root() != head.tree() {
+            return None;
+        }
+        let mut older = self.older.clone();
+        older.push(self.head.clone());
+        let too_long = |older: &[VerifiedCheckpoint]| {
+            older.len() > OLDER_HEADS
+                || older.iter().map(|head| head.signed().encode().len()).sum::<usize>() > OLDER_BYTES
+        };
+        while too_long(&older) {
+            older.remove(0);
+        }
+        Some(Self { head, frontier, older, shown: self.shown })
+    }
+
+    /// The newest verified head.
+    #[must_use]
+    pub const fn head(&self) -> &VerifiedCheckpoint {
+        &self.head
+    }
+
+    /// The right edge of the tree that the newest head signs.
+    #[must_use]
+    pub const fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// The newest head's size and root.
+    #[must_use]
+    pub fn root(&self) -> Root {
+        self.head.tree()
+    }
+
+    /// The verified head of this size, if it is remembered.
+    #[must_use]
+    pub fn head_of(&self, size: TreeSize) -> Option<&VerifiedCheckpoint> {
+        self.older.iter().chain([&self.head]).find(|head| head.size() == size)
+    }
+
+    /// The largest sizes that the log's resources have shown.
+    #[must_use]
+    pub const fn shown(&self) -> Shown {
+        self.shown
+    }
+
+    /// Takes note that a resource has shown a head of this size.
+    pub fn note_shown(&mut self, kind: HeadKind, size: TreeSize) {
+        self.shown.note(kind, size);
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] if they cannot be made, which no state is known to cause.
+    pub fn encode(&self) -> Result<Vec<u8>, StateError> {
+        let stored = Stored {
+            vkey: self.head.key().to_string(),
+            head: self.head.signed().encode(),
+            frontier: self.frontier.hashes().iter().map(Hash::to_base64).collect(),
+            older: self.older.iter().map(|head| head.signed().encode()).collect(),
+            shown: self.shown,
+        };
+        let json = serde_json::to_string_pretty(&stored).map_err(damaged)?;
+        Ok(format!("{MAGIC}{}\n{json}\n", checksum(json.as_bytes())).into_bytes())
+    }
+
+    /// Reads a file back; `key` is the log's as the user gives it.
+    ///
+    /// # Errors
+    /// [`StateError`] for every file that [`State::encode`] did not write.
+    pub fn decode(bytes: &[u8], key: &VerifierKey) -> Result<Self, StateError> {
+        let text = core::str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
+        let (first, rest) = text.split_once('\n').ok_or_else(|| damaged("its first line is not whole"))?;
+        let sum = first.strip_prefix(MAGIC).ok_or_else(|| damaged("it does not begin as a state file"))?;
+        let json = rest.strip_suffix('\n').ok_or_else(|| damaged("its end is missing"))?;
+        if sum != checksum(json.as_bytes()) {
+            return Err(damaged("its checksum does not fit"));
+        }
+        let stored: Stored = serde_json::from_str(json).map_err(damaged)?;
+        // From here on the file is what some monitor wrote: what does not fit is a matter of the key.
+        if stored.vkey != key.to_string() {
+            return Err(StateError::OtherKey(stored.vkey));
+        }
+        let head = verified(&stored.head, key)?;
+        let hashes = stored.frontier.iter().map(|text| Hash::from_base64(text)).collect::<Result<_, _>>();
+        let frontier = Frontier::from_parts(head.size(), hashes.map_err(damaged)?).map_err(damaged)?;
+        let older = stored.older.iter().map(|text| verified(text, key)).collect::<Result<_, _>>()?;
+        let state = Self::first(head, frontier).ok_or_else(|| damaged("its frontier is not its head's"))?;
+        Ok(Self { older, shown: stored.shown, ..state })
+    }
+}
+
+fn verified(note: &str, key: &VerifierKey) -> Result<VerifiedCheckpoint, StateError> {
+    let signed = SignedCheckpoint::parse(note.as_bytes()).map_err(damaged)?;
+    signed.verify(core::slice::from_ref(key)).map_err(damaged)
+}
+
+fn damaged(why: impl fmt::Display) -> StateError {
+    StateError::Damaged(why.to_string())
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    Hash::new(Sha256::digest(bytes).into()).to_string()
+}
