@@ -11,5 +11,6 @@ pub mod bounds;
 pub mod cache;
 pub mod fetch;
 pub mod files;
+pub mod load;
 pub mod monitor;
 pub mod producer;
