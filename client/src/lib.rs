@@ -9,6 +9,7 @@
 pub mod auditor;
 pub mod bounds;
 pub mod cache;
+pub mod cmd;
 pub mod fetch;
 pub mod files;
 pub mod load;

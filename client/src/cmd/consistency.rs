@@ -1,0 +1,156 @@
+//! `cairn consistency`: did the log only grow between two sizes?
+
+use core::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::{Extension, Growth, Root};
+use cairn_tree::note::VerifierKey;
+use cairn_tree::size::TreeSize;
+use clap::{ArgGroup, Args};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::options::{KeyOption, RemoteOptions};
+use super::terminal::{Form, Terminal};
+use crate::auditor::{self, TileReader};
+use crate::bounds;
+use crate::fetch::{Freshness, HeadKind, Remote};
+use crate::files::read_bounded;
+
+/// Verify that a log only grew: from a size, or from a checkpoint that was saved, to a larger size or to its head.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("older").required(true).args(["from", "from_checkpoint"])))]
+pub(super) struct Consistency {
+    #[command(flatten)]
+    remote: RemoteOptions,
+    #[command(flatten)]
+    key: KeyOption,
+    /// The older size.
+    #[arg(long, value_name = "N")]
+    from: Option<u64>,
+    /// A file with an older checkpoint of the log.
+    #[arg(long, value_name = "FILE")]
+    from_checkpoint: Option<PathBuf>,
+    /// The newer size; without it, that of the log's checkpoint.
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+}
+
+/// The verdict.
+#[derive(Serialize)]
+struct Report {
+    consistent: bool,
+    from: Point,
+    to: Point,
+    /// The consistency proof, as RFC 9162 orders it.
+    proof: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Point {
+    size: u64,
+    root: String,
+}
+
+impl Consistency {
+    pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let key = self.key.key()?;
+        let saved = self.saved(&key)?;
+        let to = self.to.map(|size| parse_size("--to", size)).transpose()?;
+        let remote = self.remote.remote()?;
+        let head = signed_head(&remote, &key, to).await?;
+        let mut reader = TileReader::new(Arc::clone(&remote), bounds::PARALLEL_FETCHES);
+        let mut known = Known { reader: &mut reader, head: head.tree() };
+        let new = known.root(to.unwrap_or(head.size())).await?;
+        let old = match (&saved, self.from) {
+            (Some(saved), _) => saved.tree(),
+            (None, Some(size)) => known.root(parse_size("--from", size)?).await?,
+            (None, None) => return Err(Failure::Usage("give --from N or --from-checkpoint FILE".to_owned())),
+        };
+        let proof = prove(&remote, Extension { old, new }).await?;
+        let report = Report { consistent: true, from: old.into(), to: new.into(), proof };
+        terminal.output.print(form, &report)
+    }
+
+    fn saved(&self, key: &VerifierKey) -> Result<Option<VerifiedCheckpoint>, Failure> {
+        let Some(path) = &self.from_checkpoint else { return Ok(None) };
+        let refused = |error: &dyn fmt::Display| Failure::Refused(format!("{}: {error}", path.display()));
+        let bytes = read_bounded(path, bounds::NOTE_BYTES)?;
+        let signed = SignedCheckpoint::parse(&bytes).map_err(|error| refused(&error))?;
+        signed.verify(core::slice::from_ref(key)).map(Some).map_err(|error| refused(&error))
+    }
+}
+
+/// Roots at sizes, from tiles that a signed head proves.
+struct Known<'a> {
+    reader: &'a mut TileReader,
+    head: Root,
+}
+
+impl Known<'_> {
+    async fn root(&mut self, size: TreeSize) -> Result<Root, Failure> {
+        if size > self.head.size {
+            return Err(Failure::Refused(format!("the log has {} entries, fewer than {size}", self.head.size)));
+        }
+        if size == self.head.size {
+            return Ok(self.head);
+        }
+        Ok(self.reader.root_at(size, self.head, Freshness::AnyCache).await?)
+    }
+}
+
+/// The checkpoint, or the log's newest head if only that reaches to the size.
+async fn signed_head(remote: &Remote, key: &VerifierKey, to: Option<TreeSize>) -> Result<VerifiedCheckpoint, Failure> {
+    let checkpoint = auditor::head(remote, key, HeadKind::Checkpoint, Freshness::PastCaches).await?;
+    if to.is_none_or(|to| to <= checkpoint.size()) {
+        return Ok(checkpoint);
+    }
+    match auditor::head(remote, key, HeadKind::Head, Freshness::PastCaches).await {
+        Ok(head) => Ok(head),
+        Err(auditor::AuditError::Fetch(error)) if error.is_absent() => Ok(checkpoint),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gets the log's own proof and verifies it; equal sizes and an empty start need none.
+async fn prove(remote: &Remote, claim: Extension) -> Result<Vec<String>, Failure> {
+    let Extension { old, new } = claim;
+    if old.size > new.size {
+        return Err(Failure::Refused(format!("not consistent: the log has {} entries, it had {}", new.size, old.size)));
+    }
+    if old.size == new.size {
+        let words = || format!("not consistent: two roots at size {}: {} and {}", old.size, text(old), text(new));
+        return if old.hash == new.hash { Ok(Vec::new()) } else { Err(Failure::Refused(words())) };
+    }
+    if old.size == TreeSize::ZERO {
+        return Ok(Vec::new());
+    }
+    let answer = remote.consistency(Growth { from: old.size, to: new.size }).await?;
+    answer.proof.verify(&claim).map_err(|error| Failure::Refused(format!("not consistent: {error}")))?;
+    Ok(answer.proof.hashes().iter().map(Hash::to_base64).collect())
+}
+
+fn text(root: Root) -> String {
+    root.hash.to_base64()
+}
+
+fn parse_size(flag: &str, size: u64) -> Result<TreeSize, Failure> {
+    TreeSize::new(size).map_err(|error| Failure::Usage(format!("{flag} {size}: {error}")))
+}
+
+impl From<Root> for Point {
+    fn from(root: Root) -> Self {
+        Self { size: root.size.get(), root: root.hash.to_base64() }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, proof, .. } = self;
+        write!(f, "consistent: {} entries ({}) grew to {} ({}), ", from.size, from.root, to.size, to.root)?;
+        write!(f, "proven by {} hashes", proof.len())
+    }
+}

@@ -1,0 +1,37 @@
+//! Lengths of time on the command line: a number and its unit.
+
+use std::time::Duration;
+
+/// Reads `500ms`, `30s`, `10m`, `2h`, or a bare number of seconds.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    let fault = || format!("{text:?} is no length of time: write it as 500ms, 30s, 10m or 2h");
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| fault())?;
+    let milliseconds = match unit {
+        "ms" => Some(number),
+        "" | "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => None,
+    };
+    // A thousand years is as good as any: what is added to a clock must not overflow it.
+    milliseconds.filter(|&m| m < 1_000 * 366 * 24 * 3_600_000).map(Duration::from_millis).ok_or_else(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_units_are_read_and_nothing_else() {
+        for (text, milliseconds) in [("500ms", 500), ("30s", 30_000), ("7", 7_000), ("10m", 600_000), ("2h", 7_200_000)]
+        {
+            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "-1s", "1.5s", "1 s", "1d", "30S", "99999999999999999999s", "18446744073709551615h", "é"]
+        {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `cairn fsck`: re-reads a whole remote log and compares everything with its signed head.
+
+use core::fmt;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::options::{KeyOption, ParallelOption, RemoteOptions};
+use super::terminal::{Form, Terminal};
+use crate::auditor::{self, Unsound, check_whole};
+use crate::fetch::{Freshness, HeadKind, shown};
+
+/// Check a whole log through its tiles: every entry is hashed again, every tile, the root and the signed head compared.
+#[derive(Debug, Args)]
+pub(super) struct Fsck {
+    #[command(flatten)]
+    remote: RemoteOptions,
+    #[command(flatten)]
+    key: KeyOption,
+    #[command(flatten)]
+    parallel: ParallelOption,
+}
+
+/// The verdict.
+#[derive(Serialize)]
+struct Report {
+    sound: bool,
+    origin: String,
+    size: u64,
+    root: String,
+    entries: u64,
+    tiles: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Fsck {
+    pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let key = self.key.key()?;
+        let remote = self.remote.remote()?;
+        let head = auditor::head(&remote, &key, HeadKind::Checkpoint, Freshness::PastCaches).await?;
+        let progress = terminal.output.progress(head.size().get(), "entries");
+        let checked =
+            check_whole(&remote, &head, self.parallel.parallel, &mut |entries| progress.set_position(entries)).await;
+        progress.finish_and_clear();
+        let mut report = Report {
+            sound: true,
+            origin: head.origin().to_string(),
+            size: head.size().get(),
+            root: head.root().to_base64(),
+            entries: 0,
+            tiles: 0,
+            place: None,
+            reason: None,
+        };
+        match checked {
+            Ok(checked) => {
+                (report.entries, report.tiles) = (checked.entries, checked.tiles);
+                terminal.output.print(form, &report)
+            }
+            Err(Unsound { place, fault, is_missing }) => {
+                let (place, fault) = (shown(&place), shown(&fault));
+                let verdict = if is_missing { "not checked in full" } else { "not sound" };
+                let words = format!("{verdict}: {place}: {fault}");
+                report.entries = progress.position();
+                (report.sound, report.place, report.reason) = (false, Some(place), Some(fault));
+                if form == Form::Json {
+                    terminal.output.print(form, &report)?;
+                }
+                Err(Failure::Refused(words))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, size, root, tiles, .. } = self;
+        write!(f, "sound: {origin} has the {size} entries, {tiles} tiles and the root {root} that its key signed")
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line: one file per command, and what they share.
+//!
+//! Exit codes: 0 all is well; 1 not verified, not sound, or not to be had; 2 the command line or a file that it names is
+//! unusable; 3 a watched log contradicted itself or rolled back. Results go to standard output (`--json`: one object per
+//! line), everything else to standard error.
+
+mod append;
+mod consistency;
+mod duration;
+mod evidence;
+mod failure;
+mod fsck;
+mod load;
+mod options;
+mod prove;
+mod sources;
+mod terminal;
+mod verify;
+mod watch;
+
+pub use terminal::{Output, Terminal};
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use self::failure::Failure;
+use self::terminal::Form;
+
+/// Appends to transparency logs, verifies receipts and proofs, and watches logs; it trusts nothing unverified.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, about, max_term_width = 100, args_override_self = true)]
+struct Cli {
+    /// Print results as JSON: one object, or one per line.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Append(append::Append),
+    Prove(prove::Prove),
+    Verify(verify::Verify),
+    Consistency(consistency::Consistency),
+    Watch(watch::Watch),
+    Evidence(evidence::CheckEvidence),
+    Fsck(fsck::Fsck),
+    Load(load::Load),
+}
+
+/// Runs one command and returns the process's exit code. The first argument is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render();
+            // Help and the version were asked for; everything else is a mistake in the command line.
+            let asked_for = error.exit_code() == 0;
+            let stream = if asked_for { &mut *terminal.output.stdout } else { &mut *terminal.output.stderr };
+            // There is nobody left to tell if this fails.
+            let _ = write!(stream, "{text}");
+            return if asked_for { 0 } else { 2 };
+        }
+    };
+    let form = if cli.json { Form::Json } else { Form::Text };
+    match execute(cli.command, form, terminal) {
+        Ok(()) => 0,
+        Err(failure) => {
+            if failure.has_words() {
+                terminal.output.say(format_args!("cairn: {failure}"));
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    let mut runtime = match &command {
+        // These only read files.
+        Command::Verify(command) => return command.run(form, terminal),
+        Command::Evidence(command) => return command.run(form, terminal),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::Refused(format!("no runtime: {error}")))?;
+    let ended = runtime.block_on(async {
+        match command {
+            Command::Append(command) => command.run(form, terminal).await,
+            Command::Prove(command) => command.run(form, terminal).await,
+            Command::Consistency(command) => command.run(form, terminal).await,
+            Command::Watch(command) => command.run(form, terminal).await,
+            Command::Fsck(command) => command.run(form, terminal).await,
+            Command::Load(command) => command.run(form, terminal).await,
+            Command::Verify(_) | Command::Evidence(_) => Ok(()),
+        }
+    });
+    // Requests that nobody waits for any more are dropped.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,0 +1,146 @@
+//! The options that several commands share.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_tree::note::VerifierKey;
+use cairn_tree::policy::{Policy, Trust};
+use clap::Args;
+
+use super::duration;
+use super::failure::Failure;
+use crate::bounds;
+use crate::fetch::{LogUrl, Remote, Settings, Token};
+use crate::files::read_bounded;
+
+/// Where the log is, and how it is asked.
+#[derive(Debug, Args)]
+pub(super) struct RemoteOptions {
+    /// The log's address, such as http://127.0.0.1:6962/logs/main.
+    #[arg(long, env = "CAIRN_URL", value_name = "URL")]
+    pub(super) url: String,
+    /// The token for the log. Other users of this machine can read it in the process list: prefer the environment or
+    /// --token-file.
+    #[arg(long, env = "CAIRN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
+    /// A file that holds the token, and nothing else but white space.
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// How long one request may take.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    pub(super) timeout: Duration,
+}
+
+/// The log's key, where nothing else will do.
+#[derive(Debug, Args)]
+pub(super) struct KeyOption {
+    /// The log's verification key (a vkey), or a file that holds it.
+    #[arg(long, env = "CAIRN_KEY", value_name = "VKEY")]
+    pub(super) key: String,
+}
+
+/// Whom to trust.
+#[derive(Debug, Args)]
+pub(super) struct TrustOptions {
+    /// The log's verification key (a vkey), or a file that holds it.
+    #[arg(long, env = "CAIRN_KEY", value_name = "VKEY")]
+    pub(super) key: Option<String>,
+    /// A trust policy (C2SP tlog-policy): logs, witnesses and a quorum. It goes before --key.
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+}
+
+/// How much is fetched at a time.
+#[derive(Debug, Args)]
+pub(super) struct ParallelOption {
+    /// How many requests are under way at the same time.
+    #[arg(long, value_name = "N", default_value_t = bounds::PARALLEL_FETCHES, value_parser = parallel)]
+    pub(super) parallel: usize,
+}
+
+fn parallel(text: &str) -> Result<usize, String> {
+    let most = bounds::MOST_PARALLEL_FETCHES;
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("must be 1 to {most}"))
+}
+
+impl RemoteOptions {
+    /// The log's address.
+    pub(super) fn url(&self) -> Result<LogUrl, Failure> {
+        LogUrl::parse(&self.url).map_err(|error| Failure::Usage(format!("--url {}: {error}", self.url)))
+    }
+
+    /// The token, if there is one.
+    pub(super) fn token(&self) -> Result<Option<Token>, Failure> {
+        let (source, text) = match &self.token_file {
+            Some(path) => (path.display().to_string(), Some(text_file(path)?)),
+            None => ("--token".to_owned(), self.token.clone()),
+        };
+        // An empty variable in the environment is as good as none.
+        let text = text.filter(|text| self.token_file.is_some() || !text.is_empty());
+        text.map(|text| Token::new(text.trim()).map_err(|error| Failure::Usage(format!("{source}: {error}"))))
+            .transpose()
+    }
+
+    /// The log, ready to be asked.
+    pub(super) fn remote(&self) -> Result<Arc<Remote>, Failure> {
+        let [a, b, c, d, e, f, g, h, ..] = random()?;
+        let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let settings = Settings { token: self.token()?, timeout: self.timeout, seed };
+        Ok(Arc::new(Remote::new(self.url()?, settings)?))
+    }
+}
+
+impl KeyOption {
+    /// The key.
+    pub(super) fn key(&self) -> Result<VerifierKey, Failure> {
+        parse_key(&self.key)
+    }
+}
+
+impl TrustOptions {
+    /// Whom to trust; `None` if nothing was said.
+    pub(super) fn trust(&self) -> Result<Option<Trust>, Failure> {
+        if let Some(path) = &self.policy {
+            let bytes = read_bounded(path, Policy::MAX_BYTES)?;
+            let policy =
+                Policy::parse(&bytes).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+            return Ok(Some(Trust::Policy(policy)));
+        }
+        let key = self.key.as_deref().filter(|key| !key.is_empty());
+        key.map(|key| parse_key(key).map(Trust::Log)).transpose()
+    }
+
+    /// Whom to trust, where somebody must be.
+    pub(super) fn required(&self) -> Result<Trust, Failure> {
+        self.trust()?.ok_or_else(|| Failure::Usage("whom to trust: give --key VKEY or --policy FILE".to_owned()))
+    }
+}
+
+/// Reads a vkey, or the file that holds it.
+fn parse_key(text: &str) -> Result<VerifierKey, Failure> {
+    let error = match VerifierKey::from_str(text) {
+        Ok(key) => return Ok(key),
+        Err(error) => error,
+    };
+    // No vkey is without plus signs; a path seldom has two of them and no file behind it.
+    let path = Path::new(text);
+    if path.is_file() {
+        let content = text_file(path)?;
+        return VerifierKey::from_str(content.trim()).map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
+    }
+    Err(Failure::Usage(format!("--key: {error}")))
+}
+
+fn text_file(path: &Path) -> Result<String, Failure> {
+    let bytes = read_bounded(path, VerifierKey::MAX_TEXT_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{}: not text", path.display())))
+}
+
+/// Random bytes from the operating system.
+pub(super) fn random() -> Result<[u8; 16], Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::Refused(format!("no random bytes: {error}")))?;
+    Ok(bytes)
+}

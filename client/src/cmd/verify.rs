@@ -1,0 +1,113 @@
+//! `cairn verify`: is this entry in the log? Offline, from a receipt.
+
+use core::fmt;
+use std::path::PathBuf;
+
+use cairn_tree::receipt::{Receipt, VerifiedReceipt};
+use clap::Args;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::options::TrustOptions;
+use super::sources;
+use super::terminal::{Form, Terminal};
+use crate::bounds;
+use crate::fetch::shown;
+use crate::files::read_bounded;
+
+/// Verify offline that an entry is in a log: the entry, its receipt, and whom to trust.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    trust: TrustOptions,
+    /// The entry's receipt (C2SP tlog-proof).
+    #[arg(long, value_name = "FILE.tlog-proof")]
+    proof: PathBuf,
+    /// The entry is this line of the file (counted from 1), without its newline, as `append --lines` logs it.
+    #[arg(long, value_name = "N")]
+    line: Option<u64>,
+    /// The entry's bytes; `-` reads standard input.
+    #[arg(value_name = "ENTRY_FILE")]
+    entry: PathBuf,
+}
+
+/// The verdict.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Verdict {
+    Included {
+        included: bool,
+        origin: String,
+        index: u64,
+        leaf_hash: String,
+        size: u64,
+        root: String,
+        witnesses: Vec<Witness>,
+    },
+    Not {
+        included: bool,
+        reason: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Witness {
+    name: String,
+    time: u64,
+}
+
+impl Verify {
+    pub(super) fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let trust = self.trust.required()?;
+        let receipt = read_bounded(&self.proof, bounds::RECEIPT_BYTES)?;
+        let entry = match sources::read_entry(&self.entry, self.line, terminal.stdin) {
+            // What is too long for any log is in none.
+            Err(Failure::Refused(reason)) => return refuse(reason, form, terminal),
+            other => other?,
+        };
+        let verified = Receipt::parse(&receipt)
+            .map_err(|error| format!("{}: {error}", self.proof.display()))
+            .and_then(|receipt| receipt.verify(&entry, &trust).map_err(|error| error.to_string()));
+        match verified {
+            Ok(verified) => terminal.output.print(form, &Verdict::included(&verified)),
+            Err(reason) => refuse(reason, form, terminal),
+        }
+    }
+}
+
+fn refuse(reason: String, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    let reason = shown(&reason);
+    if form == Form::Json {
+        terminal.output.print(form, &Verdict::Not { included: false, reason: reason.clone() })?;
+    }
+    Err(Failure::Refused(format!("not included: {reason}")))
+}
+
+impl Verdict {
+    fn included(receipt: &VerifiedReceipt) -> Self {
+        let head = receipt.checkpoint();
+        let witnesses = receipt.witnesses().iter();
+        Self::Included {
+            included: true,
+            origin: head.origin().to_string(),
+            index: receipt.index().get(),
+            leaf_hash: receipt.leaf_hash().to_base64(),
+            size: head.size().get(),
+            root: head.root().to_base64(),
+            witnesses: witnesses.map(|one| Witness { name: one.name.to_string(), time: one.time.seconds() }).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Included { origin, index, size, witnesses, .. } => {
+                write!(f, "included: entry {index} of {origin}, in its signed tree of {size} entries")?;
+                let names: Vec<&str> = witnesses.iter().map(|witness| witness.name.as_str()).collect();
+                if names.is_empty() { Ok(()) } else { write!(f, ", witnessed by {}", names.join(", ")) }
+            }
+            Self::Not { reason, .. } => write!(f, "not included: {reason}"),
+        }
+    }
+}

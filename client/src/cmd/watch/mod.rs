@@ -1,0 +1,263 @@
+//! `cairn watch`: follows a log, keeps what it verified, and raises the alarm.
+
+mod events;
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use futures_util::future::{Either, select};
+use indicatif::ProgressBar;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::events::Event;
+use super::duration;
+use super::failure::Failure;
+use super::options::{KeyOption, ParallelOption, RemoteOptions};
+use super::terminal::{Form, Output, Terminal};
+use crate::bounds;
+use crate::fetch::{Freshness, shown};
+use crate::files::{Durability, FileError, Hold, beside, read_bounded, write_atomic, write_new};
+use crate::monitor::{Case, Depth, Evidence, Monitor, Observation, Round, RoundError, StaleTimer, State};
+
+/// Follow a log: verify each head against the last, and every entry against the head.
+///
+/// What was verified is kept in the state file. If the log contradicts what it signed or goes back, the evidence is
+/// written beside it and the exit code is 3. A smaller head may be a cache's: it counts when fetches past all caches have
+/// shown nothing else for --stale-after.
+#[derive(Debug, Args)]
+pub(in crate::cmd) struct Watch {
+    #[command(flatten)]
+    remote: RemoteOptions,
+    #[command(flatten)]
+    key: KeyOption,
+    #[command(flatten)]
+    parallel: ParallelOption,
+    /// What was verified so far; the file is made by the first run.
+    #[arg(long, value_name = "FILE")]
+    state: PathBuf,
+    /// Look once and end, after --stale-after at the latest if the log shows an old head.
+    #[arg(long)]
+    once: bool,
+    /// For how long an old head may be a cache's fault.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    stale_after: Duration,
+    /// The wait between two looks.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    interval: Duration,
+    /// Verify that heads extend each other, from tiles, without reading the entries.
+    #[arg(long)]
+    heads_only: bool,
+    /// The folder for evidence, instead of the state file's.
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<PathBuf>,
+}
+
+/// What the rounds carry along.
+struct Following<'a, 't> {
+    options: Watch,
+    monitor: Monitor,
+    stale: StaleTimer,
+    /// Rounds in a row that ended without a verdict.
+    failures: u32,
+    form: Form,
+    output: &'a mut Output<'t>,
+}
+
+/// What comes after a round.
+enum Next {
+    /// Another look after so long.
+    Again(Duration),
+    /// `--once` has its answer.
+    Done,
+}
+
+impl Watch {
+    pub(in crate::cmd) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let key = self.key.key()?;
+        let remote = self.remote.remote()?;
+        let _hold = Hold::take(&self.state)?;
+        let state = load_state(&self.state, &key)?;
+        let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };
+        let monitor = Monitor::new(remote, key, state, depth, self.parallel.parallel);
+        let stale = StaleTimer::new(self.stale_after);
+        let output = &mut terminal.output;
+        let mut following = Following { options: self, monitor, stale, failures: 0, form, output };
+        let mut stop = Stop::new()?;
+        loop {
+            // Dropping a round that is under way loses nothing: the state file has what was verified before it.
+            let Some(next) = stop.or(following.round()).await else { return Ok(()) };
+            match next? {
+                Next::Done => return Ok(()),
+                Next::Again(wait) => {
+                    if stop.or(tokio::time::sleep(wait)).await.is_none() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Following<'_, '_> {
+    async fn round(&mut self) -> Result<Next, Failure> {
+        // While an old head is about, caches are of no interest.
+        let freshness = if self.stale.is_running() { Freshness::PastCaches } else { Freshness::AnyCache };
+        let before = self.monitor.state().map(State::shown);
+        let progress = Progress { bar: self.output.progress(0, "entries") };
+        let mut ended = self.monitor.round(freshness, &mut |done, total| progress.show(done, total)).await;
+        if freshness == Freshness::AnyCache && matches!(&ended, Ok(Round { stale: Some(_), .. })) {
+            ended = self.monitor.round(Freshness::PastCaches, &mut |done, total| progress.show(done, total)).await;
+        }
+        progress.bar.finish_and_clear();
+        // What was verified is kept, however the round ended.
+        if self.monitor.state().map(State::shown) != before {
+            self.save()?;
+        }
+        match ended {
+            Ok(round) => self.judged(round),
+            Err(RoundError::Unverified(error)) => {
+                let reason = shown(&error.to_string());
+                if self.options.once {
+                    return Err(Failure::Refused(reason));
+                }
+                self.failures = self.failures.saturating_add(1);
+                self.output.print(self.form, &Event::unverified(reason))?;
+                Ok(Next::Again(self.backoff()))
+            }
+            Err(RoundError::Contradiction(case)) => Err(self.alarm(*case)),
+        }
+    }
+
+    fn judged(&mut self, round: Round) -> Result<Next, Failure> {
+        self.failures = 0;
+        let Some(stale) = round.stale else {
+            self.stale.fresh();
+            if (round.grown.is_some() || self.options.once)
+                && let Some(state) = self.monitor.state()
+            {
+                self.output.print(self.form, &Event::consistent(state, round.grown))?;
+            }
+            return Ok(if self.options.once { Next::Done } else { Next::Again(self.options.interval) });
+        };
+        let is_new = !self.stale.is_running();
+        if let Some(passed) = self.stale.stale(Instant::now())
+            && let Some(case) = self.monitor.rollback(&stale, passed)
+        {
+            return Err(self.alarm(case));
+        }
+        if is_new && let Some(state) = self.monitor.state() {
+            self.output.print(self.form, &Event::stale(&stale, state))?;
+        }
+        Ok(Next::Again(bounds::STALE_INTERVAL.min(self.options.stale_after)))
+    }
+
+    /// Keeps the evidence and says what happened.
+    fn alarm(&mut self, case: Case) -> Failure {
+        let observation = Observation { url: self.options.remote.url.clone(), at: jiff::Timestamp::now().to_string() };
+        let evidence = Evidence::new(case, self.monitor.key(), observation);
+        let written = match evidence.encode() {
+            Ok(bytes) => {
+                write_new(&self.evidence_path(evidence.case().name()), &bytes).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let (path, unwritten) = match written {
+            Ok(path) => (Some(path.display().to_string()), None),
+            Err(error) => (None, Some(error)),
+        };
+        let event = Event::contradiction(&evidence, path);
+        if let Err(failure) = self.output.print(self.form, &event) {
+            self.output.say(format_args!("cairn: {failure}"));
+        }
+        self.output.say(format_args!("cairn: {}", shown(evidence.summary())));
+        if let Some(error) = unwritten {
+            self.output.say(format_args!("cairn: the evidence could not be written: {error}"));
+            // It must not be lost: whoever keeps our words keeps it.
+            let bytes = evidence.encode().unwrap_or_default();
+            self.output.say(String::from_utf8_lossy(&bytes));
+        }
+        Failure::Contradiction
+    }
+
+    fn evidence_path(&self, kind: &str) -> PathBuf {
+        let state = &self.options.state;
+        let suffix = format!(".{kind}.json");
+        match (&self.options.evidence, state.file_name()) {
+            (Some(folder), Some(name)) => beside(&folder.join(name), &suffix),
+            _ => beside(state, &suffix),
+        }
+    }
+
+    fn save(&self) -> Result<(), Failure> {
+        let Some(state) = self.monitor.state() else { return Ok(()) };
+        let bytes = state.encode().map_err(|error| Failure::Refused(error.to_string()))?;
+        write_atomic(&self.options.state, &bytes, Durability::PowerLoss)
+            .map_err(|error| Failure::Refused(error.to_string()))
+    }
+
+    /// Longer from failure to failure, so that a log in trouble is not asked all the time.
+    fn backoff(&self) -> Duration {
+        let doubled = self.options.interval.saturating_mul(1 << self.failures.min(16));
+        doubled.min(bounds::LONGEST_WATCH_BACKOFF.max(self.options.interval))
+    }
+}
+
+fn load_state(path: &Path, key: &cairn_tree::note::VerifierKey) -> Result<Option<State>, Failure> {
+    let bytes = match read_bounded(path, bounds::STATE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_absent() => return Ok(None),
+        Err(error @ FileError::TooLong { .. }) => return Err(damaged(path, &error)),
+        Err(error) => return Err(error.into()),
+    };
+    match State::decode(&bytes, key) {
+        Ok(state) => Ok(Some(state)),
+        Err(error @ crate::monitor::StateError::OtherKey(_)) => {
+            Err(Failure::Usage(format!("{}: {error}", path.display())))
+        }
+        Err(error) => Err(damaged(path, &error)),
+    }
+}
+
+fn damaged(path: &Path, error: &dyn core::fmt::Display) -> Failure {
+    Failure::Refused(format!(
+        "{}: {error}. Put a copy of it back; without one, move it away and watch anew: that trusts the log's present head, \
+         and what was seen before is forgotten",
+        path.display()
+    ))
+}
+
+/// A bar that knows its length only once a round has found new entries.
+struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    fn show(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+}
+
+/// The wish that the watcher ends: Ctrl-C, or SIGTERM.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::Refused(format!("no signals: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// What `work` gives, or `None` if the wish comes first.
+    async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let (interrupt, terminate) = (pin!(self.interrupt.recv()), pin!(self.terminate.recv()));
+        match select(pin!(work), select(interrupt, terminate)).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        }
+    }
+}
