@@ -1,0 +1,135 @@
+//! An honest log in memory, of any past size: what the lies are told about.
+
+use std::collections::HashMap;
+
+use cairn_tree::checkpoint::{Checkpoint, Origin};
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::{ConsistencyProof, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, RootPlan};
+use cairn_tree::note::{KeyName, SignatureType, SignerKey, VerifierKey};
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::tile::{BundleCoord, Entries, TileCoord};
+
+/// A log's entries, the nodes of its tree, and its key.
+#[derive(Clone)]
+pub struct Model {
+    origin: Origin,
+    key: std::sync::Arc<SignerKey>,
+    entries: Vec<Vec<u8>>,
+    frontier: Frontier,
+    nodes: HashMap<NodeCoord, Hash>,
+}
+
+impl Model {
+    /// An empty log.
+    #[must_use]
+    pub fn new(origin: &str, seed: u8) -> Self {
+        let name = KeyName::new(origin).expect("an origin that is a key name");
+        let key = SignerKey::from_seed(name, SignatureType::ED25519, &[seed; 32]).expect("a type with a seed");
+        Self {
+            origin: Origin::new(origin).expect("an origin"),
+            key: std::sync::Arc::new(key),
+            entries: Vec::new(),
+            frontier: Frontier::new(),
+            nodes: HashMap::new(),
+        }
+    }
+
+    /// The log's key, as its readers know it.
+    #[must_use]
+    pub fn vkey(&self) -> &VerifierKey {
+        self.key.verifier_key()
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Appends an entry and returns its index.
+    pub fn push(&mut self, entry: &[u8]) -> LeafIndex {
+        self.entries.push(entry.to_vec());
+        let nodes = &mut self.nodes;
+        let leaf = Hash::leaf(entry);
+        self.frontier.push(leaf, &mut |node, hash| _ = nodes.insert(node, hash)).expect("room for another entry")
+    }
+
+    /// Appends entries with the numbers `from` up to `to`, all different from each other and from another `flavour`'s.
+    pub fn grow(&mut self, to: u64, flavour: &str) {
+        for number in self.size()..to {
+            self.push(format!("{flavour} {number}").as_bytes());
+        }
+    }
+
+    /// The same log when it was smaller.
+    #[must_use]
+    pub fn cut(&self, size: u64) -> Self {
+        let mut model = Self { entries: Vec::new(), frontier: Frontier::new(), nodes: HashMap::new(), ..self.clone() };
+        self.entries.iter().take(usize::try_from(size).expect("a small size")).for_each(|entry| _ = model.push(entry));
+        model
+    }
+
+    /// The signed head at a size that the log has reached.
+    #[must_use]
+    pub fn head(&self, size: u64) -> String {
+        let size = TreeSize::new(size).expect("a size");
+        let plan = RootPlan::tree(size);
+        let root = plan.fold(&self.hashes(plan.nodes()).expect("a size that was reached")).expect("all nodes");
+        self.sign(&Checkpoint::new(self.origin.clone(), size, root))
+    }
+
+    /// Signs any head, honest or not.
+    #[must_use]
+    pub fn sign(&self, head: &Checkpoint) -> String {
+        head.sign(&self.key).expect("a head of this log").encode()
+    }
+
+    /// A tile; `None` if the log has not reached it.
+    #[must_use]
+    pub fn tile(&self, tile: TileCoord) -> Option<Vec<u8>> {
+        let nodes: Vec<NodeCoord> = (0..=255).map_while(|offset| tile.node(offset)).collect();
+        Some(self.hashes(&nodes)?.iter().flat_map(|hash| *hash.as_bytes()).collect())
+    }
+
+    /// A bundle; `None` if the log has not reached it.
+    #[must_use]
+    pub fn bundle(&self, bundle: BundleCoord) -> Option<Vec<u8>> {
+        let start = usize::try_from(bundle.start()).ok()?;
+        let entries = self.entries.get(start..start + bundle.width().get())?;
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|entry| Entries::encode(entry, &mut bytes).expect("an entry that fits"));
+        Some(bytes)
+    }
+
+    /// An entry's bytes.
+    #[must_use]
+    pub fn entry(&self, index: LeafIndex) -> Option<&[u8]> {
+        self.entries.get(usize::try_from(index.get()).ok()?).map(Vec::as_slice)
+    }
+
+    /// The first entry with this leaf hash.
+    #[must_use]
+    pub fn find(&self, leaf: Hash) -> Option<LeafIndex> {
+        let index = self.entries.iter().position(|entry| Hash::leaf(entry) == leaf)?;
+        LeafIndex::new(index as u64).ok()
+    }
+
+    /// An inclusion proof in the tree of a size.
+    #[must_use]
+    pub fn inclusion(&self, index: LeafIndex, size: u64) -> Option<InclusionProof> {
+        let plan = ProofPlan::inclusion(index, TreeSize::new(size).ok()?).ok()?;
+        InclusionProof::from_hashes(plan.fold(&self.hashes(plan.nodes())?).ok()?).ok()
+    }
+
+    /// A consistency proof between two sizes.
+    #[must_use]
+    pub fn consistency(&self, from: u64, to: u64) -> Option<ConsistencyProof> {
+        let growth = Growth { from: TreeSize::new(from).ok()?, to: TreeSize::new(to).ok()? };
+        let plan = ProofPlan::consistency(growth).ok()?;
+        ConsistencyProof::from_hashes(plan.fold(&self.hashes(plan.nodes())?).ok()?).ok()
+    }
+
+    fn hashes(&self, nodes: &[NodeCoord]) -> Option<Vec<Hash>> {
+        nodes.iter().map(|node| self.nodes.get(node).copied()).collect()
+    }
+}

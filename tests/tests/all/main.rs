@@ -1,0 +1,11 @@
+//! All tests from outside, in one binary: rooms by what they show.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests, although clippy knows only functions that are marked as such"
+)]
+
+mod cli;
+mod lies;
