@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Builds what is measured and measures it. Arguments go to `ratios`: --help tells which there are.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cargo build --release --bins -p cairnd -p cairn -p cairn-benches
+"$(bash build/programs.sh)/ratios" "$@"

@@ -1,0 +1,5 @@
+//! The rows, one file per kind of measurement.
+
+pub(crate) mod engine_batches;
+pub(crate) mod opening;
+pub(crate) mod space;
