@@ -110,7 +110,8 @@ impl Append {
         let words = if verified { "receipts verified" } else { "receipts not verified" };
         if run.appended > 0 || ended.is_ok() {
             let appended = run.appended;
-            run.output.say(format_args!("cairn: {appended} entries appended, {words}"));
+            let entries = if appended == 1 { "entry" } else { "entries" };
+            run.output.say(format_args!("cairn: {appended} {entries} appended, {words}"));
         }
         ended
     }

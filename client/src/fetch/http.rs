@@ -163,12 +163,12 @@ impl Transport {
 
     /// One attempt; the error comes with the wait that the server asked for.
     async fn ask_once(&self, request: &Request) -> Result<Answer, (FetchError, Option<Duration>)> {
-        let url = self.address(request);
+        let (address, url) = (self.address(request), self.base.resource(&request.path, &request.query));
         let mut builder = match &request.upload {
-            None => self.client.request(Method::GET, url.clone()),
+            None => self.client.request(Method::GET, address),
             Some(upload) => self
                 .client
-                .request(Method::POST, url.clone())
+                .request(Method::POST, address)
                 .header(CONTENT_TYPE, upload.content_type)
                 .header(IDEMPOTENCY_KEY, &upload.idempotency_key)
                 .body(upload.body.clone()),
@@ -189,6 +189,8 @@ impl Transport {
         Err((FetchError::Status { url: url.into(), status: status.as_u16(), problem: Problem::read(&body) }, wait))
     }
 
+    /// Where the request goes: beneath the log's address, and where no cache has looked before if none may answer. Errors
+    /// name the address without that, which would only make them look different each time.
     fn address(&self, request: &Request) -> Url {
         let mut url = self.base.resource(&request.path, &request.query);
         if request.freshness == Freshness::PastCaches {

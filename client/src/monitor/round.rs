@@ -128,7 +128,10 @@ impl Monitor {
     /// The case of a log that has gone back, after `passed` of nothing but `stale` heads.
     #[must_use]
     pub fn rollback(&self, stale: &Stale, passed: Duration) -> Option<Case> {
-        let larger = self.state.as_ref()?.head().signed().encode();
+        let state = self.state.as_ref()?;
+        // What this very resource has shown, if it is remembered: the other one may rightly be ahead of it.
+        let largest = TreeSize::new(state.shown().largest(stale.kind)).ok();
+        let larger = largest.and_then(|size| state.head_of(size)).unwrap_or(state.head()).signed().encode();
         let smaller = stale.head.signed().encode();
         Some(Case::Rollback { larger, smaller, resource: stale.kind, seconds: passed.as_secs() })
     }

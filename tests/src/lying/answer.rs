@@ -151,6 +151,11 @@ fn consistency(model: &Model, from: Option<TreeSize>, to: Option<TreeSize>) -> O
     Some(Answer::json(&ConsistencyAnswer { from, to, proof }))
 }
 
+/// Appends one entry and answers with its index.
+pub(super) fn add(model: &mut Model, entry: &[u8]) -> Answer {
+    Answer::new(media::TEXT, model.push(entry).to_string())
+}
+
 /// Appends a batch and answers with a receipt for each entry.
 pub(super) fn append(model: &mut Model, body: &[u8]) -> Answer {
     let Ok(entries) = Entries::parse_batch(body, usize::MAX) else {

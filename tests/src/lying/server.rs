@@ -178,7 +178,7 @@ async fn accept(listener: std::net::TcpListener, state: Arc<Mutex<State>>, mut s
 async fn serve(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<SentBody>, Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let key = parts.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    let key = parts.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
     let past_caches = parts.headers.get("cache-control").is_some_and(|value| value == "no-cache");
     let query = parts.uri.query().unwrap_or_default();
     let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
@@ -202,7 +202,7 @@ struct Asked<'a> {
     path: &'a str,
     parameters: Vec<(String, String)>,
     past_caches: bool,
-    key: String,
+    key: Option<String>,
     body: Bytes,
 }
 
@@ -231,7 +231,10 @@ impl State {
     }
 
     fn append(&mut self, asked: &Asked<'_>) -> Answer {
-        if let Some(indexes) = self.appends.get(&asked.key)
+        if asked.path == "add" {
+            return answer::add(&mut self.model, &asked.body);
+        }
+        if let Some(indexes) = asked.key.as_ref().and_then(|key| self.appends.get(key))
             && let Some(again) = answer::answer_batch(&self.model, indexes)
         {
             return again;
@@ -239,7 +242,9 @@ impl State {
         let first = self.model.size();
         let answer = answer::append(&mut self.model, &asked.body);
         let indexes = (first..self.model.size()).filter_map(|index| LeafIndex::new(index).ok()).collect();
-        self.appends.insert(asked.key.clone(), indexes);
+        if let Some(key) = &asked.key {
+            self.appends.insert(key.clone(), indexes);
+        }
         answer
     }
 }
