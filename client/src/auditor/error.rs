@@ -2,6 +2,7 @@
 
 use cairn_tree::checkpoint::CheckpointVerifyError;
 use cairn_tree::merkle::{ConsistencyError, InclusionError, PlanError};
+use cairn_tree::policy::PolicyVerifyError;
 use cairn_tree::tile::ReaderError;
 
 use crate::fetch::{FetchError, HeadKind};
@@ -20,6 +21,9 @@ pub enum AuditError {
         /// What is wrong with it.
         error: CheckpointVerifyError,
     },
+    /// The checkpoint does not meet the policy.
+    #[error("the log's checkpoint is not trusted: {0}")]
+    Policy(#[from] PolicyVerifyError),
     /// What is served does not fit the head that the log signed.
     #[error("what the log serves does not fit its signed head: {0}")]
     Misfit(#[from] ReaderError),

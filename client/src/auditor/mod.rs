@@ -4,10 +4,12 @@
 //! comparing heads over time (`monitor`) and asking for anything (`fetch`).
 
 mod error;
+mod receipt;
 mod tiles;
 mod whole;
 
 pub use error::AuditError;
+pub use receipt::receipt_from_tiles;
 pub use tiles::TileReader;
 pub use whole::{Checked, Unsound, check_whole};
 

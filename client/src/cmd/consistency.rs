@@ -70,7 +70,7 @@ impl Consistency {
             (None, Some(size)) => known.root(parse_size("--from", size)?).await?,
             (None, None) => return Err(Failure::Usage("give --from N or --from-checkpoint FILE".to_owned())),
         };
-        let proof = prove(&remote, Extension { old, new }).await?;
+        let proof = prove(&remote, &mut reader, Extension { old, new }).await?;
         let report = Report { consistent: true, from: old.into(), to: new.into(), proof };
         terminal.output.print(form, &report)
     }
@@ -116,7 +116,7 @@ async fn signed_head(remote: &Remote, key: &VerifierKey, to: Option<TreeSize>) -
 }
 
 /// Gets the log's own proof and verifies it; equal sizes and an empty start need none.
-async fn prove(remote: &Remote, claim: Extension) -> Result<Vec<String>, Failure> {
+async fn prove(remote: &Remote, reader: &mut TileReader, claim: Extension) -> Result<Vec<String>, Failure> {
     let Extension { old, new } = claim;
     if old.size > new.size {
         return Err(Failure::Refused(format!("not consistent: the log has {} entries, it had {}", new.size, old.size)));
@@ -128,9 +128,14 @@ async fn prove(remote: &Remote, claim: Extension) -> Result<Vec<String>, Failure
     if old.size == TreeSize::ZERO {
         return Ok(Vec::new());
     }
-    let answer = remote.consistency(Growth { from: old.size, to: new.size }).await?;
-    answer.proof.verify(&claim).map_err(|error| Failure::Refused(format!("not consistent: {error}")))?;
-    Ok(answer.proof.hashes().iter().map(Hash::to_base64).collect())
+    let proof = match remote.consistency(Growth { from: old.size, to: new.size }).await {
+        Ok(answer) => answer.proof,
+        // A log of tiles alone makes no proofs; its readers do.
+        Err(error) if error.is_absent() => reader.consistency(old.size, new, Freshness::AnyCache).await?,
+        Err(error) => return Err(error.into()),
+    };
+    proof.verify(&claim).map_err(|error| Failure::Refused(format!("not consistent: {error}")))?;
+    Ok(proof.hashes().iter().map(Hash::to_base64).collect())
 }
 
 fn text(root: Root) -> String {

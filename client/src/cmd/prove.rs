@@ -2,10 +2,13 @@
 
 use core::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cairn_tree::hash::Hash;
+use cairn_tree::policy::Trust;
 use cairn_tree::receipt::Receipt;
 use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::read::InclusionAnswer;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 
@@ -14,7 +17,9 @@ use super::failure::Failure;
 use super::options::{RemoteOptions, TrustOptions};
 use super::sources;
 use super::terminal::{Form, Terminal};
-use crate::fetch::Wanted;
+use crate::auditor::{TileReader, receipt_from_tiles};
+use crate::bounds;
+use crate::fetch::{Remote, Wanted};
 
 /// Get a receipt for an entry, by its index or by its bytes, and verify it.
 #[derive(Debug, Args)]
@@ -55,23 +60,15 @@ impl Prove {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let trust = self.trust.trust()?;
         let remote = self.remote.remote()?;
-        let (entry, wanted) = match (self.index, &self.entry) {
-            (Some(index), _) => {
-                let index =
-                    LeafIndex::new(index).map_err(|error| Failure::Usage(format!("--index {index}: {error}")))?;
-                (remote.entry(index).await?, Wanted::Index(index))
-            }
+        let (entry, receipt) = match (self.index, &self.entry) {
+            (Some(index), _) => by_index(&remote, trust.as_ref(), index).await?,
             (None, Some(path)) => {
                 let entry = sources::read_entry(path, self.line, terminal.stdin)?;
-                let leaf = Hash::leaf(&entry);
-                (entry, Wanted::Leaf(leaf))
+                let receipt = by_leaf(&remote, Hash::leaf(&entry)).await?;
+                (entry, receipt)
             }
             (None, None) => return Err(Failure::Usage("give --index N or an entry's file".to_owned())),
         };
-        let answer = remote.inclusion(wanted).await?;
-        let receipt =
-            answer.receipt().ok_or_else(|| Failure::Refused("the log's answer has no checkpoint".to_owned()))?;
-        check_index(wanted, &receipt)?;
         match &trust {
             Some(trust) => drop(
                 receipt
@@ -96,15 +93,42 @@ impl Prove {
     }
 }
 
-/// The proof must be for the entry that was asked for; of several equal ones any will do.
-fn check_index(wanted: Wanted, receipt: &Receipt) -> Result<(), Failure> {
-    match wanted {
-        Wanted::Index(index) if index != receipt.index() => Err(Failure::Refused(format!(
-            "the log answered with a proof for entry {}, not for entry {index}",
-            receipt.index()
-        ))),
-        _ => Ok(()),
+/// Asks for the entry and its proof, or makes the proof from tiles where the log makes none.
+async fn by_index(remote: &Arc<Remote>, trust: Option<&Trust>, index: u64) -> Result<(Vec<u8>, Receipt), Failure> {
+    let index = LeafIndex::new(index).map_err(|error| Failure::Usage(format!("--index {index}: {error}")))?;
+    match (remote.entry(index).await, trust) {
+        (Ok(entry), _) => {
+            let receipt = receipt_of(remote.inclusion(Wanted::Index(index)).await?)?;
+            // With the proof of another entry nothing would be known about this one.
+            if receipt.index() != index {
+                let other = receipt.index();
+                return Err(Failure::Refused(format!(
+                    "the log answered with a proof for entry {other}, not for {index}"
+                )));
+            }
+            Ok((entry, receipt))
+        }
+        (Err(error), Some(trust)) if error.is_absent() => {
+            let mut reader = TileReader::new(Arc::clone(remote), bounds::PARALLEL_FETCHES);
+            Ok(receipt_from_tiles(remote, &mut reader, trust, index).await?)
+        }
+        (Err(error), _) => Err(error.into()),
     }
+}
+
+/// Asks for the proof of some entry with this leaf hash; of several equal ones any will do.
+async fn by_leaf(remote: &Remote, leaf: Hash) -> Result<Receipt, Failure> {
+    match remote.inclusion(Wanted::Leaf(leaf)).await {
+        Ok(answer) => receipt_of(answer),
+        Err(error) if error.is_absent() => Err(Failure::Refused(format!(
+            "the log has no entry with these bytes, or does not look entries up: {error}"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn receipt_of(answer: InclusionAnswer) -> Result<Receipt, Failure> {
+    answer.receipt().ok_or_else(|| Failure::Refused("the log's answer has no checkpoint".to_owned()))
 }
 
 /// The receipt as it belongs into a file, or where it has been put.

@@ -159,6 +159,70 @@ fn a_consistency_proof_that_does_not_verify_is_refused() {
 }
 
 #[test]
+fn a_log_of_tiles_alone_is_proven_from_its_tiles() {
+    let bench = Bench::new(700);
+    for dynamic in ["head", "entries", "proof"] {
+        bench.log.lie(dynamic, Lie::Status(404, None));
+    }
+    let out = bench.path("receipt");
+    let proven = bench.run("prove", &["--index", "512", "--out", out.to_str().unwrap()]);
+    assert_eq!((proven.code, &proven.json()[0]["verified"]), (0, &true.into()), "{proven:?}");
+    assert_eq!(bench.verify(&out, &bench.file("entry", b"entry 512")).code, 0);
+    for (from, to) in [("1", "700"), ("256", "512"), ("300", "699"), ("700", "700")] {
+        let grown = bench.run("consistency", &["--from", from, "--to", to]);
+        assert_eq!(grown.code, 0, "{from} to {to}: {grown:?}");
+    }
+    assert_eq!(bench.run("fsck", &[]).code, 0);
+    let state = bench.path("state");
+    assert_eq!(bench.run("watch", &["--once", "--state", state.to_str().unwrap()]).code, 0);
+    let beyond = bench.run("prove", &["--index", "700"]);
+    assert_eq!(beyond.code, 1, "{beyond:?}");
+    bench.log.lie("tile/entries/002", Lie::FlipBit(8));
+    let ran = bench.run("prove", &["--index", "512"]);
+    assert_eq!((ran.code, &*ran.stdout), (1, ""), "{ran:?}");
+}
+
+#[test]
+fn partial_tiles_that_are_gone_are_cut_from_the_full_ones() {
+    let bench = Bench::new(1_000);
+    bench.log.show(Some(700));
+    for partial in ["tile/0/002.p", "tile/entries/002.p", "tile/1/000.p/2"] {
+        bench.log.lie(partial, Lie::Status(404, None));
+    }
+    // The level above has no full tile yet: there the partial one is all that there is.
+    let ran = bench.run("fsck", &[]);
+    assert_eq!((ran.code, &ran.json()[0]["place"]), (1, &"tile/1/000.p/2".into()), "{ran:?}");
+    bench.log.repent();
+    for partial in ["tile/0/002.p", "tile/entries/002.p"] {
+        bench.log.lie(partial, Lie::Status(404, None));
+    }
+    let ran = bench.run("fsck", &[]);
+    assert_eq!((ran.code, &ran.json()[0]["size"]), (0, &700.into()), "{ran:?}");
+}
+
+#[test]
+fn a_server_that_asks_for_patience_gets_it_within_reason() {
+    let bench = Bench::new(3);
+    bench.log.lie_times(1, "checkpoint", Lie::Status(429, Some(1)));
+    let started = std::time::Instant::now();
+    assert_eq!(bench.run("fsck", &[]).code, 0);
+    assert!(started.elapsed() >= std::time::Duration::from_secs(1));
+    bench.log.lie("checkpoint", Lie::Status(503, Some(86_400)));
+    let asked = bench.log.requests().len();
+    assert_eq!(bench.run("fsck", &[]).code, 1);
+    assert_eq!(bench.log.requests().len(), asked + 1, "nobody waits for a day");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let bench = Bench::new(3);
+    bench.log.lie("checkpoint", Lie::Status(302, None));
+    let ran = bench.run("fsck", &[]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("302"), "{ran:?}");
+}
+
+#[test]
 fn fsck_names_the_first_bad_place() {
     let places = [
         ("tile/entries/001", Lie::FlipBit(5), "tile/entries/001"),
