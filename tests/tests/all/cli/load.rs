@@ -1,0 +1,73 @@
+//! `cairn load`: what it measures is in the names that scripts rely on.
+
+use cairn_tests::command::cairn;
+use cairn_tests::lying::{Lie, LyingLog, Model};
+use serde_json::Value;
+
+fn log() -> LyingLog {
+    let mut model = Model::new("lying.example/log", 1);
+    model.grow(600, "entry");
+    LyingLog::serve(model)
+}
+
+fn measure(log: &LyingLog, mode: &str) -> Value {
+    let url = log.url();
+    let ran = cairn([
+        "load",
+        "--json",
+        "--url",
+        &url,
+        "--mode",
+        mode,
+        "--connections",
+        "3",
+        "--duration",
+        "100ms",
+        "--batch",
+        "20",
+    ]);
+    assert_eq!((ran.code, &*ran.stderr), (0, ""), "{ran:?}");
+    ran.json().pop().unwrap()
+}
+
+#[test]
+fn every_mode_reports_the_names_that_scripts_rely_on() {
+    for (mode, entries_per_request) in [("single", 1), ("batch", 20), ("proof", 0), ("tile", 0)] {
+        let measured = measure(&log(), mode);
+        let names: Vec<&str> = measured.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected =
+            ["mode", "requests", "entries", "errors", "seconds", "rate_per_s", "p50_ms", "p99_ms", "p999_ms"];
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        assert_eq!((&measured["mode"], &measured["errors"]), (&mode.into(), &0.into()), "{measured}");
+        let requests = measured["requests"].as_u64().unwrap();
+        assert!(requests > 0, "{measured}");
+        assert_eq!(measured["entries"], requests * entries_per_request, "{measured}");
+        let percentiles = ["p50_ms", "p99_ms", "p999_ms"].map(|name| measured[name].as_f64().unwrap());
+        assert!(percentiles.is_sorted() && percentiles[0] > 0.0, "{measured}");
+        assert!(measured["seconds"].as_f64().unwrap() >= 0.1, "{measured}");
+    }
+}
+
+#[test]
+fn appended_entries_are_all_different_and_of_the_right_size() {
+    let log = log();
+    let measured = measure(&log, "batch");
+    let appended = measured["entries"].as_u64().unwrap();
+    log.change(|model| {
+        let indexes = (600..model.size()).map(|index| cairn_tree::size::LeafIndex::new(index).unwrap());
+        let entries: std::collections::HashSet<Vec<u8>> =
+            indexes.map(|index| model.entry(index).unwrap().to_vec()).collect();
+        assert_eq!(entries.len() as u64, appended);
+        assert!(entries.iter().all(|entry| entry.len() == 300));
+    });
+}
+
+#[test]
+fn answers_of_the_wrong_shape_are_errors() {
+    let log = log();
+    log.lie("tile/", Lie::Cut(1));
+    let ran = cairn(["load", "--url", &log.url(), "--mode", "tile", "--connections", "1", "--duration", "20ms"]);
+    assert_eq!((ran.code, &*ran.stdout), (1, ""), "{ran:?}");
+    assert!(ran.stderr.contains("an answer of 8191 bytes has the wrong shape"), "{ran:?}");
+}
