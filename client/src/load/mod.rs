@@ -161,7 +161,7 @@ impl Shared {
         let mut random = vec![0; pool_bytes];
         getrandom::fill(&mut random).map_err(|error| LoadError::Random(error.to_string()))?;
         let pool = Pool::new(Bytes::from(random), plan.run);
-        let shards = (0..SHARDS).map(|_| Histogram::new(DIGITS).map(Mutex::new)).collect::<Result<_, _>>();
+        let shards = (0..SHARDS).map(|_| latencies().map(Mutex::new)).collect::<Result<_, _>>();
         Ok(Self {
             plan,
             target,
@@ -196,9 +196,9 @@ impl Shared {
         if requests == 0 {
             return Err(LoadError::NothingWorked { errors, first: first_error.unwrap_or_default() });
         }
-        let mut all = Histogram::<u64>::new(DIGITS).map_err(|error| LoadError::Random(error.to_string()))?;
+        let mut all = latencies().map_err(|error| LoadError::Random(error.to_string()))?;
         for shard in &self.shards {
-            // Histograms of equal settings that resize by themselves always add up.
+            // Histograms of equal settings always add up.
             let _ = all.add(&*shard.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let entries = requests * self.plan.entries_per_request();
@@ -218,6 +218,13 @@ impl Shared {
             first_error,
         })
     }
+}
+
+/// An empty histogram of microseconds, up to an hour. Its range is set beforehand: one that grows by itself does so only
+/// when a value is recorded without saturating.
+fn latencies() -> Result<Histogram<u64>, hdrhistogram::CreationError> {
+    const HOUR: u64 = 3_600_000_000;
+    Histogram::new_with_bounds(1, HOUR, DIGITS)
 }
 
 impl Plan {
@@ -240,5 +247,20 @@ impl core::fmt::Display for Measured {
             writeln!(f, "first error: {error}")?;
         }
         write!(f, "latency p50 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms", self.p50_ms, self.p99_ms, self.p999_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_answers_are_counted_as_slow() {
+        let mut all = latencies().unwrap();
+        for microseconds in [1, 10_000, 90_000, 5_000_000] {
+            all.saturating_record(microseconds);
+        }
+        assert_eq!(all.value_at_quantile(0.5) / 100, 100);
+        assert!(all.value_at_quantile(0.999) >= 5_000_000);
     }
 }
