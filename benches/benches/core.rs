@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "a benchmark fails by panicking")]
 
+use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_tree::hash::Hash;
@@ -32,11 +34,13 @@ fn leaves<const LEN: usize>(count: usize) -> Vec<[u8; LEN]> {
     (0..count).map(leaf).collect()
 }
 
-/// Indexes all over the tree, in an order that no cache foresees.
-fn indexes() -> impl FnMut() -> usize {
+/// From one index to the next: neighbours, whose nodes are in the caches, or all over the tree, where memory binds.
+const STEPS: [(&str, usize); 2] = [("one after another", 1), ("anywhere", 611_953)];
+
+fn indexes(step: usize) -> impl FnMut() -> usize {
     let mut index = 0;
     move || {
-        index = (index + 611_953) % LEAVES;
+        index = (index + step) % LEAVES;
         index
     }
 }
@@ -49,10 +53,11 @@ fn compare(c: &mut Criterion, name: &str, elements: u64, mut ours: impl FnMut(),
     group.bench_function("ct-merkle", |b| b.iter(&mut theirs));
     group.finish();
 
-    // A round takes at least some milliseconds, so that the clock's steps do not count.
-    let started = Instant::now();
-    ours();
-    let repeat = (10_000_000 / started.elapsed().as_nanos().max(100)).max(1);
+    // A round takes at least some milliseconds, so that neither the clock's steps nor cold caches count.
+    let mut repeat = 1;
+    while time(repeat, &mut ours) < Duration::from_millis(20) {
+        repeat *= 2;
+    }
     let mut ratios: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let ours = time(repeat, &mut ours);
@@ -64,7 +69,7 @@ fn compare(c: &mut Criterion, name: &str, elements: u64, mut ours: impl FnMut(),
     println!("{name}: {median:.2} times ct-merkle (quartiles {low:.2} to {high:.2})\n");
 }
 
-fn time(repeat: u128, run: &mut impl FnMut()) -> Duration {
+fn time(repeat: u32, run: &mut impl FnMut()) -> Duration {
     let started = Instant::now();
     (0..repeat).for_each(|_| run());
     started.elapsed()
@@ -102,14 +107,16 @@ fn prove(c: &mut Criterion) {
     let leaf_index = |index: usize| LeafIndex::new(index as u64).unwrap();
     let size = |size: usize| TreeSize::new(size as u64).unwrap();
 
-    let (mut ours_next, mut theirs_next) = (indexes(), indexes());
-    compare(
-        c,
-        "build an inclusion proof, 1 M leaves",
-        1,
-        || drop(black_box(ours.prove_inclusion(leaf_index(ours_next())).unwrap())),
-        || drop(black_box(theirs.prove_inclusion(theirs_next()))),
-    );
+    for (how, step) in STEPS {
+        let (mut ours_next, mut theirs_next) = (indexes(step), indexes(step));
+        compare(
+            c,
+            &format!("build inclusion proofs, 1 M leaves, {how}"),
+            1,
+            || drop(black_box(ours.prove_inclusion(leaf_index(ours_next())).unwrap())),
+            || drop(black_box(theirs.prove_inclusion(theirs_next()))),
+        );
+    }
 
     let (index, root, their_root) = (LEAVES / 3, ours.root(), theirs.root());
     let (our_proof, their_proof) = (ours.prove_inclusion(leaf_index(index)).unwrap(), theirs.prove_inclusion(index));
@@ -121,14 +128,16 @@ fn prove(c: &mut Criterion) {
         || their_root.verify_inclusion(&leaves[index], index as u64, black_box(&their_proof)).unwrap(),
     );
 
-    let (mut ours_next, mut theirs_next) = (indexes(), indexes());
-    compare(
-        c,
-        "build a consistency proof, 1 M leaves",
-        1,
-        || drop(black_box(ours.prove_consistency(size(ours_next() + 1)).unwrap())),
-        || drop(black_box(theirs.prove_consistency(LEAVES - 1 - theirs_next().min(LEAVES - 2)))),
-    );
+    for (how, step) in STEPS {
+        let (mut ours_next, mut theirs_next) = (indexes(step), indexes(step));
+        compare(
+            c,
+            &format!("build consistency proofs, 1 M leaves, {how}"),
+            1,
+            || drop(black_box(ours.prove_consistency(size(ours_next().max(1))).unwrap())),
+            || drop(black_box(theirs.prove_consistency(LEAVES - theirs_next().max(1)))),
+        );
+    }
 
     let old = LEAVES / 3;
     let claim = Extension { old: our_tree(&leaves[..old]).root(), new: root };
@@ -153,17 +162,19 @@ fn prove_from_tiles(c: &mut Criterion) {
         let nodes = (0..coord.width().get()).filter_map(|offset| tree.node(coord.node(offset as u8)?));
         Tile::from_hashes(coord, &nodes.collect::<Vec<_>>()).unwrap()
     };
-    let tiles = TileSet::new(coords.map(tile));
-    let mut next = indexes();
-    c.bench_function("build an inclusion proof from cached tiles, 1 M leaves", |b| {
-        b.iter(|| {
-            let plan = ProofPlan::inclusion(LeafIndex::new(next() as u64).unwrap(), size).unwrap();
-            let needed = tiles_of(plan.nodes(), size).unwrap();
-            let cached = needed.iter().map(|tile| tiles.get(tile.level(), tile.index()).unwrap());
-            let hashes = TileSet::new(cached).hashes(plan.nodes()).unwrap();
-            InclusionProof::from_hashes(plan.fold(&hashes).unwrap()).unwrap()
+    let cache: HashMap<_, _> = coords.map(|coord| (coord, Arc::new(tile(coord)))).collect();
+    for (how, step) in STEPS {
+        let mut next = indexes(step);
+        c.bench_function(&format!("build inclusion proofs from cached tiles, 1 M leaves, {how}"), |b| {
+            b.iter(|| {
+                let plan = ProofPlan::inclusion(LeafIndex::new(next() as u64).unwrap(), size).unwrap();
+                let needed = tiles_of(plan.nodes(), size).unwrap();
+                let tiles = TileSet::new(needed.iter().map(|tile| Arc::clone(&cache[tile])));
+                let hashes = tiles.hashes(plan.nodes()).unwrap();
+                InclusionProof::from_hashes(plan.fold(&hashes).unwrap()).unwrap()
+            });
         });
-    });
+    }
 }
 
 fn hash(c: &mut Criterion) {

@@ -63,8 +63,12 @@ impl MemoryTree {
     /// The hash of a perfect node, if the tree has it.
     #[must_use]
     pub fn node(&self, node: NodeCoord) -> Option<Hash> {
-        let position = position(node).filter(|_| node.is_within(self.size()))?;
-        self.nodes.get(position).copied()
+        if node.is_within(self.size()) { self.slot(node).copied() } else { None }
+    }
+
+    /// Where a node is, or will be.
+    fn slot(&self, node: NodeCoord) -> Option<&Hash> {
+        self.nodes.get(position(node)?)
     }
 
     /// Proves that this tree has a leaf.
@@ -89,14 +93,17 @@ impl MemoryTree {
     fn read(&self, path: &Path) -> Vec<Hash> {
         let mut proof = Vec::with_capacity(path.max_hashes());
         path.walk(|part| {
-            proof.extend(match part {
-                Part::Node(node) => self.node(node),
+            let hash = match part {
+                Part::Node(node) => self.slot(node),
                 // It is not perfect, so no node is above it: it is made of the frontier's last nodes.
                 Part::Edge(edge) => {
                     let from = self.edge.len().checked_sub(edge.nodes().len());
-                    from.and_then(|from| self.edge.get(from)).copied()
+                    from.and_then(|from| self.edge.get(from))
                 }
-            });
+            };
+            if let Some(hash) = hash {
+                proof.push(*hash);
+            }
         });
         proof
     }
