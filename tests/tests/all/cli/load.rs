@@ -45,7 +45,11 @@ fn every_mode_reports_the_names_that_scripts_rely_on() {
         assert_eq!(measured["entries"], requests * entries_per_request, "{measured}");
         let percentiles = ["p50_ms", "p99_ms", "p999_ms"].map(|name| measured[name].as_f64().unwrap());
         assert!(percentiles.is_sorted() && percentiles[0] > 0.0, "{measured}");
-        assert!(measured["seconds"].as_f64().unwrap() >= 0.1, "{measured}");
+        let seconds = measured["seconds"].as_f64().unwrap();
+        assert!(seconds >= 0.1, "{measured}");
+        // Each of three connections was waiting for an answer nearly all of the time.
+        let mean = 3.0 * seconds * 1_000.0 / requests as f64;
+        assert!(percentiles[2] > mean / 4.0 && percentiles[2] <= seconds * 1_000.0, "{measured}, mean {mean}");
     }
 }
 
