@@ -97,13 +97,31 @@ impl Reader {
     }
 
     fn node(&self, log: &Shared, head: &Head, node: NodeCoord) -> Result<Hash, ReadError> {
-        let damaged = || self.stored(log).damaged("a node below the head, number", node.index(), "it is not there");
-        let (coord, place) = TileCoord::of_node(node, head.size).ok_or_else(damaged)?;
-        self.expanded(log, head, coord)?.get(place).ok_or_else(damaged)
+        let missing = || self.missing_node(log, node);
+        let (coord, place) = TileCoord::of_node(node, head.size).ok_or_else(missing)?;
+        self.expanded(log, head, coord)?.get(place).ok_or_else(missing)
     }
 
+    /// The nodes of a proof. Most neighbours among them stand in one tile, which is looked up once: the cache's own work
+    /// would cost more than all the rest of a proof.
     fn nodes(&self, log: &Shared, head: &Head, nodes: &[NodeCoord]) -> Result<Vec<Hash>, ReadError> {
-        nodes.iter().map(|node| self.node(log, head, *node)).collect()
+        let mut hashes = Vec::with_capacity(nodes.len());
+        let mut last: Option<(TileCoord, Arc<Tile>)> = None;
+        for node in nodes {
+            let missing = || self.missing_node(log, *node);
+            let (coord, place) = TileCoord::of_node(*node, head.size).ok_or_else(missing)?;
+            let tile = match last {
+                Some((known, tile)) if known == coord => tile,
+                _ => self.expanded(log, head, coord)?,
+            };
+            hashes.push(tile.get(place).ok_or_else(missing)?);
+            last = Some((coord, tile));
+        }
+        Ok(hashes)
+    }
+
+    fn missing_node(&self, log: &Shared, node: NodeCoord) -> ReadError {
+        self.stored(log).damaged("a node below the head, number", node.index(), "it is not there")
     }
 
     /// The bytes of a tile, cut to its width; `None` where the head's tree has no such tile.
