@@ -114,16 +114,20 @@ fn encode_json(body: &[u8], bounds: Bounds) -> Result<Vec<u8>, Problem> {
         .map_err(|error| if over.get() { too_many(bounds.entries) } else { not_json(&error) })?;
     let mut encoded = Vec::with_capacity(body.len());
     for (position, Text(text)) in texts.iter().enumerate() {
-        // The length in base64 bounds the length in bytes before anything is decoded.
-        refuse_long(base64::decoded_len_estimate(text.len()).saturating_sub(2), position, bounds)?;
+        refuse_long(decoded_length(text), position, bounds)?;
         let entry = STANDARD.decode(&**text).map_err(|error| {
             let detail = format!("entry {position} is not padded standard base64: {error}");
             Problem::malformed(MEMBER, text, detail).bound("padded standard base64")
         })?;
-        refuse_long(entry.len(), position, bounds)?;
         Entries::encode(&entry, &mut encoded).map_err(|error| unreadable(&error, bounds))?;
     }
     Ok(encoded)
+}
+
+/// The bytes that padded base64 stands for, before anything is decoded.
+fn decoded_length(text: &str) -> usize {
+    let padding = text.bytes().rev().take(2).filter(|byte| *byte == b'=').count();
+    (text.len() / 4 * 3).saturating_sub(padding)
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {

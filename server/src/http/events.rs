@@ -21,7 +21,7 @@ use tracing::warn;
 use super::json::Object;
 use super::payload::{Answer, Payload};
 use super::problem::Problem;
-use super::query::{Query, out_of_range};
+use super::query::{self, Query, out_of_range};
 use super::{App, Ask, stopped};
 use crate::engine::{Head, Log, ReadError};
 use crate::limits::EVENT_CHUNK_BYTES;
@@ -73,10 +73,7 @@ fn first(ask: &Ask<'_>, size: TreeSize) -> Result<TreeSize, Problem> {
         None => ("start", start.unwrap_or(size)),
         Some(value) => {
             let text = String::from_utf8_lossy(value.as_bytes());
-            let bound = format!("0 to {size}");
-            let seen = TreeSize::parse(&text)
-                .map_err(|error| Problem::malformed(header::LAST_EVENT_ID, &text, error).bound(bound))?;
-            (header::LAST_EVENT_ID, seen)
+            (header::LAST_EVENT_ID, query::size(header::LAST_EVENT_ID, &text)?)
         }
     };
     if seen > size {

@@ -242,8 +242,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes())
-        .max_headers(limits.header_fields())
-        .pipeline_flush(true);
+        .max_headers(limits.header_fields());
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -40,9 +40,7 @@ pub(crate) fn ready(app: &App) -> Result<Answer, Problem> {
         return Err(Problem::new(Kind::Stopping, "the database can't be written any more; the process is ending"));
     }
     if let Err(low) = app.engine.disk() {
-        let mut answer = Problem::from(low).to_answer(true);
-        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        return Ok(answer);
+        return Err(Problem::from(low).status(StatusCode::SERVICE_UNAVAILABLE));
     }
     Ok(fresh(media::TEXT, "ready\n"))
 }

@@ -23,7 +23,7 @@ const LATER: Duration = Duration::from_secs(30);
 pub(crate) struct Problem {
     /// Boxed, so that the results of handlers stay small.
     document: Box<Document>,
-    kind: Kind,
+    status: StatusCode,
     header: Option<(HeaderName, HeaderValue)>,
     close: bool,
     /// What is for the operator's eyes only.
@@ -32,7 +32,8 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { document: Box::new(Document::new(kind, detail)), kind, header: None, close: false, cause: None }
+        let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { document: Box::new(Document::new(kind, detail)), status, header: None, close: false, cause: None }
     }
 
     /// A field whose value can't be read.
@@ -91,6 +92,13 @@ impl Problem {
         self
     }
 
+    /// Says the same with another status.
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self.document.status = status.as_u16();
+        self
+    }
+
     /// Ends the connection with this answer.
     pub(crate) const fn closing(mut self) -> Self {
         self.close = true;
@@ -98,8 +106,8 @@ impl Problem {
     }
 
     #[cfg(test)]
-    pub(crate) const fn kind(&self) -> Kind {
-        self.kind
+    pub(crate) fn kind(&self) -> Kind {
+        self.document.kind().unwrap_or(Kind::Internal)
     }
 
     pub(crate) fn detail(&self) -> &str {
@@ -115,7 +123,7 @@ impl Problem {
         // Strings and a number always serialize.
         let bytes = serde_json::to_vec(&self.document).unwrap_or_default();
         let mut answer = Response::new(Payload::whole(bytes));
-        *answer.status_mut() = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media::PROBLEM));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

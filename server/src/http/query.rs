@@ -38,7 +38,7 @@ impl<'a> Query<'a> {
 
     /// A size parameter.
     pub(crate) fn size(&self, name: &'static str) -> Result<Option<TreeSize>, Problem> {
-        self.get(name).map(|text| TreeSize::parse(text).map_err(|error| number(name, text, error))).transpose()
+        self.get(name).map(|text| size(name, text)).transpose()
     }
 
     /// An index parameter.
@@ -58,11 +58,16 @@ impl<'a> Query<'a> {
 
 /// Reads an index.
 pub(crate) fn index(name: &'static str, text: &str) -> Result<LeafIndex, Problem> {
-    LeafIndex::parse(text).map_err(|error| number(name, text, error))
+    LeafIndex::parse(text).map_err(|error| number(name, text, error, TreeSize::MAX.get() - 1))
 }
 
-fn number(name: &'static str, text: &str, error: SizeError) -> Problem {
-    Problem::malformed(name, text, error).bound("0 to 9223372036854775807")
+/// Reads a size.
+pub(crate) fn size(name: &'static str, text: &str) -> Result<TreeSize, Problem> {
+    TreeSize::parse(text).map_err(|error| number(name, text, error, TreeSize::MAX.get()))
+}
+
+fn number(name: &'static str, text: &str, error: SizeError, most: u64) -> Problem {
+    Problem::malformed(name, text, error).bound(format!("0 to {most}"))
 }
 
 /// A number past what the tree of the answer has.

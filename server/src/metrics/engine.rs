@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use cairn_rocks::{FamilyStats, Stats};
 use cairn_tree::store::LogId;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
@@ -137,6 +138,31 @@ impl EngineMetrics {
         let poisoned = if self.poisoned.load(Relaxed) { 1.0 } else { 0.0 };
         gauge(encoder, "poisoned", "1 if the database can't be written any more.", poisoned)
     }
+}
+
+/// Writes what the store tells of itself.
+pub(super) fn encode_store(engine: &Engine, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let Stats { families, block_cache_bytes, writes_stopped, delayed_write_rate, background_errors } =
+        engine.store_stats();
+    gauge(encoder, "store_block_cache_bytes", "Bytes of the block cache in use.", block_cache_bytes as f64)?;
+    let stopped = if writes_stopped { 1.0 } else { 0.0 };
+    gauge(encoder, "store_writes_stopped", "1 if commits wait for flushes or compactions.", stopped)?;
+    let help = "Bytes per second to which commits are slowed down; 0 if they are not.";
+    gauge(encoder, "store_delayed_write_rate", help, delayed_write_rate as f64)?;
+    let help = "Flushes and compactions that failed.";
+    counter(encoder, "store_background_errors", help, background_errors)?;
+    let mut each = |name, help, value: fn(&FamilyStats) -> u64| {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        families.iter().try_for_each(|family| {
+            let labels: Labels<'_, 1> = [("family", family.name)];
+            metric.encode_family(&labels)?.encode_gauge(&(value(family) as f64))
+        })
+    };
+    each("store_table_bytes", "Bytes of table files.", |family| family.table_bytes)?;
+    each("store_memtable_bytes", "Bytes of rows that are not in tables yet.", |family| family.memtable_bytes)?;
+    let help = "Bytes that compaction has to rewrite, as estimated.";
+    each("store_pending_compaction_bytes", help, |family| family.pending_compaction_bytes)?;
+    each("store_rows", "Rows, as estimated.", |family| family.rows)
 }
 
 /// Writes what each log looks like now.

@@ -60,6 +60,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         self.metrics.http.encode(&mut encoder)?;
         self.metrics.engine.encode(&mut encoder)?;
+        engine::encode_store(&self.engine, &mut encoder)?;
         engine::encode_logs(&self.engine, self.now_ms, &mut encoder)
     }
 }
