@@ -7,8 +7,8 @@ mod reference;
 
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{
-    ConsistencyProof, Extension, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, Root, RootPlan, Subtree,
-    SubtreeRoot,
+    ConsistencyError, ConsistencyProof, Extension, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, Root,
+    RootPlan, Subtree, SubtreeRoot,
 };
 use reference::{Reference, index, is_subtree, size};
 
@@ -156,6 +156,14 @@ fn every_subtree_proof_is_the_defined_one_and_verifies_and_no_corruption_does() 
                 let proof = ConsistencyProof::from_hashes(hashes.clone()).unwrap();
                 assert_eq!(proof.verify_subtree(&known, &tree.root(n)), Ok(()), "{subtree} in {n}");
                 assert!(proof.verify_subtree(&flipped_subtree(known), &tree.root(n)).is_err());
+                // The right half as if it were the whole tree: all hashes but the last fit, and with it the root does.
+                let half = if n > 1 { n.next_power_of_two() / 2 } else { 0 };
+                if half > 0 && half <= start && start < end {
+                    let moved = Subtree::new((start - half) as u64..(end - half) as u64).unwrap();
+                    let tree = Root { size: size(n - half), hash: tree.mth(0..n) };
+                    let refused = proof.verify_subtree(&SubtreeRoot { subtree: moved, ..known }, &tree);
+                    assert!(matches!(refused, Err(ConsistencyError::Length { .. })), "{subtree} in {n} as {moved}");
+                }
                 // The draft does not look at the tree's root if the subtree is empty.
                 assert_eq!(proof.verify_subtree(&known, &flipped(tree.root(n))).is_err(), start < end);
                 for corrupt in corruptions(&hashes) {
