@@ -66,6 +66,20 @@ pub enum AppendError {
     Late(LeafIndex),
 }
 
+impl AppendError {
+    /// Whether the entries may be in the log although there is no receipt. A server that understood the request and
+    /// refused it (4xx) has appended nothing.
+    #[must_use]
+    pub const fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::Fetch(FetchError::SetUp(_)) => false,
+            Self::Fetch(FetchError::Status { status, .. }) => *status >= 500 || *status == 408,
+            Self::Fetch(_) | Self::OtherEntries(_) | Self::Receipt { .. } => true,
+            Self::Late(_) => false,
+        }
+    }
+}
+
 impl Batch {
     /// Whether another entry of this length still fits; the first one always does.
     #[must_use]

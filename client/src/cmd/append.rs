@@ -73,6 +73,8 @@ struct Run<'a, 't> {
     pending: Vec<Pending>,
     batches: u64,
     appended: u64,
+    /// A batch was sent, and it is not known what became of it.
+    in_doubt: bool,
 }
 
 impl Append {
@@ -104,9 +106,15 @@ impl Append {
             pending: Vec::new(),
             batches: 0,
             appended: 0,
+            in_doubt: false,
         };
         let ended = run.all(&sources, self.lines, terminal.stdin).await;
         run.progress.finish_and_clear();
+        if run.in_doubt {
+            // A batch whose answer is missing may be in the log all the same: only the same key can tell.
+            let key = &run.key;
+            run.output.say(format_args!("cairn: repeat this with --idempotency-key {key}: nothing is appended twice"));
+        }
         let words = if verified { "receipts verified" } else { "receipts not verified" };
         if run.appended > 0 || ended.is_ok() {
             let appended = run.appended;
@@ -163,6 +171,7 @@ impl Run<'_, '_> {
         let batch = core::mem::take(&mut self.batch);
         let pending = core::mem::take(&mut self.pending);
         let appended = self.producer.append(&batch, &key).await.map_err(|error| {
+            self.in_doubt = error.leaves_doubt();
             let first = pending.first().map(Pending::label).unwrap_or_default();
             Failure::Refused(format!("{} entries from {first} on: {error}", pending.len()))
         })?;

@@ -57,6 +57,12 @@ impl IdempotencyKey {
     }
 }
 
+impl core::fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Remote {
     /// Appends a batch of entries in the length-prefixed encoding, and asks for a receipt per entry.
     ///

@@ -51,6 +51,8 @@ pub enum Lie {
     Longer(Vec<u8>),
     /// A status, and `Retry-After` in seconds.
     Status(u16, Option<u64>),
+    /// A body that its header says to be compressed with gzip.
+    Gzip(Vec<u8>),
     /// A body without end.
     Endless,
     /// A body that stops coming.
@@ -70,6 +72,10 @@ impl Lie {
             Self::Status(status, wait) => {
                 let headers = wait.iter().map(|seconds| ("retry-after", seconds.to_string())).collect();
                 return Answer { status: *status, headers, ..Answer::problem(ProblemKind::Busy, "not now") };
+            }
+            Self::Gzip(body) => {
+                let headers = vec![("content-encoding", "gzip".to_owned())];
+                return Answer { status: 200, headers, body: Body::Bytes(body.clone().into()), ..honest };
             }
             Self::Endless => return Answer { status: 200, body: Body::Endless, ..honest },
             Self::Stalled => return Answer { status: 200, body: Body::Stalled, ..honest },

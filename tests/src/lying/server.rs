@@ -131,6 +131,12 @@ impl LyingLog {
         honest.bytes()
     }
 
+    /// The log's signed head of a size.
+    #[must_use]
+    pub fn head(&self, size: u64) -> Vec<u8> {
+        self.with(|state| state.model.head(size).into_bytes())
+    }
+
     /// The body of the last answer.
     #[must_use]
     pub fn last_answer(&self) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! What a producer or an auditor accepts from a log that lies: nothing.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use cairn_tests::command::{Ran, cairn, cairn_with_input};
@@ -211,6 +212,44 @@ fn a_server_that_asks_for_patience_gets_it_within_reason() {
     let asked = bench.log.requests().len();
     assert_eq!(bench.run("fsck", &[]).code, 1);
     assert_eq!(bench.log.requests().len(), asked + 1, "nobody waits for a day");
+}
+
+#[test]
+fn compressed_answers_are_read_and_bombs_are_not() {
+    let bench = Bench::new(300);
+    let gzip = |pieces: usize, piece: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        (0..pieces).for_each(|_| encoder.write_all(piece).unwrap());
+        encoder.finish().unwrap()
+    };
+    bench.log.lie("tile/entries/000", Lie::Gzip(gzip(1, &bench.log.answer("tile/entries/000"))));
+    assert_eq!(bench.run("fsck", &[]).code, 0);
+    bench.log.repent();
+    let bomb = gzip(1_024, &vec![0; 1 << 20]);
+    assert!(bomb.len() < 2 << 20, "a gigabyte in a megabyte");
+    bench.log.lie("tile/entries/000", Lie::Gzip(bomb));
+    let ran = bench.run("fsck", &[]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("the answer is longer than 16777472 bytes"), "{ran:?}");
+}
+
+#[test]
+fn an_append_in_doubt_names_the_key_that_settles_it() {
+    let bench = Bench::new(3);
+    let file = bench.file("entry", b"the entry");
+    // The log appends, and then its answer is lost each time.
+    bench.log.lie("entries", Lie::Status(500, None));
+    let lost = bench.run("append", &[&file]);
+    assert_eq!((lost.code, &*lost.stdout), (1, ""), "{lost:?}");
+    let key = lost.stderr.split("--idempotency-key ").nth(1).unwrap().split(':').next().unwrap();
+    bench.log.repent();
+    let settled = bench.run("append", &["--idempotency-key", key, &file]);
+    assert_eq!((settled.code, &settled.json()[0]["index"]), (0, &3.into()), "{settled:?}");
+    let refused = {
+        bench.log.lie("entries", Lie::Status(403, None));
+        bench.run("append", &[&file])
+    };
+    assert!(refused.code == 1 && !refused.stderr.contains("--idempotency-key"), "{refused:?}");
 }
 
 #[test]

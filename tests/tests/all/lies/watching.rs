@@ -108,6 +108,32 @@ fn a_fork_at_a_smaller_size_is_proven_if_the_larger_tree_can_still_be_had() {
 }
 
 #[test]
+fn a_checkpoint_that_waits_for_its_witnesses_behind_the_head_is_no_rollback() {
+    let watched = Watched::after(450);
+    watched.log.change(|model| model.grow(600, "entry"));
+    watched.log.show(Some(450));
+    watched.log.lie("head", Lie::Body(watched.log.head(600)));
+    for new in [150, 0] {
+        let ran = watched.look(&[]);
+        assert_eq!((ran.code, &ran.json()[0]["size"]), (0, &600.into()), "{ran:?}");
+        assert_eq!(ran.json()[0]["new"], new);
+    }
+    // The head itself must not fall behind what it was.
+    watched.log.repent();
+    let evidence = watched.alarm(&watched.look(&[]), "rollback", "witnessed");
+    assert_eq!(evidence["case"]["resource"], "head");
+}
+
+#[test]
+fn a_fork_between_the_two_heads_is_proven() {
+    let watched = Watched::after(450);
+    let mut other = Model::new("lying.example/log", 1);
+    other.grow(600, "other");
+    watched.log.lie("head", Lie::Body(other.head(450).into_bytes()));
+    watched.alarm(&watched.look(&[]), "fork", "proven");
+}
+
+#[test]
 fn evidence_that_was_changed_proves_nothing() {
     let watched = Watched::after(300);
     watched.log.change(|model| {
