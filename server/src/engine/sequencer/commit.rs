@@ -141,12 +141,19 @@ fn release(admitted: Vec<Admitted>, signed: Vec<Signed>, due: &Due) {
     }
     for one in admitted {
         let answer = match one.log.state() {
-            LogState::Halted(reason) if !one.replayed => Err(AppendError::Halted(reason)),
+            LogState::Halted(reason) if !is_kept(&one) => Err(AppendError::Halted(reason)),
             _ => Ok(Appended { placement: one.placement, head: one.log.head(), replayed: one.replayed }),
         };
         // Whoever asked may have gone; the entries are there all the same.
         let _ = one.reply.send(answer);
     }
+}
+
+/// Whether a halted log has what it promised. The promise may have been made by the very commit that halted it, in the
+/// same group or before a restart, and then its places are past the last signed head.
+fn is_kept(one: &Admitted) -> bool {
+    let size = one.log.head().size;
+    one.replayed && one.placement.indexes().all(|index| size.contains(index))
 }
 
 /// The leaves that a request placed, with their indexes. One that the index has already keeps its index.

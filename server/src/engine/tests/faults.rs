@@ -28,6 +28,40 @@ fn yeti_2022_a_flipped_bit_on_the_way_to_the_store_is_never_signed() {
     }
 }
 
+/// A retry that stands in the queue right behind its first request is not told of a place that the log then never got.
+#[test]
+fn a_retry_in_the_commit_that_halts_its_log_is_refused_with_it() {
+    let mut world = World::with_log("main");
+    world.create(terms("other"), 2).unwrap();
+    world.append("main", &numbered(0..250));
+    let store = world.reopen_faulty();
+    let append = |name: &str, entries: &[Vec<u8>], key: Option<&str>| {
+        let log = world.engine.log(name).unwrap();
+        let batch = EntryBatch::from_entries(entries.iter().map(Vec::as_slice)).unwrap();
+        let key = key.map(|key| IdempotencyKey::new(log.info().id, "token", key));
+        world.runtime.spawn(async move { log.append(batch, key).await })
+    };
+    // While the writer waits for this lock in its commit for another log, all others gather behind it.
+    let mut fault = store.fault.lock().unwrap();
+    let other = append("other", &numbered(0..1), None);
+    while world.engine.queue_depth() > 0 || store.begun() == 0 {
+        std::thread::yield_now();
+    }
+    let retries: Vec<_> = (0..3).map(|_| append("main", &numbered(250..300), Some("key"))).collect();
+    while world.engine.queue_depth() < retries.len() {
+        std::thread::yield_now();
+    }
+    *fault = Some(Fault { flip: Some(Row::Bundle), unknown: None });
+    drop(fault);
+    world.runtime.block_on(other).unwrap().unwrap();
+    for retry in retries {
+        let answer = world.runtime.block_on(retry).unwrap();
+        assert!(matches!(answer, Err(AppendError::Halted(_))), "{answer:?}");
+    }
+    assert_eq!(store.fired(), 1);
+    assert_eq!(world.engine.log("main").unwrap().head().size.get(), 250);
+}
+
 /// A commit whose outcome is unknown ends the writer; after a restart the entries are there or not, never half.
 #[test]
 fn a_failed_fsync_poisons_and_the_next_start_decides() {
@@ -63,11 +97,14 @@ fn damage_past_the_released_head_halts_the_log_at_it() {
         let store = world.reopen_faulty();
         // The batch reaches the store with its flipped bit; then the process ends before it has read anything back.
         store.arm(Fault { flip: Some(row), unknown: Some(Written::Yes) });
-        let error = world.try_append("main", &numbered(250..600), None).unwrap_err();
+        let error = world.try_append("main", &numbered(250..600), Some("key")).unwrap_err();
         assert!(matches!(error, AppendError::Stopping(_)), "{error:?}");
         assert_eq!(store.fired(), 1);
         drop(store);
         world.reopen().unwrap();
+        // What was promised with those entries is not kept, and not claimed to be.
+        let retry = world.try_append("main", &numbered(250..600), Some("key"));
+        assert!(matches!(retry, Err(AppendError::Halted(_))), "{row:?}: {retry:?}");
         let log = world.engine.log("main").unwrap();
         assert!(matches!(log.state(), LogState::Halted(_)), "{row:?}");
         assert_eq!(log.head().size.get(), 250);

@@ -197,6 +197,8 @@ struct Faulty {
     inner: Arc<RocksStore>,
     fault: std::sync::Mutex<Option<Fault>>,
     fired: AtomicU64,
+    /// Commits that have begun.
+    begun: AtomicU64,
 }
 
 /// What happens to the next commit.
@@ -229,6 +231,10 @@ impl Faulty {
         *self.fault.lock().unwrap() = Some(fault);
     }
 
+    fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
     fn fired(&self) -> u64 {
         self.fired.load(Ordering::SeqCst)
     }
@@ -249,6 +255,7 @@ impl Store for Faulty {
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         use cairn_tree::store::Kind;
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let mut armed = self.fault.lock().unwrap();
         let Some(fault) = *armed else { return self.inner.commit(batch) };
         let (mut puts, deletes) = batch.into_parts();
@@ -290,7 +297,12 @@ impl World {
         self.stop();
         let options = options(self.path());
         let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings).unwrap());
-        let faulty = Faulty { inner: Arc::clone(&rocks), fault: std::sync::Mutex::new(None), fired: AtomicU64::new(0) };
+        let faulty = Faulty {
+            inner: Arc::clone(&rocks),
+            fault: std::sync::Mutex::new(None),
+            fired: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+        };
         let faulty = Arc::new(faulty);
         let store = Arc::clone(&faulty) as Arc<dyn Store>;
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
