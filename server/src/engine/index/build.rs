@@ -12,11 +12,12 @@ use cairn_tree::store::{Key, KeyRange, LogId, Store};
 
 use super::manifest::Manifest;
 use super::run::{Record, Run};
-use super::{HashIndex, Inner};
+use super::{HashIndex, Inner, leaves_between};
 use crate::engine::bounds::{INDEX_FAN, INDEX_RUN_ENTRIES, MAINTENANCE_BYTES, MAINTENANCE_ROWS};
+use crate::engine::head::Shared;
 use crate::engine::registry::Registry;
 use crate::engine::sequencer::{Job, MaintainJob, Sequencer};
-use crate::engine::stored::{ReadError, WIDTH};
+use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// The logs whose index has work to do: a set, so it is bounded by their number.
 #[derive(Default)]
@@ -70,6 +71,7 @@ struct Work<'a> {
     store: &'a dyn Store,
     sequencer: &'a Sequencer,
     log: LogId,
+    shared: &'a Shared,
     index: &'a HashIndex,
 }
 
@@ -83,10 +85,11 @@ impl Builder {
         let its_due = Arc::clone(&due);
         let body = move || {
             let mut cleaned = HashSet::new();
+            seek_work(&its_due, &*store, &registry);
             while let Some(log) = its_due.next() {
                 let Some(shared) = registry.by_id(log) else { continue };
                 let Some(index) = &shared.index else { continue };
-                let work = Work { store: &*store, sequencer: &sequencer, log, index };
+                let work = Work { store: &*store, sequencer: &sequencer, log, shared: &shared, index };
                 let outcome = if cleaned.insert(log) { work.delete_strays() } else { Ok(()) };
                 if let Err(error) = outcome.and_then(|()| work.build_and_merge()) {
                     // Look-ups stay exact: what has no run is in memory. Appends wait when that gets too much.
@@ -108,8 +111,22 @@ impl Builder {
     }
 }
 
+/// Finds the logs that have grown by more than a run since their index was last worked on: what one start leaves, the
+/// next would else have to hold in memory.
+fn seek_work(due: &Due, store: &dyn Store, registry: &Registry) {
+    for log in registry.all().into_iter().filter(|log| log.index.is_some()) {
+        let size = log.head().size.get();
+        // One that can't be read is told of by whoever needs it.
+        if Manifest::read(store, log.info.id).is_ok_and(|found| size.saturating_sub(found.end()) >= INDEX_RUN_ENTRIES) {
+            due.push(log.info.id);
+        }
+    }
+}
+
 impl Work<'_> {
     fn build_and_merge(&self) -> Result<(), BuildError> {
+        self.catch_up()?;
+        self.index.load(self.store, || self.shared.head().size)?;
         while self.index.is_due() {
             self.build()?;
             while self.merge()? {}
@@ -118,45 +135,59 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn manifest(&self) -> Manifest {
-        match &*self.index.read() {
-            Inner::Loaded(loaded) => loaded.manifest.clone(),
-            Inner::Absent => Manifest::default(),
+    fn manifest(&self) -> Result<Manifest, BuildError> {
+        Ok(self.index.manifest(self.store)?)
+    }
+
+    /// Makes runs straight from the log's tiles while the index is not loaded, until little is left to load.
+    fn catch_up(&self) -> Result<(), BuildError> {
+        while !self.index.is_loaded() {
+            let manifest = self.manifest()?;
+            let (start, size) = (manifest.end(), self.shared.head().size.get());
+            let end = start.saturating_add(INDEX_RUN_ENTRIES);
+            if size < end {
+                break;
+            }
+            let leaves = leaves_between(&Stored::new(self.store, self.log), start, end)?;
+            self.add_run(&manifest, end, leaves.iter().map(|(index, leaf)| Record::new(leaf, *index)).collect())?;
         }
+        Ok(())
     }
 
     /// Makes a run of the newest leaves, as far as full tiles go.
     fn build(&self) -> Result<(), BuildError> {
-        let (manifest, end, mut records) = match &*self.index.read() {
-            Inner::Absent => return Ok(()),
+        let (manifest, end, records) = match &*self.index.read() {
+            Inner::Absent { .. } => return Ok(()),
             Inner::Loaded(loaded) => {
                 let (start, end) = (loaded.manifest.end(), loaded.end - loaded.end % WIDTH);
                 let inside = loaded.recent.iter().filter(|(_, index)| (start..end).contains(&index.get()));
-                let records: Vec<_> = inside.map(|(leaf, index)| Record::new(leaf, *index)).collect();
+                let records = inside.map(|(leaf, index)| Record::new(leaf, *index)).collect();
                 (loaded.manifest.clone(), end, records)
             }
         };
+        self.add_run(&manifest, end, records)
+    }
+
+    fn add_run(&self, manifest: &Manifest, end: u64, mut records: Vec<Record>) -> Result<(), BuildError> {
         records.sort_unstable();
         let run = Run::new(manifest.next_id(), manifest.end(), end);
         let next = manifest.with_run(run);
         let mut rows = Rows::new(self);
         rows.put(run.rows(self.log, &records))?;
         rows.finish(&next)?;
-        if let Inner::Loaded(loaded) = &mut *self.index.write() {
-            loaded.manifest = next;
-            loaded.recent.retain(|_, index| index.get() >= end);
-        }
+        self.index.install(next);
         Ok(())
     }
 
     /// Merges the first runs of one size that are enough; false if there are none.
     fn merge(&self) -> Result<bool, BuildError> {
-        let manifest = self.manifest();
+        let manifest = self.manifest()?;
         let same_size =
             |runs: &&[Run]| runs.iter().all(|run| runs.first().is_some_and(|first| tier(run) == tier(first)));
         let Some(runs) = manifest.runs().windows(INDEX_FAN).find(same_size) else { return Ok(false) };
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(false) };
         let merged = Run::new(manifest.next_id(), first.start, last.end);
+        self.index.install(manifest.with_begun(merged));
         // All runs' buckets with the same first bits are merged at a time: sorted once, they are whole new buckets.
         let coarse = runs.iter().map(|run| run.bits).min().unwrap_or(0).min(merged.bits);
         let mut rows = Rows::new(self);
@@ -172,16 +203,20 @@ impl Work<'_> {
             }
             records.sort_unstable();
             rows.put(merged.rows(self.log, &records))?;
+            // A large merge takes longer than appends may wait for the newest leaves to become a run.
+            if self.index.is_due() {
+                self.build()?;
+            }
         }
-        let next = manifest.with_merged(merged);
+        let next = self.manifest()?.with_merged(merged);
         rows.finish(&next)?;
-        self.install(next);
+        self.index.install(next);
         Ok(true)
     }
 
     /// Deletes the rows of runs that were merged, a bounded number at a time.
     fn delete_dead(&self) -> Result<(), BuildError> {
-        let manifest = self.manifest();
+        let manifest = self.manifest()?;
         if manifest.dead().is_empty() {
             return Ok(());
         }
@@ -196,13 +231,13 @@ impl Work<'_> {
         let next = manifest.without_dead();
         let puts = vec![(Manifest::key(self.log), next.encode())];
         self.submit(MaintainJob { puts, deletes, done: None })?;
-        self.install(next);
+        self.index.install(next);
         Ok(())
     }
 
     /// Deletes what a run left that was never finished.
     fn delete_strays(&self) -> Result<(), BuildError> {
-        let strays = KeyRange::from_key(Run::first_key(self.log, self.manifest().next_id()));
+        let strays = KeyRange::from_key(Run::first_key(self.log, self.manifest()?.next_id()));
         loop {
             let rows = self.store.scan(&strays, MAINTENANCE_ROWS).map_err(ReadError::from)?;
             if rows.is_empty() {
@@ -210,12 +245,6 @@ impl Work<'_> {
             }
             let deletes = rows.into_iter().map(|(key, _)| key).collect();
             self.submit(MaintainJob { deletes, ..MaintainJob::default() })?;
-        }
-    }
-
-    fn install(&self, manifest: Manifest) {
-        if let Inner::Loaded(loaded) = &mut *self.index.write() {
-            loaded.manifest = manifest;
         }
     }
 

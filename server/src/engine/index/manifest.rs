@@ -46,10 +46,19 @@ impl Manifest {
         next
     }
 
+    /// With a run that is being merged: dead until it is whole, so that what a crash leaves of it is deleted.
+    pub(super) fn with_begun(&self, run: Run) -> Self {
+        let mut next = self.clone();
+        next.next_id = run.id + 1;
+        next.dead.push(run);
+        next
+    }
+
     /// With `run` in the place of those that it was merged from; they are dead then.
     pub(super) fn with_merged(&self, run: Run) -> Self {
         let inside = |old: &&Run| run.start <= old.start && old.end <= run.end;
-        let mut next = Self { runs: Vec::new(), dead: self.dead.clone(), next_id: run.id + 1 };
+        let dead = self.dead.iter().filter(|old| old.id != run.id).copied().collect();
+        let mut next = Self { runs: Vec::new(), dead, next_id: self.next_id.max(run.id + 1) };
         next.dead.extend(self.runs.iter().filter(inside));
         next.runs.extend(self.runs.iter().filter(|old| old.end <= run.start));
         next.runs.push(run);
@@ -129,7 +138,13 @@ mod tests {
         assert_eq!(merged.runs(), [run(0, 0, 256), run(4, 256, 768), run(3, 768, 1024)]);
         assert_eq!(merged.dead(), [run(1, 256, 512), run(2, 512, 768)]);
         assert_eq!(merged.next_id(), 5);
-        for manifest in [Manifest::default(), manifest, merged.without_dead(), merged] {
+        let begun = manifest.with_begun(run(4, 256, 768));
+        assert_eq!((begun.runs(), begun.dead()), (manifest.runs(), &[run(4, 256, 768)][..]));
+        let grown = begun.with_run(run(5, 1024, 1280));
+        let whole = grown.with_merged(run(4, 256, 768));
+        assert_eq!(whole.runs(), [run(0, 0, 256), run(4, 256, 768), run(3, 768, 1024), run(5, 1024, 1280)]);
+        assert_eq!((whole.dead(), whole.next_id()), (merged.dead(), 6));
+        for manifest in [Manifest::default(), manifest, merged.without_dead(), merged, begun, grown, whole] {
             assert_eq!(Manifest::decode(&manifest.encode()), Some(manifest));
         }
     }

@@ -12,7 +12,7 @@ mod manifest;
 mod run;
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
@@ -21,6 +21,7 @@ use cairn_tree::store::{LogId, Store};
 pub(super) use build::{Builder, Due};
 pub(super) use check::check;
 use manifest::Manifest;
+use run::Run;
 
 use super::bounds::{INDEX_LAG_ENTRIES, INDEX_RUN_ENTRIES};
 use super::stored::{ReadError, Stored, WIDTH};
@@ -29,11 +30,16 @@ use super::stored::{ReadError, Stored, WIDTH};
 pub(super) struct HashIndex {
     log: LogId,
     inner: RwLock<Inner>,
+    /// Held by whoever loads, so that many who look up at once read the log once.
+    loading: Mutex<()>,
 }
 
 /// Before its first use a log's index is not loaded: an idle log costs nothing.
 enum Inner {
-    Absent,
+    Absent {
+        /// Leaves that were released since the log was opened: too many are made runs of without waiting for a look-up.
+        unread: u64,
+    },
     Loaded(Loaded),
 }
 
@@ -49,20 +55,25 @@ impl HashIndex {
     /// The index of a new log.
     pub(super) fn empty(log: LogId) -> Self {
         let loaded = Loaded { manifest: Manifest::default(), recent: HashMap::new(), end: 0 };
-        Self { log, inner: RwLock::new(Inner::Loaded(loaded)) }
+        Self { log, inner: RwLock::new(Inner::Loaded(loaded)), loading: Mutex::default() }
     }
 
     /// The index of a log that was there before; read when it is first needed.
     pub(super) fn absent(log: LogId) -> Self {
-        Self { log, inner: RwLock::new(Inner::Absent) }
+        Self { log, inner: RwLock::new(Inner::Absent { unread: 0 }), loading: Mutex::default() }
     }
 
     /// Adds the leaves of a commit that is about to be released. An index that is not loaded finds them in the log later.
     pub(super) fn insert(&self, leaves: impl Iterator<Item = (LeafIndex, Hash)>) {
-        if let Inner::Loaded(loaded) = &mut *self.write() {
-            for (index, leaf) in leaves {
-                loaded.recent.entry(leaf).or_insert(index);
-                loaded.end = loaded.end.max(index.get() + 1);
+        match &mut *self.write() {
+            Inner::Absent { unread } => *unread += leaves.count() as u64,
+            Inner::Loaded(loaded) => {
+                // A leaf that a run has came again: it would stay here for as long as nothing new comes.
+                let start = loaded.manifest.end();
+                for (index, leaf) in leaves.filter(|(index, _)| index.get() >= start) {
+                    loaded.recent.entry(leaf).or_insert(index);
+                    loaded.end = loaded.end.max(index.get() + 1);
+                }
             }
         }
     }
@@ -81,48 +92,91 @@ impl HashIndex {
     fn lag(&self) -> u64 {
         match &*self.read() {
             Inner::Loaded(loaded) => loaded.end.saturating_sub(loaded.manifest.end()),
-            Inner::Absent => 0,
+            Inner::Absent { unread } => *unread,
         }
     }
 
     /// Reads the manifest, and the leaves that no run has, up to a released head's size.
     ///
-    /// Comes before every look-up; leaves released meanwhile are not missed, because [`HashIndex::insert`] waits for the
-    /// same lock and `size` is asked under it.
+    /// Comes before every look-up. Leaves released meanwhile are not missed: [`HashIndex::insert`] waits for the same
+    /// lock, and `size` is asked under it once more. Nor is a run that is made meanwhile: its manifest is durable before
+    /// the lock is taken to install it.
     pub(super) fn load(&self, store: &dyn Store, size: impl Fn() -> TreeSize) -> Result<(), ReadError> {
-        if matches!(&*self.read(), Inner::Loaded(_)) {
+        if self.is_loaded() {
             return Ok(());
         }
-        let mut inner = self.write();
-        if matches!(*inner, Inner::Loaded(_)) {
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_loaded() {
             return Ok(());
         }
         let stored = Stored::new(store, self.log);
-        let manifest = Manifest::read(store, self.log)?;
-        let (start, end) = (manifest.end(), size().get());
         let mut recent = HashMap::new();
-        for (index, leaf) in leaves_between(&stored, start, end)? {
-            recent.entry(leaf).or_insert(index);
-        }
-        *inner = Inner::Loaded(Loaded { manifest, recent, end: end.max(start) });
+        // Nearly all is read before the lock is taken: the writer waits for it.
+        let mut end = Manifest::read(store, self.log)?.end();
+        let now = size().get();
+        extend(&mut recent, leaves_between(&stored, end, now)?);
+        end = end.max(now);
+        let mut inner = self.write();
+        let manifest = Manifest::read(store, self.log)?;
+        recent.retain(|_, index: &mut LeafIndex| index.get() >= manifest.end());
+        end = end.max(manifest.end());
+        let now = size().get();
+        extend(&mut recent, leaves_between(&stored, end, now)?);
+        *inner = Inner::Loaded(Loaded { manifest, recent, end: end.max(now) });
         Ok(())
+    }
+
+    fn is_loaded(&self) -> bool {
+        matches!(&*self.read(), Inner::Loaded(_))
     }
 
     /// The lowest index of each leaf, where the log has it. [`HashIndex::load`] comes first.
     pub(super) fn find_many(&self, store: &dyn Store, leaves: &[Hash]) -> Result<Vec<Option<LeafIndex>>, ReadError> {
-        let (runs, mut found) = match &*self.read() {
-            Inner::Absent => return Ok(vec![None; leaves.len()]),
-            Inner::Loaded(loaded) => {
-                let recent: Vec<_> = leaves.iter().map(|leaf| loaded.recent.get(leaf).copied()).collect();
-                (loaded.manifest.runs().to_vec(), recent)
-            }
-        };
-        // Newest first, so that the lowest index has the last word.
         let stored = Stored::new(store, self.log);
-        for run in runs.iter().rev() {
-            run.find_many(store, &stored, leaves, &mut found)?;
+        loop {
+            let (runs, mut found) = match &*self.read() {
+                Inner::Absent { .. } => return Ok(vec![None; leaves.len()]),
+                Inner::Loaded(loaded) => {
+                    let recent: Vec<_> = leaves.iter().map(|leaf| loaded.recent.get(leaf).copied()).collect();
+                    (loaded.manifest.runs().to_vec(), recent)
+                }
+            };
+            // Newest first, so that the lowest index has the last word.
+            for run in runs.iter().rev() {
+                run.find_many(store, &stored, leaves, &mut found)?;
+            }
+            // The rows of a run that was merged meanwhile may have been deleted before they were read. Merges are rare,
+            // so this goes round again once at most but for a reader that is slower than they.
+            if self.has_all(&runs) {
+                return Ok(found);
+            }
         }
-        Ok(found)
+    }
+
+    fn has_all(&self, runs: &[Run]) -> bool {
+        match &*self.read() {
+            Inner::Absent { .. } => true,
+            Inner::Loaded(loaded) => runs.iter().all(|run| loaded.manifest.runs().contains(run)),
+        }
+    }
+
+    /// The manifest as it is now.
+    fn manifest(&self, store: &dyn Store) -> Result<Manifest, ReadError> {
+        match &*self.read() {
+            Inner::Loaded(loaded) => Ok(loaded.manifest.clone()),
+            Inner::Absent { .. } => Manifest::read(store, self.log),
+        }
+    }
+
+    /// Takes a manifest that is durable; the leaves of its runs need not be at hand any more.
+    fn install(&self, manifest: Manifest) {
+        if let Inner::Loaded(loaded) = &mut *self.write() {
+            if manifest.end() != loaded.manifest.end() {
+                loaded.recent.retain(|_, index| index.get() >= manifest.end());
+            }
+            loaded.end = loaded.end.max(manifest.end());
+            loaded.manifest = manifest;
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -131,6 +185,13 @@ impl HashIndex {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds leaves in the order of their indexes; the lowest index of a leaf stays.
+fn extend(recent: &mut HashMap<Hash, LeafIndex>, leaves: Vec<(LeafIndex, Hash)>) {
+    for (index, leaf) in leaves {
+        recent.entry(leaf).or_insert(index);
     }
 }
 
@@ -150,4 +211,134 @@ fn leaves_between(stored: &Stored<'_>, start: u64, end: u64) -> Result<Vec<(Leaf
         first += WIDTH;
     }
     Ok(leaves)
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::store::memory::MemoryStore;
+    use cairn_tree::store::{Batch, CommitError, Key, KeyRange, Kind, StoreError, TileLevel};
+
+    use super::run::Record;
+    use super::*;
+
+    const LOG: LogId = LogId::new(1);
+
+    fn leaf(number: u64) -> Hash {
+        Hash::leaf(&number.to_be_bytes())
+    }
+
+    fn leaves(numbers: core::ops::Range<u64>) -> impl Iterator<Item = (LeafIndex, Hash)> {
+        numbers.map(|number| (LeafIndex::new(number).unwrap(), leaf(number)))
+    }
+
+    /// A log of whole tiles, with runs of one tile each that are all in the manifest.
+    fn store_with_runs(tiles: u64) -> (MemoryStore, Manifest) {
+        let store = MemoryStore::new();
+        let mut batch = Batch::new();
+        let mut manifest = Manifest::default();
+        for number in 0..tiles {
+            let run = Run::new(manifest.next_id(), number * WIDTH, (number + 1) * WIDTH);
+            let bytes = leaves(run.start..run.end).flat_map(|(_, leaf)| *leaf.as_bytes()).collect();
+            batch.put(Key::numbered(LOG, Kind::Tile(TileLevel::LEAVES), number), bytes);
+            put_run(&mut batch, &run);
+            manifest = manifest.with_run(run);
+        }
+        batch.put(Manifest::key(LOG), manifest.encode());
+        store.commit(batch).unwrap();
+        (store, manifest)
+    }
+
+    fn put_run(batch: &mut Batch, run: &Run) {
+        let mut records: Vec<Record> =
+            leaves(run.start..run.end).map(|(index, leaf)| Record::new(&leaf, index)).collect();
+        records.sort_unstable();
+        run.rows(LOG, &records).into_iter().for_each(|(key, row)| batch.put(key, row));
+    }
+
+    /// A store that does something else before the first read of a run.
+    struct Between<'a> {
+        store: &'a MemoryStore,
+        first: Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>,
+    }
+
+    impl Store for Between<'_> {
+        fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+            if keys.iter().any(|key| key.kind() == Kind::IndexRun)
+                && let Some(first) = self.first.lock().unwrap().take()
+            {
+                first();
+            }
+            self.store.get_many(keys)
+        }
+
+        fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+            self.store.scan(range, limit)
+        }
+
+        fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+            self.store.commit(batch)
+        }
+    }
+
+    /// Two runs are merged and their rows deleted between the moment that a reader learns of them and its reads.
+    #[test]
+    fn a_look_up_during_a_merge_finds_what_is_there() {
+        let (store, manifest) = store_with_runs(2);
+        let index = HashIndex::absent(LOG);
+        index.load(&store, || TreeSize::new(2 * WIDTH).unwrap()).unwrap();
+        let merge = || {
+            let merged = Run::new(manifest.next_id(), 0, 2 * WIDTH);
+            let mut batch = Batch::new();
+            put_run(&mut batch, &merged);
+            for run in manifest.runs() {
+                (0..run.buckets()).for_each(|bucket| batch.delete(run.key(LOG, bucket)));
+            }
+            store.commit(batch).unwrap();
+            index.install(manifest.with_merged(merged));
+        };
+        let between = Between { store: &store, first: Mutex::new(Some(Box::new(merge))) };
+        let wanted = [leaf(0), leaf(300), leaf(511), leaf(9_999)];
+        let found = index.find_many(&between, &wanted).unwrap();
+        assert!(between.first.lock().unwrap().is_none());
+        assert_eq!(
+            found.iter().map(|index| index.map(LeafIndex::get)).collect::<Vec<_>>(),
+            [Some(0), Some(300), Some(511), None]
+        );
+    }
+
+    /// A log without duplicates that is sent all of its entries again keeps none of them in memory.
+    #[test]
+    fn leaves_that_a_run_has_are_not_kept_again() {
+        let (store, _) = store_with_runs(2);
+        let index = HashIndex::absent(LOG);
+        index.load(&store, || TreeSize::new(2 * WIDTH).unwrap()).unwrap();
+        index.insert(leaves(0..2 * WIDTH + 3));
+        index.insert(leaves(0..2 * WIDTH));
+        let Inner::Loaded(loaded) = &*index.read() else { panic!("it was loaded") };
+        assert_eq!((loaded.recent.len(), loaded.end), (3, 2 * WIDTH + 3));
+    }
+
+    /// A run that becomes durable while an index is loaded is not missed, and its leaves are not kept twice.
+    #[test]
+    fn a_run_made_during_a_load_is_seen() {
+        let (store, manifest) = store_with_runs(2);
+        let run = manifest.runs()[1];
+        let mut older = Batch::new();
+        older.put(Manifest::key(LOG), Manifest::default().with_run(manifest.runs()[0]).encode());
+        store.commit(older).unwrap();
+        let index = HashIndex::absent(LOG);
+        let asked = std::sync::atomic::AtomicU64::new(0);
+        let size = || {
+            if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+                let mut batch = Batch::new();
+                batch.put(Manifest::key(LOG), manifest.encode());
+                store.commit(batch).unwrap();
+            }
+            TreeSize::new(2 * WIDTH).unwrap()
+        };
+        index.load(&store, size).unwrap();
+        let Inner::Loaded(loaded) = &*index.read() else { panic!("it was loaded") };
+        assert_eq!((loaded.recent.len(), loaded.end), (0, run.end));
+        assert_eq!(loaded.manifest, manifest);
+    }
 }

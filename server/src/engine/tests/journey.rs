@@ -180,6 +180,45 @@ fn leaves_are_found_by_hash_in_memory_in_runs_and_after_a_restart() {
     assert_eq!(findings[0].problem, None);
 }
 
+/// Nobody looks anything up, and runs are made all the same: else the first look-up would read the whole log at once,
+/// while the writer waits.
+#[test]
+fn an_index_that_nobody_uses_is_built_as_the_log_grows() {
+    let mut world = World::with_log("main");
+    world.append("main", &numbered(0..1));
+    world.reopen().unwrap();
+    let log = world.engine.log("main").unwrap().info().id;
+    let manifest = cairn_tree::store::Key::only(log, cairn_tree::store::Kind::IndexManifest);
+    let wait = |world: &World, runs: usize| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let found = || world.engine.inner.rocks.get(&manifest).unwrap().map_or(0, |row| (row.len() - 9) / 26);
+        while found() < runs {
+            assert!(std::time::Instant::now() < deadline, "{} runs", found());
+            std::thread::yield_now();
+        }
+    };
+    world.try_append("main", &numbered(1..70_000), None).unwrap();
+    wait(&world, 1);
+    world.stop();
+    // An index that is lost is built anew from the log's own tiles.
+    let rocks = RocksStore::open(&world.path().join("db"), &Settings::default()).unwrap();
+    let mut batch = Batch::new();
+    batch.delete(manifest.clone());
+    rocks.commit(batch).unwrap();
+    drop(rocks);
+    world.oracle.clear();
+    world.reopen().unwrap();
+    wait(&world, 1);
+    let log = world.engine.log("main").unwrap();
+    for number in [0_usize, 1, 65_535, 65_536, 69_999] {
+        let leaf = Hash::leaf(format!("entry {number}").as_bytes());
+        assert_eq!(log.find(&log.head(), &leaf).unwrap().map(LeafIndex::get), Some(number as u64));
+    }
+    drop(log);
+    world.stop();
+    assert_eq!(fsck(&options(world.path()), &mut |_, _, _| {}).unwrap()[0].problem, None);
+}
+
 /// Counts commits.
 #[derive(Default)]
 struct Counter(AtomicU64);
