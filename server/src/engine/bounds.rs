@@ -20,6 +20,8 @@ pub(super) const MAINTENANCE_BYTES: usize = 4 << 20;
 pub(super) const MAINTENANCE_ROWS: usize = 4_096;
 /// Idempotency keys that are forgotten per maintenance commit.
 pub(super) const SWEEP_ROWS: usize = 1_000;
+/// Logs that are looked through for such keys after each commit.
+pub(super) const SWEEP_LOGS: usize = 64;
 /// Expanded tiles in memory, in bytes.
 pub(super) const TILE_CACHE_BYTES: u64 = 96 << 20;
 /// Tiles and bundles as they are served, in bytes.

@@ -281,7 +281,7 @@ impl Engine {
         self.inner.rocks.stats()
     }
 
-    /// Forgets expired idempotency keys, a bounded number per log and call. To be called now and then.
+    /// Forgets expired idempotency keys, a bounded number after each commit until none are left. To be called now and then.
     pub fn sweep(&self) {
         for log in self.inner.registry.all() {
             self.inner.sequencer.submit_own(Job::Sweep(log.info.id));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cairn_tree::hash::Hash;
 use cairn_tree::size::LeafIndex;
-use cairn_tree::store::{Key, LogId};
+use cairn_tree::store::{Key, LogId, StoreError};
 use tokio::sync::oneshot;
 
 use super::job::AppendJob;
@@ -43,6 +43,9 @@ pub(super) struct Admitted {
     pub(super) reply: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
+/// The row of an idempotency key, as far as it can be read.
+type Promised = Result<Option<Vec<u8>>, StoreError>;
+
 enum Outcome {
     Placed(Placement),
     Replayed(Placement),
@@ -68,7 +71,7 @@ impl Writer {
             self.parts.disk.check().map_err(|low| AppendError::DiskReserve { free: low.free, reserve: low.reserve });
         let mut group = Group::default();
         for job in jobs {
-            let row = if job.bound.is_some() { known.next().flatten() } else { None };
+            let row = if job.bound.is_some() { known.next().unwrap_or(Ok(None)) } else { Ok(None) };
             match self.admit_one(&mut group, &job, row, now_ms, &room) {
                 Ok(outcome) => group.admit(job, outcome),
                 Err(Refusal::Request(error)) => refuse(job, error),
@@ -85,28 +88,33 @@ impl Writer {
         Ok(group)
     }
 
-    /// The rows of all idempotency keys in the group, in one read.
-    fn fetch_promises(&self, jobs: &[AppendJob]) -> Result<Vec<Option<Vec<u8>>>, Poison> {
+    /// The rows of all idempotency keys in the group, in one read; one by one where a row is damaged, since that is the
+    /// matter of its own log alone.
+    fn fetch_promises(&self, jobs: &[AppendJob]) -> Result<Vec<Promised>, Poison> {
         let row_key = |job: &AppendJob| Some(idempotency::row_key(job.log.info.id, &job.bound?.key));
         let keys: Vec<Key> = jobs.iter().filter_map(row_key).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        self.parts.store.get_many(&keys).map_err(|error| self.poison(error.to_string()))
+        match self.parts.store.get_many(&keys) {
+            Ok(rows) => Ok(rows.into_iter().map(Ok).collect()),
+            Err(StoreError::Corrupt(_)) => Ok(keys.iter().map(|key| self.parts.store.get(key)).collect()),
+            Err(StoreError::Io(problem)) => Err(self.poison(problem)),
+        }
     }
 
     fn admit_one(
         &mut self,
         group: &mut Group,
         job: &AppendJob,
-        row: Option<Vec<u8>>,
+        row: Promised,
         now_ms: u64,
         room: &Result<(), AppendError>,
     ) -> Result<Outcome, Refusal> {
         if let Some(bound) = job.bound {
             let promise = match group.promises.get(&bound.key) {
                 Some((_, row)) => Some(row.clone()),
-                None => idempotency::decode(row, now_ms)?,
+                None => idempotency::decode(row.map_err(ReadError::from)?.as_deref(), now_ms)?,
             };
             if let Some(promise) = promise {
                 return replay(&bound, promise);

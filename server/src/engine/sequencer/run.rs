@@ -75,5 +75,10 @@ fn run(mut writer: Writer, pool: &Pool<Job>, poison: &OnceLock<String>, observer
             while pool.take().is_some() {}
             return;
         }
+        // What is left to sweep must not wait for an append.
+        if let Some(log) = writer.next_sweep().filter(|_| pool.depth() == 0) {
+            // A closed pool hands it back: the next start sweeps.
+            drop(pool.submit_own(Job::Sweep(log)));
+        }
     }
 }

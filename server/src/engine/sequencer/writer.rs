@@ -1,5 +1,6 @@
 //! The writer: what its thread owns, and everything it commits besides entries.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use cairn_tree::hash::Hash;
@@ -9,6 +10,7 @@ use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
 use super::job::{CreateError, CreateJob, Job, MaintainJob};
 use super::residents::Residents;
 use super::track::Track;
+use crate::engine::bounds::{SWEEP_LOGS, SWEEP_ROWS};
 use crate::engine::clock::Clock;
 use crate::engine::disk::Disk;
 use crate::engine::growing::GrowingTree;
@@ -46,11 +48,13 @@ pub(in crate::engine) struct WriterParts {
 pub(in crate::engine) struct Writer {
     pub(super) parts: WriterParts,
     pub(super) residents: Residents,
+    /// The logs whose expired idempotency keys are to be deleted, a bounded number after each commit; each log once.
+    to_sweep: VecDeque<LogId>,
 }
 
 impl Writer {
     pub(in crate::engine) fn new(parts: WriterParts) -> Self {
-        Self { parts, residents: Residents::default() }
+        Self { parts, residents: Residents::default(), to_sweep: VecDeque::new() }
     }
 
     /// Finishes what opening found: marks heads that no mark covers yet, and halts damaged logs. Before this returns, no
@@ -84,10 +88,12 @@ impl Writer {
                 Job::Append(job) => appends.push(job),
                 Job::Create(job) => self.create(*job)?,
                 Job::Maintain(job) => self.maintain(job)?,
-                Job::Sweep(log) => self.sweep(log)?,
+                Job::Sweep(log) if self.to_sweep.contains(&log) => {}
+                Job::Sweep(log) => self.to_sweep.push_back(log),
             }
         }
         self.append(appends)?;
+        self.sweep()?;
         for track in self.residents.trim() {
             forget_edge(&track.shared);
         }
@@ -133,11 +139,36 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes expired idempotency keys. Decided here, where no append can use a key anew in between.
-    fn sweep(&mut self, log: LogId) -> Result<(), Poison> {
-        let deletes = idempotency::expired(&*self.parts.store, log, self.parts.clock.now_ms());
-        let deletes = deletes.map_err(|error| self.poison(error.to_string()))?;
+    /// Deletes expired idempotency keys of the logs that are to be swept, one commit's worth. Decided here, where no append
+    /// can use a key anew in between.
+    fn sweep(&mut self) -> Result<(), Poison> {
+        let now_ms = self.parts.clock.now_ms();
+        let mut deletes = Vec::new();
+        for _ in 0..SWEEP_LOGS {
+            if deletes.len() >= SWEEP_ROWS {
+                break;
+            }
+            let Some(log) = self.to_sweep.pop_front() else { break };
+            match idempotency::expired(&*self.parts.store, log, now_ms) {
+                Ok(expired) => {
+                    deletes.extend(expired.rows);
+                    if expired.more {
+                        self.to_sweep.push_back(log);
+                    }
+                }
+                Err(error) => {
+                    let damage = self.poison_or_damage(error)?;
+                    // Nothing that was promised hangs on it.
+                    tracing::error!(%log, error = %damage, "expired idempotency keys can't be deleted");
+                }
+            }
+        }
         if deletes.is_empty() { Ok(()) } else { self.maintain(MaintainJob { deletes, ..MaintainJob::default() }) }
+    }
+
+    /// A log whose expired idempotency keys the next step goes on to delete.
+    pub(super) fn next_sweep(&self) -> Option<LogId> {
+        self.to_sweep.front().copied()
     }
 
     /// Makes a log: its binding and its empty head in one commit, then its first signed checkpoint.

@@ -88,6 +88,28 @@ fn a_failed_fsync_poisons_and_the_next_start_decides() {
     }
 }
 
+/// Idempotency keys of one log that can't be read end that log alone, in an append as in the sweep.
+#[test]
+fn damaged_idempotency_rows_of_one_log_do_not_end_the_others() {
+    use cairn_tree::store::Kind;
+    let mut world = World::with_log("main");
+    world.create(terms("other"), 2).unwrap();
+    world.try_append("main", &numbered(0..10), Some("key")).unwrap();
+    world.try_append("other", &numbered(0..10), Some("key")).unwrap();
+    let store = world.reopen_faulty();
+    let log = world.engine.log("main").unwrap().info().id;
+    *store.damaged.lock().unwrap() = Some((log, Kind::Idempotency));
+    world.clock.set(1_001_100);
+    world.engine.sweep();
+    world.append("other", &numbered(10..11));
+    let refused = world.try_append("main", &numbered(0..10), Some("key"));
+    assert!(matches!(refused, Err(AppendError::Halted(_))), "{refused:?}");
+    world.try_append("other", &numbered(11..12), Some("key")).unwrap();
+    assert_eq!(world.engine.poisoned(), None);
+    world.check("main");
+    world.check("other");
+}
+
 /// Entries that were committed but not released, and are damaged at the next start, halt the log at its released head.
 #[test]
 fn damage_past_the_released_head_halts_the_log_at_it() {

@@ -101,6 +101,46 @@ fn the_sweep_forgets_only_what_has_expired() {
     assert_eq!(world.try_append("main", &numbered(1..2), Some("new")).unwrap().placement, new.placement);
 }
 
+/// A key that expired, was used anew and expired again before any sweep has two times and one row.
+#[test]
+fn a_key_that_expired_twice_is_swept_once() {
+    let mut world = World::with_log("main");
+    for use_ms in [1_000_000, 1_001_100] {
+        world.clock.set(use_ms);
+        world.try_append("main", &numbered(0..1), Some("daily")).unwrap();
+    }
+    world.clock.set(1_002_200);
+    world.engine.sweep();
+    world.wait_for_sweep("main");
+    world.append("main", &numbered(1..2));
+    assert_eq!(world.engine.poisoned(), None);
+}
+
+/// However many keys have expired, one call forgets them all, and appends go on meanwhile.
+#[test]
+fn a_sweep_goes_on_until_nothing_is_left() {
+    let mut world = World::with_log("main");
+    let log = world.engine.log("main").unwrap();
+    let appends: Vec<_> = (0..2_500_u32)
+        .map(|number| {
+            let key = IdempotencyKey::new(log.info().id, "token", &number.to_string());
+            let log = log.clone();
+            world.runtime.spawn(async move { log.append(EntryBatch::single(b"one").unwrap(), Some(key)).await })
+        })
+        .collect();
+    for append in appends {
+        world.runtime.block_on(append).unwrap().unwrap();
+    }
+    drop(log);
+    assert_eq!(world.left_to_sweep("main"), 2_500);
+    world.clock.set(1_001_100);
+    world.engine.sweep();
+    world.engine.sweep();
+    world.wait_for_sweep("main");
+    world.append("main", &numbered(0..1));
+    assert_eq!(world.engine.poisoned(), None);
+}
+
 #[test]
 fn concurrent_retries_of_one_key_are_placed_once() {
     let world = World::with_log("main");

@@ -124,6 +124,22 @@ impl World {
         appended
     }
 
+    /// How many idempotency keys of a log have a time at which they expire.
+    fn left_to_sweep(&self, name: &str) -> usize {
+        let log = self.engine.log(name).unwrap().info().id;
+        let all = cairn_tree::store::KeyRange::all(log, cairn_tree::store::Kind::Expiry);
+        self.engine.inner.rocks.scan(&all, 10_000).unwrap().len()
+    }
+
+    /// Waits until no idempotency key of a log is left.
+    fn wait_for_sweep(&self, name: &str) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while self.left_to_sweep(name) > 0 {
+            assert!(std::time::Instant::now() < deadline && self.engine.poisoned().is_none());
+            std::thread::yield_now();
+        }
+    }
+
     /// Ends the engine and opens the database anew.
     fn reopen(&mut self) -> Result<(), OpenError> {
         self.stop();
@@ -197,6 +213,8 @@ struct Faulty {
     inner: Arc<RocksStore>,
     fault: std::sync::Mutex<Option<Fault>>,
     fired: AtomicU64,
+    /// Rows of this log and kind can't be read, as if their block were damaged.
+    damaged: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind)>>,
     /// Commits that have begun.
     begun: AtomicU64,
 }
@@ -231,6 +249,18 @@ impl Faulty {
         *self.fault.lock().unwrap() = Some(fault);
     }
 
+    fn readable(
+        &self,
+        asked: impl Fn(LogId, cairn_tree::store::Kind) -> bool,
+    ) -> Result<(), cairn_tree::store::StoreError> {
+        match *self.damaged.lock().unwrap() {
+            Some((log, kind)) if asked(log, kind) => {
+                Err(cairn_tree::store::StoreError::Corrupt("a block checksum, on purpose".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn begun(&self) -> u64 {
         self.begun.load(Ordering::SeqCst)
     }
@@ -242,6 +272,7 @@ impl Faulty {
 
 impl Store for Faulty {
     fn get_many(&self, keys: &[cairn_tree::store::Key]) -> Result<Vec<Option<Vec<u8>>>, cairn_tree::store::StoreError> {
+        self.readable(|log, kind| keys.iter().any(|key| (key.log(), key.kind()) == (log, kind)))?;
         self.inner.get_many(keys)
     }
 
@@ -250,6 +281,7 @@ impl Store for Faulty {
         range: &cairn_tree::store::KeyRange,
         limit: usize,
     ) -> Result<Vec<(cairn_tree::store::Key, Vec<u8>)>, cairn_tree::store::StoreError> {
+        self.readable(|log, kind| *range == cairn_tree::store::KeyRange::all(log, kind))?;
         self.inner.scan(range, limit)
     }
 
@@ -299,8 +331,9 @@ impl World {
         let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings).unwrap());
         let faulty = Faulty {
             inner: Arc::clone(&rocks),
-            fault: std::sync::Mutex::new(None),
+            fault: std::sync::Mutex::default(),
             fired: AtomicU64::new(0),
+            damaged: std::sync::Mutex::default(),
             begun: AtomicU64::new(0),
         };
         let faulty = Arc::new(faulty);
