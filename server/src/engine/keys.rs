@@ -77,18 +77,19 @@ impl KeyFiles {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(folder_error(error)),
             _ => {}
         }
-        write_new(&self.private_path(log), &key.to_skey())?;
-        write_new(&self.public_path(log), &key.verifier_key().to_string())?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(folder_error)
+        // The folder's own name must outlive a power loss too: a log without its key can't go on.
+        let parent = self.folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_folder(parent).map_err(folder_error)?;
+        let (private, public) = (self.private_path(log), self.public_path(log));
+        write_new(&private, &key.to_skey())?;
+        write_new(&public, &key.verifier_key().to_string()).inspect_err(|_| remove(&private))?;
+        sync_folder(&self.folder).map_err(folder_error).inspect_err(|_| self.discard(log))
     }
 
     /// Removes what [`KeyFiles::write`] wrote for a log that then was not made.
     pub fn discard(&self, log: &str) {
-        for path in [self.private_path(log), self.public_path(log)] {
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "an unused key file could not be removed");
-            }
-        }
+        remove(&self.private_path(log));
+        remove(&self.public_path(log));
     }
 
     /// Reads a log's private key.
@@ -119,15 +120,27 @@ impl KeyFiles {
 /// More than any key file has.
 const KEY_FILE_MAX: u64 = 4_096;
 
+/// Writes a file that is not there yet, durably but for its name; leaves none that is not whole.
 fn write_new(path: &Path, text: &str) -> Result<(), KeyFileError> {
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    };
-    write().map_err(|error| match error.kind() {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
         _ => KeyFileError::Io { path: path.to_owned(), error },
+    })?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        remove(path);
+        KeyFileError::Io { path: path.to_owned(), error }
     })
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a file of a key that nothing was signed with.
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "an unused key file could not be removed");
+    }
 }
