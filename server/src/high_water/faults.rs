@@ -195,3 +195,16 @@ fn a_disk_that_fails_while_the_file_is_made_leaves_no_file_that_opens_wrongly() 
         }
     }
 }
+
+/// Frames that were read may stand in the system's memory alone: no head is released on their strength before a sync.
+#[test]
+fn what_was_read_is_synced_before_anything_builds_on_it() {
+    let place = Place::new();
+    append_all(&mut place.create(), &[commit(1, 2)]);
+    // Opening, reading, writing again what was read, and the sync.
+    let disk = FaultyDisk::new(3, Fault::Error(io::ErrorKind::Other));
+    let opened = HighWater::open_on(Box::new(disk.clone()), &place.path(), DATABASE, SMALL);
+    assert!(matches!(opened, Err(HighWaterError::Io { action: "synced", .. })), "{opened:?}");
+    assert!(disk.0.lock().unwrap().fired);
+    assert_eq!(place.marks(), marks_after(&[commit(1, 2)]));
+}

@@ -324,6 +324,11 @@ impl HighWater {
         let filled = (length - length % frame::SECTOR as u64).max(end as u64);
         let mut this =
             Self { disk, file, path, database, bounds, marks: marks.clone(), end: end as u64, filled, failed: false };
+        // A process that was killed before its sync returned, or whose sync failed, leaves frames that only the system's
+        // memory has. What is to be released on the strength of them is made durable first.
+        let read = bytes.get(frame::HEADER..end).unwrap_or_default();
+        write_all_at(this.file.as_mut(), read, frame::HEADER as u64).map_err(on_io(&this.path, "written"))?;
+        this.file.sync_all().map_err(on_io(&this.path, "synced"))?;
         if torn {
             // Else a shorter commit would be followed by remains of this one.
             this.filled = this.end;
