@@ -2,6 +2,8 @@
 
 /// Most bytes of entries in one commit; a commit takes at least one request, whatever its size.
 pub(super) const COMMIT_BYTES: usize = 32 << 20;
+/// More entries than one commit brings to a log: each has a length of two bytes.
+pub(super) const COMMIT_ENTRIES: u64 = COMMIT_BYTES as u64 / 2;
 /// Most requests in one commit.
 pub(super) const COMMIT_REQUESTS: usize = 16_384;
 /// Logs whose right edge the writer keeps at hand; the least recently written one makes room.
