@@ -1,7 +1,7 @@
 //! Every bound of the client in one table: bodies, waits, retries, queues and caches.
 //!
-//! Not here: the bounds that the formats themselves set (`cairn_tree`), and what a user may set by a flag, of which only
-//! the default stands here.
+//! Not here: the bounds that the formats themselves set (`cairn_tree`), and what a user may set by a flag, of which
+//! only the default stands here.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use cairn_tree::tile::{Entries, Width};
 pub const NOTE_BYTES: usize = SignedNote::MAX_BYTES;
 /// The largest receipt that is read from a file.
 pub const RECEIPT_BYTES: usize = Receipt::MAX_BYTES;
+/// The hashes of a full tile, and the entries of a full bundle (C2SP tlog-tiles, "Merkle Tree").
+pub const TILE_WIDTH: u64 = Width::FULL.get() as u64;
 /// The largest tile (C2SP tlog-tiles, "Merkle Tree").
 pub const TILE_BYTES: usize = Width::FULL.get() * Hash::LEN;
 /// The largest entry (C2SP tlog-tiles, "Log entries").
@@ -67,6 +69,12 @@ pub const STATE_BYTES: usize = 2 * NOTE_BYTES;
 /// The largest evidence file that is read.
 pub const EVIDENCE_BYTES: usize = 64 << 20;
 
+/// How long the load generator starts new requests, unless `--duration` says otherwise.
+pub const LOAD_DURATION: Duration = Duration::from_secs(10);
+/// How many connections the load generator has, unless `--connections` says otherwise.
+pub const LOAD_DEFAULT_CONNECTIONS: usize = 64;
+/// The bytes of one of the load generator's entries, unless `--size` says otherwise.
+pub const LOAD_ENTRY_BYTES: usize = 300;
 /// The most connections of the load generator.
 pub const LOAD_CONNECTIONS: usize = 10_000;
 /// The most entries in one batch of the load generator.

@@ -7,8 +7,8 @@ use cairn_tree::tile::{ProvenTile, Tile, TileCoord};
 
 /// Proven tiles by their coordinates, the oldest forgotten first.
 ///
-/// A tile was proven against some signed head; a log that forks may not fit the tiles of its other side, so whoever takes
-/// one from here proves it again against the head at hand (`TilePlan::prove` does, at the cost of a comparison).
+/// A tile was proven against some signed head; a log that forks may not fit the tiles of its other side, so whoever
+/// takes one from here proves it again against the head at hand (`TilePlan::prove` does, at the cost of a comparison).
 pub struct TileCache {
     tiles: HashMap<TileCoord, Arc<Tile>>,
     /// The coordinates in the order in which they came.

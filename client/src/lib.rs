@@ -1,8 +1,8 @@
 //! The Cairn client: append entries, verify receipts and proofs, follow a log and keep evidence against it.
 //!
 //! It trusts nothing that it has not verified, and the types say which is which: [`fetch`] gets what a log serves and
-//! returns it unverified; [`auditor`] turns it into knowledge, given the log's key; [`producer`] and [`monitor`] build on
-//! that. [`cmd`] is the command line on top. [`load`] measures and verifies nothing.
+//! returns it unverified; [`auditor`] turns it into knowledge, given the log's key; [`producer`] and [`monitor`] build
+//! on that. [`cmd`] is the command line on top. [`load`] measures and verifies nothing.
 //!
 //! Server and client meet in `cairn_tree::wire` and in HTTP only; nothing here knows how a log is stored.
 

@@ -33,6 +33,9 @@ pub enum AuditError {
     /// The log's consistency proof proves nothing.
     #[error("the log's consistency proof is not verified: {0}")]
     Consistency(#[from] ConsistencyError),
+    /// This client failed, not the log.
+    #[error("the check did not come to its end: {0}")]
+    Interrupted(String),
     /// Something was asked for that a tree of this size does not have.
     #[error(transparent)]
     Plan(#[from] PlanError),

@@ -1,4 +1,5 @@
-//! Checking a whole log: every entry, every tile and the root, against the signed head. Memory does not grow with the log.
+//! Checking a whole log: every entry, every tile and the root, against the signed head. Memory does not grow with the
+//! log.
 
 use core::fmt;
 use std::sync::Arc;
@@ -10,10 +11,8 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::tile::{BundleCoord, ReaderError, Tile, TileCoord};
 use futures_util::StreamExt as _;
 
+use crate::bounds::TILE_WIDTH;
 use crate::fetch::{FetchError, Freshness, Remote};
-
-/// Entries of a bundle, and hashes of a tile.
-const WIDTH: u64 = 256;
 
 /// What was checked of a sound log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +59,7 @@ pub async fn check_whole(
     let size = head.size();
     let mut climb = Climb { remote, size, rows: Vec::new(), checked: Checked::default() };
     let mut frontier = Frontier::new();
-    let bundles = (0..size.get().div_ceil(WIDTH)).filter_map(|number| BundleCoord::in_tree(number, size));
+    let bundles = (0..size.get().div_ceil(TILE_WIDTH)).filter_map(|number| BundleCoord::in_tree(number, size));
     // Each bundle is fetched and hashed by a task of its own; they are put together in the order of the log.
     let mut checks = futures_util::stream::iter(bundles)
         .map(|coord| tokio::spawn(check_bundle(Arc::clone(remote), coord)))
@@ -123,7 +122,8 @@ struct Climb<'a> {
 }
 
 impl Climb<'_> {
-    /// Takes the hash over the `index`-th tile of the level below; whenever that fills a tile, compares it with the log's.
+    /// Takes the hash over the `index`-th tile of the level below; whenever that fills a tile, compares it with the
+    /// log's.
     async fn push(&mut self, level: u8, index: u64, hash: Hash) -> Result<(), Unsound> {
         let (mut level, mut index, mut hash) = (level, index, hash);
         loop {
@@ -132,9 +132,9 @@ impl Climb<'_> {
                 self.rows.push((0, Vec::new()));
             }
             let Some((tile, row)) = self.rows.get_mut(depth) else { return Ok(()) };
-            *tile = index / WIDTH;
+            *tile = index / TILE_WIDTH;
             row.push(hash);
-            if (row.len() as u64) < WIDTH {
+            if (row.len() as u64) < TILE_WIDTH {
                 return Ok(());
             }
             let (number, full) = (*tile, core::mem::take(row));

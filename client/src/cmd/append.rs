@@ -20,8 +20,8 @@ use crate::producer::{Appended, Batch, Producer};
 /// Append entries to a log and keep a verified receipt for each.
 ///
 /// Each file is one entry, each file of a folder too; with --lines each line is one. The receipt of FILE is
-/// FILE.tlog-proof, that of its line N is FILE.N.tlog-proof (counted from 1); --out says in which folder, where relative
-/// paths are kept. Entries go in batches; a batch is appended whole or not at all.
+/// FILE.tlog-proof, that of its line N is FILE.N.tlog-proof (counted from 1); --out says in which folder, where
+/// relative paths are kept. Entries go in batches; a batch is appended whole or not at all.
 #[derive(Debug, Args)]
 pub(super) struct Append {
     #[command(flatten)]
@@ -197,8 +197,8 @@ impl Run<'_, '_> {
     }
 }
 
-/// Writes a receipt whole, in a folder that is made if it is missing. A lost receipt can be had again (`cairn prove`), so
-/// none of them waits for the disk.
+/// Writes a receipt whole, in a folder that is made if it is missing. A lost receipt can be had again (`cairn prove`),
+/// so none of them waits for the disk.
 pub(super) fn write_receipt(path: &Path, receipt: &str) -> Result<(), Failure> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| Failure::Refused(format!("{}: {error}", folder.display())))?;

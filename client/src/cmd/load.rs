@@ -1,11 +1,9 @@
 //! `cairn load`: how fast does the log answer?
 
-use std::time::Duration;
-
 use cairn_tree::size::TreeSize;
 use clap::{Args, ValueEnum};
 
-use super::duration;
+use super::duration::Span;
 use super::failure::Failure;
 use super::options::{RemoteOptions, random};
 use super::terminal::{Form, Terminal};
@@ -22,13 +20,13 @@ pub(super) struct Load {
     #[arg(long, value_enum, default_value = "single")]
     mode: ModeName,
     /// How many connections ask at the same time, each again as soon as it is answered.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = connections)]
+    #[arg(long, value_name = "N", default_value_t = bounds::LOAD_DEFAULT_CONNECTIONS, value_parser = connections)]
     connections: usize,
     /// How long.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
-    duration: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Span(bounds::LOAD_DURATION))]
+    duration: Span,
     /// The bytes of one entry.
-    #[arg(long, value_name = "BYTES", default_value_t = 300, value_parser = entry_size)]
+    #[arg(long, value_name = "BYTES", default_value_t = bounds::LOAD_ENTRY_BYTES, value_parser = entry_size)]
     size: usize,
     /// The entries of one batch.
     #[arg(long, value_name = "N", default_value_t = bounds::BATCH_ENTRIES, value_parser = batch_size)]
@@ -75,7 +73,7 @@ impl Load {
         let plan = Plan {
             mode,
             connections: self.connections,
-            duration: self.duration,
+            duration: self.duration.0,
             size: self.size,
             batch: self.batch,
             tree,

@@ -1,8 +1,8 @@
 //! The command line: one file per command, and what they share.
 //!
-//! Exit codes: 0 all is well; 1 not verified, not sound, or not to be had; 2 the command line or a file that it names is
-//! unusable; 3 a watched log contradicted itself or rolled back. Results go to standard output (`--json`: one object per
-//! line), everything else to standard error.
+//! Exit codes: 0 all is well; 1 not verified, not sound, or not to be had; 2 the command line or a file that it names
+//! is unusable; 3 a watched log contradicted itself or rolled back. Results go to standard output (`--json`: one object
+//! per line), everything else to standard error.
 
 mod append;
 mod consistency;

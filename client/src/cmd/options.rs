@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cairn_tree::note::VerifierKey;
 use cairn_tree::policy::{Policy, Trust};
 use clap::Args;
 
-use super::duration;
+use super::duration::Span;
 use super::failure::Failure;
 use crate::bounds;
 use crate::fetch::{LogUrl, Remote, Settings, Token};
@@ -29,8 +28,8 @@ pub(super) struct RemoteOptions {
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
     /// How long one request may take.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
-    pub(super) timeout: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Span(bounds::REQUEST_TIMEOUT))]
+    pub(super) timeout: Span,
 }
 
 /// The log's key, where nothing else will do.
@@ -87,7 +86,7 @@ impl RemoteOptions {
     pub(super) fn remote(&self) -> Result<Arc<Remote>, Failure> {
         let [a, b, c, d, e, f, g, h, ..] = random()?;
         let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let settings = Settings { token: self.token()?, timeout: self.timeout, seed };
+        let settings = Settings { token: self.token()?, timeout: self.timeout.0, seed };
         Ok(Arc::new(Remote::new(self.url()?, settings)?))
     }
 }

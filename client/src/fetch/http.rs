@@ -189,8 +189,8 @@ impl Transport {
         Err((FetchError::Status { url: url.into(), status: status.as_u16(), problem: Problem::read(&body) }, wait))
     }
 
-    /// Where the request goes: beneath the log's address, and where no cache has looked before if none may answer. Errors
-    /// name the address without that, which would only make them look different each time.
+    /// Where the request goes: beneath the log's address, and where no cache has looked before if none may answer.
+    /// Errors name the address without that, which would only make them look different each time.
     fn address(&self, request: &Request) -> Url {
         let mut url = self.base.resource(&request.path, &request.query);
         if request.freshness == Freshness::PastCaches {

@@ -1,7 +1,7 @@
 //! Getting a log's resources over HTTP, unverified.
 //!
-//! Every answer is bounded in bytes, time and attempts. Nothing that comes from here is to be believed: what a log serves
-//! becomes knowledge only in [`crate::auditor`].
+//! Every answer is bounded in bytes, time and attempts. Nothing that comes from here is to be believed: what a log
+//! serves becomes knowledge only in [`crate::auditor`].
 
 mod answers;
 mod error;

@@ -19,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::payload::mix;
-use super::{LoadError, Mode, Plan, Shared, TILE_WIDTH};
-use crate::bounds;
+use super::{LoadError, Mode, Plan, Shared};
+use crate::bounds::{self, TILE_WIDTH};
 use crate::fetch::{LogUrl, Token, shown};
 
 /// The wait of a connection after a failure, before it asks or connects again.

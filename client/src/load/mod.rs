@@ -1,8 +1,8 @@
 //! The load generator: many keep-alive connections, each asking again as soon as it is answered (a closed loop).
 //!
-//! It measures and verifies nothing beyond status and shape. It speaks HTTP/1.1 without TLS, so that what is measured is
-//! the server. Latencies are those that a caller who waits would see; a server that stalls also stalls the callers, so the
-//! percentiles say nothing about requests that would have come meanwhile.
+//! It measures and verifies nothing beyond status and shape. It speaks HTTP/1.1 without TLS, so that what is measured
+//! is the server. Latencies are those that a caller who waits would see; a server that stalls also stalls the callers,
+//! so the percentiles say nothing about requests that would have come meanwhile.
 
 mod connection;
 mod payload;
@@ -13,21 +13,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cairn_tree::size::TreeSize;
-use cairn_tree::tile::Width;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use self::connection::Target;
 use self::payload::Pool;
-use crate::bounds;
+use crate::bounds::{self, TILE_WIDTH};
 use crate::fetch::{LogUrl, Token};
 
 /// How many histograms the connections share; more than there are cores, so that they seldom meet.
 const SHARDS: usize = 32;
 /// Latencies are counted in microseconds, to this many significant digits.
 const DIGITS: u8 = 3;
-/// A full tile holds this many hashes (C2SP tlog-tiles, "Merkle Tree").
-const TILE_WIDTH: u64 = Width::FULL.get() as u64;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -220,8 +217,8 @@ impl Shared {
     }
 }
 
-/// An empty histogram of microseconds, up to an hour. Its range is set beforehand: one that grows by itself does so only
-/// when a value is recorded without saturating.
+/// An empty histogram of microseconds, up to an hour. Its range is set beforehand: one that grows by itself does so
+/// only when a value is recorded without saturating.
 fn latencies() -> Result<Histogram<u64>, hdrhistogram::CreationError> {
     const HOUR: u64 = 3_600_000_000;
     Histogram::new_with_bounds(1, HOUR, DIGITS)

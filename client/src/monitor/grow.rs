@@ -9,6 +9,7 @@ use cairn_tree::tile::BundleCoord;
 use futures_util::StreamExt as _;
 
 use crate::auditor::AuditError;
+use crate::bounds::TILE_WIDTH;
 use crate::fetch::{FetchError, Freshness, Remote};
 
 /// How far the reading is.
@@ -25,7 +26,8 @@ pub(super) struct Reading {
     pub(super) parallel: usize,
 }
 
-/// Appends the log's entries from the frontier's size on. Whether the result is the signed tree is for the caller to see.
+/// Appends the log's entries from the frontier's size on. Whether the result is the signed tree is for the caller to
+/// see.
 pub(super) async fn read_entries(
     remote: &Arc<Remote>,
     mut frontier: Frontier,
@@ -33,8 +35,8 @@ pub(super) async fn read_entries(
     progress: Progress<'_>,
 ) -> Result<Frontier, AuditError> {
     let from = frontier.size();
-    let last = reading.to.get().div_ceil(BUNDLE);
-    let bundles = (from.get() / BUNDLE..last).filter_map(|number| BundleCoord::in_tree(number, reading.to));
+    let last = reading.to.get().div_ceil(TILE_WIDTH);
+    let bundles = (from.get() / TILE_WIDTH..last).filter_map(|number| BundleCoord::in_tree(number, reading.to));
     // Each bundle is fetched and hashed by a task of its own, so that all cores hash; the order is kept.
     let mut hashed = futures_util::stream::iter(bundles)
         .map(|coord| {
@@ -43,18 +45,15 @@ pub(super) async fn read_entries(
         })
         .buffered(reading.parallel.max(1));
     while let Some(joined) = hashed.next().await {
-        let (coord, hashes) = joined.map_err(|error| FetchError::SetUp(error.to_string()))??;
+        let (coord, hashes) = joined.map_err(|error| AuditError::Interrupted(error.to_string()))??;
         // The first bundle may begin with entries that are known already.
         let known = usize::try_from(frontier.size().get().saturating_sub(coord.start())).unwrap_or(usize::MAX);
         let new = hashes.get(known..).unwrap_or_default();
-        frontier.extend(new, &mut |_, _| {}).map_err(|error| FetchError::SetUp(error.to_string()))?;
+        frontier.extend(new, &mut |_, _| {}).map_err(|error| AuditError::Interrupted(error.to_string()))?;
         (progress.0)(frontier.size().get() - from.get());
     }
     Ok(frontier)
 }
-
-/// The entries of a bundle.
-const BUNDLE: u64 = 256;
 
 async fn leaf_hashes(
     remote: &Remote,
@@ -84,7 +83,7 @@ pub(super) async fn first_wrong_entry(
     from: TreeSize,
     tree: Root,
 ) -> Result<Option<WrongEntry>, AuditError> {
-    for number in from.get() / BUNDLE..tree.size.get().div_ceil(BUNDLE) {
+    for number in from.get() / TILE_WIDTH..tree.size.get().div_ceil(TILE_WIDTH) {
         let Some(coord) = BundleCoord::in_tree(number, tree.size) else { break };
         let expected = reader.leaf_hashes(coord, tree).await?;
         let bundle = remote.bundle(coord, Freshness::PastCaches).await?;

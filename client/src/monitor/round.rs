@@ -222,7 +222,8 @@ impl Monitor {
     ) -> Result<State, RoundError> {
         let known = self.state.as_ref().map_or_else(Frontier::new, |state| state.frontier().clone());
         let total = head.size().get() - known.size().get();
-        // A cache on the way may be broken where the log is not: whatever does not fit is asked for once more, past caches.
+        // A cache on the way may be broken where the log is not: whatever does not fit is asked for once more, past
+        // caches.
         for freshness in [freshness, Freshness::PastCaches] {
             let reading = Reading { to: head.size(), freshness, parallel: self.parallel };
             let mut report = |done: u64| progress(done, total);

@@ -1,7 +1,7 @@
 //! When a smaller head stops being a cache's fault.
 //!
-//! Any cache on the way may show an old head for a while, which harms nobody. When the log itself, asked past all caches,
-//! still shows it after a while, the log has gone back.
+//! Any cache on the way may show an old head for a while, which harms nobody. When the log itself, asked past all
+//! caches, still shows it after a while, the log has gone back.
 
 use std::time::{Duration, Instant};
 

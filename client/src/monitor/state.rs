@@ -1,7 +1,7 @@
 //! What a monitor remembers between two runs, in one file that is whole or refused.
 //!
-//! A file that is not exactly what a monitor wrote is damage on *this* machine: a power loss, a full disk, an editor. It
-//! is never taken for a lie of the log (golang/go #38348 was that mistake).
+//! A file that is not exactly what a monitor wrote is damage on *this* machine: a power loss, a full disk, an editor.
+//! It is never taken for a lie of the log (golang/go #38348 was that mistake).
 
 use core::fmt;
 

@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::events::Event;
-use super::duration;
+use super::duration::Span;
 use super::failure::Failure;
 use super::options::{KeyOption, ParallelOption, RemoteOptions};
 use super::terminal::{Form, Output, Terminal};
@@ -24,8 +24,8 @@ use crate::monitor::{Case, Depth, Evidence, Monitor, Observation, Round, RoundEr
 /// Follow a log: verify each head against the last, and every entry against the head.
 ///
 /// What was verified is kept in the state file. If the log contradicts what it signed or goes back, the evidence is
-/// written beside it and the exit code is 3. A smaller head may be a cache's: it counts when fetches past all caches have
-/// shown nothing else for --stale-after.
+/// written beside it and the exit code is 3. A smaller head may be a cache's: it counts when fetches past all caches
+/// have shown nothing else for --stale-after.
 #[derive(Debug, Args)]
 pub(in crate::cmd) struct Watch {
     #[command(flatten)]
@@ -41,11 +41,11 @@ pub(in crate::cmd) struct Watch {
     #[arg(long)]
     once: bool,
     /// For how long an old head may be a cache's fault.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
-    stale_after: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Span(bounds::STALE_AFTER))]
+    stale_after: Span,
     /// The wait between two looks.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
-    interval: Duration,
+    #[arg(long, value_name = "TIME", default_value_t = Span(bounds::WATCH_INTERVAL))]
+    interval: Span,
     /// Verify that heads extend each other, from tiles, without reading the entries.
     #[arg(long)]
     heads_only: bool,
@@ -81,7 +81,7 @@ impl Watch {
         let state = load_state(&self.state, &key)?;
         let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };
         let monitor = Monitor::new(remote, key, state, depth, self.parallel.parallel);
-        let stale = StaleTimer::new(self.stale_after);
+        let stale = StaleTimer::new(self.stale_after.0);
         let output = &mut terminal.output;
         let mut following = Following { options: self, monitor, stale, failures: 0, form, output };
         let mut stop = Stop::new()?;
@@ -139,7 +139,7 @@ impl Following<'_, '_> {
             {
                 self.output.print(self.form, &Event::consistent(state, round.grown))?;
             }
-            return Ok(if self.options.once { Next::Done } else { Next::Again(self.options.interval) });
+            return Ok(if self.options.once { Next::Done } else { Next::Again(self.options.interval.0) });
         };
         let is_new = !self.stale.is_running();
         if let Some(passed) = self.stale.stale(Instant::now())
@@ -150,7 +150,7 @@ impl Following<'_, '_> {
         if is_new && let Some(state) = self.monitor.state() {
             self.output.print(self.form, &Event::stale(&stale, state))?;
         }
-        Ok(Next::Again(bounds::STALE_INTERVAL.min(self.options.stale_after)))
+        Ok(Next::Again(bounds::STALE_INTERVAL.min(self.options.stale_after.0)))
     }
 
     /// Keeps the evidence and says what happened.
@@ -199,8 +199,9 @@ impl Following<'_, '_> {
 
     /// Longer from failure to failure, so that a log in trouble is not asked all the time.
     fn backoff(&self) -> Duration {
-        let doubled = self.options.interval.saturating_mul(1 << self.failures.min(16));
-        doubled.min(bounds::LONGEST_WATCH_BACKOFF.max(self.options.interval))
+        let interval = self.options.interval.0;
+        let doubled = interval.saturating_mul(1 << self.failures.min(16));
+        doubled.min(bounds::LONGEST_WATCH_BACKOFF.max(interval))
     }
 }
 
@@ -222,8 +223,8 @@ fn load_state(path: &Path, key: &cairn_tree::note::VerifierKey) -> Result<Option
 
 fn damaged(path: &Path, error: &dyn core::fmt::Display) -> Failure {
     Failure::Refused(format!(
-        "{}: {error}. Put a copy of it back; without one, move it away and watch anew: that trusts the log's present head, \
-         and what was seen before is forgotten",
+        "{}: {error}. Put a copy of it back; without one, move it away and watch anew: that trusts the log's present \
+         head, and what was seen before is forgotten",
         path.display()
     ))
 }

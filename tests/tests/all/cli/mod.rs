@@ -1,8 +1,9 @@
 //! The command line: what each command prints, and how it ends, as transcripts that people can read.
 //!
-//! A transcript is a file in `transcripts/`. A line that begins with `$ ` is done; what follows is what was said: results
-//! after `> `, everything else after `2> `, and the exit code after `? ` if it is not 0. `$URL`, `$KEY` and `$DIR` stand
-//! for the log's address, its key and a folder of the test. Beside `cairn` there are commands that set the scene:
+//! A transcript is a file in `transcripts/`. A line that begins with `$ ` is done; what follows is what was said:
+//! results after `> `, everything else after `2> `, and the exit code after `? ` if it is not 0. `$URL`, `$KEY` and
+//! `$DIR` stand for the log's address, its key and a folder of the test. Beside `cairn` there are commands that set the
+//! scene:
 //!
 //! - `put FILE TEXT`: writes a file; `\n` in the text is a newline.
 //! - `fill FILE COUNT`: writes a file of so many bytes.
@@ -10,8 +11,8 @@
 //! - `show SIZE`, `show all`: the size whose head is shown.
 //! - `flip PATH OFFSET`, `repent`: lies about a resource, and the truth again.
 //!
-//! `<<< TEXT` at the end of a command is its standard input. With `UPDATE_TRANSCRIPTS=1` in the environment the files are
-//! written anew; look at the difference.
+//! `<<< TEXT` at the end of a command is its standard input. With `UPDATE_TRANSCRIPTS=1` in the environment the files
+//! are written anew; look at the difference.
 
 mod load;
 mod sources;
