@@ -173,7 +173,10 @@ impl Run<'_, '_> {
         let appended = self.producer.append(&batch, &key).await.map_err(|error| {
             self.in_doubt = error.leaves_doubt();
             let first = pending.first().map(Pending::label).unwrap_or_default();
-            Failure::Refused(format!("{} entries from {first} on: {error}", pending.len()))
+            Failure::Refused(match pending.len() {
+                1 => format!("{first}: {error}"),
+                count => format!("{count} entries from {first} on: {error}"),
+            })
         })?;
         for (entry, pending) in appended.iter().zip(&pending) {
             self.keep(entry, pending)?;
@@ -209,7 +212,7 @@ pub(super) fn write_receipt(path: &Path, receipt: &str) -> Result<(), Failure> {
 impl Pending {
     fn label(&self) -> String {
         match self.line {
-            Some(line) => format!("{}, line {line},", self.name),
+            Some(line) => format!("{}, line {line}", self.name),
             None => self.name.clone(),
         }
     }
