@@ -1,4 +1,9 @@
-//! What the tests share: adversaries and ways to run the programs. The tests themselves stand in `tests/`.
+//! What the tests share: the programs as they are run, what is seen of a log from outside, and adversaries. The tests
+//! themselves stand in `tests/`.
 
 pub mod command;
+pub mod http;
 pub mod lying;
+pub mod oracle;
+pub mod random;
+pub mod server;
