@@ -133,6 +133,12 @@ impl Oracle {
         Ok(())
     }
 
+    /// Every head that was seen, by size.
+    pub fn roots(&self) -> impl Iterator<Item = Root> + '_ {
+        let root = |(size, hash): (&u64, &Hash)| Some(Root { size: TreeSize::new(*size).ok()?, hash: *hash });
+        self.heads.iter().filter_map(root)
+    }
+
     /// The largest size that was ever signed.
     #[must_use]
     pub fn newest(&self) -> u64 {

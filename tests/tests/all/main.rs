@@ -9,4 +9,9 @@
 
 mod cli;
 mod crash;
+mod disk;
+mod journey;
 mod lies;
+mod restore;
+mod scene;
+mod tidy;

@@ -80,6 +80,11 @@ impl Stage {
         self.changed.notify_all();
     }
 
+    /// After an end: there will be more.
+    pub(crate) fn begin_again(&self) {
+        self.up.lock().unwrap().ended = false;
+    }
+
     pub(crate) fn is_ended(&self) -> bool {
         self.up.lock().unwrap().ended
     }

@@ -1,6 +1,7 @@
 //! What is left after a crash: everything that was acknowledged, and nothing that contradicts a head that was shown.
 
+mod damage;
 mod kill;
-mod load;
-mod producers;
+pub(crate) mod load;
+pub(crate) mod producers;
 mod readers;
