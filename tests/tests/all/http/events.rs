@@ -1,0 +1,112 @@
+//! The event stream: every entry and head once, in order, resumable, and over when the server stops.
+
+use cairn_tests::http::{Connection, Request};
+use cairn_tree::checkpoint::SignedCheckpoint;
+use cairn_tree::hash::Hash;
+use cairn_tree::wire::read::{EntryEvent, HeadEvent};
+
+use super::Running;
+
+/// One event: its kind, id and data.
+type Event = (String, u64, String);
+
+struct Stream(Connection);
+
+impl Stream {
+    fn open(running: &Running, target: &str, last: Option<&str>) -> Self {
+        let mut connection = Connection::open(running.server.address()).unwrap();
+        let mut request = Request::get(target);
+        if let Some(last) = last {
+            request = request.with("last-event-id", last);
+        }
+        assert_eq!(connection.ask_stream(&request).unwrap(), 200);
+        Self(connection)
+    }
+
+    /// The next event; comments and the retry time are no events. `None` at the end of the stream.
+    fn next(&mut self) -> Option<Event> {
+        let (mut kind, mut id, mut data) = (None, None, None);
+        while let Some(line) = self.0.next_line().unwrap() {
+            match line.split_once(": ") {
+                Some(("event", value)) => kind = Some(value.to_owned()),
+                Some(("id", value)) => id = value.parse().ok(),
+                Some(("data", value)) => data = Some(value.to_owned()),
+                _ => {}
+            }
+            if let (Some(kind), Some(id), Some(data)) = (&kind, id, &data)
+                && line.is_empty()
+            {
+                return Some((kind.clone(), id, data.clone()));
+            }
+        }
+        None
+    }
+
+    fn entry(&mut self, index: u64, bytes: &[u8]) {
+        let (kind, id, data) = self.next().unwrap();
+        assert_eq!((kind.as_str(), id), ("entry", index + 1), "{data}");
+        let event: EntryEvent = serde_json::from_str(&data).unwrap();
+        assert_eq!((event.index.get(), event.leaf_hash), (index, Hash::leaf(bytes)));
+        assert_eq!(event.entry.unwrap().0, bytes);
+    }
+
+    fn head(&mut self, size: u64) {
+        let (kind, id, data) = self.next().unwrap();
+        assert_eq!((kind.as_str(), id), ("head", size), "{data}");
+        let event: HeadEvent = serde_json::from_str(&data).unwrap();
+        let unverified: &SignedCheckpoint = &event.checkpoint;
+        assert_eq!((event.size.get(), unverified.unverified().size().get()), (size, size));
+    }
+}
+
+#[test]
+fn entries_come_before_the_head_that_has_them() {
+    let running = Running::start();
+    let mut stream = Stream::open(&running, "/logs/main/events", None);
+    stream.head(0);
+    for index in 0..3_u64 {
+        let entry = format!("entry {index}");
+        running.add("main", entry.as_bytes());
+        stream.entry(index, entry.as_bytes());
+        stream.head(index + 1);
+    }
+}
+
+#[test]
+fn a_reader_that_comes_back_misses_nothing_and_gets_nothing_twice() {
+    let running = Running::start();
+    let large = vec![b'x'; 60_000];
+    for entry in [b"a".as_slice(), &large, &large, b"d"] {
+        running.add("main", entry);
+    }
+    let mut stream = Stream::open(&running, "/logs/main/events", Some("1"));
+    stream.entry(1, &large);
+    stream.entry(2, &large);
+    stream.entry(3, b"d");
+    stream.head(4);
+    let mut from_start = Stream::open(&running, "/logs/main/events?start=0", None);
+    from_start.entry(0, b"a");
+    let mut caught_up = Stream::open(&running, "/logs/main/events?start=0", Some("4"));
+    caught_up.head(4);
+    for bad in ["5", "x", "-1", "18446744073709551615"] {
+        let mut connection = Connection::open(running.server.address()).unwrap();
+        let answer = connection.ask(&Request::get("/logs/main/events").with("last-event-id", bad)).unwrap();
+        assert_eq!(answer.status, 400, "{bad}");
+        assert!(answer.text().contains("\"field\":\"last-event-id\""), "{bad}: {}", answer.text());
+    }
+}
+
+#[test]
+fn streams_are_bounded_in_number_and_end_with_the_server() {
+    let running = Running::start_with(|data| data.set_limit("event_streams", 2));
+    let mut streams = [(); 2].map(|()| Stream::open(&running, "/logs/main/events", None));
+    streams.iter_mut().for_each(|stream| stream.head(0));
+    let over = running.get("/logs/main/events");
+    assert_eq!((over.status, over.header("retry-after")), (503, Some("1")));
+    running.server.terminate();
+    for stream in &mut streams {
+        assert_eq!(stream.next(), None);
+    }
+    let mut server = running.server;
+    assert_eq!(server.ended().code, Some(0));
+}
