@@ -80,15 +80,15 @@ table! {
     /// Connections over the limit that are being answered 503; past them, new ones wait in the kernel's queue.
     refused_connections = 256, 1 ..= 1 << 16;
     /// Seconds until a request's header, or a TLS handshake, must be complete.
-    header_seconds = 10, 1 ..= 600;
+    header_seconds = 8, 1 ..= 600;
     /// Seconds that a connection may stay open without a request.
     idle_seconds = 75, 1 ..= 86_400;
     /// Seconds for a request's body, besides what its bytes take at body_bytes_per_second.
-    body_seconds = 10, 1 ..= 600;
+    body_seconds = 8, 1 ..= 600;
     /// Slowest rate at which a request's body may come in.
     body_bytes_per_second = 65_536, 1 ..= 1 << 40;
     /// Seconds until a reader that takes nothing of its answer is cut off.
-    write_stall_seconds = 10, 1 ..= 600;
+    write_stall_seconds = 8, 1 ..= 600;
     /// Seconds that a clean stop waits for requests in flight.
     shutdown_seconds = 30, 1 ..= 3_600;
     /// Bytes of a refused body that are read and dropped, so that its sender gets to read the refusal.

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::pulse::{Pulse, Verdict, Watchdog};
+use super::pulse::{Pulse, TICKS_PER_SECOND, Verdict, Watchdog};
 use crate::limits::Limits;
 
-/// How often the watchdogs look. Their limits are in seconds, so this is their unit.
-const TICK: Duration = Duration::from_secs(1);
+/// How often the watchdogs look.
+const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND);
 
 const LEAVE: u8 = 0;
 const CLOSE: u8 = 1;

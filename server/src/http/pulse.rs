@@ -1,12 +1,15 @@
 //! What a connection is doing, told in counters, and the watchdog that ends the ones that do nothing for too long.
 //!
 //! hyper knows no limit for idle connections, for a half-sent HTTP/2 preface, or for a peer that stops reading. One step
-//! per second over plain counters covers them all, and costs a request no timer. Not here: the ticking (`connections`).
+//! twice per second over plain counters covers them all, and costs a request no timer. Not here: the ticking (`connections`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::limits::Limits;
+
+/// How often the watchdog looks; its limits are in whole seconds.
+pub(super) const TICKS_PER_SECOND: u64 = 2;
 
 /// The counters of one connection. They only ever inform the watchdog, so no ordering among them is needed.
 #[derive(Debug, Default)]
@@ -104,7 +107,8 @@ pub(super) enum Verdict {
     Cut,
 }
 
-/// The watchdog of one connection. A pure step function of the counters.
+/// The watchdog of one connection. A pure step function of the counters. Its limits are in ticks; as the first tick may come
+/// at once, a limit is over only with one tick more.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     header: u64,
@@ -120,9 +124,9 @@ pub(super) struct Watchdog {
 impl Watchdog {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            header: limits.header_time().as_secs(),
-            idle: limits.idle_time().as_secs(),
-            stall: limits.write_stall_time().as_secs(),
+            header: limits.header_time().as_secs() * TICKS_PER_SECOND,
+            idle: limits.idle_time().as_secs() * TICKS_PER_SECOND,
+            stall: limits.write_stall_time().as_secs() * TICKS_PER_SECOND,
             last_begun: 0,
             last_written: 0,
             stalled_for: 0,
@@ -138,7 +142,7 @@ impl Watchdog {
         let stalled = answering && written == self.last_written;
         self.last_written = written;
         self.stalled_for = if stalled { self.stalled_for + 1 } else { 0 };
-        if self.stalled_for >= self.stall {
+        if self.stalled_for > self.stall {
             return Verdict::Cut;
         }
         let begun = pulse.begun.load(Relaxed);
@@ -151,7 +155,7 @@ impl Watchdog {
         self.waiting_for += 1;
         let in_header = pulse.read.load(Relaxed) != pulse.settled.load(Relaxed) && !pulse.http2.load(Relaxed);
         let patience = if begun == 0 || in_header || self.closing { self.header } else { self.idle };
-        if self.waiting_for < patience {
+        if self.waiting_for <= patience {
             return Verdict::Leave;
         }
         if begun == 0 || in_header || self.closing {
@@ -172,14 +176,14 @@ mod tests {
     }
 
     fn ticks_until(verdict: Verdict, pulse: &Pulse, watchdog: &mut Watchdog) -> Option<usize> {
-        (1..200).find(|_| watchdog.step(pulse) == verdict)
+        (1..400).find(|_| watchdog.step(pulse) == verdict)
     }
 
     #[test]
     fn a_connection_that_never_asks_is_cut() {
         let (pulse, mut watchdog) = watchdog();
         pulse.read(5);
-        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
     }
 
     #[test]
@@ -188,7 +192,7 @@ mod tests {
         drop(pulse.begin());
         watchdog.step(&pulse);
         pulse.read(1);
-        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
     }
 
     #[test]
@@ -198,8 +202,8 @@ mod tests {
         drop(pulse.begin());
         watchdog.step(&pulse);
         pulse.read(9);
-        assert_eq!(ticks_until(Verdict::Close, &pulse, &mut watchdog), Some(75));
-        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+        assert_eq!(ticks_until(Verdict::Close, &pulse, &mut watchdog), Some(151));
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
     }
 
     #[test]
@@ -212,7 +216,7 @@ mod tests {
             assert_eq!(watchdog.step(&pulse), Verdict::Leave);
         }
         pulse.blocked();
-        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(10));
+        assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
     }
 
     #[test]
