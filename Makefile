@@ -19,8 +19,9 @@ run: setup ## build the server and serve a log on http://127.0.0.1:6962/logs/mai
 stop: ## stop what `make run` started, and wait until it has ended
 	@bash build/stop.sh
 
+# Programs and tests are built together, with one set of features; the tests then run the programs.
 test: setup ## all tests
-	cargo build --workspace --release --bins
+	cargo build --workspace --release --bins --tests
 	cargo test --workspace --release
 
 lint: setup ## formatting and clippy, as the checks demand them
