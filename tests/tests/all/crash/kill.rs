@@ -122,6 +122,7 @@ fn a_hundred_kills_under_load_lose_nothing_and_contradict_nothing() {
     scene.stage.set_up(Some(server.address()));
     scene.stage.end();
     let stories: Vec<(usize, Story)> = PRODUCERS.iter().map(|_| scene.stories.recv().unwrap()).collect();
+    assert!(stories.iter().all(|(_, story)| !story.unanswered));
     let contents = scene.check(&server);
     for (log, content) in scene.stage.logs.iter().zip(&contents) {
         log.learn(|oracle| oracle.check_every_entry(server.address()));
