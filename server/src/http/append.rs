@@ -51,7 +51,7 @@ const LARGE: usize = 64 << 10;
         (status = "5XX", description = "Not the caller's mistake; Retry-After says when to come again", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn add(ask: &Ask<'_>, body: Incoming) -> Result<Answer, Problem> {
+pub(crate) async fn add(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let log = admitted(ask)?;
     let query = Query::parse(ask.parts.uri.query(), &[name::WAIT])?;
     wait(&query)?;
@@ -81,7 +81,7 @@ pub(crate) async fn add(ask: &Ask<'_>, body: Incoming) -> Result<Answer, Problem
         (status = "5XX", description = "Not the caller's mistake; Retry-After says when to come again", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn entries(ask: &Ask<'_>, body: Incoming) -> Result<Answer, Problem> {
+pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let log = admitted(ask)?;
     let query = Query::parse(ask.parts.uri.query(), &[name::WAIT, name::RECEIPTS])?;
     wait(&query)?;
@@ -129,7 +129,7 @@ fn wait(query: &Query<'_>) -> Result<Wait, Problem> {
 async fn append_one(
     ask: &Ask<'_>,
     log: &Log,
-    body: Incoming,
+    body: &mut Incoming,
     key: Option<IdempotencyKey>,
 ) -> Result<(Appended, Hash), Problem> {
     let bound = Bound { field: "entry", most: ask.app.limits.entry_bytes() };

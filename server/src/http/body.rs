@@ -89,7 +89,7 @@ pub(crate) struct Bound {
 
 /// Reads a body of at most `bound.most` bytes.
 pub(crate) async fn read(
-    body: Incoming,
+    body: &mut Incoming,
     headers: &HeaderMap,
     bound: Bound,
     budget: &Budget,
@@ -125,17 +125,30 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Kind::UnsupportedType, detail).field("content-encoding").value(value).bound("identity"))
 }
 
+/// Reads and drops what is left of a refused body, within bounds.
+///
+/// On HTTP/2 an answer that comes before the body's end resets the stream, and some clients then lose the answer. On
+/// HTTP/1.1 the connection lingers instead (`wire`).
+pub(crate) async fn drain(body: &mut Incoming, limits: &Limits) {
+    let end = Instant::now() + limits.body_time();
+    let mut left = limits.drain_bytes();
+    while left > 0 && !body.is_end_stream() {
+        let Ok(Some(Ok(frame))) = timeout_at(end, body.frame()).await else { return };
+        left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+    }
+}
+
 /// Frames on their way into one piece; a body of a single frame is not copied.
-struct Collector {
-    body: Incoming,
+struct Collector<'a> {
+    body: &'a mut Incoming,
     capacity: usize,
     first: Bytes,
     rest: BytesMut,
     deadline: Deadline,
 }
 
-impl Collector {
-    fn new(body: Incoming, declared: Option<u64>, limits: &Limits) -> Self {
+impl<'a> Collector<'a> {
+    fn new(body: &'a mut Incoming, declared: Option<u64>, limits: &Limits) -> Self {
         let capacity = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         Self { body, capacity, first: Bytes::new(), rest: BytesMut::new(), deadline: Deadline::new(limits) }
     }

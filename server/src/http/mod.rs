@@ -130,16 +130,19 @@ pub(crate) struct Ask<'a> {
 /// Answers one request. Never fails: what goes wrong is a problem document.
 pub(crate) async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
     let begun = Instant::now();
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let target = Target::parse(parts.uri.path());
     let id = app.ids.of(&parts.headers);
     let http1 = parts.version <= Version::HTTP_11;
-    let (mut answer, problem) = match route(app, &parts, target, body).await {
+    let (mut answer, problem) = match route(app, &parts, target, &mut body).await {
         Ok(answer) => (answer, None),
         Err(problem) => (problem.to_answer(http1), Some(problem)),
     };
     if parts.method == Method::HEAD {
         strip(&mut answer);
+    }
+    if problem.is_some() && !http1 {
+        body::drain(&mut body, &app.limits).await;
     }
     answer.headers_mut().insert(X_REQUEST_ID, id);
     app.metrics.http.answered(target.route, answer.status(), begun.elapsed());
@@ -147,7 +150,7 @@ pub(crate) async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<In
     answer
 }
 
-async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: Incoming) -> Result<Answer, Problem> {
+async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let path = parts.uri.path();
     if path.len() + parts.uri.query().map_or(0, str::len) > TARGET_BYTES {
         let detail = format!("target: longer than {TARGET_BYTES} bytes");
