@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-/// Asks the file system for its free space, and remembers the reserve.
+/// Asks the file systems for their free space, and remembers the reserve.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     reserve: u64,
 }
 
@@ -17,13 +17,16 @@ pub(super) struct BelowReserve {
 }
 
 impl Disk {
-    pub(super) fn new(path: PathBuf, reserve: u64) -> Self {
-        Self { path, reserve }
+    /// Watches where the database is, and where its high-water file is: that may be another disk.
+    pub(super) fn new(paths: Vec<PathBuf>, reserve: u64) -> Self {
+        Self { paths, reserve }
     }
 
-    /// Checks the reserve. A file system that gives no answer is taken to be full.
+    /// Checks the reserve on every disk. A file system that gives no answer is taken to be full.
     pub(super) fn check(&self) -> Result<(), BelowReserve> {
-        let free = rustix::fs::statvfs(&self.path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        let free =
+            |path: &PathBuf| rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        let free = self.paths.iter().map(free).min().unwrap_or(0);
         if free < self.reserve { Err(BelowReserve { free, reserve: self.reserve }) } else { Ok(()) }
     }
 }

@@ -187,7 +187,7 @@ impl Engine {
         let opened = open::open_logs(&*store, database, &marks, &keys)?;
         let registry = Arc::new(opened.registry);
         let due = Arc::new(Due::default());
-        let disk = Disk::new(options.data.clone(), options.disk_reserve);
+        let disk = Disk::new(vec![options.data.clone(), options.high_water_path()], options.disk_reserve);
         let mut writer = Writer::new(WriterParts {
             store: Arc::clone(&store),
             high_water,

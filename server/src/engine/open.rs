@@ -4,6 +4,7 @@
 //! Recovery is the normal path: entries past the last released head are re-hashed onto it, signed and marked, exactly as
 //! after a commit. What contradicts the high-water is refused, with what to do about it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -195,14 +196,14 @@ pub(super) fn open_logs(
     }
     let registry = Registry::default();
     let mut opened = Opened { database, registry, fresh_marks: Vec::new(), damaged: Vec::new() };
+    let mut owners: HashMap<Vec<u8>, String> = HashMap::new();
     for (id, binding) in bindings {
         let signer = bound_key(keys, &binding)?;
-        let public = signer.verifier_key().public_key();
-        let same = |other: &Arc<Shared>| {
-            other.signer.verifier_key().public_key() == public || other.info.origin == binding.origin
-        };
-        if let Some(other) = opened.registry.all().into_iter().find(same) {
-            return Err(OpenError::SharedKey(other.info.name.clone(), binding.name));
+        let own = [binding.origin.clone().into_bytes(), signer.verifier_key().public_key().to_vec()];
+        for one in own {
+            if let Some(other) = owners.insert(one, binding.name.clone()) {
+                return Err(OpenError::SharedKey(other, binding.name));
+            }
         }
         open_log(store, &mut opened, id, &binding, signer, marks.get(id))?;
     }

@@ -247,8 +247,7 @@ impl Reader {
     /// The lowest index at which the head's tree has a leaf.
     pub(super) fn find(&self, log: &Shared, head: &Head, leaf: &Hash) -> Result<Option<LeafIndex>, ReadError> {
         let Some(index) = &log.index else { return Ok(None) };
-        index.load(&*self.store, || log.head().size)?;
-        let found = index.find_many(&*self.store, core::slice::from_ref(leaf))?.pop().flatten();
+        let found = index.find_many(&*self.store, || log.head().size, core::slice::from_ref(leaf))?.pop().flatten();
         Ok(found.filter(|index| head.size.contains(*index)))
     }
 }

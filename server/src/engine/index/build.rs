@@ -126,7 +126,7 @@ fn seek_work(due: &Due, store: &dyn Store, registry: &Registry) {
 impl Work<'_> {
     fn build_and_merge(&self) -> Result<(), BuildError> {
         self.catch_up()?;
-        self.index.load(self.store, || self.shared.head().size)?;
+        self.index.load(self.store, &|| self.shared.head().size)?;
         while self.index.is_due() {
             self.build()?;
             while self.merge()? {}

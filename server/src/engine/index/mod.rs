@@ -101,7 +101,7 @@ impl HashIndex {
     /// Comes before every look-up. Leaves released meanwhile are not missed: [`HashIndex::insert`] waits for the same
     /// lock, and `size` is asked under it once more. Nor is a run that is made meanwhile: its manifest is durable before
     /// the lock is taken to install it.
-    pub(super) fn load(&self, store: &dyn Store, size: impl Fn() -> TreeSize) -> Result<(), ReadError> {
+    fn load(&self, store: &dyn Store, size: &impl Fn() -> TreeSize) -> Result<(), ReadError> {
         if self.is_loaded() {
             return Ok(());
         }
@@ -130,12 +130,28 @@ impl HashIndex {
         matches!(&*self.read(), Inner::Loaded(_))
     }
 
-    /// The lowest index of each leaf, where the log has it. [`HashIndex::load`] comes first.
-    pub(super) fn find_many(&self, store: &dyn Store, leaves: &[Hash]) -> Result<Vec<Option<LeafIndex>>, ReadError> {
+    /// Lets go of the leaves in memory, of a log that is not in use; the next look-up reads them again.
+    pub(super) fn unload(&self) {
+        let mut inner = self.write();
+        if let Inner::Loaded(loaded) = &*inner {
+            *inner = Inner::Absent { unread: loaded.end.saturating_sub(loaded.manifest.end()) };
+        }
+    }
+
+    /// The lowest index of each leaf, where the log has it; reads the log up to a released head's size first, if nobody
+    /// has yet.
+    pub(super) fn find_many(
+        &self,
+        store: &dyn Store,
+        size: impl Fn() -> TreeSize,
+        leaves: &[Hash],
+    ) -> Result<Vec<Option<LeafIndex>>, ReadError> {
         let stored = Stored::new(store, self.log);
         loop {
+            self.load(store, &size)?;
             let (runs, mut found) = match &*self.read() {
-                Inner::Absent { .. } => return Ok(vec![None; leaves.len()]),
+                // Unloaded since the line above.
+                Inner::Absent { .. } => continue,
                 Inner::Loaded(loaded) => {
                     let recent: Vec<_> = leaves.iter().map(|leaf| loaded.recent.get(leaf).copied()).collect();
                     (loaded.manifest.runs().to_vec(), recent)
@@ -285,7 +301,7 @@ mod tests {
     fn a_look_up_during_a_merge_finds_what_is_there() {
         let (store, manifest) = store_with_runs(2);
         let index = HashIndex::absent(LOG);
-        index.load(&store, || TreeSize::new(2 * WIDTH).unwrap()).unwrap();
+        index.load(&store, &|| TreeSize::new(2 * WIDTH).unwrap()).unwrap();
         let merge = || {
             let merged = Run::new(manifest.next_id(), 0, 2 * WIDTH);
             let mut batch = Batch::new();
@@ -298,7 +314,7 @@ mod tests {
         };
         let between = Between { store: &store, first: Mutex::new(Some(Box::new(merge))) };
         let wanted = [leaf(0), leaf(300), leaf(511), leaf(9_999)];
-        let found = index.find_many(&between, &wanted).unwrap();
+        let found = index.find_many(&between, || TreeSize::new(2 * WIDTH).unwrap(), &wanted).unwrap();
         assert!(between.first.lock().unwrap().is_none());
         assert_eq!(
             found.iter().map(|index| index.map(LeafIndex::get)).collect::<Vec<_>>(),
@@ -311,7 +327,7 @@ mod tests {
     fn leaves_that_a_run_has_are_not_kept_again() {
         let (store, _) = store_with_runs(2);
         let index = HashIndex::absent(LOG);
-        index.load(&store, || TreeSize::new(2 * WIDTH).unwrap()).unwrap();
+        index.load(&store, &|| TreeSize::new(2 * WIDTH).unwrap()).unwrap();
         index.insert(leaves(0..2 * WIDTH + 3));
         index.insert(leaves(0..2 * WIDTH));
         let Inner::Loaded(loaded) = &*index.read() else { panic!("it was loaded") };
@@ -336,7 +352,7 @@ mod tests {
             }
             TreeSize::new(2 * WIDTH).unwrap()
         };
-        index.load(&store, size).unwrap();
+        index.load(&store, &size).unwrap();
         let Inner::Loaded(loaded) = &*index.read() else { panic!("it was loaded") };
         assert_eq!((loaded.recent.len(), loaded.end), (0, run.end));
         assert_eq!(loaded.manifest, manifest);

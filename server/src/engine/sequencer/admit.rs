@@ -147,8 +147,7 @@ impl Writer {
         track.size().plus(count as u64).map_err(full)?;
         match (&job.log.index, job.log.info.dedup) {
             (Some(index), true) => {
-                index.load(&*store, || job.log.head().size)?;
-                let known = index.find_many(&*store, job.batch.leaves())?;
+                let known = index.find_many(&*store, || job.log.head().size, job.batch.leaves())?;
                 place_new(track, &mut group.seen, &job.batch, &known).map_err(full)
             }
             _ => {

@@ -95,7 +95,7 @@ impl Writer {
         self.append(appends)?;
         self.sweep()?;
         for track in self.residents.trim() {
-            forget_edge(&track.shared);
+            forget(&track.shared);
         }
         Ok(())
     }
@@ -274,9 +274,15 @@ fn resume_error(Poison(problem): Poison) -> OpenError {
     ReadError::Store(StoreError::Io(problem)).into()
 }
 
-/// Lets go of the unfinished tiles of a log that has not been written to for long; readers load them when they ask.
-fn forget_edge(shared: &Shared) {
-    let head = shared.head();
-    let Head { size, root, time_ms, ref note, .. } = *head;
-    shared.heads.send_replace(Arc::new(Head { size, root, time_ms, note: note.clone(), edge: None }));
+/// Lets go of what is in memory for a log that has not been written to for long; readers load it when they ask.
+fn forget(shared: &Shared) {
+    shared.heads.send_if_modified(|head| {
+        let Head { size, root, time_ms, ref note, .. } = **head;
+        *head = Arc::new(Head { size, root, time_ms, note: note.clone(), edge: None });
+        // The head is the same: nobody who follows it is told.
+        false
+    });
+    if let Some(index) = &shared.index {
+        index.unload();
+    }
 }

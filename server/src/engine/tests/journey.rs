@@ -208,6 +208,9 @@ fn leaves_are_found_by_hash_in_memory_in_runs_and_after_a_restart() {
         assert_eq!(log.find(&head, &Hash::leaf(b"never")).unwrap(), None);
     };
     look(&world);
+    // What is let go of is read again.
+    world.engine.log("once").unwrap().shared.index.as_ref().unwrap().unload();
+    look(&world);
     world.oracle.clear();
     drop(log);
     world.reopen().unwrap();
