@@ -1,6 +1,6 @@
 //! Slow, many, rude and old connections: each is answered or closed in time, and the others don't notice.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ fn rest(stream: &mut TcpStream) -> String {
         match stream.read(&mut piece) {
             Ok(0) => break,
             Ok(length) => bytes.extend_from_slice(&piece[..length]),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("neither data nor an end: {error}"),
         }
     }
