@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde::Deserialize;
 
 /// How long a program may take for anything. Long, for machines that are busy; whoever waits for it has failed.
@@ -303,10 +303,29 @@ impl Server {
     ///
     /// # Panics
     /// If there is no such process.
-    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Does something while the server stands still between two of its instructions.
+    ///
+    /// # Panics
+    /// If there is no such process.
+    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
+    pub fn while_paused<T>(&self, work: impl FnOnce() -> T) -> T {
+        let id = self.signal(Signal::STOP);
+        // Returns when all of its threads stand still.
+        waitpid(Some(id), WaitOptions::UNTRACED).expect("a stopped server");
+        let done = work();
+        self.signal(Signal::CONT);
+        done
+    }
+
+    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
+    fn signal(&self, signal: Signal) -> Pid {
         let id = i32::try_from(self.process.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(id, Signal::TERM).expect("a running server");
+        kill_process(id, signal).expect("a running server");
+        id
     }
 
     /// Asks for a clean stop, and waits for the end.

@@ -1,6 +1,7 @@
 //! What several rooms need to set a scene: a server with some entries, copies of its folder.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use cairn_tests::http::{Connection, Request};
@@ -26,17 +27,20 @@ pub(crate) fn append(server: &Server, data: &Data, oracle: &mut Oracle, entry: &
     oracle.see_receipt(entry, &receipt).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
-/// Copies a folder with what is in it, modes included; the admin socket of a server that was killed is no file.
+/// Copies a folder with what is in it, modes included, as `cp -r` does. Sockets are left out, and what a running server
+/// removes meanwhile.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();
-        let (kind, target) = (file.file_type().unwrap(), to.join(file.file_name()));
+        let target = to.join(file.file_name());
+        let Ok(kind) = file.file_type() else { continue };
         if kind.is_dir() {
             copy(&file.path(), &target);
         } else if kind.is_file() {
-            fs::copy(file.path(), target).unwrap();
+            let copied = fs::copy(file.path(), target).map_err(|error| error.kind());
+            assert!(copied.is_ok() || copied == Err(ErrorKind::NotFound), "{}: {copied:?}", file.path().display());
         }
     }
 }
