@@ -209,6 +209,8 @@ fn a_disk_that_lies_is_found_out_at_the_next_start() {
             let mut load = Load::begin(&machine, &mut random);
             let server = Server::ready(machine.start(&[("DISK_LIES", file)]));
             load.work(&server, &mut random);
+            // Several commits: a high-water that lacks the last one alone is what a crash leaves.
+            load.stage.wait_for_acks(load.stage.acks() + 20);
             server.kill();
             load.stage.set_up(None);
             let lost = machine.power_fails();
