@@ -16,7 +16,7 @@ use crate::load::{self, LoadError, Mode, Plan};
 pub(super) struct Load {
     #[command(flatten)]
     remote: RemoteOptions,
-    /// What is asked: one append, a batch of them, an inclusion proof, or a tile.
+    /// What is asked: one append, one with its receipt, a batch of them, an inclusion proof, or a tile.
     #[arg(long, value_enum, default_value = "single")]
     mode: ModeName,
     /// How many connections ask at the same time, each again as soon as it is answered.
@@ -36,6 +36,7 @@ pub(super) struct Load {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ModeName {
     Single,
+    Receipt,
     Batch,
     Proof,
     Tile,
@@ -61,12 +62,13 @@ impl Load {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let mode = match self.mode {
             ModeName::Single => Mode::Single,
+            ModeName::Receipt => Mode::Receipt,
             ModeName::Batch => Mode::Batch,
             ModeName::Proof => Mode::Proof,
             ModeName::Tile => Mode::Tile,
         };
         let tree = match mode {
-            Mode::Single | Mode::Batch => TreeSize::ZERO,
+            Mode::Single | Mode::Receipt | Mode::Batch => TreeSize::ZERO,
             Mode::Proof | Mode::Tile => claimed_size(&*self.remote.remote()?).await?,
         };
         let [a, b, c, d, e, f, g, h, ..] = random()?;

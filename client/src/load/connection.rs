@@ -35,6 +35,8 @@ pub(super) struct Target {
     authorization: Option<HeaderValue>,
     /// The log's path, ending in `/`.
     path: String,
+    /// The media type of what is sent.
+    body_type: &'static str,
     /// How a size-bound proof is asked for.
     tree: TreeSize,
 }
@@ -56,6 +58,7 @@ impl Target {
             host: HeaderValue::from_str(&format!("{host}:{port}")).map_err(|error| unresolved(&error))?,
             authorization: token.map(|token| token.header().clone()),
             path: url.path().to_owned(),
+            body_type: if plan.mode == Mode::Batch { media::ENTRIES } else { media::OCTETS },
             tree: plan.tree,
         })
     }
@@ -69,15 +72,11 @@ impl Target {
                 headers.insert(AUTHORIZATION, authorization.clone());
             }
             if !body.is_empty() {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(resource)));
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.body_type));
             }
         }
         builder.body(Full::new(body)).ok()
     }
-}
-
-fn content_type(resource: &str) -> &'static str {
-    if resource == "add" { media::OCTETS } else { media::ENTRIES }
 }
 
 /// Asks until the deadline, on a new connection after each failure.
@@ -147,6 +146,7 @@ fn next_request(shared: &Shared, draw: u64) -> Option<Request<Full<Bytes>>> {
     let first = shared.next.fetch_add(count, Ordering::Relaxed);
     match plan.mode {
         Mode::Single => target.request(Method::POST, "add", pool.entry(first, plan.size)),
+        Mode::Receipt => target.request(Method::POST, "entries", pool.entry(first, plan.size)),
         Mode::Batch => target.request(Method::POST, "entries", pool.batch(first, plan.batch, plan.size)),
         Mode::Proof => {
             let index = draw.checked_rem(target.tree.get())?;
@@ -169,7 +169,7 @@ fn check(shared: &Shared, status: StatusCode, body: &[u8]) -> Result<(), String>
     let good = match shared.plan.mode {
         Mode::Single => !body.is_empty() && body.iter().all(u8::is_ascii_digit),
         Mode::Tile => body.len() == bounds::TILE_BYTES,
-        Mode::Batch | Mode::Proof => body.starts_with(b"{"),
+        Mode::Receipt | Mode::Batch | Mode::Proof => body.starts_with(b"{"),
     };
     if good { Ok(()) } else { Err(format!("an answer of {} bytes has the wrong shape", body.len())) }
 }

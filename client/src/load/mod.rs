@@ -32,6 +32,8 @@ const DIGITS: u8 = 3;
 pub enum Mode {
     /// `POST add`: one entry, answered with its index.
     Single,
+    /// `POST entries`: one entry, answered with its receipt.
+    Receipt,
     /// `POST entries`: a binary batch, without receipts.
     Batch,
     /// `GET proof/inclusion` of random entries.
@@ -152,7 +154,7 @@ pub async fn run(url: &LogUrl, token: Option<&Token>, plan: Plan) -> Result<Meas
 impl Shared {
     fn new(plan: Plan, target: Target) -> Result<Self, LoadError> {
         let pool_bytes = match plan.mode {
-            Mode::Single | Mode::Batch => bounds::LOAD_POOL_BYTES.max(plan.size),
+            Mode::Single | Mode::Receipt | Mode::Batch => bounds::LOAD_POOL_BYTES.max(plan.size),
             Mode::Proof | Mode::Tile => 0,
         };
         let mut random = vec![0; pool_bytes];
@@ -228,7 +230,7 @@ impl Plan {
     /// How many entries one request appends.
     fn entries_per_request(&self) -> u64 {
         match self.mode {
-            Mode::Single => 1,
+            Mode::Single | Mode::Receipt => 1,
             Mode::Batch => self.batch as u64,
             Mode::Proof | Mode::Tile => 0,
         }
