@@ -10,7 +10,7 @@ use cairn_tree::store::{Batch, LogId};
 
 use super::admit::{Admitted, Group};
 use super::check;
-use super::job::AppendJob;
+use super::job::{AppendJob, MaintainJob};
 use super::track::Written;
 use super::writer::{Poison, Writer};
 use crate::engine::append::{AppendError, Appended};
@@ -31,7 +31,9 @@ struct Signed {
 
 impl Writer {
     /// Places, writes, checks, signs, and only then answers.
-    pub(super) fn append(&mut self, jobs: Vec<AppendJob>) -> Result<(), Poison> {
+    ///
+    /// Rows of `maintenance` go with the batch, if there is one, and are taken out then: they cost no sync of their own.
+    pub(super) fn append(&mut self, jobs: Vec<AppendJob>, maintenance: &mut Vec<MaintainJob>) -> Result<(), Poison> {
         if jobs.is_empty() {
             return Ok(());
         }
@@ -46,7 +48,7 @@ impl Writer {
         if !group.touched.is_empty() {
             // 1. Everything in one batch, durable when `commit` returns. An error leaves it unknown: poison.
             let started = Instant::now();
-            let (commit, written) = self.write(&group, &mut figures)?;
+            let (commit, written) = self.write(&group, maintenance, &mut figures)?;
             figures.store = started.elapsed();
             // 2. Nothing is signed that the store does not give back as it was placed.
             let started = Instant::now();
@@ -75,7 +77,12 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, group: &Group, figures: &mut CommitFigures) -> Result<(u64, BTreeMap<LogId, Written>), Poison> {
+    fn write(
+        &mut self,
+        group: &Group,
+        maintenance: &mut Vec<MaintainJob>,
+        figures: &mut CommitFigures,
+    ) -> Result<(u64, BTreeMap<LogId, Written>), Poison> {
         let now_ms = self.parts.clock.now_ms();
         let mut batch = Batch::new();
         let commit = self.next_commit(&mut batch);
@@ -95,7 +102,9 @@ impl Writer {
             batch.put(idempotency::row_key(*log, key), row.encode());
             batch.put(idempotency::expiry_key(*log, key, row.expires_ms), Vec::new());
         }
+        let waiting = MaintainJob::write(core::mem::take(maintenance), &mut batch);
         self.commit(batch)?;
+        waiting.tell();
         Ok((commit, written))
     }
 

@@ -1,9 +1,10 @@
 //! What waits in the pool for the writer.
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use cairn_tree::note::SignerKey;
-use cairn_tree::store::{Key, LogId};
+use cairn_tree::store::{Batch, Key, LogId};
 use tokio::sync::oneshot;
 
 use super::pool::Weighed;
@@ -65,7 +66,34 @@ pub(in crate::engine) struct MaintainJob {
     pub(in crate::engine) puts: Vec<(Key, Vec<u8>)>,
     pub(in crate::engine) deletes: Vec<Key>,
     /// Told once the rows are durable; dropped if the writer ends before.
-    pub(in crate::engine) done: Option<std::sync::mpsc::SyncSender<()>>,
+    pub(in crate::engine) done: Option<SyncSender<()>>,
+}
+
+impl MaintainJob {
+    /// Adds the rows to a batch. Whoever waits for them is told after its commit.
+    pub(super) fn write(jobs: Vec<Self>, batch: &mut Batch) -> Waiting {
+        let mut waiting = Vec::new();
+        for job in jobs {
+            job.puts.into_iter().for_each(|(key, value)| batch.put(key, value));
+            job.deletes.into_iter().for_each(|key| batch.delete(key));
+            waiting.extend(job.done);
+        }
+        Waiting(waiting)
+    }
+}
+
+/// Those who wait for rows in a batch. Dropped, it tells them that the writer has ended.
+#[must_use]
+pub(super) struct Waiting(Vec<SyncSender<()>>);
+
+impl Waiting {
+    /// The rows are durable.
+    pub(super) fn tell(self) {
+        for done in self.0 {
+            // Whoever asked may have gone.
+            let _ = done.try_send(());
+        }
+    }
 }
 
 impl Weighed for Job {

@@ -82,17 +82,20 @@ impl Writer {
 
     /// Does one commit's worth of jobs, and answers them.
     pub(super) fn step(&mut self, jobs: Vec<Job>) -> Result<(), Poison> {
-        let mut appends = Vec::new();
+        let (mut appends, mut maintenance) = (Vec::new(), Vec::new());
         for job in jobs {
             match job {
                 Job::Append(job) => appends.push(job),
                 Job::Create(job) => self.create(*job)?,
-                Job::Maintain(job) => self.maintain(job)?,
+                Job::Maintain(job) => maintenance.push(job),
                 Job::Sweep(log) if self.to_sweep.contains(&log) => {}
                 Job::Sweep(log) => self.to_sweep.push_back(log),
             }
         }
-        self.append(appends)?;
+        self.append(appends, &mut maintenance)?;
+        if !maintenance.is_empty() {
+            self.maintain(maintenance)?;
+        }
         self.sweep()?;
         for track in self.residents.trim() {
             forget(&track.shared);
@@ -126,16 +129,13 @@ impl Writer {
         }
     }
 
-    fn maintain(&mut self, job: MaintainJob) -> Result<(), Poison> {
+    /// Writes rows for which there was no commit of entries to go with.
+    fn maintain(&mut self, jobs: Vec<MaintainJob>) -> Result<(), Poison> {
         let mut batch = Batch::new();
         self.next_commit(&mut batch);
-        job.puts.into_iter().for_each(|(key, value)| batch.put(key, value));
-        job.deletes.into_iter().for_each(|key| batch.delete(key));
+        let waiting = MaintainJob::write(jobs, &mut batch);
         self.commit(batch)?;
-        if let Some(done) = job.done {
-            // Whoever asked may have gone.
-            let _ = done.try_send(());
-        }
+        waiting.tell();
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl Writer {
                 }
             }
         }
-        if deletes.is_empty() { Ok(()) } else { self.maintain(MaintainJob { deletes, ..MaintainJob::default() }) }
+        if deletes.is_empty() { Ok(()) } else { self.maintain(vec![MaintainJob { deletes, ..MaintainJob::default() }]) }
     }
 
     /// A log whose expired idempotency keys the next step goes on to delete.
