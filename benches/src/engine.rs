@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use cairn_rocks::Settings;
 use cairn_tree::note::{KeyName, SignatureType, SignerKey};
 use cairn_tree::store::DatabaseId;
-use cairnd::engine::{CommitFigures, Engine, EngineOptions, EntryBatch, Log, Observer, PoolBounds, SystemClock, Terms};
+use cairnd::engine::{
+    CommitFigures, Engine, EngineOptions, EntryBatch, Log, Observer, PoolBounds, SystemClock, Terms, Unobserved,
+};
 use tokio::runtime::Runtime;
 
 use crate::payload::Payload;
@@ -103,15 +105,24 @@ pub(crate) fn options(data: &Path) -> EngineOptions {
 }
 
 impl Appender {
+    /// Opens a database that is there, and a log in it.
+    ///
+    /// # Errors
+    /// Whatever the engine says.
+    pub(crate) fn open(data: &Path, log: &str) -> anyhow::Result<Self> {
+        let commits = Arc::new(Commits::default());
+        let engine = Engine::open(&options(data), Arc::new(SystemClock), Arc::clone(&commits) as _)?;
+        let log = engine.log(log).context("no such log")?;
+        Ok(Self { runtime: Runtime::new()?, engine, log, commits })
+    }
+
     /// Makes a database in an empty folder, and a log in it.
     ///
     /// # Errors
     /// Whatever the engine says.
     pub(crate) fn create(data: &Path, hash_index: HashIndex) -> anyhow::Result<Self> {
-        let commits = Arc::new(Commits::default());
         Engine::create(&options(data), DatabaseId::new([7; 16]))?;
-        let engine = Engine::open(&options(data), Arc::new(SystemClock), Arc::clone(&commits) as _)?;
-        let runtime = Runtime::new()?;
+        let engine = Engine::open(&options(data), Arc::new(SystemClock), Arc::new(Unobserved))?;
         let origin = format!("example.com/logs/{LOG}");
         let signer = SignerKey::from_seed(KeyName::new(origin.clone())?, SignatureType::ED25519, &[1; 32])?;
         let terms = Terms {
@@ -122,9 +133,10 @@ impl Appender {
             dedup: false,
             hash_index: hash_index == HashIndex::With,
         };
-        runtime.block_on(engine.create_log(terms, signer))?;
-        let log = engine.log(LOG).context("the log that was just made")?;
-        Ok(Self { runtime, engine, log, commits })
+        Runtime::new()?.block_on(engine.create_log(terms, signer))?;
+        engine.close();
+        drop(engine);
+        Self::open(data, LOG)
     }
 
     /// Appends batches, [`IN_FLIGHT`] at a time, until `until` says that it is enough; returns how many entries.

@@ -65,6 +65,11 @@ pub(crate) fn resident_mib() -> f64 {
     kib(line_of("/proc/self/status", "VmRSS")) / 1_024.0
 }
 
+/// The most memory that a process ever had, in MiB.
+pub(crate) fn peak_mib(process: u32) -> f64 {
+    kib(line_of(&format!("/proc/{process}/status"), "VmHWM")) / 1_024.0
+}
+
 fn fdatasyncs(path: &Path) -> std::io::Result<Vec<Duration>> {
     let file = File::create(path)?;
     file.write_all_at(&vec![0; SYNCS as usize * BLOCK], 0)?;

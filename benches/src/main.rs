@@ -3,10 +3,12 @@
 //! Absolute figures depend on the machine and on who else uses it; a ratio to something that does the least possible, a
 //! few seconds before and after on the same machine, much less so.
 
+mod bare_http;
 mod bare_rocks;
 mod engine;
 mod machine;
 mod payload;
+mod programs;
 mod report;
 mod rows;
 
@@ -18,6 +20,8 @@ use tempfile::TempDir;
 
 use engine::HashIndex;
 use machine::Machine;
+use payload::Payload;
+use programs::Cores;
 use report::{Report, Row};
 
 /// Measures how fast Cairn is, as ratios to bare baselines in the same run.
@@ -54,11 +58,22 @@ pub(crate) struct Settings {
     /// Where databases are made; the disk that is measured. Several GiB must be free.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
+    /// Cores of the servers, as `taskset -c` takes them [default: the first half, from four cores on].
+    #[arg(long)]
+    server_cores: Option<String>,
+    /// Cores of the load generator [default: the second half, from four cores on].
+    #[arg(long)]
+    load_cores: Option<String>,
 }
 
 impl Settings {
     fn folder(&self) -> std::io::Result<TempDir> {
         tempfile::Builder::new().prefix("cairn-bench-").tempdir_in(&self.dir)
+    }
+
+    fn cores(&self) -> Cores {
+        let split = Cores::split(std::thread::available_parallelism().map_or(1, usize::from));
+        Cores { server: self.server_cores.clone().or(split.server), load: self.load_cores.clone().or(split.load) }
     }
 
     fn time(&self) -> Duration {
@@ -68,6 +83,12 @@ impl Settings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
+    /// Single appends over HTTP.
+    Add,
+    /// Batches over HTTP.
+    Batches,
+    /// Proofs and tiles over HTTP.
+    Reads,
     /// Batches into the engine, without HTTP.
     EngineBatches,
     /// Bytes on disk.
@@ -85,13 +106,28 @@ enum Own {
         /// The folder.
         folder: PathBuf,
     },
+    /// Serves constants, until it is killed.
+    #[command(hide = true)]
+    Bare {
+        /// The folder that has them.
+        folder: PathBuf,
+    },
+    /// Writes to a bare RocksDB and tells how many entries per second.
+    #[command(hide = true)]
+    BareBatches {
+        /// An empty folder.
+        folder: PathBuf,
+        /// Entries per commit.
+        per_commit: f64,
+        /// How long.
+        seconds: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Own::Open { folder }) = arguments.own {
-        println!("{}", serde_json::to_string(&rows::opening::open(&folder)?)?);
-        return Ok(());
+    if let Some(own) = arguments.own {
+        return own.run();
     }
     let settings = arguments.settings;
     let folder = settings.folder()?;
@@ -110,10 +146,28 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Own {
+    fn run(self) -> anyhow::Result<()> {
+        let told = match self {
+            Self::Open { folder } => serde_json::to_string(&rows::opening::open(&folder)?)?,
+            Self::Bare { folder } => return bare_http::serve(&folder),
+            Self::BareBatches { folder, per_commit, seconds } => {
+                let payload = Payload::new(u64::from(std::process::id()));
+                bare_rocks::run(&folder, &payload, per_commit, Duration::from_secs(seconds))?.to_string()
+            }
+        };
+        println!("{told}");
+        Ok(())
+    }
+}
+
 impl Which {
     fn measure(self, settings: &Settings) -> anyhow::Result<Vec<Row>> {
         let both = [HashIndex::With, HashIndex::Without];
         match self {
+            Self::Add => rows::http::singles(settings),
+            Self::Batches => Ok(vec![rows::http::batches(settings)?]),
+            Self::Reads => rows::http::reads(settings),
             Self::EngineBatches => {
                 both.into_iter().map(|index| rows::engine_batches::measure(settings, index)).collect()
             }

@@ -1,5 +1,6 @@
 //! The rows, one file per kind of measurement.
 
 pub(crate) mod engine_batches;
+pub(crate) mod http;
 pub(crate) mod opening;
 pub(crate) mod space;
