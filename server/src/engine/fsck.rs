@@ -14,7 +14,10 @@ use super::stored::{ReadError, Stored};
 use super::{EngineOptions, layout::LogState};
 use crate::high_water::HighWater;
 
-/// What was found out about one log.
+/// What stands for the database itself among the findings; no log can have this name.
+const WHOLE: &str = "(database)";
+
+/// What was found out about one log, or about the database itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The log's name.
@@ -65,6 +68,10 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
             LogState::Open | LogState::Sealed => None,
         };
         findings.push(Finding { log: name, size: row.size, problem: problem.or(halted) });
+    }
+    // Last, so that damage under a log's own rows is told as that log's: what no log reads any more.
+    if let Err(error) = store.read_all() {
+        findings.push(Finding { log: WHOLE.to_owned(), size: TreeSize::ZERO, problem: Some(error.to_string()) });
     }
     Ok(findings)
 }

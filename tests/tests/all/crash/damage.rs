@@ -207,9 +207,9 @@ fn attempt(victim: &Victim, case: &Case) -> Option<Outcome> {
         assert!(ended.code == Some(1) && !ended.stderr.contains("panicked"), "{case:?}: {ended:?}");
     }
     starting.kill();
-    if outcome == Outcome::Errors {
+    if matches!(outcome, Outcome::Errors | Outcome::Ended) {
         let ended = cairnd(&data, &["fsck"]);
-        assert_eq!(ended.code, Some(1), "{case:?}: some answers were errors, and fsck says {ended:?}");
+        assert_eq!(ended.code, Some(1), "{case:?}: it {outcome:?}, and fsck says {ended:?}");
     }
     Some(outcome)
 }
