@@ -71,6 +71,8 @@ table! {
     batch_entries = 16_384, 1 ..= 1 << 20;
     /// Bytes of all request bodies in memory at once; past them, appends answer 503.
     bodies_in_flight_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
+    /// Bytes of all answers in memory at once; past them, reads answer 503. Answers of at most 16 KiB have as much again.
+    answers_in_flight_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
     /// Requests that may wait for the writer; past them, appends answer 503.
     queue_requests = 16_384, 1 ..= 1 << 20;
     /// Bytes of entries that may wait for the writer; past them, appends answer 503.
@@ -121,6 +123,8 @@ table! {
     disk_reserve_bytes = 268_435_456, 0 ..= 1 << 50;
 }
 
+/// Largest answer that does not count among the large ones: a proof, a head, a tile.
+pub const SMALL_ANSWER_BYTES: usize = 16_384;
 /// Longest idempotency key in bytes; a longer one has no use, and the header is kept small.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// Longest request id that is taken over from a caller.
@@ -164,7 +168,7 @@ macro_rules! durations {
 impl Limits {
     getters! {
         entry_bytes: usize, body_bytes: usize, batch_entries: usize, bodies_in_flight_bytes: usize,
-        queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
+        answers_in_flight_bytes: usize, queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
         event_streams: usize, disk_reads: usize, admin_connections: usize, disk_reserve_bytes: u64,

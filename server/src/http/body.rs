@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::problem::{Kind, Problem};
 use crate::limits::Limits;
 
-/// Bytes that all request bodies together may hold in memory.
+/// Bytes that all request bodies together, or all answers, may hold in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     used: Arc<AtomicUsize>,
@@ -42,9 +42,19 @@ impl Budget {
     }
 
     fn reserve(&self, bytes: usize) -> Result<Reservation, Problem> {
+        self.part(bytes).ok_or_else(full)
+    }
+
+    /// A part of so many bytes, if there is room for it.
+    pub(crate) fn part(&self, bytes: usize) -> Option<Reservation> {
         let mut reservation = Reservation { used: Arc::clone(&self.used), most: self.most, bytes: 0 };
-        reservation.grow(bytes)?;
-        Ok(reservation)
+        reservation.add(bytes).then_some(reservation)
+    }
+
+    /// A part of so many bytes, room or not: for what can't be refused any more.
+    pub(crate) fn forced(&self, bytes: usize) -> Reservation {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { used: Arc::clone(&self.used), most: self.most, bytes }
     }
 }
 
@@ -54,15 +64,19 @@ impl Reservation {
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.add(bytes).then_some(()).ok_or_else(full)
+    }
+
+    fn add(&mut self, bytes: usize) -> bool {
         // Only the counter itself is shared; no other memory hangs on its order.
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         // One request alone always fits, however small the budget was configured.
         if before > 0 && before.saturating_add(bytes) > self.most {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(Problem::busy("the request bodies in memory have reached their bound"));
+            return false;
         }
         self.bytes += bytes;
-        Ok(())
+        true
     }
 }
 
@@ -113,6 +127,10 @@ pub(crate) async fn read(
         }
     }
     Ok(ReadBody { bytes: collector.finish(), reservation })
+}
+
+fn full() -> Problem {
+    Problem::busy("the request bodies in memory have reached their bound")
 }
 
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {

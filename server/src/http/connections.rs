@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::answers::Answers;
 use super::pulse::{Pulse, TICKS_PER_SECOND, Verdict, Watchdog};
 use crate::limits::Limits;
 
@@ -63,7 +64,7 @@ impl Connections {
     }
 
     /// Looks after all connections until it is dropped; tells them to close once `stop` says so.
-    pub(super) async fn watch(&self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn watch(&self, answers: &Answers, mut stop: watch::Receiver<bool>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = false;
@@ -72,9 +73,10 @@ impl Connections {
                 _ = ticks.tick() => {}
                 () = stopped(&mut stop), if !stopping => stopping = true,
             }
+            let pressed = answers.take_pressed();
             let mut open = self.lock();
             for (line, watchdog) in open.lines.values_mut() {
-                let verdict = watchdog.step(&line.pulse);
+                let verdict = watchdog.step(&line.pulse, pressed);
                 let stop_now = stopping && verdict == Verdict::Leave;
                 line.tell(if stop_now { Verdict::Close } else { verdict });
             }
@@ -136,7 +138,7 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let (stop, stopping) = watch::channel(false);
         let watched = Arc::clone(&connections);
-        let watch = tokio::spawn(async move { watched.watch(stopping).await });
+        let watch = tokio::spawn(async move { watched.watch(&Answers::new(1), stopping).await });
         let silent = connections.join(&Limits::default());
         assert_eq!(silent.line.told(Verdict::Leave).await, Verdict::Cut);
         let asked = connections.join(&Limits::default());

@@ -67,8 +67,8 @@ impl Listener {
     pub async fn run(self, app: Arc<App>, mut stop: watch::Receiver<bool>) {
         let server = Arc::new(Server::new(app, self.tls));
         let connections = Arc::clone(&server.connections);
-        let told = stop.clone();
-        let watch = tokio::spawn(async move { connections.watch(told).await });
+        let (told, watched) = (stop.clone(), Arc::clone(&server.app));
+        let watch = tokio::spawn(async move { connections.watch(&watched.answers, told).await });
         loop {
             let accepted = tokio::select! {
                 () = stopped(&mut stop) => break,

@@ -4,6 +4,7 @@
 //! are hot.
 
 mod accept;
+mod answers;
 mod append;
 mod batch;
 mod body;
@@ -46,6 +47,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
+use self::answers::Answers;
 use self::body::Budget;
 use self::path::{Route, Target};
 use self::payload::{Answer, Payload};
@@ -65,6 +67,7 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     bodies: Budget,
+    answers: Answers,
     disk_reads: Semaphore,
     event_streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -104,6 +107,7 @@ impl App {
             engine,
             tokens,
             bodies: Budget::new(limits.bodies_in_flight_bytes()),
+            answers: Answers::new(limits.answers_in_flight_bytes()),
             disk_reads: Semaphore::new(limits.disk_reads()),
             event_streams: Arc::new(Semaphore::new(limits.event_streams())),
             limits,
@@ -134,13 +138,17 @@ pub(crate) async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<In
     let target = Target::parse(parts.uri.path());
     let id = app.ids.of(&parts.headers);
     let http1 = parts.version <= Version::HTTP_11;
-    let (mut answer, problem) = match route(app, &parts, target, &mut body).await {
+    let answer = route(app, &parts, target, &mut body).await;
+    let (mut answer, problem) = match answer.and_then(|answer| app.fitted(&parts.method, answer)) {
         Ok(answer) => (answer, None),
-        Err(problem) => (problem.to_answer(http1), Some(problem)),
+        Err(problem) => {
+            let mut answer = problem.to_answer(http1);
+            if parts.method == Method::HEAD {
+                strip(&mut answer);
+            }
+            (answer, Some(problem))
+        }
     };
-    if parts.method == Method::HEAD {
-        strip(&mut answer);
-    }
     if problem.is_some() && !http1 {
         body::drain(&mut body, &app.limits).await;
     }
@@ -233,6 +241,17 @@ fn strip(answer: &mut Answer) {
 }
 
 impl App {
+    /// The answer with its part of the memory for answers. What an append has to say is never refused: it stands.
+    fn fitted(&self, method: &Method, mut answer: Answer) -> Result<Answer, Problem> {
+        if method == Method::HEAD {
+            strip(&mut answer);
+        }
+        let bytes = answer.body().length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let part = if method == Method::POST { self.answers.forced(bytes) } else { self.answers.part(bytes)? };
+        answer.body_mut().charge(part);
+        Ok(answer)
+    }
+
     fn log_access(&self, peer: SocketAddr, parts: &Parts, answer: &Answer, problem: Option<&Problem>, begun: Instant) {
         let status = answer.status();
         let wanted = match self.access {

@@ -9,6 +9,7 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use super::body::Reservation;
 use super::pulse::Busy;
 
 /// An answer on its way to hyper.
@@ -18,7 +19,22 @@ pub(crate) type Answer = Response<Payload>;
 #[derive(Debug)]
 pub(crate) struct Payload {
     content: Content,
+    part: Option<Reservation>,
     busy: Option<Busy>,
+}
+
+/// The bytes of an answer until the last of them is written, however long hyper queues them for a peer that does not
+/// read: so long the request is at work, and its part of the budget is in use.
+struct Held {
+    bytes: Bytes,
+    _part: Option<Reservation>,
+    _busy: Busy,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 #[derive(Debug)]
@@ -31,15 +47,15 @@ enum Content {
 
 impl Payload {
     pub(crate) const fn empty() -> Self {
-        Self { content: Content::Empty, busy: None }
+        Self { content: Content::Empty, part: None, busy: None }
     }
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Whole(bytes.into()), busy: None }
+        Self { content: Content::Whole(bytes.into()), part: None, busy: None }
     }
 
     pub(crate) const fn stream(chunks: mpsc::Receiver<Bytes>) -> Self {
-        Self { content: Content::Stream(chunks), busy: None }
+        Self { content: Content::Stream(chunks), part: None, busy: None }
     }
 
     /// The number of bytes, if it is known.
@@ -51,12 +67,26 @@ impl Payload {
         }
     }
 
-    /// Keeps the connection marked as busy until this payload is taken or dropped.
+    /// Gives the answer its part of the budget.
+    pub(super) fn charge(&mut self, part: Reservation) {
+        self.part = Some(part);
+    }
+
+    /// Keeps the connection marked as busy until the last byte is written, or dropped.
     pub(super) fn hold(mut self, mut busy: Busy) -> Self {
-        if !matches!(self.content, Content::Stream(_)) {
-            busy.answering();
+        match &mut self.content {
+            // Streams stay at work: they may be silent for long.
+            Content::Stream(_) => self.busy = Some(busy),
+            Content::Whole(bytes) if !bytes.is_empty() => {
+                busy.answering();
+                let held = Held { bytes: std::mem::take(bytes), _part: self.part.take(), _busy: busy };
+                *bytes = Bytes::from_owner(held);
+            }
+            Content::Whole(_) | Content::Empty => {
+                busy.answering();
+                self.busy = Some(busy);
+            }
         }
-        self.busy = Some(busy);
         self
     }
 }
@@ -88,5 +118,30 @@ impl Body for Payload {
 
     fn size_hint(&self) -> SizeHint {
         self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http_body_util::BodyExt as _;
+
+    use super::super::body::Budget;
+    use super::super::pulse::Pulse;
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_nobody_reads_stay_counted_after_they_were_handed_on() {
+        let (budget, pulse) = (Budget::new(10), Arc::<Pulse>::default());
+        let mut payload = Payload::whole("12345678");
+        payload.charge(budget.part(8).unwrap());
+        let mut payload = payload.hold(pulse.begin());
+        let queued = payload.frame().await.unwrap().unwrap().into_data().unwrap();
+        drop(payload);
+        assert_eq!(&*queued, b"12345678");
+        assert!(budget.part(8).is_none() && pulse.is_answering());
+        drop(queued);
+        assert!(budget.part(8).is_some() && !pulse.is_answering());
     }
 }

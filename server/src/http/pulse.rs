@@ -24,7 +24,7 @@ pub(super) struct Pulse {
     begun: AtomicU64,
     /// Requests whose handler is at work.
     handling: AtomicU32,
-    /// Answers that hyper has not taken whole.
+    /// Answers that were not written whole.
     answering: AtomicU32,
     /// A write waits for the peer to read.
     blocked: AtomicBool,
@@ -56,6 +56,11 @@ impl Pulse {
         self.http2.store(true, Relaxed);
     }
 
+    /// An answer waits for the peer to read it.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answering.load(Relaxed) > 0 || self.blocked.load(Relaxed)
+    }
+
     /// A handler begins its work.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Relaxed);
@@ -70,7 +75,7 @@ enum Phase {
     Answering,
 }
 
-/// A request at work; it ends when hyper has taken the whole answer, or dropped it.
+/// A request at work; it ends when the whole answer was written, or dropped.
 #[derive(Debug)]
 pub(crate) struct Busy {
     pulse: Arc<Pulse>,
@@ -117,6 +122,7 @@ pub(super) struct Watchdog {
     last_begun: u64,
     last_written: u64,
     stalled_for: u64,
+    answering_for: u64,
     waiting_for: u64,
     closing: bool,
 }
@@ -130,19 +136,23 @@ impl Watchdog {
             last_begun: 0,
             last_written: 0,
             stalled_for: 0,
+            answering_for: 0,
             waiting_for: 0,
             closing: false,
         }
     }
 
-    /// One tick later.
-    pub(super) fn step(&mut self, pulse: &Pulse) -> Verdict {
+    /// One tick later; `pressed` says that an answer found no room in memory since the last one.
+    pub(super) fn step(&mut self, pulse: &Pulse, pressed: bool) -> Verdict {
         let written = pulse.written.load(Relaxed);
-        let answering = pulse.answering.load(Relaxed) > 0 || pulse.blocked.load(Relaxed);
+        let answering = pulse.is_answering();
         let stalled = answering && written == self.last_written;
         self.last_written = written;
         self.stalled_for = if stalled { self.stalled_for + 1 } else { 0 };
-        if self.stalled_for > self.stall {
+        // A peer that keeps answers in memory by taking them in drops, or that sends only pings, is let go when others
+        // need the room.
+        self.answering_for = if answering { self.answering_for + 1 } else { 0 };
+        if self.stalled_for > self.stall || (pressed && self.answering_for > self.stall) {
             return Verdict::Cut;
         }
         let begun = pulse.begun.load(Relaxed);
@@ -176,7 +186,7 @@ mod tests {
     }
 
     fn ticks_until(verdict: Verdict, pulse: &Pulse, watchdog: &mut Watchdog) -> Option<usize> {
-        (1..400).find(|_| watchdog.step(pulse) == verdict)
+        (1..400).find(|_| watchdog.step(pulse, false) == verdict)
     }
 
     #[test]
@@ -190,7 +200,7 @@ mod tests {
     fn a_header_that_trickles_after_a_good_request_is_cut() {
         let (pulse, mut watchdog) = watchdog();
         drop(pulse.begin());
-        watchdog.step(&pulse);
+        watchdog.step(&pulse, false);
         pulse.read(1);
         assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
     }
@@ -200,7 +210,7 @@ mod tests {
         let (pulse, mut watchdog) = watchdog();
         pulse.is_http2();
         drop(pulse.begin());
-        watchdog.step(&pulse);
+        watchdog.step(&pulse, false);
         pulse.read(9);
         assert_eq!(ticks_until(Verdict::Close, &pulse, &mut watchdog), Some(151));
         assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
@@ -213,8 +223,10 @@ mod tests {
         busy.answering();
         for _ in 0..100 {
             pulse.written(1);
-            assert_eq!(watchdog.step(&pulse), Verdict::Leave);
+            assert_eq!(watchdog.step(&pulse, false), Verdict::Leave);
         }
+        pulse.written(1);
+        assert_eq!(watchdog.step(&pulse, true), Verdict::Cut, "unless others need the room");
         pulse.blocked();
         assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
     }

@@ -96,6 +96,37 @@ fn a_reader_that_stops_reading_is_cut_off() {
 }
 
 #[test]
+fn answers_that_nobody_reads_are_bounded_and_small_ones_go_on() {
+    let running = Running::start_with(|data| data.set_limit("answers_in_flight_bytes", 1 << 20));
+    let entry = vec![b'x'; 60_000];
+    for _ in 0..60 {
+        running.add("main", &entry);
+    }
+    assert_eq!(running.get("/logs/main/entries").status, 200, "one answer alone always fits");
+    // The kernel's buffers take some; what then waits in the server's memory is more than its bound.
+    let one = "GET /logs/main/entries HTTP/1.1\r\nhost: x\r\n\r\n";
+    let stalled = raw(&running, one.repeat(8).as_bytes());
+    let begun = Instant::now();
+    let refused = loop {
+        assert!(begun.elapsed() < LONG, "memory for answers has no bound");
+        let answer = running.get("/logs/main/entries");
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert!(refused.text().contains("the answers in memory have reached their bound"), "{}", refused.text());
+    for small in ["/logs/main/head", "/logs/main/proof/inclusion?index=3", "/logs/main/tile/0/000.p/60"] {
+        assert_eq!(running.get(small).status, 200, "{small}");
+    }
+    assert_eq!(running.add("main", b"appends go on"), 60);
+    drop(stalled);
+    while running.get("/logs/main/entries").status != 200 {
+        assert!(begun.elapsed() < 2 * LONG, "the memory was not given back");
+    }
+}
+
+#[test]
 fn connections_over_the_limit_are_answered_503_and_places_become_free() {
     let running = Running::start_with(|data| data.set_limit("connections", 3));
     let address = running.server.address();
