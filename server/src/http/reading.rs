@@ -1,5 +1,7 @@
 //! What all reading routes share: answers with their caching, and reads of the store that do not hold up other requests.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cairn_tree::wire::media;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
@@ -63,9 +65,11 @@ impl App {
         T: Send + 'static,
         E: Into<Problem> + Send + 'static,
     {
-        let permit = self.disk_reads.acquire().await.map_err(Problem::internal)?;
-        let value = tokio::task::spawn_blocking(read).await.map_err(Problem::internal)?;
-        drop(permit);
+        let permit = Arc::clone(&self.disk_reads).acquire_owned().await.map_err(Problem::internal)?;
+        // The permit goes with the work, which ends no earlier when its asker is gone, and comes back with the value, so
+        // that no more values than permits wait for their askers.
+        let work = tokio::task::spawn_blocking(move || (read(), permit));
+        let (value, _permit) = work.await.map_err(Problem::internal)?;
         value.map_err(E::into)
     }
 }

@@ -4,6 +4,7 @@
 //! reader asks for it; tiles are hashes, which do not compress.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_tree::tile::TilePath;
@@ -45,9 +46,18 @@ pub(crate) async fn tile(ask: &Ask<'_>) -> Result<Answer, Problem> {
         }
         TilePath::Entries(coord) => {
             let source = log.clone();
-            let bundle = ask.read(move || source.bundle(&head, coord)).await?.ok_or_else(Problem::not_found)?;
             let coding = coding(&ask.parts.headers);
-            let (bytes, name) = compressed(bundle, coding).await?;
+            // Compressing one bundle costs as much as answering thousands of requests, so that only few are at once;
+            // the others go out as they are. The permit goes with the work, which ends no earlier when its asker is gone.
+            let wanted = coding != Coding::Identity;
+            let permit = wanted.then(|| Arc::clone(&ask.app.compressions).try_acquire_owned().ok()).flatten();
+            let read = move || {
+                let bundle = source.bundle(&head, coord)?.ok_or_else(Problem::not_found)?;
+                let packed =
+                    if permit.is_some() { compressed(&bundle, coding).map_err(Problem::internal)? } else { None };
+                Ok::<_, Problem>(packed.map_or((bundle, None), |(bytes, name)| (bytes, Some(name))))
+            };
+            let (bytes, name) = ask.read(read).await?;
             let mut answer = varying(answer(&log, Lasting::Immutable, media::OCTETS, bytes), "accept-encoding");
             if let Some(name) = name {
                 answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name));
@@ -57,18 +67,16 @@ pub(crate) async fn tile(ask: &Ask<'_>) -> Result<Answer, Problem> {
     }
 }
 
-/// The bytes in this coding, and its name if there is one; off the threads that answer others.
-async fn compressed(bytes: Bytes, coding: Coding) -> Result<(Bytes, Option<&'static str>), Problem> {
-    if coding == Coding::Identity || bytes.len() < WORTH_COMPRESSING {
-        return Ok((bytes, None));
+/// The bytes in this coding, with its name; `None` if they are to stay as they are.
+fn compressed(bytes: &[u8], coding: Coding) -> io::Result<Option<(Bytes, &'static str)>> {
+    if bytes.len() < WORTH_COMPRESSING {
+        return Ok(None);
     }
-    let encode = move || match coding {
-        Coding::Gzip => gzip(&bytes).map(|packed| (packed, Some("gzip"))),
-        Coding::Zstd => zstd::encode_all(&*bytes, ZSTD_LEVEL).map(|packed| (packed, Some("zstd"))),
-        Coding::Identity => Ok((bytes.to_vec(), None)),
-    };
-    let encoded = tokio::task::spawn_blocking(encode).await.map_err(Problem::internal)?;
-    encoded.map(|(bytes, name)| (bytes.into(), name)).map_err(Problem::internal)
+    Ok(match coding {
+        Coding::Gzip => Some((gzip(bytes)?.into(), "gzip")),
+        Coding::Zstd => Some((zstd::encode_all(bytes, ZSTD_LEVEL)?.into(), "zstd")),
+        Coding::Identity => None,
+    })
 }
 
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -84,6 +84,17 @@ fn bundles_are_compressed_for_those_who_ask() {
     assert_eq!((refused.header("content-encoding"), &refused.body), (None, &plain.body));
 }
 
+#[test]
+fn a_bundle_that_finds_no_room_to_be_compressed_goes_out_as_it_is() {
+    let running = Running::start_with(|data| data.set_limit("compressions", 0));
+    let entry = vec![b'x'; 10_000];
+    running.add("main", &entry);
+    let request = Request::get("/logs/main/tile/entries/000.p/1").with("accept-encoding", "gzip, zstd");
+    let bundle = running.ask(request);
+    assert_eq!((bundle.status, bundle.header("content-encoding")), (200, None));
+    assert_eq!(bundle.body, encoded([entry.as_slice()]));
+}
+
 /// What the machine's own tool makes of it; `None` where there is no such tool (gzip is everywhere).
 fn unpack(tool: &str, packed: &[u8]) -> Option<Vec<u8>> {
     let mut file = tempfile::tempfile().unwrap();
