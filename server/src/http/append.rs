@@ -85,7 +85,8 @@ pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
     let log = admitted(ask)?;
     let query = Query::parse(ask.parts.uri.query(), &[name::WAIT, name::RECEIPTS])?;
     wait(&query)?;
-    let form = Form::of(ask.text(&CONTENT_TYPE))?;
+    let content_type = ask.parts.headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let form = Form::of(content_type.as_deref())?;
     let key = idempotency(ask, &log)?;
     if form == Form::Single {
         let answer_type = media_type(&ask.parts.headers, &[media::JSON, PLAIN])?;

@@ -222,7 +222,7 @@ fn wrong_methods_and_types_are_told_what_is_right() {
         assert_eq!(answer.header("allow"), Some(allow));
     }
     let types = "application/octet-stream, application/vnd.cairn.entries, application/json";
-    for wrong in ["text/plain", "application/x-www-form-urlencoded", "application", "*/*"] {
+    for wrong in ["text/plain", "application/x-www-form-urlencoded", "application", "*/*", "\u{e9}"] {
         let answer = running.ask_with_token(Request::post("/logs/main/entries", "x").with("content-type", wrong));
         assert_problem(
             wrong,
