@@ -12,7 +12,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::read::EventKind;
 use cairn_tree::wire::{header, media};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
@@ -23,6 +23,7 @@ use super::payload::{Answer, Payload};
 use super::problem::Problem;
 use super::query::{self, Query, out_of_range};
 use super::{App, Ask, stopped};
+use crate::auth::Right;
 use crate::engine::{Head, Log, ReadError};
 use crate::limits::EVENT_CHUNK_BYTES;
 
@@ -55,7 +56,8 @@ pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (sender, chunks) = mpsc::channel(CHUNKS);
     let private = log.info().private;
     if ask.parts.method != http::Method::HEAD {
-        let follower = Follower { app: Arc::clone(ask.app), log, heads, next, sender, _permit: permit };
+        let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
+        let follower = Follower { app: Arc::clone(ask.app), log, authorization, heads, next, sender, _permit: permit };
         tokio::spawn(follower.run());
     }
     let mut answer = Response::new(Payload::stream(chunks));
@@ -86,6 +88,8 @@ fn first(ask: &Ask<'_>, size: TreeSize) -> Result<TreeSize, Problem> {
 struct Follower {
     app: Arc<App>,
     log: Log,
+    /// The reader's token, which may be revoked while the stream is open.
+    authorization: Option<HeaderValue>,
     heads: watch::Receiver<Arc<Head>>,
     /// How many entries the reader has been sent.
     next: TreeSize,
@@ -115,6 +119,12 @@ impl Follower {
                 return Ended;
             }
         }
+    }
+
+    fn may_read(&self) -> bool {
+        let info = self.log.info();
+        let caller = || self.app.tokens.caller(self.authorization.as_ref().map(HeaderValue::as_bytes));
+        !info.private || caller().may(Right::Read, &info.name)
     }
 
     /// Sends every entry that the head covers, then the head.
@@ -147,8 +157,11 @@ impl Follower {
         }
     }
 
-    /// Hands on a chunk; a reader that takes nothing for long is let go.
+    /// Hands on a chunk, if the reader may still have it; a reader that takes nothing for long is let go.
     async fn send(&self, chunk: Bytes) -> Result<(), Ended> {
+        if !self.may_read() {
+            return Err(Ended);
+        }
         let patience: Duration = self.app.limits.write_stall_time();
         match timeout(patience, self.sender.send(chunk)).await {
             Ok(Ok(())) => Ok(()),

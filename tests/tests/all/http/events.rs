@@ -1,6 +1,7 @@
 //! The event stream: every entry and head once, in order, resumable, and over when the server stops.
 
 use cairn_tests::http::{Connection, Request};
+use cairn_tests::server::cairnd;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::hash::Hash;
 use cairn_tree::wire::read::{EntryEvent, HeadEvent};
@@ -109,4 +110,24 @@ fn streams_are_bounded_in_number_and_end_with_the_server() {
     }
     let mut server = running.server;
     assert_eq!(server.ended().code, Some(0));
+}
+
+#[test]
+fn a_stream_of_a_private_log_ends_when_its_token_is_revoked() {
+    let running = Running::start_with(|data| drop(data.create_log("secret", &["--private"])));
+    let made = cairnd(running.data.path(), &["token", "create", "--rights", "read", "--logs", "secret", "--json"]);
+    let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+    let mut connection = Connection::open(running.server.address()).unwrap();
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let request = Request::get("/logs/secret/events").with("authorization", bearer);
+    assert_eq!(connection.ask_stream(&request).unwrap(), 200);
+    let mut stream = Stream(connection);
+    stream.head(0);
+    running.add("secret", b"seen");
+    stream.entry(0, b"seen");
+    stream.head(1);
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(cairnd(running.data.path(), &["token", "revoke", id]).code, Some(0));
+    running.add("secret", b"not for them");
+    assert_eq!(stream.next(), None);
 }
