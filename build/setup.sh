@@ -140,9 +140,10 @@ install() {
     say "installing $* with apt"
     local log
     log=$(mktemp)
+    # An update that fails for one of many sources may still do.
     if {
-        "${as_root[@]}" apt-get update &&
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+        "${as_root[@]}" apt-get update
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
     } >"$log" 2>&1 </dev/null; then
         rm -f "$log"
     else
