@@ -77,6 +77,11 @@ impl Watch {
     pub(in crate::cmd) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let key = self.key.key()?;
         let remote = self.remote.remote()?;
+        if let Some(folder) = &self.evidence {
+            // Now, while there is somebody to mend it, and not when there is something to keep.
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Failure::Refused(format!("--evidence {}: {error}", folder.display())))?;
+        }
         let _hold = Hold::take(&self.state)?;
         let state = load_state(&self.state, &key)?;
         let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };

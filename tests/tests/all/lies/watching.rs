@@ -69,6 +69,24 @@ fn an_honest_log_is_followed_from_any_size_to_any_larger_one() {
 }
 
 #[test]
+fn a_folder_for_evidence_is_made_before_there_is_any() {
+    let watched = Watched::after(300);
+    let folder = watched.folder.path().join("kept/here");
+    watched.log.change(|model| {
+        *model = model.cut(299);
+        model.grow(300, "other");
+    });
+    let ran = watched.look(&["--evidence", folder.to_str().unwrap()]);
+    watched.alarm(&ran, "fork", "proven");
+    assert!(Path::new(ran.json()[0]["evidence"].as_str().unwrap()).starts_with(&folder));
+    // Where it can't be made, that is said at once.
+    let file = watched.state();
+    let ran = watched.look(&["--evidence", file.join("below").to_str().unwrap()]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("--evidence"), "{ran:?}");
+}
+
+#[test]
 fn a_fork_at_the_same_size_is_proven_by_two_signatures() {
     let watched = Watched::after(300);
     watched.log.change(|model| {
