@@ -278,7 +278,7 @@ fn every_command_of_the_readme_is_run() {
 /// Words that belong to no project.
 #[test]
 fn nothing_points_outside_of_the_repository() {
-    let roots = ["/work/", "/root/"];
+    let roots = ["/home/", "/root/"];
     let text = files(|name| {
         !name.contains("vectors/") && !name.contains("seeds/") && !name.ends_with(".lock") && is_text(name)
     });
