@@ -25,8 +25,8 @@ pub(super) const SWEEP_ROWS: usize = 1_000;
 /// Logs that are looked through for such keys after each commit.
 pub(super) const SWEEP_LOGS: usize = 64;
 /// Expanded tiles in memory, in bytes: those of some three million entries, of which proofs then cost look-ups only.
-pub(super) const TILE_CACHE_BYTES: u64 = 192 << 20;
+pub(super) const TILE_CACHE_BYTES: usize = 192 << 20;
 /// Tiles and bundles as they are served, in bytes.
-pub(super) const SERVED_CACHE_BYTES: u64 = 64 << 20;
+pub(super) const SERVED_CACHE_BYTES: usize = 64 << 20;
 /// Entries that are re-hashed in one go where a range of a log is checked, at start and by `fsck`.
 pub(super) const REPLAY_BUNDLES: usize = 64;

@@ -13,7 +13,8 @@ use cairn_tree::merkle::{ConsistencyProof, InclusionProof};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 use cairn_tree::tile::{BundleCoord, Entries, Tile, TileCoord};
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use super::bounds::{SERVED_CACHE_BYTES, TILE_CACHE_BYTES};
 use super::growing::Edge;
@@ -24,7 +25,7 @@ use super::stored::{ReadError, Stored, WIDTH};
 pub(super) struct Reader {
     pub(super) store: Arc<dyn Store>,
     tiles: Cache<(LogId, u8, u64), Arc<Tile>>,
-    served: Cache<(LogId, Served), Bytes>,
+    served: Cache<(LogId, Served), Bytes, Length>,
     edges: Cache<(LogId, TreeSize), Arc<Edge>>,
 }
 
@@ -34,10 +35,22 @@ enum Served {
     Bundle(BundleCoord),
 }
 
+/// Weighs what is served by its bytes.
+#[derive(Clone)]
+struct Length;
+
+impl Weighter<(LogId, Served), Bytes> for Length {
+    fn weight(&self, _: &(LogId, Served), bytes: &Bytes) -> u64 {
+        bytes.len() as u64
+    }
+}
+
 /// The memory of a full tile with its inner nodes: 511 hashes.
-const EXPANDED_TILE_BYTES: u64 = 511 * Hash::LEN as u64;
+const EXPANDED_TILE_BYTES: usize = 511 * Hash::LEN;
+/// The bytes of a full tile as it is served.
+const TILE_BYTES: usize = 256 * Hash::LEN;
 /// Edges of logs that have not been written to for long.
-const EDGES: u64 = 256;
+const EDGES: usize = 256;
 
 /// Why a proof can't be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,13 +65,8 @@ pub enum ProofError {
 
 impl Reader {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        let weight = |_: &(LogId, Served), bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        Self {
-            store,
-            tiles: Cache::new(TILE_CACHE_BYTES / EXPANDED_TILE_BYTES),
-            served: Cache::builder().max_capacity(SERVED_CACHE_BYTES).weigher(weight).build(),
-            edges: Cache::new(EDGES),
-        }
+        let served = Cache::with_weighter(SERVED_CACHE_BYTES / TILE_BYTES, SERVED_CACHE_BYTES as u64, Length);
+        Self { store, tiles: Cache::new(TILE_CACHE_BYTES / EXPANDED_TILE_BYTES), served, edges: Cache::new(EDGES) }
     }
 
     fn stored(&self, log: &Shared) -> Stored<'_> {
