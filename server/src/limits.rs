@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use cairn_listen::{BodyBounds, Bounds};
 use serde::Deserialize;
 
 /// A configured limit outside its range.
@@ -182,6 +183,32 @@ impl Limits {
         event_heartbeat: event_heartbeat_seconds, idempotency_time: idempotency_seconds,
     }
 
+    /// What the accept loop needs of these.
+    #[must_use]
+    pub fn listening(&self) -> Bounds {
+        Bounds {
+            connections: self.connections(),
+            refused_connections: self.refused_connections(),
+            header_time: self.header_time(),
+            idle_time: self.idle_time(),
+            write_stall_time: self.write_stall_time(),
+            shutdown_time: self.shutdown_time(),
+            body: self.bodies(),
+            header_bytes: self.header_bytes(),
+            header_fields: self.header_fields(),
+            h2_streams: self.h2_streams(),
+            h2_resets: self.h2_resets(),
+            h2_window_bytes: self.h2_window_bytes(),
+        }
+    }
+
+    /// What reading a body needs of these.
+    #[must_use]
+    pub fn bodies(&self) -> BodyBounds {
+        let (bytes_per_second, drain_bytes) = (self.body_bytes_per_second(), self.drain_bytes());
+        BodyBounds { time: self.body_time(), bytes_per_second, drain_bytes }
+    }
+
     /// Lowers the connection limit to what the process may open.
     pub fn cap_connections(&mut self, most: u64) {
         self.connections = self.connections.min(most.max(1));
@@ -203,6 +230,7 @@ mod tests {
             .map(|line| format!("{line}\n"))
             .collect();
         assert_eq!(toml::from_str::<Limits>(&bare).unwrap(), defaults);
+        assert_eq!(defaults.listening(), Bounds::default(), "two defaults of one bound");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_listen::stopped;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -16,7 +17,6 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{Operator, Reply, Request};
-use crate::http::stopped;
 use crate::limits::{ADMIN_LINE_BYTES, Limits};
 
 const FILE_NAME: &str = "admin.sock";

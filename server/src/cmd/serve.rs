@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use cairn_listen::{Listener, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{TokenFile, Tokens};
 use cairnd::config::{Config, LogFormat, Logging};
 use cairnd::engine::{Engine, SystemClock};
-use cairnd::http::{App, AppParts, Listener, acceptor};
+use cairnd::http::{App, AppParts};
 use cairnd::metrics::{Metrics, Watched};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -55,7 +55,7 @@ impl Serve {
         config.serve.open_append_off_loopback &= self.open_append_off_loopback;
         start_logging(&config.logging)?;
         refuse_bare(config)?;
-        let most = open_files().saturating_sub(OTHER_FILES);
+        let most = raise_open_files().saturating_sub(OTHER_FILES);
         config.limits.cap_connections(most);
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         if config.serve.threads > 0 {
@@ -94,6 +94,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     };
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
     let admin = tokio::spawn(admin);
+    let observer = Arc::clone(&metrics.http);
     let app = App::new(AppParts {
         engine: engine.clone(),
         tokens,
@@ -105,7 +106,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         random: random()?,
     });
     let signals = Signals::new()?;
-    let serving = tokio::spawn(listener.run(Arc::new(app), stopping));
+    let serving = tokio::spawn(listener.run(Arc::new(app), observer, config.limits.listening(), stopping));
     let sweeping = tokio::spawn(sweep(engine.clone()));
     print(&format!("cairnd is ready at {url}"))?;
     info!(url, "ready");
@@ -207,19 +208,6 @@ fn refuse_open_logs(config: &Config, engine: &Engine) -> anyhow::Result<()> {
             log.info().name,
             config.serve.listen
         ),
-    }
-}
-
-/// Raises the limit of open files as far as it may be, and tells it.
-fn open_files() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
-        Err(error) => {
-            warn!(%error, "the limit of open files can't be raised");
-            limit.current.unwrap_or(u64::MAX)
-        }
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! A reader decides how fast it reads; on one HTTP/2 connection it may leave a hundred answers waiting. Small answers
 //! have room of their own, so that heads and proofs are answered while large ones are not. Not here: how long a
-//! connection may take (`pulse`).
+//! connection may take (`cairn_listen`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::body::{Budget, Reservation};
+use cairn_listen::{Budget, Reservation};
+
 use super::problem::Problem;
 use crate::limits::SMALL_ANSWER_BYTES;
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::InclusionProof;
@@ -21,7 +22,6 @@ use super::accept::media_type;
 use super::batch::{self, Form};
 use super::body::{self, Bound};
 use super::json::Object;
-use super::payload::Answer;
 use super::problem::Problem;
 use super::query::Query;
 use super::reading::fresh;

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use cairn_listen::Answer;
 use cairn_tree::wire::media;
 use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
@@ -15,7 +16,6 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::payload::Answer;
 use super::reading::fresh;
 
 /// An error (RFC 9457). `type` is stable: branch on it, not on the words.

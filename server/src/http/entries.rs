@@ -1,5 +1,6 @@
 //! `GET entries/{index}` and `GET entries?start=&end=`: entries as they were appended, and the receipt of one.
 
+use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::hash::Hash;
 use cairn_tree::receipt::Receipt;
@@ -10,7 +11,6 @@ use cairn_tree::wire::{media, query as name};
 use super::Ask;
 use super::accept::media_type;
 use super::json::Object;
-use super::payload::Answer;
 use super::problem::{Problem, no_such_leaf};
 use super::query::{self, Query, out_of_range};
 use super::reading::{Lasting, answer, json, varying};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cairn_listen::{Answer, Payload, stopped};
 use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::read::EventKind;
@@ -19,10 +20,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::json::Object;
-use super::payload::{Answer, Payload};
 use super::problem::Problem;
 use super::query::{self, Query, out_of_range};
-use super::{App, Ask, stopped};
+use super::{App, Ask};
 use crate::auth::Right;
 use crate::engine::{Head, Log, ReadError};
 use crate::limits::EVENT_CHUNK_BYTES;

@@ -3,13 +3,13 @@
 //! Without a witness policy both are the same. A head is named by a hash of its text, so that a poll costs 304 while
 //! nothing happens.
 
+use cairn_listen::{Answer, Payload};
 use cairn_tree::hash::Hash;
 use cairn_tree::wire::media;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, StatusCode};
 
 use super::Ask;
-use super::payload::{Answer, Payload};
 use super::problem::Problem;
 use super::reading::{Lasting, answer};
 

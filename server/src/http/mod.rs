@@ -8,38 +8,29 @@ mod answers;
 mod append;
 mod batch;
 mod body;
-mod connections;
 mod docs;
 mod entries;
 mod events;
 mod heads;
 mod json;
-mod listen;
 mod ops;
 pub(crate) mod path;
-mod payload;
 mod problem;
 mod proofs;
-mod pulse;
 mod query;
 mod reading;
 mod request_id;
 mod tiles;
-mod tls;
-mod wire;
 
 pub use docs::openapi;
-pub use listen::Listener;
 pub use path::is_log_name;
-pub use tls::{TlsError, acceptor};
-
-pub(crate) use connections::stopped;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use cairn_listen::{Answer, Budget, Payload, Service, drain};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Version};
@@ -48,9 +39,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
 use self::answers::Answers;
-use self::body::Budget;
 use self::path::{Route, Target};
-use self::payload::{Answer, Payload};
 use self::problem::{Kind, Problem};
 use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use crate::auth::{Caller, Right, Tokens};
@@ -125,6 +114,21 @@ impl App {
     }
 }
 
+impl Service for App {
+    async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+        handle(&self, peer, request).await
+    }
+
+    fn refusal(&self, request: &Request<Incoming>) -> Answer {
+        let problem = Problem::busy("all connections that the server holds are taken").closing();
+        problem.to_answer(request.version() <= Version::HTTP_11)
+    }
+
+    fn take_pressed(&self) -> bool {
+        self.answers.take_pressed()
+    }
+}
+
 /// A request that was matched to its route, and who sent it.
 pub(crate) struct Ask<'a> {
     app: &'a Arc<App>,
@@ -134,7 +138,7 @@ pub(crate) struct Ask<'a> {
 }
 
 /// Answers one request. Never fails: what goes wrong is a problem document.
-pub(crate) async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
     let begun = Instant::now();
     let (parts, mut body) = request.into_parts();
     let target = Target::parse(parts.uri.path());
@@ -152,7 +156,7 @@ pub(crate) async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<In
         }
     };
     if problem.is_some() && !http1 {
-        body::drain(&mut body, &app.limits).await;
+        drain(&mut body, app.limits.bodies()).await;
     }
     answer.headers_mut().insert(X_REQUEST_ID, id);
     app.metrics.http.answered(target.route, answer.status(), begun.elapsed());

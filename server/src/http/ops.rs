@@ -3,12 +3,12 @@
 //! Health is that the process answers; readiness is that it takes appends. A process that is healthy but not ready still
 //! serves reads.
 
+use cairn_listen::{Answer, Payload};
 use cairn_tree::wire::media;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
 use super::App;
-use super::payload::{Answer, Payload};
 use super::problem::{Kind, Problem};
 use super::reading::fresh;
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use cairn_listen::{Answer, Payload};
 use cairn_tree::size::TreeSize;
 use cairn_tree::wire::media;
 use cairn_tree::wire::problem::Problem as Document;
@@ -10,7 +11,6 @@ pub(crate) use cairn_tree::wire::problem::ProblemKind as Kind;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use super::payload::{Answer, Payload};
 use crate::engine::{AppendError, ProofError, ReadError};
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.

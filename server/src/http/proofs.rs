@@ -1,5 +1,6 @@
 //! `GET proof/inclusion` and `GET proof/consistency` (RFC 9162, sections 2.1.3 and 2.1.4), for any size up to the head.
 
+use cairn_listen::Answer;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::Growth;
 use cairn_tree::size::TreeSize;
@@ -8,7 +9,6 @@ use cairn_tree::wire::query as name;
 
 use super::Ask;
 use super::json::Object;
-use super::payload::Answer;
 use super::problem::Problem;
 use super::query::{Query, out_of_range};
 use super::reading::{Lasting, json};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cairn_listen::{Answer, Payload};
 use cairn_tree::wire::media;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Response};
 
-use super::payload::{Answer, Payload};
 use super::problem::Problem;
 use super::{App, Ask};
 use crate::engine::Log;

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cairn_listen::Answer;
 use cairn_tree::tile::TilePath;
 use cairn_tree::wire::media;
 use http::HeaderValue;
@@ -14,7 +15,6 @@ use http::header::CONTENT_ENCODING;
 
 use super::Ask;
 use super::accept::{Coding, coding};
-use super::payload::Answer;
 use super::problem::Problem;
 use super::reading::{Lasting, answer, varying};
 

@@ -1,10 +1,10 @@
 //! Requests by route and status, their times, and connections.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cairn_listen::Observer;
 use http::StatusCode;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
@@ -27,15 +27,11 @@ struct PerRoute {
 #[derive(Debug)]
 pub struct HttpMetrics {
     routes: [PerRoute; Route::ALL.len()],
-    open: Arc<AtomicI64>,
+    open: AtomicI64,
     refused: AtomicU64,
     cut: AtomicU64,
     body_bytes: AtomicU64,
 }
-
-/// An open connection, as long as it is held.
-#[derive(Debug)]
-pub struct Connected(Arc<AtomicI64>);
 
 impl Default for HttpMetrics {
     fn default() -> Self {
@@ -43,7 +39,7 @@ impl Default for HttpMetrics {
             |_| PerRoute { statuses: std::array::from_fn(|_| AtomicU64::new(0)), times: Histogram::new(TIMES) };
         Self {
             routes: std::array::from_fn(per_route),
-            open: Arc::default(),
+            open: AtomicI64::new(0),
             refused: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
@@ -60,23 +56,6 @@ impl HttpMetrics {
             count.fetch_add(1, Relaxed);
         }
         figures.times.record_time(time);
-    }
-
-    /// A connection was opened; it counts until the mark is dropped.
-    #[must_use]
-    pub fn connected(&self) -> Connected {
-        self.open.fetch_add(1, Relaxed);
-        Connected(Arc::clone(&self.open))
-    }
-
-    /// A connection came over the limit.
-    pub fn refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
-    }
-
-    /// A connection was cut off, because it did nothing for too long.
-    pub fn cut(&self) {
-        self.cut.fetch_add(1, Relaxed);
     }
 
     /// Bytes of request bodies in memory, as last seen.
@@ -114,8 +93,20 @@ impl HttpMetrics {
     }
 }
 
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+impl Observer for HttpMetrics {
+    fn opened(&self) {
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    fn closed(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    fn cut(&self) {
+        self.cut.fetch_add(1, Relaxed);
     }
 }

@@ -8,7 +8,7 @@ mod http;
 
 pub use self::engine::{EngineMetrics, Watched};
 pub use self::figure::Histogram;
-pub use self::http::{Connected, HttpMetrics};
+pub use self::http::HttpMetrics;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::engine::Engine;
 /// Everything that is counted.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Requests and connections.
-    pub http: HttpMetrics,
+    /// Requests and connections. Handed to the accept loop as its observer.
+    pub http: Arc<HttpMetrics>,
     /// Commits. Handed to the engine as its observer.
     pub engine: Arc<EngineMetrics>,
 }

@@ -228,6 +228,10 @@ fn crates_see_only_what_they_may() {
     for server_side in ["rocksdb", "librocksdb-sys", "cairn-rocks", "cairnd"] {
         assert!(!sees("cairn", server_side), "the client sees {server_side}");
     }
+    for above in ["cairn-rocks", "cairnd", "cairn"] {
+        assert!(!sees("cairn-listen", above), "the accept loop sees {above}");
+    }
+    assert!(!sees("cairn-rocks", "cairn-listen"), "the store sees the accept loop");
     assert!(!sees("cairnd", "cairn"), "the server sees the client");
     assert!(!sees("cairn-rocks", "cairnd") && !sees("cairn-rocks", "tokio"), "the store sees the server");
     assert!(sees("cairnd", "rocksdb") && sees("cairn", "cairn-tree") && sees("cairnd", "cairn-tree"));

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::pulse::Pulse;
+use crate::pulse::Pulse;
 
 /// What the preface of HTTP/2 begins with (RFC 9113, section 3.4) and no request of HTTP/1.1 does.
 const HTTP2_PREFACE: &[u8] = b"PRI ";

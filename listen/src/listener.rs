@@ -1,6 +1,4 @@
 //! The accept loop: how many connections there may be, how each is driven, and how all of them end.
-//!
-//! hyper is used beneath any framework, so that every timeout and bound is set here, and is ours.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,14 +17,12 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use super::App;
-use super::connections::{Connections, Membership, stopped};
-use super::handle;
-use super::problem::Problem;
-use super::pulse::Verdict;
-use super::tls::ALPN_HTTP2;
-use super::wire::Wire;
-use crate::limits::Limits;
+use crate::bounds::Bounds;
+use crate::connections::{Connections, Membership, stopped};
+use crate::pulse::Verdict;
+use crate::service::{Observer, Service};
+use crate::tls::ALPN_HTTP2;
+use crate::wire::Wire;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: u32 = 4_096;
@@ -63,12 +59,26 @@ impl Listener {
         Ok(format!("{scheme}://{}", self.tcp.local_addr()?))
     }
 
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
     /// Accepts until `stop`, then lets the connections finish what they were asked, within the limit.
-    pub async fn run(self, app: Arc<App>, mut stop: watch::Receiver<bool>) {
-        let server = Arc::new(Server::new(app, self.tls));
+    pub async fn run<S: Service>(
+        self,
+        service: Arc<S>,
+        observer: Arc<dyn Observer>,
+        bounds: Bounds,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let server = Arc::new(Server::new(service, observer, bounds, self.tls));
         let connections = Arc::clone(&server.connections);
-        let (told, watched) = (stop.clone(), Arc::clone(&server.app));
-        let watch = tokio::spawn(async move { connections.watch(&watched.answers, told).await });
+        let (told, watched) = (stop.clone(), Arc::clone(&server.service));
+        let watch = tokio::spawn(async move { connections.watch(&*watched, told).await });
         loop {
             let accepted = tokio::select! {
                 () = stopped(&mut stop) => break,
@@ -83,7 +93,7 @@ impl Listener {
             }
         }
         drop(self.tcp);
-        let all = timeout(server.app.limits.shutdown_time(), server.all_closed());
+        let all = timeout(server.bounds.shutdown_time, server.all_closed());
         if all.await.is_err() {
             warn!(connections = server.connections.count(), "stopping although some connections are still open");
         }
@@ -91,8 +101,10 @@ impl Listener {
     }
 }
 
-struct Server {
-    app: Arc<App>,
+struct Server<S> {
+    service: Arc<S>,
+    observer: Arc<dyn Observer>,
+    bounds: Bounds,
     tls: Option<TlsAcceptor>,
     builder: auto::Builder<TokioExecutor>,
     connections: Arc<Connections>,
@@ -108,28 +120,30 @@ enum Admission {
     Refused,
 }
 
-impl Server {
-    fn new(app: Arc<App>, tls: Option<TlsAcceptor>) -> Self {
-        let most = u32::try_from(app.limits.connections()).unwrap_or(u32::MAX);
+impl<S: Service> Server<S> {
+    fn new(service: Arc<S>, observer: Arc<dyn Observer>, bounds: Bounds, tls: Option<TlsAcceptor>) -> Self {
+        let most = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
         Self {
+            service,
+            observer,
             tls,
-            builder: builder(&app.limits),
+            builder: builder(&bounds),
             connections: Arc::default(),
             open: Arc::new(Semaphore::new(most as usize)),
-            refused: Arc::new(Semaphore::new(app.limits.refused_connections())),
+            refused: Arc::new(Semaphore::new(bounds.refused_connections)),
             most,
-            app,
+            bounds,
         }
     }
 
-    /// Finds a place for a new connection. Over the limit it is answered 503; when even those are too many, the next
+    /// Finds a place for a new connection. Over the limit it gets the refusal; when even those are too many, the next
     /// ones wait in the kernel until one of them is done.
     async fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &mut watch::Receiver<bool>) {
         if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
             self.spawn(stream, peer, permit, Admission::Served);
             return;
         }
-        self.app.metrics.http.refused();
+        self.observer.refused();
         tokio::select! {
             () = stopped(stop) => {}
             permit = Arc::clone(&self.refused).acquire_owned() => {
@@ -149,15 +163,15 @@ impl Server {
     ) {
         let server = Arc::clone(self);
         tokio::spawn(async move {
-            let connected = server.app.metrics.http.connected();
-            let member = server.connections.join(&server.app.limits);
+            let counted = Counted::new(&server.observer);
+            let member = server.connections.join(&server.bounds);
             match admission {
                 Admission::Served => server.connect(stream, peer, &member, admission).await,
                 Admission::Refused => {
                     let _ = timeout(REFUSED_TIME, server.connect(stream, peer, &member, admission)).await;
                 }
             }
-            drop((permit, connected));
+            drop((permit, counted));
         });
     }
 
@@ -167,7 +181,7 @@ impl Server {
             debug!(%peer, %error, "a connection ended before it began");
             return;
         }
-        let wire = Wire::new(stream, Arc::clone(&member.line.pulse), self.app.limits.drain_bytes());
+        let wire = Wire::new(stream, Arc::clone(&member.line.pulse), self.bounds.body.drain_bytes);
         let Some(tls) = &self.tls else {
             return self.drive(wire, peer, member, admission).await;
         };
@@ -191,16 +205,16 @@ impl Server {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let pulse = &member.line.pulse;
-        let app = &self.app;
-        let service = service_fn(|request| {
+        let service = &self.service;
+        let answerer = service_fn(|request| {
             let busy = pulse.begin();
-            let (app, answered) = (Arc::clone(app), admission == Admission::Served);
+            let (service, answered) = (Arc::clone(service), admission == Admission::Served);
             async move {
-                let answer = if answered { handle(&app, peer, request).await } else { refusal(&request) };
+                let answer = if answered { service.answer(peer, request).await } else { service.refusal(&request) };
                 Ok::<_, Infallible>(answer.map(|payload| payload.hold(busy)))
             }
         });
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), service));
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), answerer));
         let mut last = Verdict::Leave;
         loop {
             tokio::select! {
@@ -214,7 +228,7 @@ impl Server {
                 verdict = member.line.told(last) => {
                     last = verdict;
                     if verdict == Verdict::Cut {
-                        self.app.metrics.http.cut();
+                        self.observer.cut();
                         debug!(%peer, "a connection did nothing for too long");
                         return;
                     }
@@ -229,32 +243,43 @@ impl Server {
     }
 }
 
-fn refusal<B>(request: &http::Request<B>) -> super::payload::Answer {
-    let problem = Problem::busy("all connections that the server holds are taken").closing();
-    problem.to_answer(request.version() <= http::Version::HTTP_11)
+/// An open connection, counted until it is dropped.
+struct Counted(Arc<dyn Observer>);
+
+impl Counted {
+    fn new(observer: &Arc<dyn Observer>) -> Self {
+        observer.opened();
+        Self(Arc::clone(observer))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
 }
 
 /// hyper's settings. The header timeout is the watchdog's, which also sees idle connections and stalled writes.
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+fn builder(bounds: &Bounds) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes())
-        .max_headers(limits.header_fields());
+        .max_buf_size(bounds.header_bytes)
+        .max_headers(bounds.header_fields);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.h2_streams())
-        .max_pending_accept_reset_streams(limits.h2_resets())
-        .max_local_error_reset_streams(limits.h2_resets())
-        .max_header_list_size(u32::try_from(limits.header_bytes()).unwrap_or(u32::MAX))
-        .initial_connection_window_size(limits.h2_window_bytes())
-        .initial_stream_window_size(limits.h2_window_bytes())
+        .max_concurrent_streams(bounds.h2_streams)
+        .max_pending_accept_reset_streams(bounds.h2_resets)
+        .max_local_error_reset_streams(bounds.h2_resets)
+        .max_header_list_size(u32::try_from(bounds.header_bytes).unwrap_or(u32::MAX))
+        .initial_connection_window_size(bounds.h2_window_bytes)
+        .initial_stream_window_size(bounds.h2_window_bytes)
         .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(limits.idle_time())
-        .keep_alive_timeout(limits.header_time());
+        .keep_alive_interval(bounds.idle_time)
+        .keep_alive_timeout(bounds.header_time);
     builder
 }
 

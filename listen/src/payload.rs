@@ -9,15 +9,15 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use super::body::Reservation;
-use super::pulse::Busy;
+use crate::body::Reservation;
+use crate::pulse::Busy;
 
 /// An answer on its way to hyper.
-pub(crate) type Answer = Response<Payload>;
+pub type Answer = Response<Payload>;
 
 /// What an answer carries, and the mark that its request is still at work.
 #[derive(Debug)]
-pub(crate) struct Payload {
+pub struct Payload {
     content: Content,
     part: Option<Reservation>,
     busy: Option<Busy>,
@@ -46,20 +46,27 @@ enum Content {
 }
 
 impl Payload {
-    pub(crate) const fn empty() -> Self {
+    /// No body.
+    #[must_use]
+    pub const fn empty() -> Self {
         Self { content: Content::Empty, part: None, busy: None }
     }
 
-    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+    /// All bytes at once.
+    #[must_use]
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
         Self { content: Content::Whole(bytes.into()), part: None, busy: None }
     }
 
-    pub(crate) const fn stream(chunks: mpsc::Receiver<Bytes>) -> Self {
+    /// Chunks as they come; it ends when the sender is dropped.
+    #[must_use]
+    pub const fn stream(chunks: mpsc::Receiver<Bytes>) -> Self {
         Self { content: Content::Stream(chunks), part: None, busy: None }
     }
 
     /// The number of bytes, if it is known.
-    pub(crate) fn length(&self) -> Option<u64> {
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
         match &self.content {
             Content::Empty => Some(0),
             Content::Whole(bytes) => Some(bytes.len() as u64),
@@ -68,7 +75,7 @@ impl Payload {
     }
 
     /// Gives the answer its part of the budget.
-    pub(super) fn charge(&mut self, part: Reservation) {
+    pub fn charge(&mut self, part: Reservation) {
         self.part = Some(part);
     }
 
@@ -127,9 +134,9 @@ mod tests {
 
     use http_body_util::BodyExt as _;
 
-    use super::super::body::Budget;
-    use super::super::pulse::Pulse;
     use super::*;
+    use crate::body::Budget;
+    use crate::pulse::Pulse;
 
     #[tokio::test]
     async fn bytes_that_nobody_reads_stay_counted_after_they_were_handed_on() {

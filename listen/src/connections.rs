@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::answers::Answers;
-use super::pulse::{Pulse, TICKS_PER_SECOND, Verdict, Watchdog};
-use crate::limits::Limits;
+use crate::bounds::Bounds;
+use crate::pulse::{Pulse, TICKS_PER_SECOND, Verdict, Watchdog};
+use crate::service::Service;
 
 /// How often the watchdogs look.
 const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND);
@@ -50,12 +50,12 @@ pub(super) struct Membership {
 }
 
 impl Connections {
-    pub(super) fn join(self: &Arc<Self>, limits: &Limits) -> Membership {
+    pub(super) fn join(self: &Arc<Self>, bounds: &Bounds) -> Membership {
         let line = Arc::new(Line::default());
         let mut open = self.lock();
         let number = open.next;
         open.next = open.next.wrapping_add(1);
-        open.lines.insert(number, (Arc::clone(&line), Watchdog::new(limits)));
+        open.lines.insert(number, (Arc::clone(&line), Watchdog::new(bounds)));
         Membership { connections: Arc::clone(self), number, line }
     }
 
@@ -64,7 +64,7 @@ impl Connections {
     }
 
     /// Looks after all connections until it is dropped; tells them to close once `stop` says so.
-    pub(super) async fn watch(&self, answers: &Answers, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn watch(&self, service: &impl Service, mut stop: watch::Receiver<bool>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = false;
@@ -73,7 +73,7 @@ impl Connections {
                 _ = ticks.tick() => {}
                 () = stopped(&mut stop), if !stopping => stopping = true,
             }
-            let pressed = answers.take_pressed();
+            let pressed = service.take_pressed();
             let mut open = self.lock();
             for (line, watchdog) in open.lines.values_mut() {
                 let verdict = watchdog.step(&line.pulse, pressed);
@@ -125,23 +125,41 @@ impl Drop for Membership {
 }
 
 /// Ends once the server is to stop; at once if whoever would say so is gone.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use http::{Request, Response};
+    use hyper::body::Incoming;
+
     use super::*;
+    use crate::payload::{Answer, Payload};
+
+    struct Nothing;
+
+    impl Service for Nothing {
+        async fn answer(self: Arc<Self>, _: SocketAddr, _: Request<Incoming>) -> Answer {
+            Response::new(Payload::empty())
+        }
+
+        fn refusal(&self, _: &Request<Incoming>) -> Answer {
+            Response::new(Payload::empty())
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_connection_is_cut_and_a_stop_closes_the_rest() {
         let connections = Arc::new(Connections::default());
         let (stop, stopping) = watch::channel(false);
         let watched = Arc::clone(&connections);
-        let watch = tokio::spawn(async move { watched.watch(&Answers::new(1), stopping).await });
-        let silent = connections.join(&Limits::default());
+        let watch = tokio::spawn(async move { watched.watch(&Nothing, stopping).await });
+        let silent = connections.join(&Bounds::default());
         assert_eq!(silent.line.told(Verdict::Leave).await, Verdict::Cut);
-        let asked = connections.join(&Limits::default());
+        let asked = connections.join(&Bounds::default());
         let busy = asked.line.pulse.begin();
         stop.send(true).unwrap();
         assert_eq!(asked.line.told(Verdict::Leave).await, Verdict::Close);

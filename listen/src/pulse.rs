@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::limits::Limits;
+use crate::bounds::Bounds;
 
 /// How often the watchdog looks; its limits are in whole seconds.
 pub(super) const TICKS_PER_SECOND: u64 = 2;
@@ -77,7 +77,7 @@ enum Phase {
 
 /// A request at work; it ends when the whole answer was written, or dropped.
 #[derive(Debug)]
-pub(crate) struct Busy {
+pub(super) struct Busy {
     pulse: Arc<Pulse>,
     phase: Phase,
 }
@@ -128,11 +128,11 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(bounds: &Bounds) -> Self {
         Self {
-            header: limits.header_time().as_secs() * TICKS_PER_SECOND,
-            idle: limits.idle_time().as_secs() * TICKS_PER_SECOND,
-            stall: limits.write_stall_time().as_secs() * TICKS_PER_SECOND,
+            header: bounds.header_time.as_secs() * TICKS_PER_SECOND,
+            idle: bounds.idle_time.as_secs() * TICKS_PER_SECOND,
+            stall: bounds.write_stall_time.as_secs() * TICKS_PER_SECOND,
             last_begun: 0,
             last_written: 0,
             stalled_for: 0,
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn watchdog() -> (Arc<Pulse>, Watchdog) {
-        (Arc::default(), Watchdog::new(&Limits::default()))
+        (Arc::default(), Watchdog::new(&Bounds::default()))
     }
 
     fn ticks_until(verdict: Verdict, pulse: &Pulse, watchdog: &mut Watchdog) -> Option<usize> {

@@ -1,0 +1,270 @@
+//! Reading a request's body: bounded in bytes, in time, and over all requests together.
+//!
+//! No decompression: a body in a content encoding is refused, so a small body never becomes a large one. Not here: what a
+//! body means, and how a refusal is worded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+/// Bytes that all request bodies together, or all answers, may hold in memory.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    used: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// A part of the budget; given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    used: Arc<AtomicUsize>,
+    most: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { used: Arc::default(), most }
+    }
+
+    /// The bytes that are in use.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// A part of so many bytes, if there is room for it.
+    #[must_use]
+    pub fn part(&self, bytes: usize) -> Option<Reservation> {
+        let mut reservation = Reservation { used: Arc::clone(&self.used), most: self.most, bytes: 0 };
+        reservation.add(bytes).then_some(reservation)
+    }
+
+    /// A part of so many bytes, room or not: for what can't be refused any more.
+    #[must_use]
+    pub fn forced(&self, bytes: usize) -> Reservation {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { used: Arc::clone(&self.used), most: self.most, bytes }
+    }
+}
+
+impl Reservation {
+    /// How many bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn add(&mut self, bytes: usize) -> bool {
+        // Only the counter itself is shared; no other memory hangs on its order.
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        // One request alone always fits, however small the budget was configured.
+        if before > 0 && before.saturating_add(bytes) > self.most {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// How fast a request's body must come in, and how much of a refused one is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyBounds {
+    /// The time for a body, besides what its bytes take at the slowest rate.
+    pub time: Duration,
+    /// The slowest rate at which a body may come in.
+    pub bytes_per_second: u64,
+    /// Bytes of a refused body that are read and dropped, so that its sender gets to read the refusal.
+    pub drain_bytes: u64,
+}
+
+impl Default for BodyBounds {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(8), bytes_per_second: 64 << 10, drain_bytes: 64 << 20 }
+    }
+}
+
+/// A body that was read whole, and its part of the budget.
+#[derive(Debug)]
+pub struct ReadBody {
+    /// The body.
+    pub bytes: Bytes,
+    /// Held until the request is answered.
+    pub reservation: Reservation,
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It has a content encoding.
+    #[error("request bodies are not decompressed; send the bytes as they are, not as {0}")]
+    Encoded(String),
+    /// It is larger than is taken.
+    #[error("the body is {found}, but at most {most} bytes are taken", found = found.map_or_else(|| "larger".to_owned(), |found| format!("{found} bytes")))]
+    TooLarge {
+        /// The length that was declared, if one was.
+        found: Option<u64>,
+        /// The bound.
+        most: usize,
+    },
+    /// All bodies together have reached the budget.
+    #[error("the request bodies in memory have reached their bound")]
+    NoRoom,
+    /// The connection or stream ended within it.
+    #[error("it ended before its declared length")]
+    Cut,
+    /// It came in too slowly.
+    #[error("only {received} bytes came in in time")]
+    Late {
+        /// What came in.
+        received: usize,
+    },
+}
+
+/// Reads a body of at most `most` bytes, as part of `budget`.
+///
+/// # Errors
+/// [`BodyError`]; what is left of the body may then be [drained](drain).
+pub async fn read(
+    body: &mut Incoming,
+    headers: &HeaderMap,
+    most: usize,
+    budget: &Budget,
+    bounds: BodyBounds,
+) -> Result<ReadBody, BodyError> {
+    refuse_encoding(headers)?;
+    let declared = body.size_hint().exact();
+    if declared.is_some_and(|length| length > most as u64) {
+        return Err(BodyError::TooLarge { found: declared, most });
+    }
+    let length = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut reservation = budget.part(length).ok_or(BodyError::NoRoom)?;
+    let mut collector = Collector::new(body, length, bounds);
+    while let Some(received) = collector.step().await? {
+        if received > most {
+            return Err(BodyError::TooLarge { found: None, most });
+        }
+        if received > reservation.bytes {
+            let more = received - reservation.bytes;
+            if !reservation.add(more) {
+                return Err(BodyError::NoRoom);
+            }
+        }
+    }
+    Ok(ReadBody { bytes: collector.finish(), reservation })
+}
+
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), BodyError> {
+    let Some(encoding) = headers.get(CONTENT_ENCODING) else { return Ok(()) };
+    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(());
+    }
+    Err(BodyError::Encoded(String::from_utf8_lossy(encoding.as_bytes()).into_owned()))
+}
+
+/// Reads and drops what is left of a refused body, within bounds.
+///
+/// On HTTP/2 an answer that comes before the body's end resets the stream, and some clients then lose the answer. On
+/// HTTP/1.1 the connection lingers by itself.
+pub async fn drain(body: &mut Incoming, bounds: BodyBounds) {
+    let end = Instant::now() + bounds.time;
+    let mut left = bounds.drain_bytes;
+    while left > 0 && !body.is_end_stream() {
+        let Ok(Some(Ok(frame))) = timeout_at(end, body.frame()).await else { return };
+        left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+    }
+}
+
+/// Frames on their way into one piece; a body of a single frame is not copied.
+struct Collector<'a> {
+    body: &'a mut Incoming,
+    capacity: usize,
+    first: Bytes,
+    rest: BytesMut,
+    start: Instant,
+    bounds: BodyBounds,
+}
+
+impl<'a> Collector<'a> {
+    fn new(body: &'a mut Incoming, capacity: usize, bounds: BodyBounds) -> Self {
+        Self { body, capacity, first: Bytes::new(), rest: BytesMut::new(), start: Instant::now(), bounds }
+    }
+
+    /// Reads one frame; the bytes so far, or `None` at the end.
+    async fn step(&mut self) -> Result<Option<usize>, BodyError> {
+        let received = self.received();
+        let frame =
+            timeout_at(self.deadline(received), self.body.frame()).await.map_err(|_| BodyError::Late { received })?;
+        let Some(frame) = frame else { return Ok(None) };
+        let frame = frame.map_err(|_| BodyError::Cut)?;
+        // Trailers have no meaning here.
+        if let Ok(data) = frame.into_data() {
+            self.push(data);
+        }
+        Ok(Some(self.received()))
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = data;
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.reserve(self.capacity.max(self.first.len() + data.len()));
+            self.rest.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.rest.extend_from_slice(&data);
+    }
+
+    /// A fixed time, and what the bytes so far take at the slowest rate that is allowed.
+    fn deadline(&self, received: usize) -> Instant {
+        let rate = self.bounds.bytes_per_second.max(1);
+        self.start + self.bounds.time + Duration::from_secs(received as u64 / rate)
+    }
+
+    fn received(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    fn finish(self) -> Bytes {
+        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_given_back_and_one_request_always_fits() {
+        let budget = Budget::new(100);
+        let large = budget.part(1_000).unwrap();
+        assert!(budget.part(1).is_none());
+        drop(large);
+        let mut half = budget.part(50).unwrap();
+        let rest = budget.part(50).unwrap();
+        assert!(!half.add(1));
+        drop(rest);
+        assert!(half.add(1));
+        assert_eq!((half.bytes(), budget.used()), (51, 51));
+        drop(half);
+        assert_eq!(budget.used(), 0);
+    }
+}
