@@ -1,9 +1,10 @@
-//! `cairn evidence`: judges a file that a watcher kept, offline, with nothing but the log's key.
+//! `cairn evidence verify`: judges a file that a watcher, monitor or witness kept, offline, with nothing but the log's
+//! key.
 
 use core::fmt;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -12,13 +13,27 @@ use super::terminal::{Form, Terminal};
 use crate::bounds;
 use crate::fetch::shown;
 use crate::files::read_bounded;
-use crate::monitor::{Evidence, Weight};
+use crate::monitor::{self, Weight};
 
-/// Judge offline what a watcher kept as evidence against a log.
-///
-/// Exits 0 if the signatures in the file are the log's and show what the file claims, else 1.
+/// Judge what was kept against a log.
 #[derive(Debug, Args)]
-pub(super) struct CheckEvidence {
+pub(super) struct Evidence {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Verify(Verify),
+}
+
+/// Judge an evidence file offline, with nothing but the log's key.
+///
+/// Exits 0 if the log's own signatures prove that it forked, to whoever knows its key. Exits 4 if the file is sound and
+/// testimony only: the heads in it are signed by the log, and what it did with them is its observer's word, which proves
+/// nothing to a third party. Exits 1 if the file does not show what it claims.
+#[derive(Debug, Args)]
+struct Verify {
     #[command(flatten)]
     key: KeyOption,
     /// The evidence file.
@@ -34,16 +49,27 @@ struct Report {
     summary: String,
 }
 
-impl CheckEvidence {
+impl Evidence {
     pub(super) fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let Command::Verify(verify) = &self.command;
+        verify.run(form, terminal)
+    }
+}
+
+impl Verify {
+    fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let key = self.key.key()?;
         let bytes = read_bounded(&self.file, bounds::EVIDENCE_BYTES)?;
         let refused = |error| Failure::Refused(format!("{}: {error}", self.file.display()));
-        let evidence = Evidence::decode(&bytes).map_err(refused)?;
-        let weight = evidence.check(&key).map_err(refused)?;
+        let evidence = monitor::Evidence::decode(&bytes).map_err(refused)?;
+        let weight = evidence.check(core::slice::from_ref(&key)).map_err(refused)?;
         // The words in the file are whoever's wrote it; these are made anew from what was checked.
         let summary = shown(&evidence.case().to_string());
-        terminal.output.print(form, &Report { kind: evidence.case().name(), weight, summary })
+        terminal.output.print(form, &Report { kind: evidence.case().name(), weight, summary })?;
+        match weight {
+            Weight::Proven => Ok(()),
+            Weight::Testimony => Err(Failure::Testimony),
+        }
     }
 }
 
@@ -52,7 +78,9 @@ impl fmt::Display for Report {
         writeln!(f, "{}", self.summary)?;
         f.write_str(match self.weight {
             Weight::Proven => "proven: the log's own signatures contradict each other",
-            Weight::Witnessed => "the signatures are the log's; what it did with them is its observer's word",
+            Weight::Testimony => {
+                "testimony, proves nothing to a third party: the heads are the log's, the rest is its observer's word"
+            }
         })
     }
 }

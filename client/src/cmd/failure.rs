@@ -16,6 +16,9 @@ pub(super) enum Failure {
     /// The log contradicted itself or rolled back; the verdict is printed already.
     #[error("")]
     Contradiction,
+    /// A file of evidence is only its observer's word; that is printed already.
+    #[error("")]
+    Testimony,
     /// Nobody reads our output any more.
     #[error("")]
     Silent,
@@ -28,6 +31,7 @@ impl Failure {
             Self::Refused(_) | Self::Silent => 1,
             Self::Usage(_) => 2,
             Self::Contradiction => 3,
+            Self::Testimony => 4,
         }
     }
 

@@ -1,8 +1,8 @@
 //! The command line: one file per command, and what they share.
 //!
 //! Exit codes: 0 all is well; 1 not verified, not sound, or not to be had; 2 the command line or a file that it names
-//! is unusable; 3 a watched log contradicted itself or rolled back. Results go to standard output (`--json`: one object
-//! per line), everything else to standard error.
+//! is unusable; 3 a watched log contradicted itself or rolled back; 4 evidence is sound, and testimony only. Results go
+//! to standard output (`--json`: one object per line), everything else to standard error.
 
 mod append;
 mod consistency;
@@ -45,7 +45,7 @@ enum Command {
     Verify(verify::Verify),
     Consistency(consistency::Consistency),
     Watch(watch::Watch),
-    Evidence(evidence::CheckEvidence),
+    Evidence(evidence::Evidence),
     Fsck(fsck::Fsck),
     Load(load::Load),
 }

@@ -10,7 +10,7 @@ mod round;
 mod stale;
 mod state;
 
-pub use evidence::{Case, Evidence, EvidenceError, Observation, Prefix, Weight};
+pub use evidence::{Case, Evidence, EvidenceError, Misplaced, Observation, Prefix, Weight};
 pub use round::{Depth, Monitor, Round, RoundError, Stale};
 pub use stale::StaleTimer;
 pub use state::{Shown, State, StateError};

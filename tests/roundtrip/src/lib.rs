@@ -1,11 +1,12 @@
-//! What every parser of the tree crate must hold, whatever bytes it gets: it does not panic, and what it accepts is
-//! written again byte for byte. A trust policy, whose white space and comments are free, is written so that it means
-//! the same.
+//! What every parser of the tree crate, and of the files that monitors keep, must hold, whatever bytes it gets: it does
+//! not panic, and what it accepts is written again byte for byte. Trust policies and JSON, whose white space is free, are
+//! written so that they mean the same.
 //!
 //! Each function here is the body of the fuzz target of the same name in `tests/fuzz`; the test beside this crate runs
 //! them without a fuzzer. Each tells whether any parser accepted the bytes.
 
 mod json;
+mod kept;
 mod proofs;
 mod texts;
 mod tree;
@@ -45,6 +46,8 @@ targets! {
     witness = texts::witness;
     /// The JSON bodies of the HTTP interface.
     json_bodies = json::bodies;
+    /// Evidence files, and judging them.
+    evidence = kept::evidence;
     /// Inclusion proofs, for any leaf, size and hashes.
     inclusion = proofs::inclusion;
     /// Consistency proofs, for any sizes and hashes.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use cairn_tree::checkpoint::Origin;
 use clap::Args;
 use futures_util::future::{Either, select};
 use indicatif::ProgressBar;
@@ -160,8 +161,15 @@ impl Following<'_, '_> {
 
     /// Keeps the evidence and says what happened.
     fn alarm(&mut self, case: Case) -> Failure {
-        let observation = Observation { url: self.options.remote.url.clone(), at: jiff::Timestamp::now().to_string() };
-        let evidence = Evidence::new(case, self.monitor.key(), observation);
+        let key = self.monitor.key();
+        let observation = Observation {
+            origin: &Origin::from(key.name()),
+            keys: core::slice::from_ref(key),
+            url: self.options.remote.url.clone(),
+            at: jiff::Timestamp::now().to_string(),
+            transcript: Vec::new(),
+        };
+        let evidence = Evidence::new(case, observation);
         let written = match evidence.encode() {
             Ok(bytes) => {
                 write_new(&self.evidence_path(evidence.case().name()), &bytes).map_err(|error| error.to_string())

@@ -1,4 +1,5 @@
 //! A log that lies: the client must refuse, and keep what is evidence.
 
+mod evidence;
 mod producing;
 mod watching;

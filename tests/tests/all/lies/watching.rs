@@ -42,13 +42,13 @@ impl Watched {
         assert_eq!((&event["event"], &event["kind"]), (&"contradiction".into(), &kind.into()), "{event}");
         let file = event["evidence"].as_str().unwrap();
         let judged = self.judge(Path::new(file));
-        assert_eq!(judged.code, 0, "{judged:?}");
         assert_eq!(judged.json()[0]["weight"], weight);
+        assert_eq!(judged.code, if weight == "proven" { 0 } else { 4 }, "{judged:?}");
         serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
     }
 
     fn judge(&self, file: &Path) -> Ran {
-        cairn(["evidence", "--json", "--key", &self.log.vkey(), file.to_str().unwrap()])
+        cairn(["evidence", "verify", "--json", "--key", &self.log.vkey(), file.to_str().unwrap()])
     }
 }
 
@@ -138,7 +138,7 @@ fn a_checkpoint_that_waits_for_its_witnesses_behind_the_head_is_no_rollback() {
     }
     // The head itself must not fall behind what it was.
     watched.log.repent();
-    let evidence = watched.alarm(&watched.look(&[]), "rollback", "witnessed");
+    let evidence = watched.alarm(&watched.look(&[]), "rollback", "testimony");
     assert_eq!(evidence["case"]["resource"], "head");
 }
 
@@ -186,7 +186,7 @@ fn a_log_that_goes_back_is_a_rollback_when_fetches_past_caches_say_so_too() {
     let watched = Watched::after(600);
     // As from an older backup: the larger tree is gone.
     watched.log.change(|model| *model = model.cut(450));
-    let evidence = watched.alarm(&watched.look(&[]), "rollback", "witnessed");
+    let evidence = watched.alarm(&watched.look(&[]), "rollback", "testimony");
     assert_eq!(evidence["case"]["resource"], "checkpoint");
     let mut checkpoints = watched.log.requests().into_iter().filter(|request| request.starts_with("GET checkpoint"));
     assert!(checkpoints.next_back().unwrap().contains("?nocache="), "the last word is the log's own");
@@ -234,7 +234,7 @@ fn an_entry_that_is_not_the_signed_one_is_named_with_the_bytes_that_were_served(
     let place = bytes.windows(9).position(|window| window == b"entry 700").unwrap();
     bytes[place] = b'E';
     watched.log.lie("tile/entries/002", Lie::Body(bytes));
-    let evidence = watched.alarm(&watched.look(&[]), "wrong-entry", "witnessed");
+    let evidence = watched.alarm(&watched.look(&[]), "wrong-entry", "testimony");
     assert_eq!(evidence["case"]["index"], 700);
 }
 
@@ -251,7 +251,7 @@ fn tiles_that_do_not_fit_the_head_are_kept_with_it() {
         for head in ["checkpoint", "head"] {
             watched.log.lie(head, Lie::Body(forged.head(900).into_bytes()));
         }
-        watched.alarm(&watched.look(flags), "misfit", "witnessed");
+        watched.alarm(&watched.look(flags), "misfit", "testimony");
     }
 }
 
@@ -278,7 +278,7 @@ fn what_never_fits_is_refused_and_never_learnt() {
         watched.log.change(|model| model.grow(900, "entry"));
         watched.log.lie("tile/", lie.clone());
         let state = std::fs::read(watched.state()).unwrap();
-        watched.alarm(&watched.look(&[]), "misfit", "witnessed");
+        watched.alarm(&watched.look(&[]), "misfit", "testimony");
         assert_eq!(std::fs::read(watched.state()).unwrap(), state, "{lie:?}");
     }
 }

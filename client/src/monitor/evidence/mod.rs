@@ -1,0 +1,173 @@
+//! What is kept when a log contradicts itself or misbehaves: one file, judged offline with nothing but the log's keys.
+//!
+//! The file is JSON, `cairn.evidence/1`, and holds all that is needed; heads stand in it as the signed notes they are:
+//!
+//! | member | is |
+//! |---|---|
+//! | `format` | `cairn.evidence/1` |
+//! | `summary` | what happened, in a sentence |
+//! | `origin` | the log (C2SP tlog-checkpoint, the first line of its heads) |
+//! | `keys` | the keys that the observer took for the log's (vkeys); a judge brings his own |
+//! | `url`, `observed` | where and when this was seen, by the observer's clock |
+//! | `transcript` | the observer's notes of what was asked and answered before, one line each |
+//! | `case` | what counts: see [`Case`] |
+//!
+//! A fork is proven by two signatures. That a log went back, or served bytes that it had not signed, is something that
+//! its observer saw: testimony. The signed heads in the file are still the log's, and show what it was asked to stand by.
+
+mod case;
+mod judge;
+
+use core::fmt;
+
+use cairn_tree::checkpoint::{CheckpointError, CheckpointVerifyError, Origin};
+use cairn_tree::hash::HashError;
+use cairn_tree::merkle::{ConsistencyError, InclusionError};
+use cairn_tree::note::VerifierKey;
+use cairn_tree::size::SizeError;
+use serde::{Deserialize, Serialize};
+
+pub use case::{Case, Misplaced, Prefix};
+
+use crate::fetch::shown;
+
+/// The form of the file.
+const FORMAT: &str = "cairn.evidence/1";
+
+/// One contradiction or misdeed, as it is written to a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    format: String,
+    summary: String,
+    origin: String,
+    keys: Vec<String>,
+    url: String,
+    observed: String,
+    transcript: Vec<String>,
+    case: Case,
+}
+
+/// Who saw something, where, when, and what came before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation<'a> {
+    /// The log.
+    pub origin: &'a Origin,
+    /// The keys that are known for it.
+    pub keys: &'a [VerifierKey],
+    /// Where the log was asked.
+    pub url: String,
+    /// The time, as RFC 3339 writes it.
+    pub at: String,
+    /// What was asked and answered before.
+    pub transcript: Vec<String>,
+}
+
+/// How much a file proves to somebody who was not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// The log's signatures contradict each other, whoever shows them.
+    Proven,
+    /// The signatures are the log's; what it did with them is the observer's word.
+    Testimony,
+}
+
+/// Why a file is no evidence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// It is no such file.
+    #[error("not an evidence file: {0}")]
+    Form(String),
+    /// It is about another log.
+    #[error("the evidence is about the log {}, for which no key is given", shown(.0))]
+    OtherLog(String),
+    /// A head in it does not parse.
+    #[error("a head is no checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// A head in it is not the log's.
+    #[error("a head is not the log's: {0}")]
+    Head(#[from] CheckpointVerifyError),
+    /// A hash in it is none.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// A number in it is no index.
+    #[error("the index {0}")]
+    Index(#[from] SizeError),
+    /// The consistency proof proves nothing.
+    #[error(transparent)]
+    Consistency(#[from] ConsistencyError),
+    /// The inclusion proof proves nothing.
+    #[error(transparent)]
+    Inclusion(#[from] InclusionError),
+    /// What it shows is how an honest log looks.
+    #[error("no contradiction: {0}")]
+    Harmless(&'static str),
+}
+
+impl Evidence {
+    /// Puts a case on record.
+    #[must_use]
+    pub fn new(case: Case, observation: Observation<'_>) -> Self {
+        let Observation { origin, keys, url, at, transcript } = observation;
+        Self {
+            format: FORMAT.to_owned(),
+            summary: case.to_string(),
+            origin: origin.to_string(),
+            keys: keys.iter().map(VerifierKey::to_string).collect(),
+            url,
+            observed: at,
+            transcript,
+            case,
+        }
+    }
+
+    /// What happened.
+    #[must_use]
+    pub const fn case(&self) -> &Case {
+        &self.case
+    }
+
+    /// What happened, in a sentence of whoever wrote the file.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Form`], which no evidence is known to cause.
+    pub fn encode(&self) -> Result<Vec<u8>, EvidenceError> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(form)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads a file; nothing in it is verified yet.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Form`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        let evidence: Self = serde_json::from_slice(bytes).map_err(form)?;
+        if evidence.format == FORMAT { Ok(evidence) } else { Err(form(format!("its format is not {FORMAT}"))) }
+    }
+
+    /// Judges the case from the signatures and proofs in the file alone. `keys` are the log's, known from elsewhere;
+    /// keys of other logs may stand among them.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] if they do not show what the case claims.
+    pub fn check(&self, keys: &[VerifierKey]) -> Result<Weight, EvidenceError> {
+        // A head that one log signed says nothing about another one, whose key may be at hand too.
+        let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name().as_str() == self.origin).cloned().collect();
+        if keys.is_empty() {
+            return Err(EvidenceError::OtherLog(self.origin.clone()));
+        }
+        judge::judge(&self.case, &keys)
+    }
+}
+
+fn form(why: impl fmt::Display) -> EvidenceError {
+    EvidenceError::Form(shown(&why.to_string()))
+}
