@@ -20,3 +20,5 @@ pub mod receipt;
 pub mod wire;
 
 pub mod store;
+
+pub mod statement;

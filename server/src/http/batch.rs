@@ -9,6 +9,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use cairn_tree::statement::reserved_prefix;
 use cairn_tree::tile::{Entries, EntriesError};
 use cairn_tree::wire::media;
 use serde::Deserialize;
@@ -17,8 +18,6 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use super::problem::{Kind, Problem};
 use crate::engine::EntryBatch;
 
-/// What a leaf begins with that only the records path may write.
-const RESERVED: &[u8] = b"cairn.record/";
 /// The one member of a JSON batch.
 const MEMBER: &str = "entries";
 
@@ -68,15 +67,13 @@ pub(crate) fn parse(form: Form, body: Bytes, bounds: Bounds) -> Result<EntryBatc
     EntryBatch::from_encoded(encoded, bounds.entries).map_err(Problem::internal)
 }
 
-/// Refuses a leaf that would read as a record.
+/// Refuses a leaf that would read as a record, or as what the log says about itself.
 pub(crate) fn refuse_reserved(entry: &[u8], position: Option<usize>) -> Result<(), Problem> {
-    if !entry.starts_with(RESERVED) {
-        return Ok(());
-    }
+    let Some(prefix) = reserved_prefix(entry) else { return Ok(()) };
     let which = position.map_or_else(|| "entry".to_owned(), |position| format!("entry {position}"));
     let problem =
-        Problem::new(Kind::ReservedPrefix, format!("{which}: leaves that begin so are written as records only"));
-    Err(problem.field("entry").value(String::from_utf8_lossy(RESERVED)).bound("not beginning with cairn.record/"))
+        Problem::new(Kind::ReservedPrefix, format!("{which}: leaves that begin so are written by the server only"));
+    Err(problem.field("entry").value(prefix).bound(format!("not beginning with {prefix}")))
 }
 
 fn refuse_long(length: usize, position: usize, bounds: Bounds) -> Result<(), Problem> {
@@ -263,6 +260,9 @@ mod tests {
     #[test]
     fn records_are_not_appended_as_entries() {
         assert_eq!(refuse_reserved(b"cairn.record/1\n{}", None).unwrap_err().kind(), Kind::ReservedPrefix);
+        for own in [b"cairn.key/1\n".as_slice(), b"cairn.seal/9", b"cairn.link/"] {
+            assert_eq!(refuse_reserved(own, None).unwrap_err().kind(), Kind::ReservedPrefix);
+        }
         assert!(refuse_reserved(b"cairn.record", None).is_ok());
         let long = Bounds { entries: 3, entry_bytes: 50 };
         let batch = Bytes::from_static(b"\0\x01a\0\x0dcairn.record/");
