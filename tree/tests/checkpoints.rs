@@ -1,16 +1,18 @@
-//! Checkpoints and cosignatures: what a log signs, its readers verify, and a witness cosigns.
+//! Checkpoints: what a log signs, with Ed25519, with ML-DSA-44 or with both, and its readers verify.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod fixture;
 
+use std::slice;
+
 use cairn_tree::checkpoint::{
     Checkpoint, CheckpointSignError, CheckpointVerifyError, Origin, SignedCheckpoint, VerifiedCheckpoint,
 };
-use cairn_tree::cosignature::{CosignatureError, CosignerKey, Ed25519Cosigner, Timestamp, cosign};
+use cairn_tree::cosignature::cosign;
 use cairn_tree::hash::Hash;
 use cairn_tree::note::{NoteVerifyError, SignatureType, SignedNote};
-use fixture::{LOG, cosigned, head, log_key, ml_dsa_key, signed, signer, size, verified, witness_key};
+use fixture::{LOG, TIME, head, log_key, ml_dsa_log_key, ml_dsa_witness_key, signed, signer, size, time, verified};
 
 /// A note with this text, signed by the log.
 fn signed_text(text: &str) -> SignedCheckpoint {
@@ -20,10 +22,6 @@ fn signed_text(text: &str) -> SignedCheckpoint {
 
 fn verify(checkpoint: &SignedCheckpoint) -> Result<VerifiedCheckpoint, CheckpointVerifyError> {
     checkpoint.verify(&[log_key().verifier_key().clone()])
-}
-
-fn cosigner(number: u8) -> Ed25519Cosigner {
-    Ed25519Cosigner::new(witness_key(number).verifier_key().clone()).unwrap()
 }
 
 #[test]
@@ -83,94 +81,84 @@ fn extension_lines_are_read_and_verified_but_never_signed() {
     assert_eq!(signed.unverified().text(), text);
     let verified = verify(&signed).unwrap();
     assert_eq!(*verified.checkpoint().sign(&log_key()).unwrap().unverified(), head(7));
+}
 
-    // A cosignature covers them.
-    let line = cosign(&verified, &witness_key(1), Timestamp::new(5).unwrap()).unwrap();
-    let cosigned = signed.with_signature(line.clone()).unwrap();
-    assert_eq!(cosigner(1).verify(&cosigned).unwrap(), Some(Timestamp::new(5).unwrap()));
-    assert!(cosigner(1).verify_line(&fixture::signed(7), &line).is_err());
+/// Signed with both keys; each of them alone is enough to a reader, and both are told.
+#[test]
+fn a_head_signed_with_both_types_verifies_with_either_key_and_with_both() {
+    let (ed25519, ml_dsa) = (log_key(), ml_dsa_log_key());
+    let text = head(7).sign_all(&[&ed25519, &ml_dsa], time(TIME)).unwrap().encode();
+    let both = SignedCheckpoint::parse(text.as_bytes()).unwrap();
+    let (first, second) = (ed25519.verifier_key().clone(), ml_dsa.verifier_key().clone());
+
+    let verified = both.verify(slice::from_ref(&first)).unwrap();
+    assert_eq!((verified.keys(), verified.time()), (slice::from_ref(&first), None));
+    let verified = both.verify(slice::from_ref(&second)).unwrap();
+    assert_eq!((verified.keys(), verified.time()), (slice::from_ref(&second), Some(time(TIME))));
+    let verified = both.verify(&[second.clone(), first.clone()]).unwrap();
+    assert_eq!((verified.keys(), verified.time()), (&[first.clone(), second.clone()][..], Some(time(TIME))));
+    assert_eq!(verified.key(), &first);
+
+    // One that knows both keys takes a head that only one of them signed.
+    let only_ml_dsa = head(7).sign_all(&[&ml_dsa], time(5)).unwrap();
+    assert_eq!(only_ml_dsa.verify(&[first.clone(), second.clone()]).unwrap().keys(), slice::from_ref(&second));
+    assert_eq!(signed(7).verify(&[second.clone(), first]).unwrap().time(), None);
+    assert_eq!(signed(7).verify(&[second]).unwrap_err(), NoteVerifyError::NoKnownKey.into());
 }
 
 #[test]
-fn a_cosigned_checkpoint_corrupted_anywhere_is_refused() {
-    let text = cosigned(7, &[1]).encode().into_bytes();
-    let accepted = |bytes: &[u8]| {
-        SignedCheckpoint::parse(bytes)
-            .is_ok_and(|signed| verify(&signed).is_ok() && matches!(cosigner(1).verify(&signed), Ok(Some(_))))
-    };
-    assert!(accepted(&text));
-    for position in 0..text.len() {
-        for bit in 0..8 {
-            let mut corrupted = text.clone();
-            corrupted[position] ^= 1 << bit;
-            assert!(!accepted(&corrupted), "bit {bit} of byte {position}");
-        }
-        assert!(!accepted(&text[..position]), "cut at {position}");
+fn one_wrong_signature_of_a_known_key_refuses_the_head_whatever_the_other_key_says() {
+    let (ed25519, ml_dsa) = (log_key(), ml_dsa_log_key());
+    let keys = [ed25519.verifier_key().clone(), ml_dsa.verifier_key().clone()];
+    for (signs, forged) in [(&ed25519, &ml_dsa), (&ml_dsa, &ed25519)] {
+        let of_another_head = head(8).sign_all(&[forged], time(TIME)).unwrap().note().signatures()[0].clone();
+        let head = head(7).sign_all(&[signs], time(TIME)).unwrap().with_signature(of_another_head).unwrap();
+        assert!(head.verify(slice::from_ref(signs.verifier_key())).is_ok());
+        let refused = head.verify(&keys).unwrap_err();
+        assert!(matches!(refused, CheckpointVerifyError::Note(NoteVerifyError::BadSignature(..))), "{refused}");
     }
 }
 
 #[test]
-fn a_cosignature_is_bound_to_text_time_and_key() {
-    let verified = verified(7);
-    let time = Timestamp::new(1_679_315_147).unwrap();
-    let line = cosign(&verified, &witness_key(1), time).unwrap();
-    assert_eq!(line.signature()[..8], 1_679_315_147_u64.to_be_bytes());
-    assert_eq!(cosigner(1).verify(verified.signed()).unwrap(), None);
-    assert_eq!(cosigner(1).verify_line(verified.signed(), &line).unwrap(), Some(time));
-    assert_eq!(cosigner(2).verify_line(verified.signed(), &line).unwrap(), None);
-    let replayed = cosigner(1).verify_line(&signed(8), &line).unwrap_err();
-    assert!(matches!(replayed, CosignatureError::BadSignature(..)));
+fn an_ml_dsa_signature_is_bound_to_its_origin_name_and_time() {
+    let ml_dsa = ml_dsa_log_key();
+    assert_eq!(head(7).sign_all(&[&ml_dsa], time(0)).unwrap_err(), CheckpointSignError::NoTime);
+    assert!(matches!(head(7).sign(&ml_dsa), Err(CheckpointSignError::Key(_))));
+    assert!(head(7).sign_all(&[], time(TIME)).is_err());
+    let other = signer("log.example/other", SignatureType::COSIGNATURE_ML_DSA_44, 1);
+    assert!(matches!(head(7).sign_all(&[&other], time(TIME)), Err(CheckpointSignError::Origin { .. })));
 
-    // The message is the specification's, not the bare text: neither passes for the other.
-    let message = format!("cosignature/v1\ntime 1679315147\n{}", head(7).text());
-    let bare = signer("w1.example", SignatureType::ED25519, 101);
-    assert_eq!(bare.sign_text(&message).unwrap().signature(), &line.signature()[8..]);
+    // The same secret under the name of a witness is another key, whose cosignature does not speak for the log.
+    let witness = ml_dsa_witness_key(1);
+    let cosigned = signed(7).with_signature(cosign(&verified(7), &witness, time(TIME)).unwrap()).unwrap();
+    let refused = cosigned.verify(slice::from_ref(witness.verifier_key())).unwrap_err();
+    assert!(matches!(refused, CheckpointVerifyError::Origin { .. }), "{refused}");
+
+    let line = head(7).sign_all(&[&ml_dsa], time(TIME)).unwrap().note().signatures()[0].clone();
+    assert_eq!(line.signature().len(), 8 + 2420);
+    assert_eq!(line.signature()[..8], TIME.to_be_bytes());
+    let moved = Checkpoint::new(Origin::new("log.example/other").unwrap(), size(7), head(7).root());
+    let forged =
+        SignedCheckpoint::parse(SignedNote::new(moved.text(), vec![line]).unwrap().encode().as_bytes()).unwrap();
+    let refused = forged.verify(slice::from_ref(ml_dsa.verifier_key())).unwrap_err();
+    assert!(matches!(refused, CheckpointVerifyError::Note(NoteVerifyError::BadSignature(..))), "{refused}");
 }
 
+/// ML-DSA-44 signs three lines. A line that somebody added after signing must not be taken for the log's word.
 #[test]
-fn times_and_lengths_of_cosignatures_are_bounded() {
-    assert!(Timestamp::new(1 << 63).is_err());
-    let zero = Timestamp::new(0).unwrap();
-    assert_eq!(cosign(&verified(7), &witness_key(1), zero).unwrap_err(), CosignatureError::NoTime);
-    let latest = cosign(&verified(7), &witness_key(1), Timestamp::MAX).unwrap();
-    assert_eq!(cosigner(1).verify_line(&signed(7), &latest).unwrap(), Some(Timestamp::MAX));
-
-    // A line of the witness with another length, or a time past the bound.
-    let with_bytes = |change: fn(&mut Vec<u8>)| {
-        let mut bytes = [latest.id().as_bytes().as_slice(), latest.signature()].concat();
-        change(&mut bytes);
-        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
-        let text = format!("{}\u{2014} {} {base64}\n", signed(7), latest.name());
-        cosigner(1).verify(&SignedCheckpoint::parse(text.as_bytes()).unwrap()).unwrap_err()
-    };
-    assert!(matches!(with_bytes(|bytes| bytes.truncate(75)), CosignatureError::Length { found: 71, .. }));
-    assert!(matches!(with_bytes(|bytes| bytes.push(0)), CosignatureError::Length { found: 73, .. }));
-    assert!(matches!(with_bytes(|bytes| bytes.truncate(5)), CosignatureError::Length { found: 1, .. }));
-    assert!(matches!(with_bytes(|bytes| bytes[4] = 0x80), CosignatureError::Time(_)));
-}
-
-#[test]
-fn the_newest_of_several_cosignatures_counts() {
-    let line = |time| cosign(&verified(7), &witness_key(1), Timestamp::new(time).unwrap()).unwrap();
-    let text = format!("{}{}\n{}\n{}\n", signed(7), line(5), line(9), line(7));
-    let several = SignedCheckpoint::parse(text.as_bytes()).unwrap();
-    assert_eq!(cosigner(1).verify(&several).unwrap(), Some(Timestamp::new(9).unwrap()));
-    // Added one by one, the later takes the place of the earlier.
-    let merged = signed(7).with_signature(line(5)).unwrap().with_signature(line(9)).unwrap();
-    assert_eq!(merged.note().signatures().len(), 2);
-    assert_eq!(cosigner(1).verify(&merged).unwrap(), Some(Timestamp::new(9).unwrap()));
-}
-
-#[test]
-fn only_cosignature_keys_cosign() {
-    let refused = cosign(&verified(7), &log_key(), Timestamp::MAX).unwrap_err();
-    assert!(matches!(refused, CosignatureError::Signer(_)));
-    let log = log_key().verifier_key().clone();
-    assert_eq!(CosignerKey::new(log).unwrap_err(), CosignatureError::KeyType(SignatureType::ED25519));
-    let ml_dsa = ml_dsa_key("m.example");
-    assert!(Ed25519Cosigner::new(ml_dsa.clone()).is_err());
-    let CosignerKey::MlDsa44(kept) = CosignerKey::new(ml_dsa.clone()).unwrap() else { unreachable!("another type") };
-    assert_eq!(*kept.verifier_key(), ml_dsa);
+fn extension_lines_that_no_signature_covers_refuse_the_head() {
+    let (ed25519, ml_dsa) = (log_key(), ml_dsa_log_key());
+    let text = format!("{}added\n", head(7).text());
+    let line = head(7).sign_all(&[&ml_dsa], time(TIME)).unwrap().note().signatures()[0].clone();
+    let extended =
+        SignedCheckpoint::parse(SignedNote::new(text.clone(), vec![line]).unwrap().encode().as_bytes()).unwrap();
+    let keys = [ed25519.verifier_key().clone(), ml_dsa.verifier_key().clone()];
+    let refused = extended.verify(&keys).unwrap_err();
+    assert_eq!(refused, CheckpointVerifyError::UnsignedExtensions(Origin::new(LOG).unwrap()));
+    // The Ed25519 key signs all lines, for whoever knows it.
+    let covered = extended.with_signature(ed25519.sign_text(&text).unwrap()).unwrap();
+    assert_eq!(covered.verify(&keys).unwrap().checkpoint().extensions(), ["added"]);
+    assert!(covered.verify(&keys[1..]).is_err());
 }
 
 /// Each text is a good one with one thing wrong, and the reason it is refused.

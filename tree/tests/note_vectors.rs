@@ -1,10 +1,9 @@
 //! Checkpoints, receipts, policies and witness bodies that others have written: the examples of the C2SP documents, and
-//! what Go's packages make (`tests/vectors/proof/generate`). What each file is stands in the folders' READMEs.
+//! what Go's packages make (`tests/vectors/{proof,cosignatures}/generate`). What each file is stands in the folders' READMEs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use cairn_tree::checkpoint::SignedCheckpoint;
-use cairn_tree::cosignature::CosignerKey;
+use cairn_tree::checkpoint::{CheckpointVerifyError, SignedCheckpoint, Timestamp};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, InclusionError, Root};
 use cairn_tree::note::{SignatureType, SignedNote, SignerKey, VerifierKey};
@@ -82,19 +81,71 @@ fn checkpoints_of_go_verify_and_ours_are_the_same_bytes() {
 }
 
 #[test]
-fn cosignatures_of_go_count_and_the_ml_dsa_one_does_not_yet() {
+fn cosignatures_of_go_count_the_ml_dsa_one_too() {
     let cosigned = checkpoint(vector!("proof/cosigned.checkpoint"));
     let met = policy().verify(&cosigned).unwrap();
     let counted: Vec<String> = met.witnesses().iter().map(|witness| witness.name.to_string()).collect();
-    assert_eq!(counted, ["w1", "w2"]);
+    assert_eq!(counted, ["w1", "w2", "m"]);
     assert!(met.witnesses().iter().all(|witness| witness.time.seconds() > 1_700_000_000));
 
     let policy = policy();
     let ml_dsa = policy.witnesses().iter().find(|witness| witness.name().as_bytes() == b"m").unwrap();
-    assert!(matches!(ml_dsa.key(), CosignerKey::MlDsa44(_)));
     assert_eq!(ml_dsa.key().verifier_key().kind(), SignatureType::COSIGNATURE_ML_DSA_44);
-    assert!(cosigned.note().signatures().iter().any(|line| line.claims(ml_dsa.key().verifier_key())));
     assert_eq!(policy.witnesses()[0].url().unwrap().to_str(), Some("https://w1.example/"));
+}
+
+#[test]
+fn heads_of_go_with_two_kinds_of_signatures_verify() {
+    let ml_dsa: VerifierKey = vector!("cosignatures/log.vkey").trim_end().parse().unwrap();
+    let ed25519: VerifierKey = vector!("cosignatures/log-ed25519.vkey").trim_end().parse().unwrap();
+    let time = |seconds| Some(Timestamp::new(seconds).unwrap());
+    let alone =
+        checkpoint(vector!("cosignatures/ml-dsa.checkpoint")).verify(&[ed25519.clone(), ml_dsa.clone()]).unwrap();
+    assert_eq!((alone.key(), alone.time()), (&ml_dsa, time(1_700_000_000)));
+    let both = checkpoint(vector!("cosignatures/both.checkpoint"));
+    let verified = both.verify(&[ml_dsa.clone(), ed25519.clone()]).unwrap();
+    assert_eq!(verified.keys(), [ed25519.clone(), ml_dsa.clone()]);
+    assert_eq!(both.verify(std::slice::from_ref(&ml_dsa)).unwrap().time(), time(1_700_000_000));
+
+    let extended = checkpoint(vector!("cosignatures/extended.checkpoint"));
+    assert!(extended.verify(&[ed25519]).is_ok());
+    let refused = extended.verify(&[ml_dsa]).unwrap_err();
+    assert!(matches!(refused, CheckpointVerifyError::UnsignedExtensions(_)), "{refused}");
+
+    // Our own keys come from the same seeds.
+    for (skey, vkey) in [
+        (vector!("cosignatures/log.skey"), vector!("cosignatures/log.vkey")),
+        (vector!("cosignatures/witness.skey"), vector!("cosignatures/witness.vkey")),
+    ] {
+        let key: SignerKey = skey.trim_end().parse().unwrap();
+        assert_eq!(
+            (&*key.to_skey(), key.verifier_key().to_string()),
+            (&skey.trim_end().to_owned(), vkey.trim_end().into())
+        );
+    }
+}
+
+#[test]
+fn receipts_of_go_verify_under_a_policy_with_an_ml_dsa_witness() {
+    let policy = vector!("cosignatures/ml-dsa.policy");
+    let entry = vector!("cosignatures/entry").as_bytes();
+    let receipt = Receipt::parse(vector!("cosignatures/both.tlog-proof").as_bytes()).unwrap();
+    let parse = |file: &str| Trust::Policy(Policy::parse(file.as_bytes()).unwrap());
+    let verified = receipt.verify(entry, &parse(policy)).unwrap();
+    let counted: Vec<&str> = verified.witnesses().iter().filter_map(|witness| witness.name.to_str()).collect();
+    assert_eq!(counted, ["old", "new"]);
+    assert_eq!(verified.witnesses()[1].time.seconds(), 1_700_000_001);
+    assert!(receipt.verify(b"entry 256 of the vectors", &parse(policy)).is_err());
+
+    // Without the ML-DSA-44 line the same policy is not met; the log's ML-DSA-44 key alone is enough for its part.
+    let lines = receipt.checkpoint().note().signatures().iter().filter(|line| line.signature().len() != 8 + 2420);
+    let note = SignedNote::new(receipt.checkpoint().note().unverified_text().into(), lines.cloned().collect()).unwrap();
+    let stripped = Receipt::new(receipt.index(), receipt.proof().clone(), checkpoint(&note.encode()));
+    let refused = stripped.verify(entry, &parse(policy)).unwrap_err().to_string();
+    assert!(refused.ends_with("group both has 1 of 2; no cosignature by witness new"), "{refused}");
+    let (_, without_ed25519_log) = policy.split_once('\n').unwrap();
+    assert!(receipt.verify(entry, &parse(without_ed25519_log)).is_ok());
+    assert!(stripped.verify(entry, &parse(without_ed25519_log)).is_err());
 }
 
 #[test]
@@ -114,7 +165,7 @@ fn receipts_of_go_verify_and_are_written_again() {
         assert!(matches!(other, ReceiptVerifyError::Inclusion(InclusionError::Root { .. })));
     }
     let two = Receipt::parse(texts[0].as_bytes()).unwrap().verify(ENTRY, &Trust::Policy(policy())).unwrap();
-    assert_eq!(two.witnesses().len(), 2);
+    assert_eq!(two.witnesses().len(), 3);
     let one = Receipt::parse(texts[2].as_bytes()).unwrap().verify(ENTRY, &Trust::Policy(policy())).unwrap_err();
     let ReceiptVerifyError::Checkpoint(PolicyVerifyError::Quorum(missing)) = one else {
         unreachable!("refused for another reason: {one}")

@@ -173,7 +173,7 @@ fn malformed_signer_keys_are_refused_and_secrets_are_never_shown() {
         ),
         (format!("{good}\n"), "the key must be canonical padded base64 of a signature type and a 32-byte seed"),
         (good.replace("+AY", "+Ao"), "cannot sign with a key for ECDSA (0x02)"),
-        (good.replace("+AY", "+Bo"), "cannot sign with a key for ML-DSA-44 cosignature (0x06)"),
+        (good.replace("+AY", "+GY"), "cannot sign with a key for unknown (0x19)"),
     ];
     for (text, reason) in cases {
         let refused = text.parse::<SignerKey>().unwrap_err();
@@ -294,10 +294,18 @@ fn every_signature_of_a_known_key_must_hold_and_keys_must_be_told_apart() {
 
 #[test]
 fn a_cosignature_key_never_signs_bare_text() {
-    let name = KeyName::new("w.example").unwrap();
-    let cosigner = SignerKey::from_seed(name.clone(), SignatureType::COSIGNATURE_ED25519, &[3; 32]).unwrap();
-    assert!(cosigner.sign_text("text\n").is_err());
-    assert!(SignerKey::from_seed(name, SignatureType::COSIGNATURE_ML_DSA_44, &[3; 32]).is_err());
-    let again: SignerKey = cosigner.to_skey().parse().unwrap();
-    assert_eq!(again.verifier_key(), cosigner.verifier_key());
+    let note = SignedNote::parse(PETER_NOTE.as_bytes()).unwrap();
+    for kind in [SignatureType::COSIGNATURE_ED25519, SignatureType::COSIGNATURE_ML_DSA_44] {
+        let cosigner = SignerKey::from_seed(KeyName::new("w.example").unwrap(), kind, &[3; 32]).unwrap();
+        assert!(cosigner.sign_text("text\n").is_err());
+        let again: SignerKey = cosigner.to_skey().parse().unwrap();
+        assert_eq!(again.verifier_key(), cosigner.verifier_key());
+        let vkey = cosigner.verifier_key().to_string();
+        assert_eq!(&vkey.parse::<VerifierKey>().unwrap(), cosigner.verifier_key());
+        let refused = note.verify(slice::from_ref(cosigner.verifier_key())).unwrap_err();
+        assert_eq!(refused, NoteVerifyError::KeyType(kind));
+        // The secret is shown by neither.
+        let secret = cosigner.to_skey().rsplit('+').next().unwrap().to_owned();
+        assert!(!format!("{cosigner:?}{vkey}").contains(&secret));
+    }
 }

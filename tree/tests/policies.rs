@@ -9,7 +9,7 @@ use cairn_tree::cosignature::CosignatureError;
 use cairn_tree::hash::Hash;
 use cairn_tree::note::{NoteVerifyError, SignatureType};
 use cairn_tree::policy::{Policy, PolicyError, PolicyFault, PolicyVerifyError, Shortfall};
-use fixture::{LOG, log_key as log, ml_dsa_key as ml_dsa, signer, size, witness_key as witness};
+use fixture::{LOG, log_key as log, signer, size, witness_key as witness};
 
 /// A head of the log, cosigned by the witnesses with these numbers.
 fn cosigned(witnesses: &[u8]) -> SignedCheckpoint {
@@ -55,12 +55,50 @@ fn a_quorum_that_is_not_met_says_what_is_missing() {
     );
 }
 
+/// Whoever has two keys is two witnesses: each line of the policy counts for itself.
 #[test]
-fn an_ml_dsa_witness_is_read_and_does_not_count() {
-    let file = format!("log {}\nwitness M {}\nquorum M\n", log().verifier_key(), ml_dsa("m.example"));
-    let policy = Policy::parse(file.as_bytes()).unwrap();
-    let Err(PolicyVerifyError::Quorum(missing)) = policy.verify(&cosigned(&[])) else { panic!("not refused") };
-    assert!(matches!(missing.shortfalls.as_slice(), [Shortfall::Witness { not_counted_yet: true, .. }]));
+fn ml_dsa_witnesses_count_beside_ed25519_ones() {
+    let (ed25519, ml_dsa) = (witness(1), fixture::ml_dsa_witness_key(1));
+    let keys = [ed25519.verifier_key(), ml_dsa.verifier_key()];
+    let file = |quorum: &str| {
+        let [old, new] = keys;
+        format!(
+            "log {}\nwitness old {old}\nwitness new {new}\ngroup G {quorum} old new\nquorum G\n",
+            log().verifier_key()
+        )
+    };
+    let both = Policy::parse(file("all").as_bytes()).unwrap();
+    let either = Policy::parse(file("any").as_bytes()).unwrap();
+    let (only_old, only_new) = (cosigned(&[1]), fixture::cosigned_with(7, &[fixture::ml_dsa_witness_key(1)]));
+    let with_both = fixture::cosigned_with(7, &[ed25519, ml_dsa]);
+
+    assert_eq!(both.verify(&with_both).unwrap().witnesses().len(), 2);
+    assert_eq!(either.verify(&only_new).unwrap().witnesses()[0].name.to_str(), Some("new"));
+    assert!(either.verify(&only_old).is_ok());
+    assert!(either.verify(&cosigned(&[])).is_err());
+    for (one, missing) in [(only_old, "new"), (only_new, "old")] {
+        let Err(PolicyVerifyError::Quorum(lacks)) = both.verify(&one) else { panic!("not refused") };
+        let named =
+            |shortfall: &&Shortfall| matches!(shortfall, Shortfall::Witness { name } if name.to_str() == Some(missing));
+        assert!(lacks.shortfalls.iter().any(|shortfall| named(&shortfall)), "{lacks}");
+    }
+}
+
+/// During a change of keys a policy names the old and the new one, of either type.
+#[test]
+fn a_policy_with_several_keys_of_a_log_takes_heads_signed_by_any_of_them() {
+    let (old, new, ml_dsa) = (log(), signer(LOG, SignatureType::ED25519, 2), fixture::ml_dsa_log_key());
+    let keys = [&old, &new, &ml_dsa];
+    let lines: String = keys.iter().map(|key| format!("log {}\n", key.verifier_key())).collect();
+    let policy = Policy::parse(format!("{lines}quorum none\n").as_bytes()).unwrap();
+    let only_old = Policy::parse(format!("log {}\nquorum none\n", old.verifier_key()).as_bytes()).unwrap();
+    // Every subset of the keys.
+    for subset in 1..8_u8 {
+        let signs: Vec<_> = (0..3).filter(|bit| subset & (1 << bit) != 0).map(|bit| keys[bit]).collect();
+        let head = fixture::head(7).sign_all(&signs, fixture::time(5)).unwrap();
+        assert_eq!(policy.verify(&head).unwrap().checkpoint().keys().len(), signs.len());
+        assert_eq!(only_old.verify(&head).is_ok(), subset & 1 == 1, "{subset:03b}");
+    }
 }
 
 #[test]

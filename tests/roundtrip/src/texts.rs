@@ -1,9 +1,9 @@
 //! The text formats: keys, notes, checkpoints, policies, receipts, witness bodies.
 
 use cairn_tree::checkpoint::{Checkpoint, SignedCheckpoint};
-use cairn_tree::cosignature::CosignerKey;
+use cairn_tree::cosignature::{CosignerKey, Timestamp};
 use cairn_tree::hash::Hash;
-use cairn_tree::note::{NoteSignature, SignedNote, SignerKey, VerifierKey};
+use cairn_tree::note::{NoteSignature, SignatureType, SignedNote, SignerKey, VerifierKey};
 use cairn_tree::policy::{Policy, Trust};
 use cairn_tree::receipt::Receipt;
 use cairn_tree::size::{LeafIndex, TreeSize};
@@ -42,10 +42,11 @@ pub(crate) fn keys(bytes: &[u8]) -> bool {
 
 /// Keys of all kinds, which the seeds use too.
 fn known_keys() -> Vec<VerifierKey> {
-    const KEYS: [&str; 3] = [
+    const KEYS: [&str; 4] = [
         include_str!("../../vectors/notes/c2sp-example.vkey"),
         include_str!("../../vectors/notes/golang-peter.vkey"),
         include_str!("../../vectors/proof/log.vkey"),
+        include_str!("../../vectors/cosignatures/log-ed25519.vkey"),
     ];
     KEYS.iter().filter_map(|key| key.trim_end().parse().ok()).collect()
 }
@@ -74,22 +75,34 @@ pub(crate) fn checkpoint(bytes: &[u8]) -> bool {
     let checkpoint = signed.unverified();
     assert_eq!(checkpoint.text(), signed.note().unverified_text());
     assert_eq!(Checkpoint::parse_text(&checkpoint.text()).as_ref(), Ok(checkpoint));
-    if let Ok(verified) = signed.verify(&known_keys()) {
-        assert_eq!(verified.origin().as_str(), verified.key().name().as_str());
+    let mut keys = known_keys();
+    keys.extend(include_str!("../../vectors/cosignatures/log.vkey").trim_end().parse::<VerifierKey>());
+    if let Ok(verified) = signed.verify(&keys) {
+        assert!(verified.keys().contains(verified.key()));
+        assert!(verified.keys().iter().all(|key| verified.origin().is_named(key.name())));
+        let plain = verified.keys().iter().any(|key| key.kind() == SignatureType::ED25519);
+        assert!(plain || checkpoint.extensions().is_empty(), "nobody signed the extension lines");
     }
-    apply_example(&signed);
+    example_policies().for_each(|policy| apply_example(policy, &signed));
     true
 }
 
-fn example_policy() -> Option<Policy> {
-    Policy::parse(include_bytes!("../../vectors/policy/two-of-three.policy")).ok()
+/// Each asks for two witnesses; those of the second have keys of both types.
+fn example_policies() -> impl Iterator<Item = Policy> {
+    const POLICIES: [&[u8]; 2] = [
+        include_bytes!("../../vectors/policy/two-of-three.policy"),
+        include_bytes!("../../vectors/cosignatures/ml-dsa.policy"),
+    ];
+    POLICIES.iter().filter_map(|policy| Policy::parse(policy).ok())
 }
 
-fn apply_example(signed: &SignedCheckpoint) {
-    if let Some(policy) = example_policy() {
-        let met = Trust::Policy(policy).verify(signed);
-        assert!(met.is_err() || met.is_ok_and(|met| met.witnesses().len() >= 2), "too few witnesses were enough");
+fn apply_example(policy: Policy, signed: &SignedCheckpoint) {
+    for witness in policy.witnesses() {
+        let newest = witness.key().verify(signed).unwrap_or_default();
+        assert!(newest.is_none_or(|time| time > Timestamp::ZERO), "no time counts as one");
     }
+    let met = Trust::Policy(policy).verify(signed);
+    assert!(met.is_err() || met.is_ok_and(|met| met.witnesses().len() >= 2), "too few witnesses were enough");
 }
 
 pub(crate) fn policy(bytes: &[u8]) -> bool {
@@ -110,10 +123,10 @@ pub(crate) fn receipt(bytes: &[u8]) -> bool {
     assert_eq!(receipt.to_string().as_bytes(), bytes);
     let twin = ReceiptJson::new(&receipt, Hash::leaf(b"any"));
     assert_eq!(twin.into_receipt().as_ref(), Ok(&receipt));
-    if let Some(policy) = example_policy()
-        && let Ok(verified) = receipt.verify(include_bytes!("../../vectors/proof/entry"), &Trust::Policy(policy))
-    {
-        assert!(verified.checkpoint().size().contains(verified.index()));
+    for policy in example_policies() {
+        if let Ok(verified) = receipt.verify(include_bytes!("../../vectors/proof/entry"), &Trust::Policy(policy)) {
+            assert!(verified.checkpoint().size().contains(verified.index()));
+        }
     }
     true
 }

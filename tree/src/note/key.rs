@@ -4,8 +4,10 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::sync::Arc;
 
 use ed25519_dalek::{Signature, VerifyingKey};
+use ml_dsa::MlDsa44;
 
 use super::name::{KeyId, KeyName, KeyNameError, SignatureType};
 use super::{decode_base64, encode_base64};
@@ -24,9 +26,26 @@ pub struct VerifierKey {
 enum Material {
     /// For 0x01 and 0x04: a canonical point that is not of small order.
     Ed25519(VerifyingKey),
-    /// For all other types, ML-DSA-44 included, whose length is checked.
+    /// For 0x06.
+    MlDsa44(Arc<MlDsa44Key>),
+    /// For all other types.
     Opaque(Box<[u8]>),
 }
+
+/// An ML-DSA-44 public key with what all its verifications need: expanding it takes as long as a verification, and 24
+/// KiB, which copies of the key share.
+struct MlDsa44Key {
+    bytes: [u8; VerifierKey::ML_DSA_44_BYTES],
+    expanded: ml_dsa::VerifyingKey<MlDsa44>,
+}
+
+impl PartialEq for MlDsa44Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for MlDsa44Key {}
 
 /// Why a text is not a vkey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +116,14 @@ impl VerifierKey {
         Self { name, id, kind, material: Material::Ed25519(point) }
     }
 
+    /// Makes a key of type 0x06 from what a signer derived from its seed.
+    pub(super) fn from_ml_dsa_44(name: KeyName, expanded: ml_dsa::VerifyingKey<MlDsa44>) -> Self {
+        let kind = SignatureType::COSIGNATURE_ML_DSA_44;
+        let bytes: [u8; Self::ML_DSA_44_BYTES] = expanded.encode().into();
+        let id = KeyId::derive(&name, kind, &bytes);
+        Self { name, id, kind, material: Material::MlDsa44(Arc::new(MlDsa44Key { bytes, expanded })) }
+    }
+
     /// The name of the key.
     #[must_use]
     pub const fn name(&self) -> &KeyName {
@@ -120,16 +147,25 @@ impl VerifierKey {
     pub fn public_key(&self) -> &[u8] {
         match &self.material {
             Material::Ed25519(point) => point.as_bytes(),
+            Material::MlDsa44(key) => &key.bytes,
             Material::Opaque(bytes) => bytes,
         }
     }
 
-    /// Whether `signature` is this key's plain Ed25519 signature of `message`. False for every other kind of key.
-    /// Small-order points and non-canonical signatures are refused (`verify_strict`), so that all verifiers agree.
+    /// Whether `signature` is this key's bare signature of `message`, which the caller has framed for the key's type.
+    /// False for a key of a type that is only kept.
+    ///
+    /// Ed25519: small-order points and non-canonical signatures are refused (`verify_strict`), so that all verifiers
+    /// agree. ML-DSA-44: the pure variant with an empty context (FIPS 204, algorithm 3).
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let Material::Ed25519(point) = &self.material else { return false };
-        let Ok(signature) = Signature::from_slice(signature) else { return false };
-        point.verify_strict(message, &signature).is_ok()
+        match &self.material {
+            Material::Ed25519(point) => {
+                Signature::from_slice(signature).is_ok_and(|signature| point.verify_strict(message, &signature).is_ok())
+            }
+            Material::MlDsa44(key) => ml_dsa::Signature::<MlDsa44>::try_from(signature)
+                .is_ok_and(|signature| key.expanded.verify_with_context(message, &[], &signature)),
+            Material::Opaque(_) => false,
+        }
     }
 }
 
@@ -146,8 +182,12 @@ impl Material {
                 }
                 Ok(Self::Ed25519(point))
             }
-            SignatureType::COSIGNATURE_ML_DSA_44 if bytes.len() != VerifierKey::ML_DSA_44_BYTES => {
-                Err(length(VerifierKey::ML_DSA_44_BYTES))
+            SignatureType::COSIGNATURE_ML_DSA_44 => {
+                let bytes: [u8; VerifierKey::ML_DSA_44_BYTES] =
+                    bytes.try_into().map_err(|_| length(VerifierKey::ML_DSA_44_BYTES))?;
+                // Every string of this length is a key (FIPS 204, algorithm 23), and no two are the same.
+                let expanded = ml_dsa::VerifyingKey::decode(&bytes.into());
+                Ok(Self::MlDsa44(Arc::new(MlDsa44Key { bytes, expanded })))
             }
             _ if bytes.is_empty() => Err(VerifierKeyError::Base64),
             _ => Ok(Self::Opaque(bytes.into())),

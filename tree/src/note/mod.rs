@@ -7,6 +7,8 @@ pub mod key;
 pub mod name;
 pub mod signed;
 pub mod signer;
+#[cfg(test)]
+mod tests;
 
 pub use key::{VerifierKey, VerifierKeyError};
 pub use name::{KeyId, KeyName, KeyNameError, SignatureType};

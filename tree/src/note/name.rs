@@ -159,6 +159,18 @@ impl SignatureType {
         self.0
     }
 
+    /// Whether a log may sign its checkpoints with keys of this type (tlog-checkpoint, signatures).
+    #[must_use]
+    pub const fn signs_for_logs(self) -> bool {
+        matches!(self, Self::ED25519 | Self::COSIGNATURE_ML_DSA_44)
+    }
+
+    /// Whether keys of this type cosign (C2SP tlog-cosignature).
+    #[must_use]
+    pub const fn cosigns(self) -> bool {
+        matches!(self, Self::COSIGNATURE_ED25519 | Self::COSIGNATURE_ML_DSA_44)
+    }
+
     /// Whether the key id of this type follows [`KeyId::derive`]. Two assigned types are known to differ; whoever uses
     /// an unassigned one is held to the recommendation, which also catches typing errors.
     pub(crate) const fn derives_key_id(self) -> bool {

@@ -277,6 +277,17 @@ impl SignedNote {
         if let Some(key) = keys.iter().find(|key| key.kind() != SignatureType::ED25519) {
             return Err(NoteVerifyError::KeyType(key.kind()));
         }
+        let signers = self.signers(keys, |key, signature| key.verifies(self.text.as_bytes(), signature))?;
+        Ok(VerifiedNote { note: self.clone(), signers })
+    }
+
+    /// Which of the keys signed, each once and at least one; `verifies` tells whether a signature is a key's. What a
+    /// signature covers depends on the key's type, so that is for the caller to know.
+    pub(crate) fn signers(
+        &self,
+        keys: &[VerifierKey],
+        verifies: impl Fn(&VerifierKey, &[u8]) -> bool,
+    ) -> Result<Vec<VerifierKey>, NoteVerifyError> {
         let mut signers: Vec<VerifierKey> = Vec::new();
         for line in &self.signatures {
             let mut claimed = keys.iter().filter(|key| line.claims(key));
@@ -284,17 +295,14 @@ impl SignedNote {
             if claimed.any(|other| other != key) {
                 return Err(NoteVerifyError::Ambiguous(line.name.clone(), line.id));
             }
-            if !key.verifies(self.text.as_bytes(), &line.signature) {
+            if !verifies(key, &line.signature) {
                 return Err(NoteVerifyError::BadSignature(line.name.clone(), line.id));
             }
             if !signers.contains(key) {
                 signers.push(key.clone());
             }
         }
-        if signers.is_empty() {
-            return Err(NoteVerifyError::NoKnownKey);
-        }
-        Ok(VerifiedNote { note: self.clone(), signers })
+        if signers.is_empty() { Err(NoteVerifyError::NoKnownKey) } else { Ok(signers) }
     }
 
     /// The note's bytes.

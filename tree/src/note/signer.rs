@@ -1,13 +1,14 @@
 //! Signer keys and their skey text, as golang.org/x/mod/sumdb/note writes it:
 //! `PRIVATE+KEY+<name>+<id>+<base64 of type and seed>`.
 //!
-//! The id is the public key's. No randomness here: the caller gives the 32-byte seed. The seed is wiped when the key is
-//! dropped, and `Debug` shows the public half only.
+//! The id is the public key's. No randomness here: the caller gives the 32-byte seed, which for ML-DSA-44 is the one that
+//! FIPS 204 makes keys from, and both kinds of signatures are deterministic. The seed and what follows from it are wiped
+//! when the key is dropped, and `Debug` shows the public half only.
 
 use core::fmt;
 use core::str::FromStr;
 
-use ed25519_dalek::{Signer as _, SigningKey};
+use ml_dsa::{Keypair as _, MlDsa44, Signer as _};
 use zeroize::Zeroizing;
 
 use super::key::VerifierKey;
@@ -17,10 +18,17 @@ use super::{decode_base64, encode_base64};
 
 const SKEY_PREFIX: &str = "PRIVATE+KEY+";
 
-/// An Ed25519 private key for notes (0x01) or for cosignatures (0x04).
+/// A private key: Ed25519 for notes (0x01) or for cosignatures (0x04), or ML-DSA-44 for cosignatures (0x06).
 pub struct SignerKey {
-    signing: SigningKey,
+    secret: Secret,
     public: VerifierKey,
+}
+
+/// The private key; the variant always fits the public key's type. Both wipe themselves.
+enum Secret {
+    Ed25519(ed25519_dalek::SigningKey),
+    /// With its expanded form, most of it on the heap.
+    MlDsa44(ml_dsa::SigningKey<MlDsa44>),
 }
 
 /// Why a text is not an skey, or why a key cannot be made. No message repeats any of the text.
@@ -41,7 +49,7 @@ pub enum SignerKeyError {
     /// The last part is not canonical base64 of a type and a 32-byte seed.
     #[error("the key must be canonical padded base64 of a signature type and a 32-byte seed")]
     Seed,
-    /// Only Ed25519 keys can sign.
+    /// Nothing here signs with keys of this type.
     #[error("cannot sign with a key for {0}")]
     Type(SignatureType),
     /// The id is not the one that follows from the name, the type and the public key.
@@ -65,6 +73,9 @@ pub enum SignError {
         /// What the key is for.
         found: SignatureType,
     },
+    /// ML-DSA signs by trial; all trials failed, which is not expected to be seen (FIPS 204, appendix C).
+    #[error("no signature was found within the bound on trials")]
+    Trials,
 }
 
 impl SignerKey {
@@ -76,19 +87,26 @@ impl SignerKey {
     /// Makes a key from a seed of 32 uniformly random bytes.
     ///
     /// # Errors
-    /// [`SignerKeyError::Type`] for a type that is neither [`SignatureType::ED25519`] nor
-    /// [`SignatureType::COSIGNATURE_ED25519`].
+    /// [`SignerKeyError::Type`] for a type other than [`SignatureType::ED25519`],
+    /// [`SignatureType::COSIGNATURE_ED25519`] and [`SignatureType::COSIGNATURE_ML_DSA_44`].
     pub fn from_seed(
         name: KeyName,
         kind: SignatureType,
         seed: &[u8; Self::SEED_BYTES],
     ) -> Result<Self, SignerKeyError> {
-        if !matches!(kind, SignatureType::ED25519 | SignatureType::COSIGNATURE_ED25519) {
-            return Err(SignerKeyError::Type(kind));
+        match kind {
+            SignatureType::ED25519 | SignatureType::COSIGNATURE_ED25519 => {
+                let secret = ed25519_dalek::SigningKey::from_bytes(seed);
+                let public = VerifierKey::from_ed25519(name, kind, secret.verifying_key());
+                Ok(Self { secret: Secret::Ed25519(secret), public })
+            }
+            SignatureType::COSIGNATURE_ML_DSA_44 => {
+                let secret = ml_dsa::SigningKey::from_seed(seed.into());
+                let public = VerifierKey::from_ml_dsa_44(name, secret.verifying_key());
+                Ok(Self { secret: Secret::MlDsa44(secret), public })
+            }
+            other => Err(SignerKeyError::Type(other)),
         }
-        let signing = SigningKey::from_bytes(seed);
-        let public = VerifierKey::from_ed25519(name, kind, signing.verifying_key());
-        Ok(Self { signing, public })
     }
 
     /// The public half.
@@ -115,7 +133,7 @@ impl SignerKey {
         let mut key = Zeroizing::new([0; 1 + Self::SEED_BYTES]);
         let (kind, seed) = key.split_at_mut(1);
         kind.fill(self.kind().byte());
-        seed.copy_from_slice(self.signing.as_bytes());
+        seed.copy_from_slice(self.seed());
         let text = Zeroizing::new(encode_base64(key.as_slice()));
         // With room for the longest, so that no shorter copy is left behind when it grows.
         let mut skey = Zeroizing::new(String::with_capacity(Self::MAX_TEXT_BYTES));
@@ -125,25 +143,36 @@ impl SignerKey {
         skey
     }
 
+    fn seed(&self) -> &[u8] {
+        match &self.secret {
+            Secret::Ed25519(secret) => secret.as_bytes(),
+            Secret::MlDsa44(secret) => secret.as_seed(),
+        }
+    }
+
     /// Signs the text of a note (signed-note, Ed25519 signatures).
     ///
     /// # Errors
     /// [`SignError::Type`] if this key is not of type [`SignatureType::ED25519`]: a cosignature key never signs bare
     /// text.
     pub fn sign_text(&self, text: &str) -> Result<NoteSignature, SignError> {
-        self.require(SignatureType::ED25519)?;
-        Ok(self.signature_line(self.sign_message(text.as_bytes()).to_vec()))
+        let (expected, found) = (SignatureType::ED25519, self.kind());
+        if found != expected {
+            return Err(SignError::Type { expected, found });
+        }
+        Ok(self.signature_line(self.sign_message(text.as_bytes())?))
     }
 
-    /// Refuses to go on with a key that is for another kind of signature.
-    pub(crate) fn require(&self, expected: SignatureType) -> Result<(), SignError> {
-        let found = self.kind();
-        if found == expected { Ok(()) } else { Err(SignError::Type { expected, found }) }
-    }
-
-    /// The Ed25519 signature of bytes that the caller has framed for this key's type.
-    pub(crate) fn sign_message(&self, message: &[u8]) -> [u8; 64] {
-        self.signing.sign(message).to_bytes()
+    /// The bare signature of bytes that the caller has framed for this key's type.
+    pub(crate) fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.secret {
+            Secret::Ed25519(secret) => Ok(secret.sign(message).to_bytes().to_vec()),
+            // The pure variant with an empty context (FIPS 204, algorithm 2, deterministic).
+            Secret::MlDsa44(secret) => {
+                let signature = secret.try_sign(message).map_err(|_| SignError::Trials)?;
+                Ok(signature.encode().to_vec())
+            }
+        }
     }
 
     /// A signature line by this key.

@@ -7,13 +7,13 @@ use core::fmt;
 
 use super::{Member, Octets, Policy};
 use crate::checkpoint::{CheckpointVerifyError, SignedCheckpoint, VerifiedCheckpoint};
-use crate::cosignature::{CosignatureError, CosignerKey, Timestamp};
-use crate::note::{SignatureType, VerifierKey};
+use crate::cosignature::{CosignatureError, Timestamp};
+use crate::note::VerifierKey;
 
 /// Whom to trust: the log alone, or a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// One log's key, of type [`SignatureType::ED25519`]; no witnesses.
+    /// One log's key; no witnesses.
     Log(VerifierKey),
     /// A policy's logs, and as many witnesses as its quorum asks for.
     Policy(Policy),
@@ -38,8 +38,8 @@ pub struct CountedWitness {
 /// Why a checkpoint does not meet a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyVerifyError {
-    /// There is no log key of a type that can be verified.
-    #[error("the policy names no log with an Ed25519 key, so that no checkpoint can meet it")]
+    /// There is no log.
+    #[error("the policy names no log, so that no checkpoint can meet it")]
     NoLogs,
     /// The log's signature is missing or wrong.
     #[error(transparent)]
@@ -66,8 +66,6 @@ pub enum Shortfall {
     Witness {
         /// Its name.
         name: Octets,
-        /// Its key is of a type whose cosignatures do not count yet.
-        not_counted_yet: bool,
     },
     /// A group with too few members that witnessed.
     Group {
@@ -102,8 +100,7 @@ impl Policy {
     /// # Errors
     /// [`PolicyVerifyError`] says what is wrong or missing.
     pub fn verify(&self, checkpoint: &SignedCheckpoint) -> Result<WitnessedCheckpoint, PolicyVerifyError> {
-        let keys: Vec<VerifierKey> =
-            self.logs.iter().map(|log| &log.key).filter(|key| key.kind() == SignatureType::ED25519).cloned().collect();
+        let keys: Vec<VerifierKey> = self.logs.iter().map(|log| log.key.clone()).collect();
         if keys.is_empty() {
             return Err(PolicyVerifyError::NoLogs);
         }
@@ -122,10 +119,7 @@ impl Policy {
         let verified = checkpoint.verify(keys)?;
         let mut times = Vec::with_capacity(self.witnesses.len());
         for witness in &self.witnesses {
-            times.push(match &witness.key {
-                CosignerKey::Ed25519(key) => key.verify(checkpoint)?,
-                CosignerKey::MlDsa44(_) => None,
-            });
+            times.push(witness.key.verify(checkpoint)?);
         }
         let tally = Tally::count(self, &times);
         match self.quorum {
@@ -174,10 +168,10 @@ impl Tally {
                 continue;
             }
             match member {
-                Member::Witness(index) => shortfalls.extend(policy.witnesses.get(index).map(|witness| {
-                    let not_counted_yet = matches!(witness.key, CosignerKey::MlDsa44(_));
-                    Shortfall::Witness { name: witness.name.clone(), not_counted_yet }
-                })),
+                Member::Witness(index) => {
+                    let witness = policy.witnesses.get(index);
+                    shortfalls.extend(witness.map(|witness| Shortfall::Witness { name: witness.name.clone() }));
+                }
                 Member::Group(index) => {
                     let found = self.groups.get(index).map_or(0, |(found, _)| *found);
                     if let Some(group) = policy.groups.get(index) {
@@ -228,10 +222,7 @@ impl fmt::Display for QuorumNotMet {
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Witness { name, not_counted_yet: false } => write!(f, "no cosignature by witness {name}"),
-            Self::Witness { name, not_counted_yet: true } => {
-                write!(f, "witness {name} has an ML-DSA-44 key, whose cosignatures do not count yet")
-            }
+            Self::Witness { name } => write!(f, "no cosignature by witness {name}"),
             Self::Group { name, found, needed } => write!(f, "group {name} has {found} of {needed}"),
         }
     }

@@ -1,7 +1,7 @@
 //! Trust policies: which logs and which witnesses make a checkpoint valid (C2SP tlog-policy).
 //!
 //! [`parse`] reads the file, [`evaluate`] applies it. Nothing here fetches or stores anything: the optional URLs are
-//! kept as they stand. A witness with an ML-DSA-44 key (0x06) is read; its cosignatures do not count yet.
+//! kept as they stand. A witness with an Ed25519 and an ML-DSA-44 key is two witnesses, each on its line.
 
 pub mod evaluate;
 pub mod parse;

@@ -189,7 +189,7 @@ impl Parser {
             _ => return Err(PolicyFault::Form("log <vkey> [<url>]")),
         };
         let key = vkey(key)?;
-        if !matches!(key.kind(), SignatureType::ED25519 | SignatureType::COSIGNATURE_ML_DSA_44) {
+        if !key.kind().signs_for_logs() {
             return Err(PolicyFault::LogKeyType(key.kind()));
         }
         if self.logs.iter().any(|log| log.key.public_key() == key.public_key()) {
