@@ -1,6 +1,6 @@
 //! Why something is not known. The variants say whose fault it can be.
 
-use cairn_tree::checkpoint::CheckpointVerifyError;
+use cairn_tree::checkpoint::{CheckpointVerifyError, SignedCheckpoint};
 use cairn_tree::merkle::{ConsistencyError, InclusionError, PlanError};
 use cairn_tree::policy::PolicyVerifyError;
 use cairn_tree::tile::ReaderError;
@@ -20,6 +20,8 @@ pub enum AuditError {
         kind: HeadKind,
         /// What is wrong with it.
         error: CheckpointVerifyError,
+        /// What was served.
+        served: Box<SignedCheckpoint>,
     },
     /// The checkpoint does not meet the policy.
     #[error("the log's checkpoint is not trusted: {0}")]

@@ -18,16 +18,16 @@ use cairn_tree::note::VerifierKey;
 
 use crate::fetch::{Freshness, HeadKind, Remote};
 
-/// Fetches one of the log's heads and checks that `key` has signed it.
+/// Fetches one of the log's heads and checks that one of its `keys` has signed it, and none wrongly.
 ///
 /// # Errors
-/// [`AuditError::Fetch`], or [`AuditError::Head`] if the key has not signed it.
+/// [`AuditError::Fetch`], or [`AuditError::Head`] if it is not signed so.
 pub async fn head(
     remote: &Remote,
-    key: &VerifierKey,
+    keys: &[VerifierKey],
     kind: HeadKind,
     freshness: Freshness,
 ) -> Result<VerifiedCheckpoint, AuditError> {
     let served = remote.head(kind, freshness).await?;
-    served.verify(core::slice::from_ref(key)).map_err(|error| AuditError::Head { kind, error })
+    served.verify(keys).map_err(|error| AuditError::Head { kind, error, served: Box::new(served) })
 }

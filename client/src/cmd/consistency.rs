@@ -104,11 +104,12 @@ impl Known<'_> {
 
 /// The checkpoint, or the log's newest head if only that reaches to the size.
 async fn signed_head(remote: &Remote, key: &VerifierKey, to: Option<TreeSize>) -> Result<VerifiedCheckpoint, Failure> {
-    let checkpoint = auditor::head(remote, key, HeadKind::Checkpoint, Freshness::PastCaches).await?;
+    let checkpoint =
+        auditor::head(remote, core::slice::from_ref(key), HeadKind::Checkpoint, Freshness::PastCaches).await?;
     if to.is_none_or(|to| to <= checkpoint.size()) {
         return Ok(checkpoint);
     }
-    match auditor::head(remote, key, HeadKind::Head, Freshness::PastCaches).await {
+    match auditor::head(remote, core::slice::from_ref(key), HeadKind::Head, Freshness::PastCaches).await {
         Ok(head) => Ok(head),
         Err(auditor::AuditError::Fetch(error)) if error.is_absent() => Ok(checkpoint),
         Err(error) => Err(error.into()),

@@ -5,7 +5,8 @@ use cairn_tree::size::TreeSize;
 
 use super::evidence::Case;
 use super::grow::first_wrong_entry;
-use super::round::{Monitor, RoundError};
+use super::reading::Reading;
+use super::round::{Monitor, RoundError, contradiction};
 use super::state::State;
 use crate::auditor::AuditError;
 use crate::fetch::{FetchError, Freshness};
@@ -19,29 +20,26 @@ impl Monitor {
                 url: self.remote.url().to_string(),
                 fault: "the entries did not lead to the signed head, but do so now".to_owned(),
             })),
-            Err(error) if error.is_misfit() => Case::Misfit {
-                previous: self.state.as_ref().map(|state| state.head().signed().encode()),
-                head: head.signed().encode(),
-                fault: error.to_string(),
-            }
-            .into(),
+            Err(error) if error.is_misfit() => self.misfit(head, error.to_string()).into(),
             Err(error) => RoundError::Unverified(error),
         }
     }
 
     async fn find_contradiction(&mut self, head: &VerifiedCheckpoint) -> Result<Option<Case>, AuditError> {
         let tree = head.tree();
-        let mut from = TreeSize::ZERO;
         // 1. Was the tree that the head signs another one at the size that we know?
-        if let Some(state) = self.state.clone().filter(|state| state.root().size > TreeSize::ZERO) {
-            let known = state.root();
-            let then = self.reader.root_at(known.size, tree, Freshness::PastCaches).await?;
-            if then != known {
-                let proof = self.reader.consistency(known.size, tree, Freshness::AnyCache).await?;
-                return Ok(Some(Case::fork(State::head(&state), head, then.hash, &proof)));
+        let known = [self.reading.as_ref().map(Reading::head), self.state.as_ref().map(State::head)];
+        let known: Vec<_> = known.into_iter().flatten().filter(|known| known.size() < tree.size).cloned().collect();
+        for known in known {
+            if let Some(case) = contradiction(&mut self.reader, &known, head, Freshness::PastCaches).await? {
+                return Ok(Some(case));
             }
-            from = known.size;
         }
+        let from = match (&self.reading, &self.state) {
+            (Some(reading), _) => reading.frontier().size(),
+            (None, Some(state)) => state.root().size,
+            (None, None) => TreeSize::ZERO,
+        };
         // 2. Then the head extends what we know, and some entry is not the one that it signs.
         let Some(wrong) = first_wrong_entry(&mut self.reader, &self.remote, from, tree).await? else {
             return Ok(None);

@@ -17,9 +17,11 @@ pub(super) struct Progress<'a>(pub(super) &'a mut dyn FnMut(u64));
 
 /// What is read, and how.
 #[derive(Clone, Copy)]
-pub(super) struct Reading {
+pub(super) struct Span {
     /// Up to which size.
     pub(super) to: TreeSize,
+    /// How large the tree is, whose last bundle may be partial.
+    pub(super) of: TreeSize,
     /// Whether caches may answer.
     pub(super) freshness: Freshness,
     /// How many bundles are fetched at a time.
@@ -31,19 +33,19 @@ pub(super) struct Reading {
 pub(super) async fn read_entries(
     remote: &Arc<Remote>,
     mut frontier: Frontier,
-    reading: Reading,
+    span: Span,
     progress: Progress<'_>,
 ) -> Result<Frontier, AuditError> {
     let from = frontier.size();
-    let last = reading.to.get().div_ceil(TILE_WIDTH);
-    let bundles = (from.get() / TILE_WIDTH..last).filter_map(|number| BundleCoord::in_tree(number, reading.to));
+    let last = span.to.get().div_ceil(TILE_WIDTH);
+    let bundles = (from.get() / TILE_WIDTH..last).filter_map(|number| BundleCoord::in_tree(number, span.of));
     // Each bundle is fetched and hashed by a task of its own, so that all cores hash; the order is kept.
     let mut hashed = futures_util::stream::iter(bundles)
         .map(|coord| {
             let remote = Arc::clone(remote);
-            tokio::spawn(async move { leaf_hashes(&remote, coord, reading.freshness).await })
+            tokio::spawn(async move { leaf_hashes(&remote, coord, span.freshness).await })
         })
-        .buffered(reading.parallel.max(1));
+        .buffered(span.parallel.max(1));
     while let Some(joined) = hashed.next().await {
         let (coord, hashes) = joined.map_err(|error| AuditError::Interrupted(error.to_string()))??;
         // The first bundle may begin with entries that are known already.

@@ -6,11 +6,13 @@
 mod diagnose;
 mod evidence;
 mod grow;
+mod reading;
 mod round;
 mod stale;
 mod state;
 
 pub use evidence::{Case, Evidence, EvidenceError, Misplaced, Observation, Prefix, Weight};
-pub use round::{Depth, Monitor, Round, RoundError, Stale};
+pub use reading::Reading;
+pub use round::{Depth, Effort, KeysError, Known, Monitor, Round, RoundError, Stale, contradiction};
 pub use stale::StaleTimer;
 pub use state::{Shown, State, StateError};

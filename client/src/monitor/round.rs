@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_tree::checkpoint::VerifiedCheckpoint;
-use cairn_tree::merkle::{Frontier, RootPlan};
+use cairn_tree::checkpoint::{Origin, VerifiedCheckpoint};
+use cairn_tree::merkle::Root;
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 
 use super::evidence::Case;
-use super::grow::{Progress, Reading, read_entries};
-use super::state::State;
+use super::reading::Reading;
+use super::state::{Shown, State};
 use crate::auditor::{self, AuditError, TileReader};
 use crate::fetch::{Freshness, HeadKind, Remote};
 
@@ -28,10 +28,37 @@ pub struct Monitor {
     pub(super) remote: Arc<Remote>,
     pub(super) reader: TileReader,
     pub(super) state: Option<State>,
-    key: VerifierKey,
-    parallel: usize,
-    depth: Depth,
+    /// What is read at present, of a tree that is larger than the state's.
+    pub(super) reading: Option<Reading>,
+    pub(super) parallel: usize,
+    pub(super) depth: Depth,
+    /// Never empty, all of one name.
+    keys: Vec<VerifierKey>,
+    origin: Origin,
 }
+
+/// What is known of a log from earlier runs.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What was verified.
+    pub state: Option<State>,
+    /// What was being read.
+    pub reading: Option<Reading>,
+}
+
+/// How a round asks, and how much it reads at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Whether caches may answer.
+    pub freshness: Freshness,
+    /// After how many entries the round ends, although there are more; [`u64::MAX`] reads them all.
+    pub entries: u64,
+}
+
+/// There is no key, or one has another name: they are not the keys of one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the keys of one log are needed, at least one, all with its name")]
+pub struct KeysError;
 
 /// What a round without contradiction found.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +67,12 @@ pub struct Round {
     pub grown: Option<(TreeSize, TreeSize)>,
     /// A resource showed a smaller head than before.
     pub stale: Option<Stale>,
+    /// The `checkpoint` that was shown.
+    pub checkpoint: Option<VerifiedCheckpoint>,
+    /// Whether the log has the resource `head` too.
+    pub has_head: bool,
+    /// There is more to read than this round was allowed.
+    pub unfinished: bool,
 }
 
 /// A smaller head than the same resource has shown before.
@@ -77,10 +110,23 @@ impl From<Case> for RoundError {
 
 impl Monitor {
     /// A monitor that goes on from what is known, if anything is.
-    #[must_use]
-    pub fn new(remote: Arc<Remote>, key: VerifierKey, state: Option<State>, depth: Depth, parallel: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn new(
+        remote: Arc<Remote>,
+        keys: Vec<VerifierKey>,
+        known: Known,
+        depth: Depth,
+        parallel: usize,
+    ) -> Result<Self, KeysError> {
+        let name = keys.first().map(VerifierKey::name).cloned().ok_or(KeysError)?;
+        if keys.iter().any(|key| *key.name() != name) {
+            return Err(KeysError);
+        }
         let reader = TileReader::new(Arc::clone(&remote), parallel);
-        Self { remote, reader, state, key, parallel, depth }
+        let Known { state, reading } = known;
+        Ok(Self { remote, reader, state, reading, keys, parallel, depth, origin: Origin::from(&name) })
     }
 
     /// What is known by now.
@@ -89,10 +135,34 @@ impl Monitor {
         self.state.as_ref()
     }
 
-    /// The log's key.
+    /// What is being read, if a round ended before its end.
     #[must_use]
-    pub const fn key(&self) -> &VerifierKey {
-        &self.key
+    pub const fn reading(&self) -> Option<&Reading> {
+        self.reading.as_ref()
+    }
+
+    /// The log's identity.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The log's keys.
+    #[must_use]
+    pub fn keys(&self) -> &[VerifierKey] {
+        &self.keys
+    }
+
+    /// Where the log is asked.
+    #[must_use]
+    pub fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// The newest head whose tree we hold to: of what is being read, else of what was verified.
+    #[must_use]
+    pub fn newest(&self) -> Option<&VerifiedCheckpoint> {
+        self.reading.as_ref().map(Reading::head).or(self.state.as_ref().map(State::head))
     }
 
     /// Fetches the log's heads, judges them, and reads what is new. `progress` is told how many new entries are read.
@@ -101,39 +171,57 @@ impl Monitor {
     ///
     /// # Errors
     /// [`RoundError`].
-    pub async fn round(
-        &mut self,
-        freshness: Freshness,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Round, RoundError> {
-        let mut heads = vec![(
-            HeadKind::Checkpoint,
-            auditor::head(&self.remote, &self.key, HeadKind::Checkpoint, freshness).await?,
-        )];
-        match auditor::head(&self.remote, &self.key, HeadKind::Head, freshness).await {
+    pub async fn round(&mut self, effort: Effort, progress: &mut dyn FnMut(u64, u64)) -> Result<Round, RoundError> {
+        let freshness = effort.freshness;
+        let checkpoint = auditor::head(&self.remote, &self.keys, HeadKind::Checkpoint, freshness).await?;
+        self.settle(freshness).await?;
+        let mut round = Round { checkpoint: Some(checkpoint.clone()), ..Round::default() };
+        let mut heads = vec![(HeadKind::Checkpoint, checkpoint)];
+        match auditor::head(&self.remote, &self.keys, HeadKind::Head, freshness).await {
             Ok(head) => heads.push((HeadKind::Head, head)),
             // Only Cairn's logs have this resource.
             Err(AuditError::Fetch(error)) if error.is_absent() => {}
             Err(error) => return Err(error.into()),
         }
+        round.has_head = heads.len() > 1;
         // From the smaller to the larger, so that a fork between the two is found as one.
         heads.sort_by_key(|(_, head)| head.size());
-        let mut round = Round::default();
         for (kind, head) in heads {
-            self.judge(kind, head, &mut round, freshness, progress).await?;
+            self.judge(kind, head, &mut round, effort).await?;
         }
+        self.advance(effort, &mut round, progress).await?;
         Ok(round)
     }
 
     /// The case of a log that has gone back, after `passed` of nothing but `stale` heads.
     #[must_use]
     pub fn rollback(&self, stale: &Stale, passed: Duration) -> Option<Case> {
-        let state = self.state.as_ref()?;
         // What this very resource has shown, if it is remembered: the other one may rightly be ahead of it.
-        let largest = TreeSize::new(state.shown().largest(stale.kind)).ok();
-        let larger = largest.and_then(|size| state.head_of(size)).unwrap_or(state.head()).signed().encode();
+        let largest = TreeSize::new(self.shown().largest(stale.kind)).ok();
+        let larger = largest.and_then(|size| self.head_of(size)).or(self.newest())?.signed().encode();
         let smaller = stale.head.signed().encode();
         Some(Case::Rollback { larger, smaller, resource: stale.kind, seconds: passed.as_secs() })
+    }
+
+    /// The largest sizes that the log's resources have shown.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        let known = self.state.as_ref().map(State::shown).unwrap_or_default();
+        known.or_larger(self.reading.as_ref().map(Reading::shown).unwrap_or_default())
+    }
+
+    fn note_shown(&mut self, kind: HeadKind, size: TreeSize) {
+        match (&mut self.reading, &mut self.state) {
+            (Some(reading), _) => reading.note_shown(kind, size),
+            (None, Some(state)) => state.note_shown(kind, size),
+            (None, None) => {}
+        }
+    }
+
+    /// The signed head of this size, if it is remembered.
+    fn head_of(&self, size: TreeSize) -> Option<&VerifiedCheckpoint> {
+        let read = self.reading.as_ref().map(Reading::head).filter(|head| head.size() == size);
+        read.or_else(|| self.state.as_ref()?.head_of(size))
     }
 
     async fn judge(
@@ -141,15 +229,12 @@ impl Monitor {
         kind: HeadKind,
         head: VerifiedCheckpoint,
         round: &mut Round,
-        freshness: Freshness,
-        progress: &mut dyn FnMut(u64, u64),
+        effort: Effort,
     ) -> Result<(), RoundError> {
         let size = head.size();
-        let known = self.state.as_ref().map(State::root);
-        match known {
-            Some(known) if size < known.size => {
-                let largest = self.state.as_ref().map_or(0, |state| state.shown().largest(kind));
-                let went_back = size.get() < largest;
+        match self.newest().map(VerifiedCheckpoint::tree) {
+            Some(newest) if size < newest.size => {
+                let went_back = size.get() < self.shown().largest(kind);
                 let placed = match self.place(&head).await {
                     Ok(()) => true,
                     // Of a log that has gone back the larger tree can no longer be had; the caller's patience decides.
@@ -160,123 +245,58 @@ impl Monitor {
                     round.stale.get_or_insert(Stale { kind, head, placed });
                 }
             }
-            Some(known) if size == known.size => {
-                if let Some(state) = &self.state
-                    && head.root() != known.hash
+            Some(newest) if size == newest.size => {
+                if let Some(same_size) = self.newest()
+                    && head.root() != newest.hash
                 {
-                    return Err(Case::fork_at_one_size(state.head(), &head).into());
+                    return Err(Case::fork_at_one_size(same_size, &head).into());
                 }
             }
-            _ => {
-                let from = known.map_or(TreeSize::ZERO, |known| known.size);
-                self.grow(head, freshness, progress).await?;
-                round.grown = Some((round.grown.map_or(from, |(first, _)| first), size));
-            }
+            _ => self.aim(head, effort).await?,
         }
-        if let Some(state) = &mut self.state {
-            state.note_shown(kind, size);
-        }
+        self.note_shown(kind, size);
         Ok(())
     }
 
     /// Shows that a smaller head is of our tree when it was smaller.
     async fn place(&mut self, head: &VerifiedCheckpoint) -> Result<(), RoundError> {
-        let Some(state) = &self.state else { return Ok(()) };
-        if let Some(same_size) = state.head_of(head.size()) {
+        if let Some(same_size) = self.head_of(head.size()) {
             return if same_size.root() == head.root() {
                 Ok(())
             } else {
                 Err(Case::fork_at_one_size(same_size, head).into())
             };
         }
-        let larger = state.head().clone();
-        let tree = larger.tree();
-        let ours = self.reader.root_at(head.size(), tree, Freshness::AnyCache).await?;
-        if ours.hash == head.root() {
-            return Ok(());
-        }
-        let proof = self.reader.consistency(head.size(), tree, Freshness::AnyCache).await?;
-        Err(Case::fork(head, &larger, ours.hash, &proof).into())
-    }
-
-    /// Extends what is known to a larger head.
-    async fn grow(
-        &mut self,
-        head: VerifiedCheckpoint,
-        freshness: Freshness,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), RoundError> {
-        let grown = match self.depth {
-            Depth::Entries => self.read(&head, freshness, progress).await?,
-            Depth::Heads => self.extend_by_tiles(&head, freshness).await?,
-        };
-        self.state = Some(grown);
-        Ok(())
-    }
-
-    async fn read(
-        &mut self,
-        head: &VerifiedCheckpoint,
-        freshness: Freshness,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<State, RoundError> {
-        let known = self.state.as_ref().map_or_else(Frontier::new, |state| state.frontier().clone());
-        let total = head.size().get() - known.size().get();
-        // A cache on the way may be broken where the log is not: whatever does not fit is asked for once more, past
-        // caches.
-        for freshness in [freshness, Freshness::PastCaches] {
-            let reading = Reading { to: head.size(), freshness, parallel: self.parallel };
-            let mut report = |done: u64| progress(done, total);
-            match read_entries(&self.remote, known.clone(), reading, Progress(&mut report)).await {
-                Ok(frontier) => {
-                    if let Some(state) = self.next_state(head, frontier) {
-                        return Ok(state);
-                    }
-                }
-                Err(error) if error.is_misfit() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(self.diagnose(head).await)
-    }
-
-    async fn extend_by_tiles(&mut self, head: &VerifiedCheckpoint, freshness: Freshness) -> Result<State, RoundError> {
-        let tree = head.tree();
-        for freshness in [freshness, Freshness::PastCaches] {
-            match self.frontier_from_tiles(tree, freshness).await {
-                Ok(Some(frontier)) => {
-                    if let Some(state) = self.next_state(head, frontier) {
-                        return Ok(state);
-                    }
-                }
-                Ok(None) => {}
-                Err(error) if error.is_misfit() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(self.diagnose(head).await)
-    }
-
-    /// The frontier of a signed tree, or `None` if the tree does not extend ours.
-    async fn frontier_from_tiles(
-        &mut self,
-        tree: cairn_tree::merkle::Root,
-        freshness: Freshness,
-    ) -> Result<Option<Frontier>, AuditError> {
-        if let Some(known) = self.state.as_ref().map(State::root)
-            && self.reader.root_at(known.size, tree, freshness).await? != known
-        {
-            return Ok(None);
-        }
-        let plan = RootPlan::tree(tree.size);
-        let tiles = self.reader.prove(plan.nodes(), tree, freshness).await?;
-        Ok(Frontier::from_parts(tree.size, tiles.hashes(plan.nodes())?).ok())
-    }
-
-    fn next_state(&self, head: &VerifiedCheckpoint, frontier: Frontier) -> Option<State> {
-        match &self.state {
-            Some(state) => state.grown(head.clone(), frontier),
-            None => State::first(head.clone(), frontier),
+        let Some(larger) = self.newest().cloned() else { return Ok(()) };
+        match contradiction(&mut self.reader, head, &larger, Freshness::AnyCache).await? {
+            Some(case) => Err(case.into()),
+            None => Ok(()),
         }
     }
+}
+
+/// The case of two heads of which the larger one's tree does not begin with the smaller one's; `None` if it does. The
+/// tiles that tell are proven to be of the `larger` tree.
+///
+/// # Errors
+/// [`AuditError`] if they could not be had: then nothing is known.
+pub async fn contradiction(
+    reader: &mut TileReader,
+    smaller: &VerifiedCheckpoint,
+    larger: &VerifiedCheckpoint,
+    freshness: Freshness,
+) -> Result<Option<Case>, AuditError> {
+    let (old, tree): (Root, Root) = (smaller.tree(), larger.tree());
+    if old.size == TreeSize::ZERO {
+        return Ok(None);
+    }
+    if old.size == tree.size {
+        return Ok((old.hash != tree.hash).then(|| Case::fork_at_one_size(smaller, larger)));
+    }
+    let then = reader.root_at(old.size, tree, freshness).await?;
+    if then.hash == old.hash {
+        return Ok(None);
+    }
+    let proof = reader.consistency(old.size, tree, Freshness::AnyCache).await?;
+    Ok(Some(Case::fork(smaller, larger, then.hash, &proof)))
 }

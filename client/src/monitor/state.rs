@@ -73,6 +73,12 @@ impl Shown {
         }
     }
 
+    /// For each resource the larger of two sizes.
+    #[must_use]
+    pub fn or_larger(self, other: Self) -> Self {
+        Self { checkpoint: self.checkpoint.max(other.checkpoint), head: self.head.max(other.head) }
+    }
+
     /// Takes note that this resource has shown this size.
     pub fn note(&mut self, kind: HeadKind, size: TreeSize) {
         let largest = match kind {
@@ -111,6 +117,12 @@ impl State {
             older.remove(0);
         }
         Some(Self { head, frontier, older, shown: self.shown })
+    }
+
+    /// The same, where the log's resources have shown this too.
+    #[must_use]
+    pub(super) fn showing(self, shown: Shown) -> Self {
+        Self { shown: self.shown.or_larger(shown), ..self }
     }
 
     /// The newest verified head.

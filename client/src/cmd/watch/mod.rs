@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use cairn_tree::checkpoint::Origin;
 use clap::Args;
 use futures_util::future::{Either, select};
 use indicatif::ProgressBar;
@@ -20,7 +19,9 @@ use super::terminal::{Form, Output, Terminal};
 use crate::bounds;
 use crate::fetch::{Freshness, shown};
 use crate::files::{Durability, FileError, Hold, beside, read_bounded, write_atomic, write_new};
-use crate::monitor::{Case, Depth, Evidence, Monitor, Observation, Round, RoundError, StaleTimer, State};
+use crate::monitor::{
+    Case, Depth, Effort, Evidence, Known, Monitor, Observation, Round, RoundError, StaleTimer, State,
+};
 
 /// Follow a log: verify each head against the last, and every entry against the head.
 ///
@@ -84,9 +85,10 @@ impl Watch {
                 .map_err(|error| Failure::Refused(format!("--evidence {}: {error}", folder.display())))?;
         }
         let _hold = Hold::take(&self.state)?;
-        let state = load_state(&self.state, &key)?;
+        let known = Known { state: load_state(&self.state, &key)?, reading: None };
         let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };
-        let monitor = Monitor::new(remote, key, state, depth, self.parallel.parallel);
+        let monitor = Monitor::new(remote, vec![key], known, depth, self.parallel.parallel)
+            .map_err(|error| Failure::Usage(format!("--key: {error}")))?;
         let stale = StaleTimer::new(self.stale_after.0);
         let output = &mut terminal.output;
         let mut following = Following { options: self, monitor, stale, failures: 0, form, output };
@@ -112,9 +114,10 @@ impl Following<'_, '_> {
         let freshness = if self.stale.is_running() { Freshness::PastCaches } else { Freshness::AnyCache };
         let before = self.monitor.state().map(State::shown);
         let progress = Progress { bar: self.output.progress(0, "entries") };
-        let mut ended = self.monitor.round(freshness, &mut |done, total| progress.show(done, total)).await;
+        let mut ended = self.monitor.round(effort(freshness), &mut |done, total| progress.show(done, total)).await;
         if freshness == Freshness::AnyCache && matches!(&ended, Ok(Round { stale: Some(_), .. })) {
-            ended = self.monitor.round(Freshness::PastCaches, &mut |done, total| progress.show(done, total)).await;
+            ended =
+                self.monitor.round(effort(Freshness::PastCaches), &mut |done, total| progress.show(done, total)).await;
         }
         progress.bar.finish_and_clear();
         // What was verified is kept, however the round ended.
@@ -161,10 +164,9 @@ impl Following<'_, '_> {
 
     /// Keeps the evidence and says what happened.
     fn alarm(&mut self, case: Case) -> Failure {
-        let key = self.monitor.key();
         let observation = Observation {
-            origin: &Origin::from(key.name()),
-            keys: core::slice::from_ref(key),
+            origin: self.monitor.origin(),
+            keys: self.monitor.keys(),
             url: self.options.remote.url.clone(),
             at: jiff::Timestamp::now().to_string(),
             transcript: Vec::new(),
@@ -216,6 +218,11 @@ impl Following<'_, '_> {
         let doubled = interval.saturating_mul(1 << self.failures.min(16));
         doubled.min(bounds::LONGEST_WATCH_BACKOFF.max(interval))
     }
+}
+
+/// Each round of a watcher reads all there is.
+const fn effort(freshness: Freshness) -> Effort {
+    Effort { freshness, entries: u64::MAX }
 }
 
 fn load_state(path: &Path, key: &cairn_tree::note::VerifierKey) -> Result<Option<State>, Failure> {
