@@ -69,6 +69,34 @@ pub const STATE_BYTES: usize = 2 * NOTE_BYTES;
 /// The largest evidence file that is read.
 pub const EVIDENCE_BYTES: usize = 64 << 20;
 
+/// How much testimony one folder holds.
+pub const EVIDENCE_FILES: usize = 256;
+/// How many proven forks find room in it beyond that.
+pub const FORK_FILES: usize = 64;
+/// How many lines of what was asked and answered before go with evidence.
+pub const TRANSCRIPT_LINES: usize = 16;
+/// How far a cosignature's time may lie ahead of a monitor's clock, unless `future_tolerance` says otherwise.
+pub const FUTURE_TOLERANCE: Duration = Duration::from_secs(300);
+/// For how long a log may not answer before that is an alarm, unless `unreachable_after` says otherwise.
+pub const UNREACHABLE_AFTER: Duration = Duration::from_secs(300);
+/// For how long a log without the resource `head` may keep from us what it signed for somebody else, unless
+/// `withheld_after` says otherwise: its heads wait for their witnesses before they are shown.
+pub const WITHHELD_AFTER: Duration = Duration::from_secs(3_600);
+/// How many entries a monitor's first round reads; further ones read as many as take about as long as
+/// [`ROUND_TIME`] says.
+pub const FIRST_ROUND_ENTRIES: u64 = 1 << 14;
+/// The fewest and the most entries of one round.
+pub const ROUND_ENTRIES: (u64, u64) = (1 << 10, 1 << 20);
+/// Rounds that are shorter read more the next time, rounds that are four times as long read less.
+pub const ROUND_TIME: Duration = Duration::from_secs(1);
+
+/// How many peers one process gossips with.
+pub const GOSSIP_PEERS: usize = 64;
+/// How long it may take to get the proof that a peer's head agrees with ours.
+pub const COMPARISON_TIME: Duration = Duration::from_secs(30);
+/// The wait between two pulls from one peer, unless the configuration says otherwise.
+pub const GOSSIP_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long the load generator starts new requests, unless `--duration` says otherwise.
 pub const LOAD_DURATION: Duration = Duration::from_secs(10);
 /// How many connections the load generator has, unless `--connections` says otherwise.

@@ -89,7 +89,7 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
             Command::Append(command) => command.run(form, terminal).await,
             Command::Prove(command) => command.run(form, terminal).await,
             Command::Consistency(command) => command.run(form, terminal).await,
-            Command::Watch(command) => command.run(form, terminal).await,
+            Command::Watch(command) => Box::pin(command.run(form, terminal)).await,
             Command::Fsck(command) => command.run(form, terminal).await,
             Command::Load(command) => command.run(form, terminal).await,
             Command::Verify(_) | Command::Evidence(_) => Ok(()),

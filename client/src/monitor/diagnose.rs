@@ -31,7 +31,7 @@ impl Monitor {
         let known = [self.reading.as_ref().map(Reading::head), self.state.as_ref().map(State::head)];
         let known: Vec<_> = known.into_iter().flatten().filter(|known| known.size() < tree.size).cloned().collect();
         for known in known {
-            if let Some(case) = contradiction(&mut self.reader, &known, head, Freshness::PastCaches).await? {
+            if let Some(case) = contradiction(&mut self.reader, &known, head).await? {
                 return Ok(Some(case));
             }
         }

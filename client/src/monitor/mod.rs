@@ -3,16 +3,27 @@
 //! The heads are judged, the entries are re-hashed, and what contradicts a signature becomes evidence. Time comes in by
 //! parameter; where the state is kept and how long to wait between rounds is for the caller.
 
+mod age;
+mod alarm;
 mod diagnose;
 mod evidence;
+mod follower;
+mod framed;
 mod grow;
+mod kept;
 mod reading;
 mod round;
 mod stale;
 mod state;
+mod vault;
 
+pub use age::Freshly;
+pub use alarm::{Active, Alarm, Ledger};
 pub use evidence::{Case, Evidence, EvidenceError, Misplaced, Observation, Prefix, Weight};
+pub use follower::{Event, Follower, Heard, Now, Rules, Rumour, Step};
+pub use kept::Kept;
 pub use reading::Reading;
 pub use round::{Depth, Effort, KeysError, Known, Monitor, Round, RoundError, Stale, contradiction};
 pub use stale::StaleTimer;
 pub use state::{Shown, State, StateError};
+pub use vault::{Vault, VaultError};

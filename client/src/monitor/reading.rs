@@ -68,7 +68,7 @@ impl Monitor {
             && self.reading.is_none()
             && end_of_round(known.size(), head.size(), effort.entries) == head.size();
         if !in_one_round && let Some(newest) = self.newest().cloned() {
-            self.extends(&newest, &head, effort.freshness).await?;
+            self.extends(&newest, &head).await?;
         }
         self.reading = Some(match self.reading.take() {
             Some(reading) => Reading { head, ..reading },
@@ -82,13 +82,13 @@ impl Monitor {
 
     /// Shows that the head which is being read extends what was verified, if that is not known yet. While that can't be
     /// shown, the head is signed by the log all the same, and the log is held to it.
-    pub(super) async fn settle(&mut self, freshness: Freshness) -> Result<(), RoundError> {
+    pub(super) async fn settle(&mut self) -> Result<(), RoundError> {
         let (Some(reading), Some(state)) = (&self.reading, &self.state) else { return Ok(()) };
         if reading.is_placed {
             return Ok(());
         }
         let (known, head) = (state.head().clone(), reading.head.clone());
-        match self.extends(&known, &head, freshness).await {
+        match self.extends(&known, &head).await {
             Ok(()) => {
                 if let Some(reading) = &mut self.reading {
                     reading.is_placed = true;
@@ -104,21 +104,13 @@ impl Monitor {
     }
 
     /// Shows that a larger head extends one that is known.
-    async fn extends(
-        &mut self,
-        known: &VerifiedCheckpoint,
-        head: &VerifiedCheckpoint,
-        freshness: Freshness,
-    ) -> Result<(), RoundError> {
-        for freshness in [freshness, Freshness::PastCaches] {
-            match contradiction(&mut self.reader, known, head, freshness).await {
-                Ok(Some(case)) => return Err(case.into()),
-                Ok(None) => return Ok(()),
-                Err(error) if error.is_misfit() => {}
-                Err(error) => return Err(error.into()),
-            }
+    async fn extends(&mut self, known: &VerifiedCheckpoint, head: &VerifiedCheckpoint) -> Result<(), RoundError> {
+        match contradiction(&mut self.reader, known, head).await {
+            Ok(None) => Ok(()),
+            Ok(Some(case)) => Err(case.into()),
+            Err(error) if error.is_misfit() => Err(self.diagnose(head).await),
+            Err(error) => Err(error.into()),
         }
-        Err(self.diagnose(head).await)
     }
 
     /// Reads on, up to the head that is aimed at or as far as the effort goes.
@@ -190,10 +182,10 @@ impl Monitor {
         freshness: Freshness,
     ) -> Result<Option<Frontier>, AuditError> {
         let part = frontier.root();
-        let expected = if part.size == tree.size || part.size == TreeSize::ZERO {
-            if part.size == tree.size { tree } else { Root::EMPTY }
-        } else {
-            self.reader.root_at(part.size, tree, freshness).await?
+        let expected = match part.size {
+            size if size == tree.size => tree,
+            TreeSize::ZERO => Root::EMPTY,
+            size => self.reader.root_at(size, tree, freshness).await?,
         };
         Ok((part == expected).then_some(frontier))
     }

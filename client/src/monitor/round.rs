@@ -69,8 +69,8 @@ pub struct Round {
     pub stale: Option<Stale>,
     /// The `checkpoint` that was shown.
     pub checkpoint: Option<VerifiedCheckpoint>,
-    /// Whether the log has the resource `head` too.
-    pub has_head: bool,
+    /// The `head` that was shown, if the log has that resource.
+    pub head: Option<VerifiedCheckpoint>,
     /// There is more to read than this round was allowed.
     pub unfinished: bool,
 }
@@ -174,16 +174,18 @@ impl Monitor {
     pub async fn round(&mut self, effort: Effort, progress: &mut dyn FnMut(u64, u64)) -> Result<Round, RoundError> {
         let freshness = effort.freshness;
         let checkpoint = auditor::head(&self.remote, &self.keys, HeadKind::Checkpoint, freshness).await?;
-        self.settle(freshness).await?;
+        self.settle().await?;
         let mut round = Round { checkpoint: Some(checkpoint.clone()), ..Round::default() };
         let mut heads = vec![(HeadKind::Checkpoint, checkpoint)];
         match auditor::head(&self.remote, &self.keys, HeadKind::Head, freshness).await {
-            Ok(head) => heads.push((HeadKind::Head, head)),
+            Ok(head) => {
+                round.head = Some(head.clone());
+                heads.push((HeadKind::Head, head));
+            }
             // Only Cairn's logs have this resource.
             Err(AuditError::Fetch(error)) if error.is_absent() => {}
             Err(error) => return Err(error.into()),
         }
-        round.has_head = heads.len() > 1;
         // From the smaller to the larger, so that a fork between the two is found as one.
         heads.sort_by_key(|(_, head)| head.size());
         for (kind, head) in heads {
@@ -268,7 +270,7 @@ impl Monitor {
             };
         }
         let Some(larger) = self.newest().cloned() else { return Ok(()) };
-        match contradiction(&mut self.reader, head, &larger, Freshness::AnyCache).await? {
+        match contradiction(&mut self.reader, head, &larger).await? {
             Some(case) => Err(case.into()),
             None => Ok(()),
         }
@@ -276,7 +278,7 @@ impl Monitor {
 }
 
 /// The case of two heads of which the larger one's tree does not begin with the smaller one's; `None` if it does. The
-/// tiles that tell are proven to be of the `larger` tree.
+/// tiles that tell are proven to be of the `larger` tree; those that are not are asked for once more, past caches.
 ///
 /// # Errors
 /// [`AuditError`] if they could not be had: then nothing is known.
@@ -284,7 +286,6 @@ pub async fn contradiction(
     reader: &mut TileReader,
     smaller: &VerifiedCheckpoint,
     larger: &VerifiedCheckpoint,
-    freshness: Freshness,
 ) -> Result<Option<Case>, AuditError> {
     let (old, tree): (Root, Root) = (smaller.tree(), larger.tree());
     if old.size == TreeSize::ZERO {
@@ -293,7 +294,10 @@ pub async fn contradiction(
     if old.size == tree.size {
         return Ok((old.hash != tree.hash).then(|| Case::fork_at_one_size(smaller, larger)));
     }
-    let then = reader.root_at(old.size, tree, freshness).await?;
+    let then = match reader.root_at(old.size, tree, Freshness::AnyCache).await {
+        Err(error) if error.is_misfit() => reader.root_at(old.size, tree, Freshness::PastCaches).await?,
+        other => other?,
+    };
     if then.hash == old.hash {
         return Ok(None);
     }

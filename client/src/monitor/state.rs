@@ -3,16 +3,14 @@
 //! A file that is not exactly what a monitor wrote is damage on *this* machine: a power loss, a full disk, an editor.
 //! It is never taken for a lie of the log (golang/go #38348 was that mistake).
 
-use core::fmt;
-
 use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Frontier, Root};
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use super::framed::{self, damaged};
 use crate::fetch::HeadKind;
 
 /// What every state file begins with, before the checksum of the rest.
@@ -49,13 +47,17 @@ pub enum StateError {
     #[error("the state file is damaged on this machine ({0}); this says nothing about the log")]
     Damaged(String),
     /// The file is whole, and about another log or key.
-    #[error("the state file belongs to the log key {0}, not to the one given")]
+    #[error("the state file belongs to the log key {0}, which is not among those given")]
     OtherKey(String),
+    /// The file is whole, and about another log.
+    #[error("the state file belongs to the log {0}, not to the one given")]
+    OtherLog(String),
 }
 
-#[derive(Serialize, Deserialize)]
+/// A state as it stands in a file.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+pub(super) struct Stored {
     vkey: String,
     head: String,
     frontier: Vec<String>,
@@ -165,52 +167,49 @@ impl State {
     /// # Errors
     /// [`StateError::Damaged`] if they cannot be made, which no state is known to cause.
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        let stored = Stored {
+        framed::encode(MAGIC, &self.store())
+    }
+
+    /// Reads a file back; `keys` are the log's as the user gives them.
+    ///
+    /// # Errors
+    /// [`StateError`] for every file that [`State::encode`] did not write.
+    pub fn decode(bytes: &[u8], keys: &[VerifierKey]) -> Result<Self, StateError> {
+        Self::restore(&framed::decode(MAGIC, bytes)?, keys)
+    }
+
+    pub(super) fn store(&self) -> Stored {
+        Stored {
             vkey: self.head.key().to_string(),
             head: self.head.signed().encode(),
             frontier: self.frontier.hashes().iter().map(Hash::to_base64).collect(),
             older: self.older.iter().map(|head| head.signed().encode()).collect(),
             shown: self.shown,
-        };
-        let json = serde_json::to_string_pretty(&stored).map_err(damaged)?;
-        Ok(format!("{MAGIC}{}\n{json}\n", checksum(json.as_bytes())).into_bytes())
+        }
     }
 
-    /// Reads a file back; `key` is the log's as the user gives it.
-    ///
-    /// # Errors
-    /// [`StateError`] for every file that [`State::encode`] did not write.
-    pub fn decode(bytes: &[u8], key: &VerifierKey) -> Result<Self, StateError> {
-        let text = core::str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
-        let (first, rest) = text.split_once('\n').ok_or_else(|| damaged("its first line is not whole"))?;
-        let sum = first.strip_prefix(MAGIC).ok_or_else(|| damaged("it does not begin as a state file"))?;
-        let json = rest.strip_suffix('\n').ok_or_else(|| damaged("its end is missing"))?;
-        if sum != checksum(json.as_bytes()) {
-            return Err(damaged("its checksum does not fit"));
+    /// The file is what some monitor wrote: what does not fit is a matter of the keys.
+    pub(super) fn restore(stored: &Stored, keys: &[VerifierKey]) -> Result<Self, StateError> {
+        let head = verified(&stored.head, keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
+        let frontier = frontier(head.size(), &stored.frontier)?;
+        let mut older = Vec::new();
+        for note in &stored.older {
+            // Heads by a key that is not known any more can no longer be of use.
+            older.extend(verified(note, keys)?);
         }
-        let stored: Stored = serde_json::from_str(json).map_err(damaged)?;
-        // From here on the file is what some monitor wrote: what does not fit is a matter of the key.
-        if stored.vkey != key.to_string() {
-            return Err(StateError::OtherKey(stored.vkey));
-        }
-        let head = verified(&stored.head, key)?;
-        let hashes = stored.frontier.iter().map(|text| Hash::from_base64(text)).collect::<Result<_, _>>();
-        let frontier = Frontier::from_parts(head.size(), hashes.map_err(damaged)?).map_err(damaged)?;
-        let older = stored.older.iter().map(|text| verified(text, key)).collect::<Result<_, _>>()?;
         let state = Self::first(head, frontier).ok_or_else(|| damaged("its frontier is not its head's"))?;
         Ok(Self { older, shown: stored.shown, ..state })
     }
 }
 
-fn verified(note: &str, key: &VerifierKey) -> Result<VerifiedCheckpoint, StateError> {
+/// A head from a file of ours; `None` if none of the keys has signed it.
+pub(super) fn verified(note: &str, keys: &[VerifierKey]) -> Result<Option<VerifiedCheckpoint>, StateError> {
     let signed = SignedCheckpoint::parse(note.as_bytes()).map_err(damaged)?;
-    signed.verify(core::slice::from_ref(key)).map_err(damaged)
+    Ok(signed.verify(keys).ok())
 }
 
-fn damaged(why: impl fmt::Display) -> StateError {
-    StateError::Damaged(why.to_string())
-}
-
-fn checksum(bytes: &[u8]) -> String {
-    Hash::new(Sha256::digest(bytes).into()).to_string()
+/// The right edge of a tree from a file of ours.
+pub(super) fn frontier(size: TreeSize, hashes: &[String]) -> Result<Frontier, StateError> {
+    let hashes = hashes.iter().map(|text| Hash::from_base64(text)).collect::<Result<_, _>>();
+    Frontier::from_parts(size, hashes.map_err(damaged)?).map_err(damaged)
 }

@@ -20,7 +20,7 @@ use crate::bounds;
 use crate::fetch::{Freshness, shown};
 use crate::files::{Durability, FileError, Hold, beside, read_bounded, write_atomic, write_new};
 use crate::monitor::{
-    Case, Depth, Effort, Evidence, Known, Monitor, Observation, Round, RoundError, StaleTimer, State,
+    Case, Depth, Effort, Evidence, Known, Monitor, Observation, Round, RoundError, StaleTimer, State, StateError,
 };
 
 /// Follow a log: verify each head against the last, and every entry against the head.
@@ -232,9 +232,9 @@ fn load_state(path: &Path, key: &cairn_tree::note::VerifierKey) -> Result<Option
         Err(error @ FileError::TooLong { .. }) => return Err(damaged(path, &error)),
         Err(error) => return Err(error.into()),
     };
-    match State::decode(&bytes, key) {
+    match State::decode(&bytes, core::slice::from_ref(key)) {
         Ok(state) => Ok(Some(state)),
-        Err(error @ crate::monitor::StateError::OtherKey(_)) => {
+        Err(error @ (StateError::OtherKey(_) | StateError::OtherLog(_))) => {
             Err(Failure::Usage(format!("{}: {error}", path.display())))
         }
         Err(error) => Err(damaged(path, &error)),

@@ -1,0 +1,98 @@
+//! What a monitor remembers of one log between two runs, in one file that is whole or refused: what was verified, what
+//! was being read, and which alarms go on.
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::hash::Hash;
+use cairn_tree::note::VerifierKey;
+use cairn_tree::size::TreeSize;
+use serde::{Deserialize, Serialize};
+
+use super::alarm::{Active, Ledger};
+use super::framed::{self, damaged};
+use super::reading::Reading;
+use super::round::Known;
+use super::state::{self, Shown, State, StateError};
+
+/// What every such file begins with, before the checksum of the rest.
+const MAGIC: &str = "cairn.monitor/1 ";
+
+/// The memory of one log.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// What is known of the log.
+    pub known: Known,
+    /// The alarms that go on.
+    pub ledger: Ledger,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    origin: String,
+    state: Option<state::Stored>,
+    reading: Option<StoredReading>,
+    alarms: Vec<Active>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredReading {
+    vkey: String,
+    head: String,
+    size: u64,
+    frontier: Vec<String>,
+    shown: Shown,
+}
+
+impl Kept {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] if they cannot be made, which no memory is known to cause.
+    pub fn encode(
+        origin: &Origin,
+        state: Option<&State>,
+        reading: Option<&Reading>,
+        ledger: &Ledger,
+    ) -> Result<Vec<u8>, StateError> {
+        let stored = Stored {
+            origin: origin.to_string(),
+            state: state.map(State::store),
+            reading: reading.map(|reading| StoredReading {
+                vkey: reading.head().key().to_string(),
+                head: reading.head().signed().encode(),
+                size: reading.frontier().size().get(),
+                frontier: reading.frontier().hashes().iter().map(Hash::to_base64).collect(),
+                shown: reading.shown(),
+            }),
+            alarms: ledger.active().cloned().collect(),
+        };
+        framed::encode(MAGIC, &stored)
+    }
+
+    /// Reads a file back; `keys` are the log's as the user gives them.
+    ///
+    /// # Errors
+    /// [`StateError`] for every file that [`Kept::encode`] did not write.
+    pub fn decode(bytes: &[u8], origin: &Origin, keys: &[VerifierKey]) -> Result<Self, StateError> {
+        let stored: Stored = framed::decode(MAGIC, bytes)?;
+        if stored.origin != origin.as_str() {
+            return Err(StateError::OtherLog(stored.origin));
+        }
+        let state = stored.state.as_ref().map(|state| State::restore(state, keys)).transpose()?;
+        let reading = stored.reading.as_ref().map(|reading| restore(reading, keys)).transpose()?;
+        if let (Some(state), Some(reading)) = (&state, &reading)
+            && (reading.head().size() <= state.root().size || reading.frontier().size() < state.root().size)
+        {
+            return Err(damaged("what was being read is no larger than what was verified"));
+        }
+        Ok(Self { known: Known { state, reading }, ledger: Ledger::resume(stored.alarms) })
+    }
+}
+
+fn restore(stored: &StoredReading, keys: &[VerifierKey]) -> Result<Reading, StateError> {
+    let head = state::verified(&stored.head, keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
+    let size = TreeSize::new(stored.size).map_err(damaged)?;
+    let frontier = state::frontier(size, &stored.frontier)?;
+    Reading::new(head, frontier, stored.shown).ok_or_else(|| damaged("more was read than there is"))
+}
