@@ -44,7 +44,7 @@ impl Freshly {
             }
         };
         let now = u64::try_from(now.as_second()).unwrap_or(0);
-        let times = attested(&witnesses);
+        let times = attested(checkpoint, &witnesses);
         let case = |fault, within: Duration| Case::Time {
             head: checkpoint.signed().encode(),
             fault,
@@ -90,9 +90,12 @@ impl Freshly {
     }
 }
 
-fn attested(witnesses: &[CountedWitness]) -> Vec<Attested> {
-    let by_witnesses = witnesses.iter();
-    by_witnesses.map(|witness| Attested { who: witness.name.to_string(), seconds: witness.time.seconds() }).collect()
+/// All times at hand: the witnesses', and the log's own if it signs with ML-DSA-44.
+fn attested(checkpoint: &VerifiedCheckpoint, witnesses: &[CountedWitness]) -> Vec<Attested> {
+    let by_witnesses =
+        witnesses.iter().map(|witness| Attested { who: witness.name.to_string(), seconds: witness.time.seconds() });
+    let by_log = checkpoint.time().map(|time| Attested { who: "the log".to_owned(), seconds: time.seconds() });
+    by_witnesses.chain(by_log).collect()
 }
 
 /// The checkpoint without the lines of these witnesses; `None` if no line is left.

@@ -95,7 +95,7 @@ impl Watch {
         let mut stop = Stop::new()?;
         loop {
             // Dropping a round that is under way loses nothing: the state file has what was verified before it.
-            let Some(next) = stop.or(following.round()).await else { return Ok(()) };
+            let Some(next) = stop.or(Box::pin(following.round())).await else { return Ok(()) };
             match next? {
                 Next::Done => return Ok(()),
                 Next::Again(wait) => {
