@@ -33,6 +33,10 @@ fn the_example_of_the_specification_needs_two_x_and_one_y() {
     for subset in 0..64u8 {
         let cosigners: Vec<u8> = (1..=6).filter(|number| subset & (1 << (number - 1)) != 0).collect();
         let (x, y) = ((subset & 0b111).count_ones(), (subset >> 3).count_ones());
+        let says_who = |name: &str| {
+            (1..).zip(policy.witnesses()).any(|(n, one)| cosigners.contains(&n) && one.name().to_str() == Some(name))
+        };
+        assert_eq!(policy.is_met_by(|one| one.name().to_str().is_some_and(says_who)), x >= 2 && y >= 1);
         match policy.verify(&cosigned(&cosigners)) {
             Ok(met) => {
                 assert!(x >= 2 && y >= 1, "{cosigners:?} should not be enough");

@@ -7,7 +7,7 @@ use cairn_tree::store::{KeyRange, Kind};
 /// A column family. The names are on disk and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// Small rows, mostly overwritten or deleted: heads, bindings, idempotency keys, lists of runs.
+    /// Small rows, mostly overwritten or deleted: heads, bindings, policies, checkpoints, idempotency keys, lists of runs.
     Rows,
     /// Pieces of unfinished bundles: written by one commit, deleted by a later one.
     Tail,
@@ -24,7 +24,8 @@ impl Family {
 
     pub(crate) const fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Head | Kind::Binding | Kind::Idempotency | Kind::Expiry | Kind::IndexManifest => Self::Rows,
+            Kind::Head | Kind::Binding | Kind::Policy | Kind::Checkpoint => Self::Rows,
+            Kind::Idempotency | Kind::Expiry | Kind::IndexManifest => Self::Rows,
             Kind::Piece => Self::Tail,
             Kind::Bundle => Self::Bundles,
             Kind::Tile(_) => Self::Tiles,

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use super::{Member, Octets, Policy};
+use super::{Member, Octets, Policy, PolicyWitness};
 use crate::checkpoint::{CheckpointVerifyError, SignedCheckpoint, VerifiedCheckpoint};
 use crate::cosignature::{CosignatureError, Timestamp};
 use crate::note::VerifierKey;
@@ -121,7 +121,7 @@ impl Policy {
         for witness in &self.witnesses {
             times.push(witness.key.verify(checkpoint)?);
         }
-        let tally = Tally::count(self, &times);
+        let tally = Tally::count(self, times.iter().map(Option::is_some).collect());
         match self.quorum {
             Some(quorum) if !tally.witnessed(quorum) => Err(tally.shortfalls(self, quorum).into()),
             _ => {
@@ -135,6 +135,14 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Whether the quorum would be met if these witnesses cosigned, and no others. With the quorum `none` it always is.
+    pub fn is_met_by(&self, cosigned: impl FnMut(&PolicyWitness) -> bool) -> bool {
+        let tally = Tally::count(self, self.witnesses.iter().map(cosigned).collect());
+        self.quorum.is_none_or(|quorum| tally.witnessed(quorum))
+    }
+}
+
 /// Who witnessed. Groups stand after their members, so that one pass in order decides them all.
 struct Tally {
     witnesses: Vec<bool>,
@@ -143,8 +151,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(policy: &Policy, times: &[Option<Timestamp>]) -> Self {
-        let mut tally = Self { witnesses: times.iter().map(Option::is_some).collect(), groups: Vec::new() };
+    /// `witnesses` says of each witness of the policy whether it cosigned.
+    fn count(policy: &Policy, witnesses: Vec<bool>) -> Self {
+        let mut tally = Self { witnesses, groups: Vec::new() };
         for group in &policy.groups {
             let found = group.members.iter().filter(|&&member| tally.witnessed(member)).count();
             tally.groups.push((found, found >= group.threshold));

@@ -46,6 +46,10 @@ pub enum Kind {
     Head,
     /// Database only: a log's name, origin and keys, by log id.
     Binding,
+    /// Log only: its witness policy.
+    Policy,
+    /// Log only: the newest head that met its witness policy, with its cosignatures.
+    Checkpoint,
     /// 256 entries in C2SP bundle encoding, by bundle number.
     Bundle,
     /// Entries of the last, unfinished bundle, as one commit brought them, by the first one's index.
@@ -102,6 +106,8 @@ impl Kind {
         match self {
             Self::Head => 0x01,
             Self::Binding => 0x02,
+            Self::Policy => 0x03,
+            Self::Checkpoint => 0x04,
             Self::Bundle => 0x10,
             Self::Piece => 0x11,
             Self::IndexManifest => 0x20,
@@ -116,6 +122,8 @@ impl Kind {
         Some(match code {
             0x01 => Self::Head,
             0x02 => Self::Binding,
+            0x03 => Self::Policy,
+            0x04 => Self::Checkpoint,
             0x10 => Self::Bundle,
             0x11 => Self::Piece,
             0x20 => Self::IndexManifest,
@@ -322,7 +330,8 @@ mod tests {
     fn byte_order_is_number_order_and_every_kind_reads_back() {
         let tiles = TileLevel::all().map(Kind::Tile);
         let kinds = [Kind::Head, Kind::Binding, Kind::Bundle, Kind::Piece, Kind::IndexRun, Kind::IndexManifest];
-        for kind in kinds.into_iter().chain([Kind::Idempotency, Kind::Expiry]).chain(tiles) {
+        let small = [Kind::Policy, Kind::Checkpoint, Kind::Idempotency, Kind::Expiry];
+        for kind in kinds.into_iter().chain(small).chain(tiles) {
             let keys: Vec<_> =
                 [0, 1, 255, 256, u64::MAX].map(|number| Key::numbered(LogId::new(7), kind, number)).into();
             assert!(keys.is_sorted());

@@ -76,7 +76,8 @@ fn bundle(number: u64) -> Key {
 
 fn every_kind() -> impl Iterator<Item = Kind> {
     let kinds = [Kind::Head, Kind::Binding, Kind::Bundle, Kind::Piece, Kind::IndexManifest, Kind::IndexRun];
-    kinds.into_iter().chain([Kind::Idempotency, Kind::Expiry]).chain(TileLevel::all().map(Kind::Tile))
+    let small = [Kind::Policy, Kind::Checkpoint, Kind::Idempotency, Kind::Expiry];
+    kinds.into_iter().chain(small).chain(TileLevel::all().map(Kind::Tile))
 }
 
 fn an_empty_store_has_no_rows(store: &impl Store) {

@@ -81,6 +81,8 @@ kinds! {
     Busy = 503, "busy", "The server has all the work it can hold";
     /// The log takes no entries until an operator looked at it.
     Halted = 503, "log-halted", "The log is halted";
+    /// The log takes no entries until its witnesses agreed that it goes on from where it was.
+    Held = 503, "log-held", "The log waits for its witnesses";
     /// The process is about to end.
     Stopping = 503, "stopping", "The server is stopping";
     /// Too little free space.

@@ -69,16 +69,18 @@ pub struct ConsistencyAnswer {
 pub enum EventKind {
     /// A new head; its data is a [`HeadEvent`], its id the head's size.
     Head,
+    /// A new checkpoint of a log with a witness policy; its data is a [`HeadEvent`], its id what was seen before.
+    Checkpoint,
     /// An entry that a head has; its data is an [`EntryEvent`], its id the index plus one.
     Entry,
 }
 
-/// The data of an [`EventKind::Head`].
+/// The data of an [`EventKind::Head`] and of an [`EventKind::Checkpoint`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadEvent {
     /// The head's size.
     pub size: TreeSize,
-    /// The head, as `GET head` answers it.
+    /// The head, as `GET head` or `GET checkpoint` answers it.
     pub checkpoint: SignedCheckpoint,
 }
 
@@ -113,13 +115,14 @@ impl InclusionAnswer {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Head, Self::Entry];
+    pub const ALL: [Self; 3] = [Self::Head, Self::Checkpoint, Self::Entry];
 
     /// The name in the stream's `event` field.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Head => "head",
+            Self::Checkpoint => "checkpoint",
             Self::Entry => "entry",
         }
     }
