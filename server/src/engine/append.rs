@@ -34,9 +34,12 @@ pub enum AppendError {
         /// Bytes that must stay free.
         reserve: u64,
     },
-    /// The log was stopped because its stored bytes did not match.
+    /// The log was stopped because its stored bytes did not match, or its history is not the one that it showed others.
     #[error("the log is halted: {0}")]
     Halted(String),
+    /// The log's witnesses have not agreed yet, since the start, that it goes on.
+    #[error("the log waits for its witnesses to agree that it goes on from where it was")]
+    Held,
     /// The log has ended.
     #[error("the log is sealed")]
     Sealed,

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::growing::Edge;
 use super::index::HashIndex;
 use super::layout::{BindingRow, LogState};
+use super::published::Publishing;
 
 /// A head that has left the process, or may: signed, and its high-water durable.
 #[derive(Debug)]
@@ -67,13 +68,14 @@ pub(super) struct Shared {
     pub(super) signer: SignerKey,
     pub(super) heads: watch::Sender<Arc<Head>>,
     pub(super) index: Option<HashIndex>,
+    pub(super) publishing: Publishing,
     state: RwLock<LogState>,
 }
 
 impl Shared {
     pub(super) fn new(info: LogInfo, signer: SignerKey, head: Head, index: Option<HashIndex>, state: LogState) -> Self {
         let (heads, _) = watch::channel(Arc::new(head));
-        Self { info, signer, heads, index, state: RwLock::new(state) }
+        Self { info, signer, heads, index, publishing: Publishing::default(), state: RwLock::new(state) }
     }
 
     pub(super) fn state(&self) -> LogState {

@@ -16,6 +16,8 @@ mod keys;
 mod layout;
 mod observer;
 mod open;
+mod publish;
+mod published;
 mod reader;
 mod registry;
 mod replay;
@@ -45,6 +47,8 @@ pub use keys::{KeyFileError, KeyFiles};
 pub use layout::{LogState, Placement, Terms};
 pub use observer::{CommitFigures, Observer, Unobserved};
 pub use open::OpenError;
+pub use publish::PublishError;
+pub use published::{LogPolicy, Published};
 pub use reader::ProofError;
 pub use sequencer::{CreateError, PoolBounds};
 pub use stored::ReadError;
@@ -345,6 +349,13 @@ impl Log {
     pub async fn append(&self, batch: EntryBatch, key: Option<IdempotencyKey>) -> Result<Appended, AppendError> {
         if self.shared.index.as_ref().is_some_and(index::HashIndex::is_overdue) {
             return Err(AppendError::QueueFull);
+        }
+        if self.shared.publishing.is_held() {
+            return Err(match self.shared.state() {
+                LogState::Open => AppendError::Held,
+                LogState::Halted(reason) => AppendError::Halted(reason),
+                LogState::Sealed => AppendError::Sealed,
+            });
         }
         let bound = key.map(|key| Bound { key, leaves: batch.digest() });
         let (reply, answer) = oneshot::channel();

@@ -17,7 +17,8 @@ use super::bounds::COMMIT_ENTRIES;
 use super::head::{Head, LogInfo, Shared};
 use super::index::HashIndex;
 use super::keys::{KeyFileError, KeyFiles};
-use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, RowError};
+use super::layout::{BindingRow, CheckpointRow, DatabaseRow, HeadRow, LogState, PolicyRow, RowError};
+use super::published::Publishing;
 use super::registry::Registry;
 use super::replay::replay;
 use super::sign::{SignHeadError, sign_head};
@@ -249,7 +250,10 @@ fn open_log(
         let wrong = stored.damaged("the tree at size", row.size.get(), "its entries do not hash to the head's root");
         if tree.root() == row.root { Ok(()) } else { Err(wrong) }
     });
+    let publishing = read_publishing(store, id, binding, mark.size)?;
     let (size, root, time_ms) = match &grown {
+        // Its witnesses are asked before anything larger than what was released is signed.
+        Ok(()) if publishing.is_held() => (mark.size, mark.root, mark.time_ms),
         Ok(()) => (row.size, row.root, row.time_ms.max(mark.time_ms)),
         Err(ReadError::Store(StoreError::Io(_))) => return grown.map_err(OpenError::from),
         Err(_) => (mark.size, mark.root, mark.time_ms),
@@ -257,7 +261,9 @@ fn open_log(
     let note = sign_head(&signer, &info.origin, size, root)?;
     let index = info.hash_index.then(|| HashIndex::absent(id));
     let head = Head { size, root, time_ms, note, edge: None };
-    let shared = Arc::new(Shared::new(info, signer, head, index, row.state.clone()));
+    let mut shared = Shared::new(info, signer, head, index, row.state.clone());
+    shared.publishing = publishing;
+    let shared = Arc::new(shared);
     opened.registry.insert(Arc::clone(&shared));
     match grown {
         Ok(()) if row.state == LogState::Open => opened.fresh_marks.push((id, Mark { size, root, time_ms })),
@@ -270,8 +276,28 @@ fn open_log(
     Ok(())
 }
 
+/// What the log's witnesses decide about: its policy and its checkpoint.
+fn read_publishing(
+    store: &dyn Store,
+    id: LogId,
+    binding: &BindingRow,
+    released: TreeSize,
+) -> Result<Publishing, OpenError> {
+    let publishing = Publishing::default();
+    let Some(policy) = store.get(&PolicyRow::key(id))? else { return Ok(publishing) };
+    // A checkpoint may have been signed by a key that has retired since.
+    let keys: Vec<_> = binding.keys.iter().filter_map(|key| key.vkey.parse().ok()).collect();
+    let checkpoint = store.get(&CheckpointRow::key(id))?.map(|row| CheckpointRow::decode(&row, &keys)).transpose()?;
+    if let Some(checkpoint) = checkpoint.as_ref().filter(|checkpoint| checkpoint.size > released) {
+        let (what, found) = (format!("log {}", binding.name), format!("a head of size {released}"));
+        return Err(OpenError::Behind { what, found, released: format!("a checkpoint of size {}", checkpoint.size) });
+    }
+    publishing.restore(PolicyRow::decode(&policy)?, checkpoint)?;
+    Ok(publishing)
+}
+
 /// The keys of the entries and tiles that only an unreleased head covers.
-fn unreleased_rows(stored: &Stored<'_>, released: TreeSize, end: TreeSize) -> Result<Vec<Key>, ReadError> {
+pub(super) fn unreleased_rows(stored: &Stored<'_>, released: TreeSize, end: TreeSize) -> Result<Vec<Key>, ReadError> {
     // A damaged size may be anything; no commit brings more.
     let (released, end) = (released.get(), end.get().min(released.get().saturating_add(COMMIT_ENTRIES)));
     let mut keys: Vec<Key> = (released / WIDTH..end / WIDTH).map(|number| stored.bundle_key(number)).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cairn_tree::store::LogId;
+use tokio::sync::watch;
 
 use super::head::Shared;
 
@@ -11,6 +12,8 @@ use super::head::Shared;
 #[derive(Default)]
 pub(super) struct Registry {
     logs: RwLock<BTreeMap<String, Arc<Shared>>>,
+    /// Counts changes, of policies too.
+    changes: watch::Sender<u64>,
 }
 
 impl Registry {
@@ -30,5 +33,13 @@ impl Registry {
     pub(super) fn insert(&self, log: Arc<Shared>) {
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
         logs.insert(log.info.name.clone(), log);
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 }

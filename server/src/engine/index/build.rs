@@ -16,7 +16,7 @@ use super::{HashIndex, Inner, leaves_between};
 use crate::engine::bounds::{INDEX_FAN, INDEX_RUN_ENTRIES, MAINTENANCE_BYTES, MAINTENANCE_ROWS};
 use crate::engine::head::Shared;
 use crate::engine::registry::Registry;
-use crate::engine::sequencer::{Job, MaintainJob, Sequencer};
+use crate::engine::sequencer::{Done, Job, MaintainJob, Sequencer};
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// The logs whose index has work to do: a set, so it is bounded by their number.
@@ -251,7 +251,7 @@ impl Work<'_> {
     /// Has rows written, and waits until they are durable.
     fn submit(&self, mut job: MaintainJob) -> Result<(), BuildError> {
         let (done, wait) = sync_channel(1);
-        job.done = Some(done);
+        job.done = Some(Done::Thread(done));
         self.sequencer.submit_own(Job::Maintain(job));
         wait.recv().map_err(|_| BuildError::Stopped)
     }

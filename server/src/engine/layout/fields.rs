@@ -35,6 +35,13 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    /// The next `length` bytes.
+    pub(super) fn bytes(&mut self, length: usize) -> Result<&'a [u8], RowError> {
+        let (field, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.error("too short"))?;
+        self.rest = rest;
+        Ok(field)
+    }
+
     /// All that is left.
     pub(super) fn rest(self) -> &'a [u8] {
         self.rest

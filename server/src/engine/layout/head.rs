@@ -19,7 +19,8 @@ const SEALED: u8 = 2;
 pub enum LogState {
     /// It does.
     Open,
-    /// Its stored bytes did not match what was to be signed; for good, until an operator repairs it. Good data is read.
+    /// Its stored bytes did not match what was to be signed, or a witness holds a history that they contradict; for good,
+    /// until an operator repairs it. Good data is read.
     Halted(String),
     /// It has ended with a final head.
     Sealed,

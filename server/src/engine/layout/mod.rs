@@ -4,18 +4,22 @@
 //! themselves. Decoding is total: damaged rows are errors that name the row.
 
 mod binding;
+mod checkpoint;
 mod database;
 mod fields;
 mod head;
 mod placement;
+mod policy;
 
 pub(in crate::engine) use binding::BindingRow;
 pub use binding::Terms;
+pub(in crate::engine) use checkpoint::CheckpointRow;
 pub(in crate::engine) use database::DatabaseRow;
 pub(in crate::engine) use head::HeadRow;
 pub use head::LogState;
 pub(in crate::engine) use placement::IdempotencyRow;
 pub use placement::Placement;
+pub(in crate::engine) use policy::{PolicyRow, PolicyText};
 
 /// A row whose bytes no version of this program wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

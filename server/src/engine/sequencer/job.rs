@@ -23,6 +23,10 @@ pub(in crate::engine) enum Job {
     Maintain(MaintainJob),
     /// Forget a log's expired idempotency keys.
     Sweep(LogId),
+    /// Sign and release what was committed before the start, now that the log's witnesses have agreed.
+    Release(Arc<Shared>, oneshot::Sender<()>),
+    /// Halt a log for this reason.
+    Halt(Arc<Shared>, String, oneshot::Sender<()>),
 }
 
 pub(in crate::engine) struct AppendJob {
@@ -66,7 +70,15 @@ pub(in crate::engine) struct MaintainJob {
     pub(in crate::engine) puts: Vec<(Key, Vec<u8>)>,
     pub(in crate::engine) deletes: Vec<Key>,
     /// Told once the rows are durable; dropped if the writer ends before.
-    pub(in crate::engine) done: Option<SyncSender<()>>,
+    pub(in crate::engine) done: Option<Done>,
+}
+
+/// Who waits for rows.
+pub(in crate::engine) enum Done {
+    /// A thread of ours.
+    Thread(SyncSender<()>),
+    /// A task.
+    Task(oneshot::Sender<()>),
 }
 
 impl MaintainJob {
@@ -84,14 +96,17 @@ impl MaintainJob {
 
 /// Those who wait for rows in a batch. Dropped, it tells them that the writer has ended.
 #[must_use]
-pub(super) struct Waiting(Vec<SyncSender<()>>);
+pub(super) struct Waiting(Vec<Done>);
 
 impl Waiting {
     /// The rows are durable.
     pub(super) fn tell(self) {
         for done in self.0 {
             // Whoever asked may have gone.
-            let _ = done.try_send(());
+            match done {
+                Done::Thread(done) => drop(done.try_send(())),
+                Done::Task(done) => drop(done.send(())),
+            }
         }
     }
 }
@@ -100,7 +115,7 @@ impl Weighed for Job {
     fn weight(&self) -> usize {
         match self {
             Self::Append(job) => job.batch.weight(),
-            Self::Create(_) | Self::Sweep(_) => 0,
+            Self::Create(_) | Self::Sweep(_) | Self::Release(..) | Self::Halt(..) => 0,
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }
     }

@@ -90,6 +90,12 @@ impl Writer {
                 Job::Maintain(job) => maintenance.push(job),
                 Job::Sweep(log) if self.to_sweep.contains(&log) => {}
                 Job::Sweep(log) => self.to_sweep.push_back(log),
+                Job::Release(log, done) => self.release_rest(&log, done)?,
+                Job::Halt(log, reason, done) => {
+                    self.halt_by_witness(&log, reason)?;
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
+                }
             }
         }
         self.append(appends, &mut maintenance)?;
@@ -251,8 +257,13 @@ impl Writer {
     /// Takes a log out of service for good: durably, with its last signed head, and without the rows in `undo`, which
     /// no signed head covers.
     pub(super) fn halt(&mut self, shared: &Shared, error: &ReadError, undo: Vec<Key>) -> Result<(), Poison> {
+        tracing::error!(log = %shared.info.name, %error, "the stored bytes do not match what was to be signed");
+        self.halt_for(shared, error.to_string(), undo)
+    }
+
+    /// As [`Writer::halt`], for any reason.
+    pub(super) fn halt_for(&mut self, shared: &Shared, reason: String, undo: Vec<Key>) -> Result<(), Poison> {
         let log = shared.info.id;
-        let reason = error.to_string();
         self.residents.remove(log);
         let head = shared.head();
         let state = LogState::Halted(reason.clone());
@@ -263,7 +274,7 @@ impl Writer {
         batch.put(HeadRow::key(log), row.encode());
         undo.into_iter().for_each(|key| batch.delete(key));
         self.commit(batch)?;
-        tracing::error!(log = %shared.info.name, %reason, "log halted: its stored bytes do not match what was to be signed");
+        tracing::error!(log = %shared.info.name, %reason, "log halted");
         shared.set_state(state);
         self.parts.observer.halted(log, &reason);
         Ok(())

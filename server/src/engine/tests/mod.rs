@@ -2,6 +2,7 @@
 
 mod faults;
 mod journey;
+mod publishing;
 mod refusals;
 
 use std::collections::BTreeMap;

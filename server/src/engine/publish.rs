@@ -1,0 +1,203 @@
+//! What a log's witnesses decide, as the rest of the server uses it: checkpoints, policies, and holding appends back.
+//!
+//! The order of each change: its rows are durable first, then it is served. Whoever is cut off in between finds the new
+//! rows after a restart, and nothing that was served is larger than they are.
+
+use std::sync::Arc;
+
+use cairn_tree::size::LeafIndex;
+use cairn_tree::store::Key;
+use tokio::sync::{oneshot, watch};
+
+use super::head::Head;
+use super::layout::{CheckpointRow, PolicyRow};
+use super::published::{self, LogPolicy, Published};
+use super::sequencer::{Done, Job, MaintainJob};
+use super::{Engine, Log};
+
+/// Why a checkpoint was not published, or a policy not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The policy under which the checkpoint was made is not in force any more.
+    #[error("the log has another policy by now")]
+    OtherPolicy,
+    /// A checkpoint's size never falls.
+    #[error("a checkpoint of size {found} can't follow one of size {published}")]
+    Smaller {
+        /// Its size.
+        found: u64,
+        /// The size of the one that is published.
+        published: u64,
+    },
+    /// The server is going down; what became of it is known after its restart.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+impl Engine {
+    /// Counts changes of logs and of their policies.
+    #[must_use]
+    pub fn policy_changes(&self) -> watch::Receiver<u64> {
+        self.inner.registry.changes()
+    }
+}
+
+impl Log {
+    /// The newest head that met the witness policy; without a policy, the newest head. Its size never falls.
+    #[must_use]
+    pub fn checkpoint(&self) -> Arc<Head> {
+        self.shared.publishing.checkpoint(|| self.shared.head())
+    }
+
+    /// Is told of new checkpoints, as far as they are not just the newest head.
+    #[must_use]
+    pub fn checkpoints(&self) -> watch::Receiver<Published> {
+        self.shared.publishing.subscribe()
+    }
+
+    /// Waits for a checkpoint that has the entry at `index`.
+    pub async fn witnessed(&self, index: LeafIndex) -> Arc<Head> {
+        let mut published = self.shared.publishing.subscribe();
+        loop {
+            published.mark_unchanged();
+            let checkpoint = self.checkpoint();
+            if checkpoint.size.contains(index) {
+                return checkpoint;
+            }
+            // Its sender lives as long as the log does.
+            if published.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// The witness policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Option<Arc<LogPolicy>> {
+        self.shared.publishing.policy()
+    }
+
+    /// Follows the witness policy.
+    #[must_use]
+    pub fn policies(&self) -> watch::Receiver<Option<Arc<LogPolicy>>> {
+        self.shared.publishing.policies()
+    }
+
+    /// A policy that was replaced before its witnesses had agreed that the log goes on: they have to agree still.
+    #[must_use]
+    pub fn outstanding_policy(&self) -> Option<Arc<LogPolicy>> {
+        self.shared.publishing.outstanding()
+    }
+
+    /// Whether appends wait until the witnesses have agreed that the log goes on.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.shared.publishing.is_held()
+    }
+
+    /// Puts a policy in force, or none. The checkpoint stays what it is until a larger head meets the new policy.
+    ///
+    /// # Errors
+    /// [`PublishError::Stopping`].
+    pub async fn set_policy(&self, policy: Option<LogPolicy>) -> Result<(), PublishError> {
+        let publishing = &self.shared.publishing;
+        let _one_at_a_time = publishing.changing.lock().await;
+        let log = self.shared.info.id;
+        // Whoever may not go on yet does not get there by another policy: the witnesses of this one stay to be asked.
+        let outstanding =
+            publishing.is_held().then(|| publishing.outstanding().or_else(|| publishing.policy())).flatten();
+        let frozen = publishing.freeze(|| self.shared.head());
+        let row = published::row(policy.as_ref(), outstanding.as_deref());
+        let mut job = MaintainJob::default();
+        if row == PolicyRow::default() {
+            job.deletes.push(PolicyRow::key(log));
+        } else {
+            job.puts.push((PolicyRow::key(log), row.encode()));
+        }
+        if policy.is_some() {
+            job.puts.push((CheckpointRow::key(log), CheckpointRow::encode(&frozen)));
+        } else {
+            job.deletes.push(CheckpointRow::key(log));
+        }
+        self.durably(job).await?;
+        publishing.set_outstanding(outstanding);
+        publishing.adopt(policy.map(Arc::new));
+        self.running.registry.changed();
+        Ok(())
+    }
+
+    /// Publishes a checkpoint that was made under `policy`: durably, then for everyone. It is one of the released heads,
+    /// with whatever cosignatures it has got.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish(&self, policy: &Arc<LogPolicy>, checkpoint: Head) -> Result<(), PublishError> {
+        let publishing = &self.shared.publishing;
+        let _one_at_a_time = publishing.changing.lock().await;
+        if !publishing.policy().is_some_and(|current| Arc::ptr_eq(&current, policy)) {
+            return Err(PublishError::OtherPolicy);
+        }
+        if let Some(published) = publishing.pinned().filter(|published| checkpoint.size < published.size) {
+            let (found, published) = (checkpoint.size.get(), published.size.get());
+            return Err(PublishError::Smaller { found, published });
+        }
+        let row: (Key, Vec<u8>) = (CheckpointRow::key(self.shared.info.id), CheckpointRow::encode(&checkpoint));
+        self.durably(MaintainJob { puts: vec![row], ..MaintainJob::default() }).await?;
+        publishing.pin(Arc::new(checkpoint));
+        Ok(())
+    }
+
+    /// Lets appends in: the witnesses have agreed. What was committed before the start and not released yet is signed
+    /// and released first.
+    ///
+    /// # Errors
+    /// [`PublishError::Stopping`].
+    pub async fn let_go(&self) -> Result<(), PublishError> {
+        let publishing = &self.shared.publishing;
+        let _one_at_a_time = publishing.changing.lock().await;
+        self.told(|done| Job::Release(Arc::clone(&self.shared), done)).await?;
+        if publishing.outstanding().is_some() {
+            let key = PolicyRow::key(self.shared.info.id);
+            let mut job = MaintainJob::default();
+            match publishing.policy() {
+                Some(policy) => job.puts.push((key, published::row(Some(&policy), None).encode())),
+                None => job.deletes.push(key),
+            }
+            self.durably(job).await?;
+            publishing.set_outstanding(None);
+        }
+        publishing.let_go();
+        Ok(())
+    }
+
+    /// Halts the log for good, durably with the reason: somebody holds proof that its history is another.
+    ///
+    /// # Errors
+    /// [`PublishError::Stopping`].
+    pub async fn halt(&self, reason: String) -> Result<(), PublishError> {
+        self.told(|done| Job::Halt(Arc::clone(&self.shared), reason, done)).await
+    }
+
+    async fn durably(&self, mut job: MaintainJob) -> Result<(), PublishError> {
+        self.told(|done| {
+            job.done = Some(Done::Task(done));
+            Job::Maintain(job)
+        })
+        .await
+    }
+
+    /// Hands a job to the writer and waits until it is done.
+    async fn told(&self, job: impl FnOnce(oneshot::Sender<()>) -> Job) -> Result<(), PublishError> {
+        let (done, told) = oneshot::channel();
+        self.running.sequencer.submit_own(job(done));
+        told.await.map_err(|_| PublishError::Stopping)
+    }
+}
+
+impl Head {
+    /// This head with cosignatures, as of some time.
+    #[must_use]
+    pub fn cosigned(&self, note: bytes::Bytes, time_ms: u64) -> Self {
+        Self { size: self.size, root: self.root, time_ms, note, edge: None }
+    }
+}
