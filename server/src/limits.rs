@@ -120,6 +120,20 @@ table! {
     compressions = 2, 0 ..= 1_024;
     /// Concurrent connections to the admin socket.
     admin_connections = 16, 1 ..= 1_024;
+    /// Seconds that an append with wait=witnessed waits for witnesses, before it is answered 202.
+    witnessed_wait_seconds = 10, 1 ..= 300;
+    /// Seconds for one exchange with a witness.
+    witness_request_seconds = 5, 1 ..= 120;
+    /// Seconds until a witness that fails again and again is asked once more.
+    witness_backoff_seconds = 60, 1 ..= 3_600;
+    /// Milliseconds from the beginning of one round of a log's witnesses to that of the next, at least.
+    witness_round_milliseconds = 10, 0 ..= 60_000;
+    /// Seconds after which the head of a log at rest is cosigned anew, so that its age stays bounded.
+    witness_recosign_seconds = 600, 1 ..= 86_400;
+    /// Seconds after which a log that fails open publishes a head without its quorum.
+    witness_fail_open_seconds = 30, 1 ..= 86_400;
+    /// Requests to witnesses at once, of all logs together.
+    witness_requests = 256, 1 ..= 65_536;
     /// Seconds that an idempotency key is kept.
     idempotency_seconds = 86_400, 60 ..= 31_536_000;
     /// Free bytes on the database's disk below which appends answer 507.
@@ -136,8 +150,8 @@ pub const REQUEST_ID_BYTES: usize = 128;
 pub const TARGET_BYTES: usize = 2_048;
 /// Bytes of entries in one chunk of an event stream.
 pub const EVENT_CHUNK_BYTES: usize = 65_536;
-/// Longest line on the admin socket.
-pub const ADMIN_LINE_BYTES: usize = 65_536;
+/// Longest line on the admin socket; a policy file of the longest kind fits.
+pub const ADMIN_LINE_BYTES: usize = 2 << 20;
 /// Most tokens in the token file.
 pub const TOKENS: usize = 10_000;
 /// Longest value that a problem document repeats, in bytes; the rest is cut.
@@ -174,13 +188,22 @@ impl Limits {
         answers_in_flight_bytes: usize, queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
-        event_streams: usize, disk_reads: usize, compressions: usize, admin_connections: usize, disk_reserve_bytes: u64,
+        event_streams: usize, disk_reads: usize, compressions: usize, admin_connections: usize, disk_reserve_bytes: u64, witness_requests: usize,
     }
 
     durations! {
         header_time: header_seconds, idle_time: idle_seconds, body_time: body_seconds,
         write_stall_time: write_stall_seconds, shutdown_time: shutdown_seconds,
         event_heartbeat: event_heartbeat_seconds, idempotency_time: idempotency_seconds,
+        witnessed_wait: witnessed_wait_seconds, witness_request_time: witness_request_seconds,
+        witness_backoff: witness_backoff_seconds, witness_recosign: witness_recosign_seconds,
+        witness_fail_open: witness_fail_open_seconds,
+    }
+
+    /// The limit `witness_round_milliseconds`.
+    #[must_use]
+    pub const fn witness_round(&self) -> Duration {
+        Duration::from_millis(self.witness_round_milliseconds)
     }
 
     /// What the accept loop needs of these.

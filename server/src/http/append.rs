@@ -4,6 +4,7 @@
 //! durable head covers it. Not here: the forms of a batch (`batch`).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
@@ -25,8 +26,9 @@ use super::json::Object;
 use super::problem::Problem;
 use super::query::Query;
 use super::reading::fresh;
+use super::settled::settle;
 use crate::auth::{Caller, Right};
-use crate::engine::{Appended, EntryBatch, IdempotencyKey, Log, Placement, ProofError};
+use crate::engine::{Appended, EntryBatch, Head, IdempotencyKey, Log, Placement, ProofError};
 use crate::limits::IDEMPOTENCY_KEY_BYTES;
 
 /// The type of a receipt, as `Accept` names it.
@@ -47,6 +49,7 @@ const LARGE: usize = 64 << 10;
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The entry's bytes, at most 65,535"),
     responses(
         (status = 200, description = "The bare decimal index", body = String, content_type = "text/plain"),
+        (status = 202, description = "The same, but the witnesses are late: a signed head has the entry, and no checkpoint yet", body = String, content_type = "text/plain"),
         (status = "4XX", description = "The caller's mistake, named with its bound", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = "5XX", description = "Not the caller's mistake; Retry-After says when to come again", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
@@ -54,11 +57,12 @@ const LARGE: usize = 64 << 10;
 pub(crate) async fn add(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let log = admitted(ask)?;
     let query = Query::parse(ask.parts.uri.query(), &[name::WAIT])?;
-    wait(&query)?;
+    let wait = wait(&query)?;
     let key = idempotency(ask, &log)?;
     let (appended, _) = append_one(ask, &log, body, key).await?;
     let index = first(&appended)?;
-    Ok(fresh(media::TEXT, index.to_string()))
+    let settled = settle(ask, &log, &appended, wait).await;
+    Ok(settled.answer(fresh(media::TEXT, index.to_string())))
 }
 
 /// Appends one entry or a batch.
@@ -77,6 +81,8 @@ pub(crate) async fn add(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Pr
     responses(
         (status = 200, description = "One entry: its receipt as JSON, or the C2SP tlog-proof for Accept: text/plain. A batch: where it is",
             content((crate::http::docs::Appended = "application/json"), (String = "text/plain"))),
+        (status = 202, description = "The same under a head that only the log has signed: the witnesses are late",
+            content((crate::http::docs::Appended = "application/json"), (String = "text/plain"))),
         (status = "4XX", description = "The caller's mistake, named with its bound", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = "5XX", description = "Not the caller's mistake; Retry-After says when to come again", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
@@ -84,14 +90,15 @@ pub(crate) async fn add(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Pr
 pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let log = admitted(ask)?;
     let query = Query::parse(ask.parts.uri.query(), &[name::WAIT, name::RECEIPTS])?;
-    wait(&query)?;
+    let wait = wait(&query)?;
     let content_type = ask.parts.headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let form = Form::of(content_type.as_deref())?;
     let key = idempotency(ask, &log)?;
     if form == Form::Single {
         let answer_type = media_type(&ask.parts.headers, &[media::JSON, PLAIN])?;
         let (appended, leaf) = append_one(ask, &log, body, key).await?;
-        return single_answer(&log, &appended, leaf, answer_type);
+        let settled = settle(ask, &log, &appended, wait).await;
+        return Ok(settled.answer(single_answer(&log, &appended, &settled.under, leaf, answer_type)?));
     }
     media_type(&ask.parts.headers, &[media::JSON])?;
     let receipts = query.flag(name::RECEIPTS)?;
@@ -108,7 +115,9 @@ pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
     let leaves = if receipts { batch.leaves().to_vec() } else { Vec::new() };
     let appended = log.append(batch, key).await?;
     drop(reservation);
-    batch_answer(ask, &log, appended, leaves, receipts).await
+    let settled = settle(ask, &log, &appended, wait).await;
+    let answer = batch_answer(ask, &log, appended, Arc::clone(&settled.under), leaves, receipts).await?;
+    Ok(settled.answer(answer))
 }
 
 /// The log, if the caller may append to it.
@@ -120,7 +129,7 @@ fn admitted(ask: &Ask<'_>) -> Result<Log, Problem> {
     Ok(log)
 }
 
-/// Without a witness policy, the newest head is the newest that met it: both ways of waiting are one.
+/// What the caller waits for.
 fn wait(query: &Query<'_>) -> Result<Wait, Problem> {
     let Some(text) = query.get(name::WAIT) else { return Ok(Wait::default()) };
     let bound = || format!("{} or {}", Wait::Integrated.as_str(), Wait::Witnessed.as_str());
@@ -171,16 +180,22 @@ fn idempotency_text(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, Problem
     Ok(Some(text))
 }
 
-fn single_answer(log: &Log, appended: &Appended, leaf: Hash, answer_type: &str) -> Result<Answer, Problem> {
-    let (index, head) = (first(appended)?, &appended.head);
-    let proof = log.inclusion(head, index, head.size)?;
+fn single_answer(
+    log: &Log,
+    appended: &Appended,
+    under: &Head,
+    leaf: Hash,
+    answer_type: &str,
+) -> Result<Answer, Problem> {
+    let index = first(appended)?;
+    let proof = log.inclusion(&bound(log, appended, under), index, under.size)?;
     if answer_type == PLAIN {
-        let checkpoint = SignedCheckpoint::parse(&head.note).map_err(Problem::internal)?;
+        let checkpoint = SignedCheckpoint::parse(&under.note).map_err(Problem::internal)?;
         return Ok(fresh(media::TEXT, Receipt::new(index, proof, checkpoint).to_string()));
     }
     let mut body = Object::with_capacity(ROOM);
     body.number("index", index.get()).hash("leaf_hash", &leaf);
-    body.hashes("proof", proof.hashes()).text("checkpoint", &head.note);
+    body.hashes("proof", proof.hashes()).text("checkpoint", &under.note);
     Ok(fresh(media::JSON, body.finish()))
 }
 
@@ -188,15 +203,17 @@ async fn batch_answer(
     ask: &Ask<'_>,
     log: &Log,
     appended: Appended,
+    under: Arc<Head>,
     leaves: Vec<Hash>,
     receipts: bool,
 ) -> Result<Answer, Problem> {
-    let (source, placement, head) = (log.clone(), appended.placement.clone(), appended.head.clone());
+    let (source, placement) = (log.clone(), appended.placement.clone());
+    let (head, size) = (bound(log, &appended, &under), under.size);
     let proofs = if receipts {
         ask.read(move || {
             placement
                 .indexes()
-                .map(|index| source.inclusion(&head, index, head.size))
+                .map(|index| source.inclusion(&head, index, size))
                 .collect::<Result<Vec<_>, ProofError>>()
         })
         .await?
@@ -206,7 +223,7 @@ async fn batch_answer(
     let placement = &appended.placement;
     let mut body = Object::with_capacity(ROOM);
     body.number("first", first(&appended)?.get()).number("count", placement.count() as u64);
-    body.text("checkpoint", &appended.head.note);
+    body.text("checkpoint", &under.note);
     if let Placement::Each(indexes) = placement {
         body.numbers("indexes", indexes.iter().map(|index| index.get()));
     }
@@ -217,6 +234,11 @@ async fn batch_answer(
         });
     }
     Ok(fresh(media::JSON, body.finish()))
+}
+
+/// The head to read under: the one that the writer answered with has its tree's edge at hand.
+fn bound(log: &Log, appended: &Appended, under: &Head) -> Arc<Head> {
+    if under.size <= appended.head.size { Arc::clone(&appended.head) } else { log.head() }
 }
 
 fn first(appended: &Appended) -> Result<LeafIndex, Problem> {

@@ -1,5 +1,7 @@
 //! `GET entries/{index}` and `GET entries?start=&end=`: entries as they were appended, and the receipt of one.
 
+use std::sync::Arc;
+
 use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::hash::Hash;
@@ -31,7 +33,7 @@ const ROOM: usize = 2_048;
         ("index" = u64, Path, description = "The entry's index"),
     ),
     responses(
-        (status = 200, description = "The entry's bytes, or by Accept: JSON with the inclusion proof, or the C2SP tlog-proof as text/plain",
+        (status = 200, description = "The entry's bytes, or by Accept: JSON with the inclusion proof, or the C2SP tlog-proof as text/plain; both under the checkpoint, or under the head while the checkpoint does not have the entry",
             content((Vec<u8> = "application/octet-stream"), (crate::http::docs::EntryAnswer = "application/json"), (String = "text/plain"))),
         (status = 400, description = "Not an index", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such log, or no such entry yet", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
@@ -43,30 +45,33 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
     Query::parse(ask.parts.uri.query(), &[])?;
     let index = query::index("index", ask.target.item)?;
     let form = media_type(&ask.parts.headers, &[media::OCTETS, media::JSON, PLAIN])?;
+    let checkpoint = log.checkpoint();
     let head = log.head();
     if !head.size.contains(index) {
         return Err(no_such_leaf(index.get(), head.size));
     }
-    let source = log.clone();
-    let (entry, proof, head) = ask
+    // A receipt carries cosignatures as soon as there are some.
+    let under = if checkpoint.size.contains(index) { checkpoint } else { Arc::clone(&head) };
+    let (source, size) = (log.clone(), under.size);
+    let (entry, proof) = ask
         .read(move || {
             let entry = source.entry(&head, index)?;
-            let proof = if form == media::OCTETS { None } else { Some(source.inclusion(&head, index, head.size)?) };
-            Ok::<_, ProofError>((entry, proof, head))
+            let proof = if form == media::OCTETS { None } else { Some(source.inclusion(&head, index, size)?) };
+            Ok::<_, ProofError>((entry, proof))
         })
         .await?;
     let entry = entry.ok_or_else(Problem::not_found)?;
     let answer = match proof {
         None => answer(&log, Lasting::Immutable, media::OCTETS, entry),
         Some(proof) if form == PLAIN => {
-            let checkpoint = SignedCheckpoint::parse(&head.note).map_err(Problem::internal)?;
+            let checkpoint = SignedCheckpoint::parse(&under.note).map_err(Problem::internal)?;
             let receipt = Receipt::new(index, proof, checkpoint).to_string();
             answer(&log, Lasting::Head, media::TEXT, receipt)
         }
         Some(proof) => {
             let mut body = Object::with_capacity(ROOM + entry.len() * 4 / 3);
             body.number("index", index.get()).hash("leaf_hash", &Hash::leaf(&entry)).bytes("entry", &entry);
-            body.hashes("proof", proof.hashes()).text("checkpoint", &head.note);
+            body.hashes("proof", proof.hashes()).text("checkpoint", &under.note);
             json(&log, Lasting::Head, body.finish())
         }
     };

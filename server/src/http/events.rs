@@ -1,4 +1,4 @@
-//! `GET events`: new heads and their entries as server-sent events (WHATWG HTML, "Server-sent events").
+//! `GET events`: new heads, checkpoints and entries as server-sent events (WHATWG HTML, "Server-sent events").
 //!
 //! The id of every event is the number of entries that its reader has then seen, so a reader that comes back with
 //! `Last-Event-ID` misses nothing and gets nothing twice. One chunk is made when the one before was taken: a slow reader
@@ -24,7 +24,7 @@ use super::problem::Problem;
 use super::query::{self, Query, out_of_range};
 use super::{App, Ask};
 use crate::auth::Right;
-use crate::engine::{Head, Log, ReadError};
+use crate::engine::{Head, Log, Published, ReadError};
 use crate::limits::EVENT_CHUNK_BYTES;
 
 /// Chunks that wait for the reader.
@@ -41,7 +41,7 @@ const RETRY: &str = "retry: 2000\n\n";
         ("last-event-id" = Option<u64>, Header, description = "The id of the last event that was seen"),
     ),
     responses(
-        (status = 200, description = "Events head and entry; the id of each is the number of entries seen", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Events head, entry and, for a log with a witness policy, checkpoint; the id of each is the number of entries seen", body = String, content_type = "text/event-stream"),
         (status = 400, description = "Not a place in this log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "As many streams are open as the server holds", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
@@ -49,7 +49,7 @@ const RETRY: &str = "retry: 2000\n\n";
 )]
 pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = ask.log()?;
-    let heads = log.heads();
+    let (heads, checkpoints) = (log.heads(), log.checkpoints());
     let next = first(ask, log.head().size)?;
     let permit = Arc::clone(&ask.app.event_streams).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::busy("as many event streams are open as the server holds"))?;
@@ -57,7 +57,10 @@ pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let private = log.info().private;
     if ask.parts.method != http::Method::HEAD {
         let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
-        let follower = Follower { app: Arc::clone(ask.app), log, authorization, heads, next, sender, _permit: permit };
+        let app = Arc::clone(ask.app);
+        let (told, shown) = (Bytes::new(), Bytes::new());
+        let follower =
+            Follower { app, log, authorization, heads, checkpoints, told, shown, next, sender, _permit: permit };
         tokio::spawn(follower.run());
     }
     let mut answer = Response::new(Payload::stream(chunks));
@@ -91,6 +94,11 @@ struct Follower {
     /// The reader's token, which may be revoked while the stream is open.
     authorization: Option<HeaderValue>,
     heads: watch::Receiver<Arc<Head>>,
+    checkpoints: watch::Receiver<Published>,
+    /// The head that the reader was sent last.
+    told: Bytes,
+    /// The checkpoint that the reader was sent last.
+    shown: Bytes,
     /// How many entries the reader has been sent.
     next: TreeSize,
     sender: mpsc::Sender<Bytes>,
@@ -114,8 +122,15 @@ impl Follower {
             return Ended;
         }
         loop {
+            // The checkpoint first: the head, which comes later, covers it.
+            self.checkpoints.mark_unchanged();
+            let checkpoint = self.log.policy().map(|_| self.log.checkpoint());
             let head = Arc::clone(&self.heads.borrow_and_update());
-            if self.catch_up(&head).await.is_err() || self.wait().await.is_err() {
+            let sent = match self.catch_up(&head).await {
+                Ok(()) => self.show(checkpoint).await,
+                ended => ended,
+            };
+            if sent.is_err() || self.wait().await.is_err() {
                 return Ended;
             }
         }
@@ -142,14 +157,30 @@ impl Follower {
             self.send(chunk).await?;
             self.next = next;
         }
-        self.send(head_event(head)).await
+        if self.told == head.note {
+            return Ok(());
+        }
+        self.told = head.note.clone();
+        self.send(head_event(EventKind::Head, head, head.size)).await
     }
 
-    /// Waits for the next head; sends heartbeats meanwhile, so that proxies and both sides see a living stream.
+    /// Sends a checkpoint that is new to the reader.
+    async fn show(&mut self, checkpoint: Option<Arc<Head>>) -> Result<(), Ended> {
+        match checkpoint {
+            Some(checkpoint) if checkpoint.note != self.shown => {
+                self.shown = checkpoint.note.clone();
+                self.send(head_event(EventKind::Checkpoint, &checkpoint, self.next)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the next head or checkpoint; sends heartbeats meanwhile, so that proxies and both sides see a living stream.
     async fn wait(&mut self) -> Result<(), Ended> {
         loop {
             tokio::select! {
                 changed = self.heads.changed() => return changed.map_err(|_| Ended),
+                changed = self.checkpoints.changed() => return changed.map_err(|_| Ended),
                 () = self.sender.closed() => return Err(Ended),
                 () = tokio::time::sleep(self.app.limits.event_heartbeat()) => {}
             }
@@ -185,11 +216,11 @@ fn entries(log: &Log, head: &Head, from: TreeSize) -> Result<(Bytes, TreeSize), 
     Ok((chunk.into(), seen))
 }
 
-fn head_event(head: &Head) -> Bytes {
+fn head_event(kind: EventKind, head: &Head, seen: TreeSize) -> Bytes {
     let mut data = Object::with_capacity(head.note.len() + 64);
     data.number("size", head.size.get()).text("checkpoint", &head.note);
     let mut chunk = Vec::new();
-    event(&mut chunk, EventKind::Head, head.size, &data.finish());
+    event(&mut chunk, kind, seen, &data.finish());
     chunk.into()
 }
 

@@ -1,6 +1,6 @@
 //! `GET head` and `GET checkpoint`: the newest signed head (C2SP tlog-checkpoint, tlog-tiles "Checkpoints").
 //!
-//! Without a witness policy both are the same. A head is named by a hash of its text, so that a poll costs 304 while
+//! Without a witness policy both are the same; with one, the checkpoint carries its witnesses' cosignatures. A head is named by a hash of its text, so that a poll costs 304 while
 //! nothing happens.
 
 use cairn_listen::{Answer, Payload};
@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use super::Ask;
 use super::problem::Problem;
 use super::reading::{Lasting, answer};
+use crate::engine::{Head, Log};
 
 /// Characters of the hash that name a head; collisions of honest heads don't happen, and others gain nothing by one.
 const TAG_DIGITS: usize = 32;
@@ -28,10 +29,15 @@ const TAG_DIGITS: usize = 32;
 pub(crate) fn head(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = ask.log()?;
     let head = log.head();
+    Ok(signed(ask, &log, &head))
+}
+
+/// The answer that shows a head, or says that it is the one that is known.
+fn signed(ask: &Ask<'_>, log: &Log, head: &Head) -> Answer {
     let text = Hash::leaf(&head.note).to_string();
     let tag = format!("\"{}\"", text.get(..TAG_DIGITS).unwrap_or_default());
     let known = ask.text(&IF_NONE_MATCH).is_some_and(|tags| matches(tags, &tag));
-    let mut answer = answer(&log, Lasting::Head, media::TEXT, head.note.clone());
+    let mut answer = answer(log, Lasting::Head, media::TEXT, head.note.clone());
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         answer.headers_mut().insert(ETAG, tag);
     }
@@ -40,7 +46,7 @@ pub(crate) fn head(ask: &Ask<'_>) -> Result<Answer, Problem> {
         answer.headers_mut().remove(CONTENT_TYPE);
         *answer.body_mut() = Payload::empty();
     }
-    Ok(answer)
+    answer
 }
 
 /// The newest head that met the witness policy.
@@ -53,7 +59,9 @@ pub(crate) fn head(ask: &Ask<'_>) -> Result<Answer, Problem> {
     )
 )]
 pub(crate) fn checkpoint(ask: &Ask<'_>) -> Result<Answer, Problem> {
-    head(ask)
+    let log = ask.log()?;
+    let checkpoint = log.checkpoint();
+    Ok(signed(ask, &log, &checkpoint))
 }
 
 /// Weak comparison with a list of tags (RFC 9110, section 13.1.2).

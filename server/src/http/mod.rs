@@ -20,6 +20,7 @@ mod proofs;
 mod query;
 mod reading;
 mod request_id;
+mod settled;
 mod tiles;
 
 pub use docs::openapi;

@@ -15,6 +15,8 @@ use crate::engine::{AppendError, ProofError, ReadError};
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.
 const SHORTLY: Duration = Duration::from_secs(1);
+/// When to try again what waits for others.
+const SOON: Duration = Duration::from_secs(5);
 /// When to try again what needs an operator, or a restart.
 const LATER: Duration = Duration::from_secs(30);
 
@@ -153,8 +155,14 @@ impl From<AppendError> for Problem {
                 problem.value(format!("{free} bytes free")).bound(format!("{reserve} bytes")).retry_after(LATER)
             }
             AppendError::Halted(reason) => {
-                let problem = Self::new(Kind::Halted, "stored bytes did not match what was to be signed; reads go on");
+                let detail =
+                    "its stored bytes, or what a witness showed, contradict what was to be signed; reads go on";
+                let problem = Self::new(Kind::Halted, detail);
                 Self { cause: Some(reason), ..problem.retry_after(LATER) }
+            }
+            AppendError::Held => {
+                let detail = "since the start, the log's witnesses have not agreed yet that it goes on from where it was; reads go on";
+                Self::new(Kind::Held, detail).retry_after(SOON)
             }
             AppendError::Sealed => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
             AppendError::IdempotencyMismatch => {

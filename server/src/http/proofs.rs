@@ -1,4 +1,5 @@
-//! `GET proof/inclusion` and `GET proof/consistency` (RFC 9162, sections 2.1.3 and 2.1.4), for any size up to the head.
+//! `GET proof/inclusion` and `GET proof/consistency` (RFC 9162, sections 2.1.3 and 2.1.4), for any size up to
+//! the head; for the checkpoint's where none is asked for.
 
 use cairn_listen::Answer;
 use cairn_tree::hash::Hash;
@@ -35,8 +36,10 @@ const ROOM: usize = 4_096;
 pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = ask.log()?;
     let query = Query::parse(ask.parts.uri.query(), &[name::INDEX, name::LEAF_HASH, name::SIZE])?;
+    // The checkpoint first: the head, which comes later, covers it.
+    let checkpoint = log.checkpoint();
     let head = log.head();
-    let size = query.size(name::SIZE)?.unwrap_or(head.size);
+    let size = query.size(name::SIZE)?.unwrap_or(checkpoint.size);
     covered(name::SIZE, size, &head)?;
     let (index, hash) = match (query.index(name::INDEX)?, query.get(name::LEAF_HASH)) {
         (Some(index), None) => (index, None),
@@ -57,8 +60,8 @@ pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let mut body = Object::with_capacity(ROOM);
     body.number("index", index.get()).hash("leaf_hash", &hash).number("size", size.get());
     body.hashes("proof", proof.hashes());
-    if size == head.size {
-        body.text("checkpoint", &head.note);
+    if let Some(signed) = [&checkpoint, &head].into_iter().find(|signed| signed.size == size) {
+        body.text("checkpoint", &signed.note);
     }
     Ok(json(&log, Lasting::Head, body.finish()))
 }
@@ -80,10 +83,12 @@ pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
 pub(crate) async fn consistency(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = ask.log()?;
     let query = Query::parse(ask.parts.uri.query(), &[name::FROM, name::TO])?;
+    // The checkpoint first: the head, which comes later, covers it.
+    let checkpoint = log.checkpoint();
     let head = log.head();
     let missing = || Problem::malformed(name::FROM, "", "it is needed").bound("the older size");
     let from = query.size(name::FROM)?.ok_or_else(missing)?;
-    let to = query.size(name::TO)?.unwrap_or(head.size);
+    let to = query.size(name::TO)?.unwrap_or(checkpoint.size);
     covered(name::TO, to, &head)?;
     // Every tree extends the empty one; there is nothing to prove (RFC 9162, section 2.1.4.1: 0 < m).
     if from == TreeSize::ZERO {
