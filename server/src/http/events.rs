@@ -22,6 +22,7 @@ use tracing::warn;
 use super::json::Object;
 use super::problem::Problem;
 use super::query::{self, Query, out_of_range};
+use super::reading::NOT_KEPT;
 use super::{App, Ask};
 use crate::auth::Right;
 use crate::engine::{Head, Log, Published, ReadError};
@@ -54,7 +55,6 @@ pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let permit = Arc::clone(&ask.app.event_streams).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::busy("as many event streams are open as the server holds"))?;
     let (sender, chunks) = mpsc::channel(CHUNKS);
-    let private = log.info().private;
     if ask.parts.method != http::Method::HEAD {
         let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
         let app = Arc::clone(ask.app);
@@ -64,9 +64,8 @@ pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
         tokio::spawn(follower.run());
     }
     let mut answer = Response::new(Payload::stream(chunks));
-    let caching = if private { "private, no-store" } else { "no-store" };
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media::EVENTS));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    answer.headers_mut().insert(CACHE_CONTROL, NOT_KEPT);
     Ok(answer)
 }
 

@@ -11,6 +11,7 @@ pub(crate) use cairn_tree::wire::problem::ProblemKind as Kind;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
+use super::reading::NOT_KEPT;
 use crate::engine::{AppendError, ProofError, ReadError};
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.
@@ -128,7 +129,7 @@ impl Problem {
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media::PROBLEM));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CACHE_CONTROL, NOT_KEPT);
         if let Some((name, value)) = &self.header {
             headers.insert(name.clone(), value.clone());
         }

@@ -21,13 +21,17 @@ pub(crate) enum Lasting {
     Head,
 }
 
+/// The `Cache-Control` of what nobody may keep: appends' answers, problems, streams, and all that a private log says.
+/// One text for all logs, so that the refusal of a private one is that of an absent one.
+pub(crate) const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
+
 /// The `Cache-Control` of an answer about this log.
 fn cache_control(private: bool, lasting: Lasting) -> HeaderValue {
-    HeaderValue::from_static(match (private, lasting) {
-        (true, _) => "private, no-store",
-        (false, Lasting::Immutable) => "public, max-age=31536000, immutable",
-        (false, Lasting::Head) => "public, max-age=2",
-    })
+    match (private, lasting) {
+        (true, _) => NOT_KEPT,
+        (false, Lasting::Immutable) => HeaderValue::from_static("public, max-age=31536000, immutable"),
+        (false, Lasting::Head) => HeaderValue::from_static("public, max-age=2"),
+    }
 }
 
 /// An answer of `log` with this body.
@@ -44,7 +48,7 @@ pub(crate) fn fresh(media_type: &'static str, body: impl Into<Bytes>) -> Answer 
     let mut answer = Response::new(Payload::whole(body));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, NOT_KEPT);
     answer
 }
 

@@ -204,7 +204,7 @@ fn a_single_append_answers_its_receipt() {
     let trust = Trust::Log(running.data.main.vkey.parse().unwrap());
     let answer = running.ask_with_token(Request::post("/logs/main/entries", "fresh"));
     let receipt: ReceiptJson = parsed(&answer);
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("cache-control"), Some("private, no-store"));
     assert_eq!((receipt.index.get(), receipt.leaf_hash), (10, Hash::leaf(b"fresh")));
     receipt.into_receipt().unwrap().verify(b"fresh", &trust).unwrap();
     let text = running.ask_with_token(Request::post("/logs/main/entries", "again").with("accept", "text/plain"));

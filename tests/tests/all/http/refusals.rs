@@ -22,7 +22,7 @@ fn assert_problem(name: &str, answer: &Response, expected: &Expected<'_>) {
     let Expected(status, kind, members) = expected;
     assert_eq!(answer.status, *status, "{name}: {}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{name}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"), "{name}");
+    assert_eq!(answer.header("cache-control"), Some("private, no-store"), "{name}");
     assert!(answer.header("x-request-id").is_some(), "{name}");
     let document = json(answer);
     assert_eq!(document["type"], json!(format!("urn:cairn:problem:{kind}")), "{name}: {document}");
