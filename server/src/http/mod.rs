@@ -197,7 +197,7 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         Route::Events => events::events(&ask),
         Route::Health => Ok(ops::health()),
         Route::Ready => ops::ready(app),
-        Route::Metrics => ops::metrics(app),
+        Route::Metrics => ops::metrics(&ask),
         Route::OpenApi => Ok(app.docs.document()),
         Route::Docs => Ok(app.docs.page()),
         Route::Unknown => Err(Problem::not_found()),
@@ -208,10 +208,12 @@ impl Ask<'_> {
     /// The log that the request is about. One that the caller may not know of is not there.
     fn log(&self) -> Result<Log, Problem> {
         let log = self.app.engine.log(self.target.log).ok_or_else(Problem::not_found)?;
-        if log.info().private && !self.caller.may(Right::Read, self.target.log) {
-            return Err(Problem::not_found());
-        }
-        Ok(log)
+        if self.may_read(&log) { Ok(log) } else { Err(Problem::not_found()) }
+    }
+
+    fn may_read(&self, log: &Log) -> bool {
+        let info = log.info();
+        !info.private || self.caller.may(Right::Read, &info.name)
     }
 
     /// Refuses a caller without `right` on the log.

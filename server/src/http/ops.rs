@@ -8,7 +8,7 @@ use cairn_tree::wire::media;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
-use super::App;
+use super::{App, Ask};
 use super::problem::{Kind, Problem};
 use super::reading::fresh;
 
@@ -45,14 +45,16 @@ pub(crate) fn ready(app: &App) -> Result<Answer, Problem> {
     Ok(fresh(media::TEXT, "ready\n"))
 }
 
-/// Figures in the OpenMetrics text format.
+/// Figures in the OpenMetrics text format; those of a private log only with a token that may read it.
 #[utoipa::path(
-    get, path = "/metrics", tag = "Operation",
+    get, path = "/metrics", tag = "Operation", security((), ("token" = [])),
     responses((status = 200, description = "Figures", body = String, content_type = "text/plain"))
 )]
-pub(crate) fn metrics(app: &App) -> Result<Answer, Problem> {
+pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    let app = ask.app;
+    let logs = app.engine.logs().into_iter().filter(|log| ask.may_read(log)).collect();
     app.metrics.http.bodies(app.bodies.used());
-    let text = app.metrics.render(&app.engine, app.clock.now_ms()).map_err(Problem::internal)?;
+    let text = app.metrics.render(&app.engine, logs, app.clock.now_ms()).map_err(Problem::internal)?;
     let mut answer = fresh(media::TEXT, "");
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
     *answer.body_mut() = Payload::whole(text);

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 use super::figure::{Histogram, Labels, MICROSECONDS, NUMBERS, TIMES, counter, gauge};
-use crate::engine::{CommitFigures, Engine, LogState, Observer};
+use crate::engine::{CommitFigures, Engine, Log, LogState, Observer};
 
 /// What the writer does.
 #[derive(Debug)]
@@ -140,10 +140,11 @@ impl EngineMetrics {
     }
 }
 
-/// Writes what the store tells of itself.
+/// Writes how much waits for the writer, and what the store tells of itself.
 pub(super) fn encode_store(engine: &Engine, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let Stats { families, block_cache_bytes, writes_stopped, delayed_write_rate, background_errors } =
         engine.store_stats();
+    gauge(encoder, "queue_requests", "Requests that wait for the writer.", engine.queue_depth() as f64)?;
     gauge(encoder, "store_block_cache_bytes", "Bytes of the block cache in use.", block_cache_bytes as f64)?;
     let stopped = if writes_stopped { 1.0 } else { 0.0 };
     gauge(encoder, "store_writes_stopped", "1 if commits wait for flushes or compactions.", stopped)?;
@@ -165,32 +166,23 @@ pub(super) fn encode_store(engine: &Engine, encoder: &mut DescriptorEncoder<'_>)
     each("store_rows", "Rows, as estimated.", |family| family.rows)
 }
 
-/// Writes what each log looks like now.
-pub(super) fn encode_logs(engine: &Engine, now_ms: u64, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    gauge(encoder, "queue_requests", "Requests that wait for the writer.", engine.queue_depth() as f64)?;
-    let logs: Vec<_> = engine
-        .logs()
-        .into_iter()
-        .map(|log| {
-            let info = log.info();
-            let label = if info.private { format!("#{}", info.id) } else { info.name.clone() };
-            (label, log.head(), log.state())
-        })
-        .collect();
+/// Writes what each of these logs looks like now.
+pub(super) fn encode_logs(logs: &[Log], now_ms: u64, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let logs: Vec<_> = logs.iter().map(|log| (log.info().name.as_str(), log.head(), log.state())).collect();
     let mut metric = encoder.encode_descriptor("log_size", "Entries of a log.", None, MetricType::Gauge)?;
     for (label, head, _) in &logs {
-        let labels: Labels<'_, 1> = [("log", label)];
+        let labels: Labels<'_, 1> = [("log", *label)];
         metric.encode_family(&labels)?.encode_gauge(&(head.size.get() as f64))?;
     }
     let help = "Seconds since a log's newest head was made.";
     let mut metric = encoder.encode_descriptor("log_head_age_seconds", help, None, MetricType::Gauge)?;
     for (label, head, _) in &logs {
-        let labels: Labels<'_, 1> = [("log", label)];
+        let labels: Labels<'_, 1> = [("log", *label)];
         metric.encode_family(&labels)?.encode_gauge(&(now_ms.saturating_sub(head.time_ms) as f64 / 1000.0))?;
     }
     let mut metric = encoder.encode_descriptor("log_open", "1 if a log takes appends.", None, MetricType::Gauge)?;
     for (label, _, state) in &logs {
-        let labels: Labels<'_, 1> = [("log", label)];
+        let labels: Labels<'_, 1> = [("log", *label)];
         metric.encode_family(&labels)?.encode_gauge(&if *state == LogState::Open { 1.0 } else { 0.0 })?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Figures for operators, in the Prometheus text format. Counting is a few relaxed atomic additions; whoever scrapes pays.
 //!
-//! Figures of private logs carry their number, not their name: who can scrape may not read.
+//! A private log's own figures are only for who may read it; its commits and requests count in the sums over all logs.
 
 mod engine;
 mod figure;
@@ -18,7 +18,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Log};
 
 /// Everything that is counted.
 #[derive(Debug, Default)]
@@ -30,13 +30,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All figures as text, those that are read off the engine included.
+    /// All figures as text, those that are read off the engine included, and of each of these logs its own.
     ///
     /// # Errors
     /// None in practice: writing to a string succeeds.
-    pub fn render(self: &Arc<Self>, engine: &Engine, now_ms: u64) -> Result<String, fmt::Error> {
+    pub fn render(self: &Arc<Self>, engine: &Engine, logs: Vec<Log>, now_ms: u64) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("cairn");
-        let scrape = Scrape { metrics: Arc::clone(self), engine: engine.clone(), now_ms };
+        let scrape = Scrape { metrics: Arc::clone(self), engine: engine.clone(), logs, now_ms };
         registry.register_collector(Box::new(scrape));
         let mut text = String::new();
         text::encode(&mut text, &registry)?;
@@ -47,6 +47,7 @@ impl Metrics {
 struct Scrape {
     metrics: Arc<Metrics>,
     engine: Engine,
+    logs: Vec<Log>,
     now_ms: u64,
 }
 
@@ -61,6 +62,6 @@ impl Collector for Scrape {
         self.metrics.http.encode(&mut encoder)?;
         self.metrics.engine.encode(&mut encoder)?;
         engine::encode_store(&self.engine, &mut encoder)?;
-        engine::encode_logs(&self.engine, self.now_ms, &mut encoder)
+        engine::encode_logs(&self.logs, self.now_ms, &mut encoder)
     }
 }

@@ -87,6 +87,7 @@ fn a_private_log_is_absent_for_those_who_may_not_read_it() {
         {
             assert_eq!(telling(&running.ask(asked)), telling(&absent), "{route}");
         }
+        assert_eq!(absent.header("cache-control"), Some("private, no-store"), "{route}");
         if route != "events" {
             let answer = running.ask_with_token(Request::get(&path));
             assert_eq!((answer.status, answer.header("cache-control")), (200, Some("private, no-store")), "{route}");
@@ -96,9 +97,30 @@ fn a_private_log_is_absent_for_those_who_may_not_read_it() {
         let absent = running.ask(Request::post(format!("/logs/absent/{route}"), "x"));
         let hidden = running.ask(Request::post(format!("/logs/secret/{route}"), "x"));
         assert_eq!(telling(&hidden), telling(&absent), "{route}");
+        let appended = running.ask_with_token(Request::post(format!("/logs/secret/{route}"), "x"));
+        assert_eq!((appended.status, appended.header("cache-control")), (200, Some("private, no-store")), "{route}");
     }
-    let figures = running.get("/metrics").text();
-    assert!(figures.contains("cairn_log_size{log=\"main\"}") && !figures.contains("secret"), "{figures}");
+}
+
+#[test]
+fn a_private_logs_figures_are_for_those_who_may_read_it() {
+    let running = Running::start_with(|data| drop(data.create_log("secret", &["--private"])));
+    let logs = |answer: Response| -> Vec<String> {
+        assert_eq!(answer.status, 200);
+        let figures = answer.text();
+        figures.lines().filter_map(|line| line.strip_prefix("cairn_log_size{")).map(str::to_owned).collect()
+    };
+    let public = ["log=\"main\"} 0.0".to_owned()];
+    assert_eq!(logs(running.get("/metrics")), public);
+    for rights in [["--rights", "append"], ["--rights", "admin"]] {
+        let token = new_token(&running, &rights);
+        assert_eq!(logs(running.ask(with_token(Request::get("/metrics"), &token))), public, "{rights:?}");
+    }
+    let other = new_token(&running, &["--rights", "read", "--logs", "main"]);
+    assert_eq!(logs(running.ask(with_token(Request::get("/metrics"), &other))), public);
+    let reader = new_token(&running, &["--rights", "read", "--logs", "secret"]);
+    let both = [public[0].clone(), "log=\"secret\"} 0.0".to_owned()];
+    assert_eq!(logs(running.ask(with_token(Request::get("/metrics"), &reader))), both);
 }
 
 #[test]
