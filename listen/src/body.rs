@@ -50,6 +50,21 @@ impl Budget {
         reservation.add(bytes).then_some(reservation)
     }
 
+    /// A part of so many bytes while the bound is not reached; the last one may pass it. For what is in memory already.
+    #[must_use]
+    pub fn last_part(&self, bytes: usize) -> Option<Reservation> {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let reservation = Reservation { used: Arc::clone(&self.used), most: self.most, bytes };
+        // What does not fit is given back by its drop.
+        (before < self.most).then_some(reservation)
+    }
+
+    /// Whether the bound is reached.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.used() >= self.most
+    }
+
     /// A part of so many bytes, room or not: for what can't be refused any more.
     #[must_use]
     pub fn forced(&self, bytes: usize) -> Reservation {
@@ -265,6 +280,18 @@ mod tests {
         assert!(half.add(1));
         assert_eq!((half.bytes(), budget.used()), (51, 51));
         drop(half);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_last_part_may_pass_the_bound_and_none_comes_after_it() {
+        let budget = Budget::new(100);
+        let first = budget.last_part(99).unwrap();
+        assert!(!budget.is_full());
+        let last = budget.last_part(50).unwrap();
+        assert!(budget.is_full() && budget.last_part(1).is_none());
+        assert_eq!(budget.used(), 149);
+        drop((first, last));
         assert_eq!(budget.used(), 0);
     }
 }

@@ -114,8 +114,10 @@ table! {
     event_streams = 1_024, 1 ..= 1 << 20;
     /// Seconds between two heartbeats of an event stream.
     event_heartbeat_seconds = 15, 1 ..= 600;
-    /// Reads from disk at once.
+    /// Reads from disk at once, those of whole bundles aside.
     disk_reads = 64, 1 ..= 4_096;
+    /// Reads of whole bundles at once. While it is read, a bundle of the longest entries takes 32 MiB.
+    bundle_reads = 8, 1 ..= 4_096;
     /// Bundles that are compressed at once; past them, bundles go out as they are.
     compressions = 2, 0 ..= 1_024;
     /// Concurrent connections to the admin socket.
@@ -188,7 +190,8 @@ impl Limits {
         answers_in_flight_bytes: usize, queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
-        event_streams: usize, disk_reads: usize, compressions: usize, admin_connections: usize, disk_reserve_bytes: u64, witness_requests: usize,
+        event_streams: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
+        disk_reserve_bytes: u64, witness_requests: usize,
     }
 
     durations! {

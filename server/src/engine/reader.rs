@@ -177,7 +177,8 @@ impl Reader {
         let Some(bundle) = self.bundle(log, head, coord)? else { return Ok(None) };
         let damaged = |error| self.stored(log).damaged("bundle", coord.index(), error);
         let entries = Entries::parse_bundle(&bundle, coord.width()).map_err(damaged)?;
-        Ok(entries.get(usize::from(position)).map(|entry| bundle.slice_ref(entry)))
+        // A copy: a part of the bundle would keep all of it in memory until the slowest reader has taken this entry.
+        Ok(entries.get(usize::from(position)).map(Bytes::copy_from_slice))
     }
 
     /// Entries from `start` to before `end`, as many as fit `most` bytes, at least one if there is one.

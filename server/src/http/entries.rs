@@ -54,7 +54,8 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let under = if checkpoint.size.contains(index) { checkpoint } else { Arc::clone(&head) };
     let (source, size) = (log.clone(), under.size);
     let (entry, proof) = ask
-        .read(move || {
+        .app
+        .read_bundles(move || {
             let entry = source.entry(&head, index)?;
             let proof = if form == media::OCTETS { None } else { Some(source.inclusion(&head, index, size)?) };
             Ok::<_, ProofError>((entry, proof))
@@ -109,7 +110,7 @@ pub(crate) async fn range(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let end = end.get().min(head.size.get()).min(start.get().saturating_add(ask.app.limits.range_entries()));
     let end = TreeSize::new(end).map_err(Problem::internal)?;
     let (source, most) = (log.clone(), ask.app.limits.range_bytes());
-    let entries = ask.read(move || source.entries(&head, start, end, most)).await?;
+    let entries = ask.read_large(move || source.entries(&head, start, end, most)).await?;
     let bytes: usize = entries.iter().map(|entry| entry.len() + PER_ENTRY).sum();
     let body = if form == media::ENTRIES {
         let mut encoded = Vec::with_capacity(bytes);

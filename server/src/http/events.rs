@@ -145,7 +145,7 @@ impl Follower {
     async fn catch_up(&mut self, head: &Arc<Head>) -> Result<(), Ended> {
         while self.next < head.size {
             let (log, from, upto) = (self.log.clone(), self.next, Arc::clone(head));
-            let read = self.app.read(move || entries(&log, &upto, from)).await;
+            let read = self.app.read_bundles(move || entries(&log, &upto, from)).await;
             let (chunk, next) = read.map_err(|problem| {
                 warn!(log = self.log.info().name, cause = problem.cause(), "an event stream ended at a failed read");
                 Ended

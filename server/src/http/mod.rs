@@ -37,7 +37,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use self::answers::Answers;
 use self::path::{Route, Target};
@@ -57,8 +57,9 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     bodies: Budget,
-    answers: Answers,
+    answers: Arc<Answers>,
     disk_reads: Arc<Semaphore>,
+    bundle_reads: Arc<Semaphore>,
     compressions: Arc<Semaphore>,
     event_streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -98,8 +99,9 @@ impl App {
             engine,
             tokens,
             bodies: Budget::new(limits.bodies_in_flight_bytes()),
-            answers: Answers::new(limits.answers_in_flight_bytes()),
+            answers: Arc::new(Answers::new(limits.answers_in_flight_bytes())),
             disk_reads: Arc::new(Semaphore::new(limits.disk_reads())),
+            bundle_reads: Arc::new(Semaphore::new(limits.bundle_reads())),
             compressions: Arc::new(Semaphore::new(limits.compressions())),
             event_streams: Arc::new(Semaphore::new(limits.event_streams())),
             limits,
@@ -278,7 +280,10 @@ impl App {
         let detail = cause.or(problem.map(Problem::detail)).unwrap_or_default();
         let (method, path, status) = (&parts.method, parts.uri.path(), status.as_u16());
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        if status >= 500 {
+        // What a bound refused is no fault: it is how the server stays up.
+        if problem.is_some_and(|problem| problem.kind() == Kind::Busy) {
+            warn!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");
+        } else if status >= 500 {
             error!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");
         } else {
             info!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");

@@ -8,9 +8,9 @@ use cairn_tree::wire::media;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
-use super::{App, Ask};
 use super::problem::{Kind, Problem};
 use super::reading::fresh;
+use super::{App, Ask};
 
 /// The text format of Prometheus and OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -108,7 +108,6 @@ impl Problem {
         self
     }
 
-    #[cfg(test)]
     pub(crate) fn kind(&self) -> Kind {
         self.document.kind().unwrap_or(Kind::Internal)
     }

@@ -7,6 +7,7 @@ use cairn_listen::{Answer, Payload};
 use cairn_tree::wire::media;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Problem;
 use super::{App, Ask};
@@ -70,12 +71,36 @@ impl App {
         E: Into<Problem> + Send + 'static,
     {
         let permit = Arc::clone(&self.disk_reads).acquire_owned().await.map_err(Problem::internal)?;
-        // The permit goes with the work, which ends no earlier when its asker is gone, and comes back with the value, so
-        // that no more values than permits wait for their askers.
-        let work = tokio::task::spawn_blocking(move || (read(), permit));
-        let (value, _permit) = work.await.map_err(Problem::internal)?;
-        value.map_err(E::into)
+        run(permit, read).await
     }
+
+    /// Runs a read of whole bundles, of which one takes more memory than thousands of other answers; fewer at once.
+    pub(crate) async fn read_bundles<T, E>(
+        &self,
+        read: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.bundle_reads).acquire_owned().await.map_err(Problem::internal)?;
+        run(permit, read).await
+    }
+}
+
+/// The permit goes with the work, which ends no earlier when its asker is gone, and comes back with the value, so that no
+/// more values than permits wait for their askers.
+async fn run<T, E>(
+    permit: OwnedSemaphorePermit,
+    read: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    E: Into<Problem> + Send + 'static,
+{
+    let work = tokio::task::spawn_blocking(move || (read(), permit));
+    let (value, _permit) = work.await.map_err(Problem::internal)?;
+    value.map_err(E::into)
 }
 
 impl Ask<'_> {
@@ -86,5 +111,20 @@ impl Ask<'_> {
         E: Into<Problem> + Send + 'static,
     {
         self.app.read(read).await
+    }
+
+    /// Runs a read of whole bundles for a large answer, unless there is no room for one; see [`App::read_bundles`].
+    pub(crate) async fn read_large<T, E>(
+        &self,
+        read: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        self.app.answers.admit_large()?;
+        let answers = Arc::clone(&self.app.answers);
+        // Once more when its turn has come: the room may be gone by then.
+        self.app.read_bundles(move || answers.admit_large().and_then(|()| read().map_err(E::into))).await
     }
 }

@@ -57,7 +57,7 @@ pub(crate) async fn tile(ask: &Ask<'_>) -> Result<Answer, Problem> {
                     if permit.is_some() { compressed(&bundle, coding).map_err(Problem::internal)? } else { None };
                 Ok::<_, Problem>(packed.map_or((bundle, None), |(bytes, name)| (bytes, Some(name))))
             };
-            let (bytes, name) = ask.read(read).await?;
+            let (bytes, name) = ask.read_large(read).await?;
             let mut answer = varying(answer(&log, Lasting::Immutable, media::OCTETS, bytes), "accept-encoding");
             if let Some(name) = name {
                 answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name));

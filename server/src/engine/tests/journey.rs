@@ -41,6 +41,19 @@ fn empty_and_longest_entries_are_kept() {
     assert!(EntryBatch::from_encoded(Bytes::new(), 10).is_err());
 }
 
+/// Else a reader who takes an entry slowly would hold up to 16 MiB of its neighbours.
+#[test]
+fn an_entry_does_not_keep_its_bundle_in_memory() {
+    let mut world = World::with_log("main");
+    world.append("main", &numbered(0..300));
+    let log = world.engine.log("main").unwrap();
+    let head = log.head();
+    for index in [7, 299] {
+        let entry = log.entry(&head, LeafIndex::new(index).unwrap()).unwrap().unwrap();
+        assert!(entry.is_unique(), "entry {index}");
+    }
+}
+
 #[test]
 fn logs_in_one_database_do_not_mix() {
     let mut world = World::new();

@@ -116,6 +116,9 @@ fn answers_that_nobody_reads_are_bounded_and_small_ones_go_on() {
     };
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert!(refused.text().contains("the answers in memory have reached their bound"), "{}", refused.text());
+    let said = running.server.stderr();
+    let line = said.lines().find(|line| line.contains("the answers in memory")).unwrap();
+    assert!(line.contains(" WARN ") && !said.contains(" ERROR "), "{said}");
     for small in ["/logs/main/head", "/logs/main/proof/inclusion?index=3", "/logs/main/tile/0/000.p/60"] {
         assert_eq!(running.get(small).status, 200, "{small}");
     }
