@@ -12,8 +12,8 @@ use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::reading::fresh;
@@ -146,14 +146,14 @@ pub(crate) struct ConsistencyAnswer {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Cairn", description = "Transparency logs over HTTP: append, signed heads, proofs that anyone can verify. Tiles and heads follow C2SP tlog-tiles."),
+    info(title = "Cairn", description = "Transparency logs over HTTP: append, signed heads, proofs that anyone can verify. Tiles and heads follow C2SP tlog-tiles. Errors are application/problem+json, but for requests whose header can't be read: those are answered 400 or 431 without a body, and the connection is closed."),
     paths(
         super::append::add, super::append::entries, super::heads::head, super::heads::checkpoint, super::tiles::tile,
         super::entries::one, super::entries::range, super::proofs::inclusion, super::proofs::consistency,
         super::events::events, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),
-    modifiers(&Tokens)
+    modifiers(&Tokens, &Refusals)
 )]
 struct Api;
 
@@ -163,6 +163,25 @@ impl Modify for Tokens {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// Adds what every route of a log may answer beside its own: that a bound of the server was reached.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut Document) {
+        let schema = RefOr::Ref(Ref::from_schema_name("ProblemDocument"));
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let busy = ResponseBuilder::new()
+            .description("A bound of the server is reached, or it is stopping; Retry-After says when to come again")
+            .content(media::PROBLEM, content)
+            .build();
+        let in_logs = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/logs/"));
+        for operation in in_logs.filter_map(|(_, item)| item.get.as_mut()) {
+            let responses = &mut operation.responses.responses;
+            responses.entry("503".into()).or_insert_with(|| RefOr::T(busy.clone()));
+        }
     }
 }
 

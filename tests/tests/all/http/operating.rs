@@ -176,6 +176,16 @@ fn figures_health_and_documents_are_served() {
     let document = json(&running.get("/openapi.json"));
     assert_eq!(document["openapi"], "3.1.0");
     assert!(document["paths"]["/logs/{log}/entries"]["post"].is_object());
+    for (path, operations) in
+        document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/logs"))
+    {
+        for (method, operation) in operations.as_object().unwrap() {
+            let responses = &operation["responses"];
+            let busy = if responses["503"].is_object() { &responses["503"] } else { &responses["5XX"] };
+            let reference = &busy["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(reference, "#/components/schemas/ProblemDocument", "{method} {path}: {responses}");
+        }
+    }
     for path in ["/", "/docs"] {
         let page = running.get(path);
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
