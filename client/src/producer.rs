@@ -116,10 +116,8 @@ impl Producer {
     #[must_use]
     pub fn new(remote: Arc<Remote>, trust: Option<Trust>) -> Self {
         // A receipt that a policy shall accept needs the witnesses' cosignatures.
-        let wait = match &trust {
-            Some(Trust::Policy(policy)) if !policy.needs_no_witness() => Wait::Witnessed,
-            _ => Wait::Integrated,
-        };
+        let witnessed = trust.as_ref().is_some_and(Trust::needs_witnesses);
+        let wait = if witnessed { Wait::Witnessed } else { Wait::Integrated };
         Self { remote, trust, wait }
     }
 

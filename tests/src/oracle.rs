@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use cairn_tree::checkpoint::SignedCheckpoint;
+use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, Frontier, Root};
-use cairn_tree::note::VerifierKey;
 use cairn_tree::policy::Trust;
 use cairn_tree::receipt::Receipt;
 use cairn_tree::size::TreeSize;
@@ -39,7 +38,7 @@ macro_rules! ensure {
 #[derive(Debug, Clone)]
 pub struct Oracle {
     name: String,
-    key: VerifierKey,
+    keys: LogKeys,
     /// Entries that the log has vouched for, by index.
     entries: BTreeMap<u64, Vec<u8>>,
     /// Roots that it has signed, by size.
@@ -65,8 +64,8 @@ impl Oracle {
     #[must_use]
     #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
     pub fn new(log: &LogKey) -> Self {
-        let key = log.vkey.parse().expect("a vkey");
-        Self { name: log.name.clone(), key, entries: BTreeMap::new(), heads: BTreeMap::new(), proven: 0 }
+        let keys = log.vkey.parse().expect("a vkey");
+        Self { name: log.name.clone(), keys, entries: BTreeMap::new(), heads: BTreeMap::new(), proven: 0 }
     }
 
     /// The log's name.
@@ -103,7 +102,7 @@ impl Oracle {
     /// As [`Oracle::see_head`].
     pub fn see_checkpoint(&mut self, signed: &SignedCheckpoint) -> Result<Root, Contradiction> {
         let verified = signed
-            .verify(core::slice::from_ref(&self.key))
+            .verify(self.keys.as_slice())
             .map_err(|error| Contradiction(format!("log {}: a head does not verify: {error}", self.name)))?;
         let Root { size, hash } = verified.tree();
         let known = *self.heads.entry(size.get()).or_insert(hash);
@@ -118,7 +117,7 @@ impl Oracle {
     pub fn see_receipt(&mut self, entry: &[u8], receipt: &Receipt) -> Result<(), Contradiction> {
         self.see_checkpoint(receipt.checkpoint())?;
         receipt
-            .verify(entry, &Trust::Log(self.key.clone()))
+            .verify(entry, &Trust::Log(self.keys.clone()))
             .map_err(|error| Contradiction(format!("log {}: a receipt does not verify: {error}", self.name)))?;
         self.see_entry(receipt.index().get(), entry)
     }

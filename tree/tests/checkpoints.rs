@@ -7,11 +7,12 @@ mod fixture;
 use std::slice;
 
 use cairn_tree::checkpoint::{
-    Checkpoint, CheckpointSignError, CheckpointVerifyError, Origin, SignedCheckpoint, VerifiedCheckpoint,
+    Checkpoint, CheckpointSignError, CheckpointVerifyError, LogKeys, LogKeysError, Origin, SignedCheckpoint,
+    VerifiedCheckpoint,
 };
 use cairn_tree::cosignature::cosign;
 use cairn_tree::hash::Hash;
-use cairn_tree::note::{NoteVerifyError, SignatureType, SignedNote};
+use cairn_tree::note::{NoteVerifyError, SignatureType, SignedNote, SignerKey};
 use fixture::{LOG, TIME, head, log_key, ml_dsa_log_key, ml_dsa_witness_key, signed, signer, size, time, verified};
 
 /// A note with this text, signed by the log.
@@ -159,6 +160,35 @@ fn extension_lines_that_no_signature_covers_refuse_the_head() {
     let covered = extended.with_signature(ed25519.sign_text(&text).unwrap()).unwrap();
     assert_eq!(covered.verify(&keys).unwrap().checkpoint().extensions(), ["added"]);
     assert!(covered.verify(&keys[1..]).is_err());
+}
+
+#[test]
+fn the_keys_of_a_log_share_its_name_and_are_told_apart() {
+    let vkey = |key: SignerKey| key.verifier_key().clone();
+    let (old, new, ml_dsa) = (vkey(log_key()), vkey(signer(LOG, SignatureType::ED25519, 2)), vkey(ml_dsa_log_key()));
+    let keys = LogKeys::new(vec![old.clone(), new.clone(), ml_dsa.clone()]).unwrap();
+    assert_eq!((keys.origin().as_str(), keys.as_slice().len()), (LOG, 3));
+    assert_eq!(keys.to_string().parse::<LogKeys>().unwrap(), keys);
+    assert_eq!(format!("  {old}\t{new}\n\n{ml_dsa} ").parse::<LogKeys>().unwrap(), keys);
+    assert!(keys.verify(&signed(7)).is_ok());
+
+    let other = vkey(signer("log.example/other", SignatureType::ED25519, 1));
+    let witness = vkey(signer(LOG, SignatureType::COSIGNATURE_ED25519, 1));
+    let many = |count: u8| (0..count).map(|seed| vkey(signer(LOG, SignatureType::ED25519, seed))).collect::<Vec<_>>();
+    assert!(LogKeys::new(many(16)).is_ok());
+    let cases = [
+        (vec![], "a log must have a key"),
+        (many(17), "a log must have at most 16 keys, not 17"),
+        (vec![old.clone(), other], "the keys are of different logs, log.example/main and log.example/other"),
+        (vec![old.clone(), witness], "a key for Ed25519 cosignature (0x04) is no log's key"),
+    ];
+    for (keys, reason) in cases {
+        assert_eq!(LogKeys::new(keys).unwrap_err().to_string(), reason);
+    }
+    let twice = LogKeys::new(vec![old.clone(), new, old.clone()]).unwrap_err();
+    assert_eq!(twice, LogKeysError::Duplicate(format!("{LOG}+{}", old.id())));
+    assert_eq!("".parse::<LogKeys>(), Err(LogKeysError::None));
+    assert!(matches!(format!("{old},{old}").parse::<LogKeys>(), Err(LogKeysError::Key(_))));
 }
 
 /// Each text is a good one with one thing wrong, and the reason it is refused.

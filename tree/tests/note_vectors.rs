@@ -159,9 +159,10 @@ fn receipts_of_go_verify_and_are_written_again() {
     for text in texts {
         let receipt = Receipt::parse(text.as_bytes()).unwrap();
         assert_eq!(receipt.to_string(), text);
-        let verified = receipt.verify(ENTRY, &Trust::Log(log_key())).unwrap();
+        let verified = receipt.verify(ENTRY, &Trust::Log(log_key().try_into().unwrap())).unwrap();
         assert_eq!((verified.index().get(), verified.leaf_hash()), (257, Hash::leaf(ENTRY)));
-        let other = receipt.verify(b"entry 256 of the vectors", &Trust::Log(log_key())).unwrap_err();
+        let other =
+            receipt.verify(b"entry 256 of the vectors", &Trust::Log(log_key().try_into().unwrap())).unwrap_err();
         assert!(matches!(other, ReceiptVerifyError::Inclusion(InclusionError::Root { .. })));
     }
     let two = Receipt::parse(texts[0].as_bytes()).unwrap().verify(ENTRY, &Trust::Policy(policy())).unwrap();

@@ -4,11 +4,11 @@
 
 mod fixture;
 
-use cairn_tree::checkpoint::{Checkpoint, CheckpointVerifyError, Origin, SignedCheckpoint};
+use cairn_tree::checkpoint::{Checkpoint, CheckpointVerifyError, LogKeys, LogKeysError, Origin, SignedCheckpoint};
 use cairn_tree::cosignature::CosignatureError;
 use cairn_tree::hash::Hash;
-use cairn_tree::note::{NoteVerifyError, SignatureType};
-use cairn_tree::policy::{Policy, PolicyError, PolicyFault, PolicyVerifyError, Shortfall};
+use cairn_tree::note::{NoteVerifyError, SignatureType, SignerKey};
+use cairn_tree::policy::{Policy, PolicyError, PolicyFault, PolicyVerifyError, Shortfall, Trust};
 use fixture::{LOG, log_key as log, signer, size, witness_key as witness};
 
 /// A head of the log, cosigned by the witnesses with these numbers.
@@ -134,6 +134,32 @@ fn the_log_must_be_one_of_the_policy_and_own_the_origin() {
     let no_logs = Policy::parse(b"quorum none\n").unwrap();
     assert_eq!(no_logs.verify(&cosigned(&[])).unwrap_err(), PolicyVerifyError::NoLogs);
     assert!(no_logs.verify_with_logs(&cosigned(&[]), &[log().verifier_key().clone()]).is_ok());
+}
+
+/// Who names the log beside the policy, trusts that log alone, and the policy for its witnesses.
+#[test]
+fn a_log_named_beside_the_policy_takes_the_place_of_the_policys_own() {
+    let policy = Policy::parse(example().as_bytes()).unwrap();
+    let trust = |key: &SignerKey| Trust::Witnessed {
+        log: LogKeys::try_from(key.verifier_key().clone()).unwrap(),
+        policy: policy.clone(),
+    };
+    let head = cosigned(&[1, 2, 4]);
+    assert_eq!(trust(&log()).verify(&head).unwrap().witnesses().len(), 3);
+    assert!(matches!(trust(&log()).verify(&cosigned(&[1, 2])), Err(PolicyVerifyError::Quorum(_))));
+    let other = signer(LOG, SignatureType::ED25519, 2);
+    assert!(matches!(trust(&other).verify(&head), Err(PolicyVerifyError::Checkpoint(_))));
+    assert!(trust(&log()).needs_witnesses());
+
+    assert_eq!(Trust::Policy(policy.clone()).log_keys(), trust(&log()).log_keys());
+    let two_logs = format!(
+        "log {}\nlog {}\nquorum none\n",
+        log().verifier_key(),
+        signer("b", SignatureType::ED25519, 3).verifier_key()
+    );
+    let two_logs = Trust::Policy(Policy::parse(two_logs.as_bytes()).unwrap());
+    assert!(matches!(two_logs.log_keys(), Err(LogKeysError::Names(..))));
+    assert!(!two_logs.needs_witnesses());
 }
 
 #[test]

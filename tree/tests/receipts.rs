@@ -102,7 +102,7 @@ fn the_checkpoint_must_be_of_the_log_and_meet_the_policy() {
 
     // The same key under another name, and a head that names another log: both are refused.
     let renamed = signer("log.example/other", SignatureType::ED25519, 1);
-    let trust_renamed = Trust::Log(renamed.verifier_key().clone());
+    let trust_renamed = Trust::Log(renamed.verifier_key().clone().try_into().unwrap());
     assert!(receipt.verify(&entry(5), &trust_renamed).is_err());
     let forged = signed(11).with_signature(renamed.sign_text(&head(11).text()).unwrap()).unwrap();
     let forged = Receipt::new(index(5), inclusion(5, 11), forged);

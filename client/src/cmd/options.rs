@@ -1,9 +1,9 @@
 //! The options that several commands share.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::sync::Arc;
 
+use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::note::VerifierKey;
 use cairn_tree::policy::{Policy, Trust};
 use clap::Args;
@@ -43,10 +43,12 @@ pub(super) struct KeyOption {
 /// Whom to trust.
 #[derive(Debug, Args)]
 pub(super) struct TrustOptions {
-    /// The log's verification key (a vkey), or a file that holds it.
+    /// The log's verification key (a vkey), or a file that holds it. While a log changes its keys it has several: give
+    /// this several times, or several keys with white space between them.
     #[arg(long, env = "CAIRN_KEY", value_name = "VKEY")]
-    pub(super) key: Option<String>,
-    /// A trust policy (C2SP tlog-policy): logs, witnesses and a quorum. It goes before --key.
+    pub(super) key: Vec<String>,
+    /// A trust policy (C2SP tlog-policy): logs, witnesses and a quorum. With --key, the log is that one, whatever logs
+    /// the policy names.
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
 }
@@ -94,21 +96,24 @@ impl RemoteOptions {
 impl KeyOption {
     /// The key.
     pub(super) fn key(&self) -> Result<VerifierKey, Failure> {
-        parse_key(&self.key)
+        match parse_key(&self.key)?.as_slice() {
+            [key] => Ok(key.clone()),
+            keys => Err(Failure::Usage(format!("--key: this takes one key, not {}", keys.len()))),
+        }
     }
 }
 
 impl TrustOptions {
     /// Whom to trust; `None` if nothing was said.
     pub(super) fn trust(&self) -> Result<Option<Trust>, Failure> {
-        if let Some(path) = &self.policy {
-            let bytes = read_bounded(path, Policy::MAX_BYTES)?;
-            let policy =
-                Policy::parse(&bytes).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-            return Ok(Some(Trust::Policy(policy)));
-        }
-        let key = self.key.as_deref().filter(|key| !key.is_empty());
-        key.map(|key| parse_key(key).map(Trust::Log)).transpose()
+        let log = parse_keys(&self.key)?;
+        let Some(path) = &self.policy else { return Ok(log.map(Trust::Log)) };
+        let bytes = read_bounded(path, Policy::MAX_BYTES)?;
+        let policy = Policy::parse(&bytes).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        Ok(Some(match log {
+            Some(log) => Trust::Witnessed { log, policy },
+            None => Trust::Policy(policy),
+        }))
     }
 
     /// Whom to trust, where somebody must be.
@@ -117,23 +122,36 @@ impl TrustOptions {
     }
 }
 
-/// Reads a vkey, or the file that holds it.
-fn parse_key(text: &str) -> Result<VerifierKey, Failure> {
-    let error = match VerifierKey::from_str(text) {
-        Ok(key) => return Ok(key),
+/// The keys that several values of --key give; `None` if nothing was said. An empty variable in the environment is as
+/// good as none.
+fn parse_keys(texts: &[String]) -> Result<Option<LogKeys>, Failure> {
+    let mut keys = Vec::new();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        keys.extend_from_slice(parse_key(text)?.as_slice());
+    }
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    LogKeys::new(keys).map(Some).map_err(|error| Failure::Usage(format!("--key: {error}")))
+}
+
+/// Reads vkeys, or the file that holds them.
+fn parse_key(text: &str) -> Result<LogKeys, Failure> {
+    let error = match text.parse::<LogKeys>() {
+        Ok(keys) => return Ok(keys),
         Err(error) => error,
     };
     // No vkey is without plus signs; a path seldom has two of them and no file behind it.
     let path = Path::new(text);
     if path.is_file() {
         let content = text_file(path)?;
-        return VerifierKey::from_str(content.trim()).map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
+        return content.parse().map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
     }
     Err(Failure::Usage(format!("--key: {error}")))
 }
 
 fn text_file(path: &Path) -> Result<String, Failure> {
-    let bytes = read_bounded(path, VerifierKey::MAX_TEXT_BYTES)?;
+    let bytes = read_bounded(path, LogKeys::MAX * VerifierKey::MAX_TEXT_BYTES)?;
     String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{}: not text", path.display())))
 }
 

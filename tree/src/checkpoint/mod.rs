@@ -4,10 +4,12 @@
 //! name of that key is its origin. A log signs with Ed25519 (0x01), ML-DSA-44 (0x06), or both. What others sign, stands
 //! in [`crate::cosignature`], trust in several parties in [`crate::policy`].
 
+pub mod keys;
 pub mod origin;
 pub mod signed;
 pub mod timed;
 
+pub use keys::{LogKeys, LogKeysError};
 pub use origin::Origin;
 pub use signed::{CheckpointVerifyError, SignedCheckpoint, VerifiedCheckpoint};
 pub use timed::{Timestamp, TimestampError};

@@ -6,17 +6,24 @@
 use core::fmt;
 
 use super::{Member, Octets, Policy, PolicyWitness};
-use crate::checkpoint::{CheckpointVerifyError, SignedCheckpoint, VerifiedCheckpoint};
+use crate::checkpoint::{CheckpointVerifyError, LogKeys, LogKeysError, SignedCheckpoint, VerifiedCheckpoint};
 use crate::cosignature::{CosignatureError, Timestamp};
 use crate::note::VerifierKey;
 
-/// Whom to trust: the log alone, or a policy.
+/// Whom to trust: a log alone, or with witnesses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// One log's key; no witnesses.
-    Log(VerifierKey),
-    /// A policy's logs, and as many witnesses as its quorum asks for.
+    /// One log; no witnesses.
+    Log(LogKeys),
+    /// Any of a policy's logs, and as many witnesses as its quorum asks for.
     Policy(Policy),
+    /// One log, whatever logs the policy names, and as many witnesses as the policy's quorum asks for.
+    Witnessed {
+        /// The log.
+        log: LogKeys,
+        /// Who witnesses.
+        policy: Policy,
+    },
 }
 
 /// A checkpoint that met a policy, or a bare log key, and the witnesses that counted.
@@ -85,12 +92,36 @@ impl Trust {
     /// [`PolicyVerifyError`] says what is wrong or missing.
     pub fn verify(&self, checkpoint: &SignedCheckpoint) -> Result<WitnessedCheckpoint, PolicyVerifyError> {
         match self {
-            Self::Log(key) => {
-                let checkpoint = checkpoint.verify(core::slice::from_ref(key))?;
-                Ok(WitnessedCheckpoint { checkpoint, witnesses: Vec::new() })
-            }
+            Self::Log(log) => Ok(WitnessedCheckpoint { checkpoint: log.verify(checkpoint)?, witnesses: Vec::new() }),
             Self::Policy(policy) => policy.verify(checkpoint),
+            Self::Witnessed { log, policy } => policy.verify_with_logs(checkpoint, log.as_slice()),
         }
+    }
+
+    /// The keys of the one log that is trusted.
+    ///
+    /// # Errors
+    /// [`LogKeysError`] if the policy names none, or several.
+    pub fn log_keys(&self) -> Result<LogKeys, LogKeysError> {
+        match self {
+            Self::Log(log) | Self::Witnessed { log, .. } => Ok(log.clone()),
+            Self::Policy(policy) => LogKeys::new(policy.log_keys()),
+        }
+    }
+
+    /// The policy that checkpoints must meet, if there is one.
+    #[must_use]
+    pub const fn policy(&self) -> Option<&Policy> {
+        match self {
+            Self::Log(_) => None,
+            Self::Policy(policy) | Self::Witnessed { policy, .. } => Some(policy),
+        }
+    }
+
+    /// Whether the log's signature is not enough.
+    #[must_use]
+    pub const fn needs_witnesses(&self) -> bool {
+        matches!(self.policy(), Some(policy) if !policy.needs_no_witness())
     }
 }
 
@@ -100,11 +131,16 @@ impl Policy {
     /// # Errors
     /// [`PolicyVerifyError`] says what is wrong or missing.
     pub fn verify(&self, checkpoint: &SignedCheckpoint) -> Result<WitnessedCheckpoint, PolicyVerifyError> {
-        let keys: Vec<VerifierKey> = self.logs.iter().map(|log| log.key.clone()).collect();
+        let keys = self.log_keys();
         if keys.is_empty() {
             return Err(PolicyVerifyError::NoLogs);
         }
         self.verify_with_logs(checkpoint, &keys)
+    }
+
+    /// The keys of all logs.
+    fn log_keys(&self) -> Vec<VerifierKey> {
+        self.logs.iter().map(|log| log.key.clone()).collect()
     }
 
     /// Verifies with log keys that are known from elsewhere instead of the policy's own.
