@@ -6,6 +6,11 @@ pub(super) const COMMIT_BYTES: usize = 32 << 20;
 pub(super) const COMMIT_ENTRIES: u64 = COMMIT_BYTES as u64 / 2;
 /// Most requests in one commit.
 pub(super) const COMMIT_REQUESTS: usize = 16_384;
+/// Commits that wait to be signed and released while another is; a further one waits in the writer's hands.
+pub(super) const RELEASES_WAITING: usize = 1;
+/// Most commits that the store may have beyond the newest mark: the one in the writer's hands, those that wait, and the
+/// one that is being released.
+pub(super) const UNRELEASED_COMMITS: u64 = RELEASES_WAITING as u64 + 2;
 /// Logs whose right edge the writer keeps at hand; the least recently written one makes room.
 pub(super) const RESIDENT_LOGS: usize = 2_048;
 /// Bytes of an unfinished bundle that the writer keeps per resident log; more is read again from the store.

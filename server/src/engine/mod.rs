@@ -1,6 +1,7 @@
 //! The engine: any number of logs in one database, appended to by one writer and read by anybody.
 //!
-//! Not here: HTTP, tokens, configuration. The order of writes and the point of no return stand in `sequencer/commit`.
+//! Not here: HTTP, tokens, configuration. The order of writes and the point of no return stand in `sequencer/commit`
+//! and `sequencer/releaser`.
 
 mod append;
 mod batch;
@@ -25,7 +26,7 @@ mod sequencer;
 mod sign;
 mod stored;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,9 +61,9 @@ use index::{Builder, Due};
 use layout::DatabaseRow;
 use reader::Reader;
 use registry::Registry;
-use sequencer::{AppendJob, CreateJob, Job, Refused, Sequencer, Writer, WriterParts};
+use sequencer::{AppendJob, CreateJob, Job, Refused, Releaser, ReleaserParts, Sequencer, Writer, WriterParts};
 
-use crate::high_water::{HighWater, HighWaterError};
+use crate::high_water::{HighWater, HighWaterError, Marks};
 
 #[cfg(test)]
 mod tests;
@@ -174,38 +175,47 @@ impl Engine {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
         let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings)?);
-        Self::start(options, Arc::clone(&rocks) as Arc<dyn Store>, rocks, clock, observer)
+        Self::start(options, Arc::clone(&rocks) as Arc<dyn Store>, rocks, HighWater::open, clock, observer)
     }
 
-    /// Starts on a store that is open: `store` is `rocks`, or stands before it to fail on purpose.
+    /// Starts on a store that is open: `store` is `rocks`, or stands before it to fail on purpose; so may the high-water.
     fn start(
         options: &EngineOptions,
         store: Arc<dyn Store>,
         rocks: Arc<RocksStore>,
+        open_high_water: impl FnOnce(&Path, DatabaseId) -> Result<(HighWater, Marks), HighWaterError>,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
         let database = open::read_database(&*store, options.data.clone())?;
-        let (high_water, marks) = HighWater::open(&options.high_water_path(), database.id)?;
+        let (high_water, marks) = open_high_water(&options.high_water_path(), database.id)?;
         let keys = options.key_files();
         let opened = open::open_logs(&*store, database, &marks, &keys)?;
         let registry = Arc::new(opened.registry);
         let due = Arc::new(Due::default());
         let disk = Disk::new(vec![options.data.clone(), options.high_water_path()], options.disk_reserve);
-        let mut writer = Writer::new(WriterParts {
-            store: Arc::clone(&store),
+        let poison = Arc::default();
+        let (mut releaser, release) = Releaser::new(ReleaserParts {
             high_water,
+            marked: marks.commit(),
+            observer: Arc::clone(&observer),
+            registry: Arc::clone(&registry),
+            due: Arc::clone(&due),
+            poison: Arc::clone(&poison),
+        });
+        let parts = WriterParts {
+            store: Arc::clone(&store),
             clock,
             observer,
             database: opened.database,
             registry: Arc::clone(&registry),
-            due: Arc::clone(&due),
             idempotency_ms: options.idempotency_ms,
             disk: disk.clone(),
-            poison: Arc::default(),
-        });
-        writer.resume(&marks, opened.fresh_marks, opened.damaged)?;
-        let sequencer = Arc::new(Sequencer::start(writer, options.pool).map_err(OpenError::Thread)?);
+            poison,
+        };
+        let mut writer = Writer::new(parts, release);
+        writer.resume(&mut releaser, &marks, opened.fresh_marks, opened.damaged)?;
+        let sequencer = Arc::new(Sequencer::start(writer, releaser, options.pool).map_err(OpenError::Thread)?);
         let builder = Builder::start(due, Arc::clone(&store), Arc::clone(&registry), Arc::clone(&sequencer))
             .map_err(OpenError::Thread)?;
         let reader = Reader::new(store);

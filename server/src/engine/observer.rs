@@ -17,13 +17,17 @@ pub struct CommitFigures {
     pub logs: usize,
     /// The synced write of the batch.
     pub store: Duration,
-    /// Reading back, hashing again and signing.
+    /// Reading back and hashing again.
     pub check: Duration,
-    /// The synced write of the high-water.
+    /// Signing, beside the next commit's steps above.
+    pub sign: Duration,
+    /// The synced write of the high-water, likewise.
     pub high_water: Duration,
+    /// From the write to the last answer, waiting included.
+    pub whole: Duration,
 }
 
-/// Is told what happens, on the writer's thread: it must be quick.
+/// Is told what happens, on the sequencer's threads: it must be quick.
 pub trait Observer: Send + Sync {
     /// A commit was released.
     fn committed(&self, figures: &CommitFigures);

@@ -13,7 +13,7 @@ use cairn_tree::note::SignerKey;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError};
 
-use super::bounds::COMMIT_ENTRIES;
+use super::bounds::{COMMIT_ENTRIES, UNRELEASED_COMMITS};
 use super::head::{Head, LogInfo, Shared};
 use super::index::HashIndex;
 use super::keys::{KeyFileError, KeyFiles};
@@ -298,8 +298,9 @@ fn read_publishing(
 
 /// The keys of the entries and tiles that only an unreleased head covers.
 pub(super) fn unreleased_rows(stored: &Stored<'_>, released: TreeSize, end: TreeSize) -> Result<Vec<Key>, ReadError> {
-    // A damaged size may be anything; no commit brings more.
-    let (released, end) = (released.get(), end.get().min(released.get().saturating_add(COMMIT_ENTRIES)));
+    // A damaged size may be anything; no commits bring more.
+    let most = released.get().saturating_add(UNRELEASED_COMMITS * COMMIT_ENTRIES);
+    let (released, end) = (released.get(), end.get().min(most));
     let mut keys: Vec<Key> = (released / WIDTH..end / WIDTH).map(|number| stored.bundle_key(number)).collect();
     keys.extend(stored.piece_firsts(released..end)?.into_iter().map(|first| stored.piece_key(first)));
     for level in 0..8_u8 {

@@ -6,7 +6,7 @@
 //! database must have all that is recorded. Design: "Durability contract" 2.
 //!
 //! Not here: the comparison with the database, and the signatures. The file cannot tell that it was itself put back
-//! or cut at the end of a commit; the database can, since it is never more than its last commit ahead.
+//! or cut at the end of a commit; the database can, but for its last few commits: those it is ahead by anyway.
 //!
 //! # Format, version 1
 //!
@@ -39,6 +39,8 @@
 mod faults;
 mod file;
 mod frame;
+#[cfg(test)]
+pub(crate) mod gate;
 #[cfg(test)]
 mod tests;
 

@@ -108,7 +108,7 @@ fn without_tests(text: &str) -> &str {
 fn is_production(name: &str) -> bool {
     let in_tests = name.contains("/tests/") || name.starts_with("tests/") || name.ends_with("/tests.rs");
     // Modules that only tests compile, and programs that measure.
-    let is_fault = name.ends_with("high_water/faults.rs");
+    let is_fault = ["high_water/faults.rs", "high_water/gate.rs"].iter().any(|fault| name.ends_with(fault));
     !in_tests && !is_fault && !name.starts_with("benches/") && !name.contains("/examples/")
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A refused request leaves no trace, and the others of its commit go on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use cairn_tree::hash::Hash;
@@ -20,6 +20,34 @@ use crate::engine::idempotency;
 use crate::engine::layout::{IdempotencyRow, LogState, Placement};
 use crate::engine::stored::{ReadError, Stored};
 
+/// Leaves in logs without duplicates, by log.
+type Seen = HashMap<(LogId, Hash), LeafIndex>;
+
+/// Leaves in logs without duplicates that the store has and the hash index does not have yet: those of commits that are
+/// on their way to be released, oldest first.
+#[derive(Default)]
+pub(super) struct Unreleased(VecDeque<(u64, Seen)>);
+
+impl Unreleased {
+    /// Adds what a commit placed.
+    pub(super) fn add(&mut self, commit: u64, seen: Seen) {
+        if !seen.is_empty() {
+            self.0.push_back((commit, seen));
+        }
+    }
+
+    /// Lets go of what the hash index has by now. Comes before a look-up in the index: then each leaf is in one of both.
+    fn trim(&mut self, released: u64) {
+        while self.0.front().is_some_and(|(commit, _)| *commit <= released) {
+            self.0.pop_front();
+        }
+    }
+
+    fn find(&self, log: LogId, leaf: Hash) -> Option<LeafIndex> {
+        self.0.iter().find_map(|(_, seen)| seen.get(&(log, leaf)).copied())
+    }
+}
+
 /// The requests that one commit answers, and what it writes for them besides the logs' own rows.
 #[derive(Default)]
 pub(super) struct Group {
@@ -29,7 +57,7 @@ pub(super) struct Group {
     /// The promises made in this group: also what a retry in the same group finds.
     pub(super) promises: HashMap<IdempotencyKey, (LogId, IdempotencyRow)>,
     /// Leaves placed in this group in logs without duplicates.
-    seen: HashMap<(LogId, Hash), LeafIndex>,
+    pub(super) seen: Seen,
     /// Logs that were found damaged on the way.
     pub(super) damaged: Vec<(Arc<Shared>, ReadError)>,
 }
@@ -66,6 +94,7 @@ impl Writer {
     /// Decides about each request, in order.
     pub(super) fn admit(&mut self, jobs: Vec<AppendJob>) -> Result<Group, Poison> {
         let now_ms = self.parts.clock.now_ms();
+        self.unreleased.trim(self.release.released());
         let mut known = self.fetch_promises(&jobs)?.into_iter();
         let room =
             self.parts.disk.check().map_err(|low| AppendError::DiskReserve { free: low.free, reserve: low.reserve });
@@ -140,7 +169,9 @@ impl Writer {
         let log = job.log.info.id;
         let store = Arc::clone(&self.parts.store);
         let stored = Stored::new(&*store, log);
-        let track = self.track(&job.log)?;
+        self.bring(&job.log)?;
+        let gone = || stored.damaged("the log, number", u64::from(log.get()), "it is not at hand");
+        let track = self.residents.get_mut(log).ok_or_else(gone)?;
         track.ensure_tail(&stored)?;
         let full = |_| Refusal::Request(AppendError::LogFull);
         let count = job.batch.len();
@@ -148,7 +179,10 @@ impl Writer {
         match (&job.log.index, job.log.info.dedup) {
             (Some(index), true) => {
                 let known = index.find_many(&*store, || job.log.head().size, job.batch.leaves())?;
-                place_new(track, &mut group.seen, &job.batch, &known).map_err(full)
+                let had = |position: usize, leaf: Hash| {
+                    known.get(position).copied().flatten().or_else(|| self.unreleased.find(log, leaf))
+                };
+                place_new(track, &mut group.seen, &job.batch, had).map_err(full)
             }
             _ => {
                 let first = track.place(&job.batch, 0..count).map_err(full)?;
@@ -161,16 +195,15 @@ impl Writer {
 /// Places the entries that the log does not have yet, in runs, and gives the others the index that they have.
 fn place_new(
     track: &mut Track,
-    seen: &mut HashMap<(LogId, Hash), LeafIndex>,
+    seen: &mut Seen,
     batch: &EntryBatch,
-    known: &[Option<LeafIndex>],
+    had: impl Fn(usize, Hash) -> Option<LeafIndex>,
 ) -> Result<Placement, cairn_tree::size::SizeError> {
     let log = track.shared.info.id;
     let mut indexes = Vec::with_capacity(batch.len());
     let mut run: Option<usize> = None;
     for (position, leaf) in batch.leaves().iter().enumerate() {
-        let had = known.get(position).copied().flatten().or_else(|| seen.get(&(log, *leaf)).copied());
-        if let Some(index) = had {
+        if let Some(index) = had(position, *leaf).or_else(|| seen.get(&(log, *leaf)).copied()) {
             if let Some(start) = run.take() {
                 track.place(batch, start..position)?;
             }

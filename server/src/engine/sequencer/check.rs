@@ -1,8 +1,8 @@
 //! The check before a signature: what the store gives back must be what was placed.
 //!
-//! Every new entry is read back and hashed again onto the tree of the last signed head; new tiles and the new root must
-//! come out as they were written. A bit that flipped in memory or on its way to the store is found here, while nobody
-//! has been told of the head (what ended the Yeti and Nessie logs).
+//! Every new entry is read back and hashed again onto the tree that the check before it left; new tiles and the new
+//! root must come out as they were written. A bit that flipped in memory or on its way to the store is found here, while
+//! nobody has been told of the head (what ended the Yeti and Nessie logs).
 
 use cairn_tree::hash::Hash;
 use cairn_tree::store::Store;
@@ -13,13 +13,13 @@ use crate::engine::growing::FullTile;
 use crate::engine::layout::HeadRow;
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
-/// Brings `track.signed` up to the commit's head from the stored bytes alone. On an error the track is of no more use.
+/// Brings `track.checked` up to the commit's head from the stored bytes alone. On an error the track is of no more use.
 pub(super) fn read_back(store: &dyn Store, track: &mut Track, written: &Written) -> Result<(), ReadError> {
     let stored = Stored::new(store, track.shared.info.id);
     let mut tiles = Vec::new();
     absorb_entries(store, &stored, track, written, &mut tiles)?;
-    let size = track.signed.size().get();
-    if track.signed.size() != written.head.size || track.signed.root() != written.head.root {
+    let size = track.checked.size().get();
+    if track.checked.size() != written.head.size || track.checked.root() != written.head.root {
         return Err(stored.damaged("the tree at size", size, "the stored entries hash to another root"));
     }
     compare_tiles(&stored, &tiles)?;
@@ -53,19 +53,19 @@ fn absorb_entries(
         let known = if begun { known_leaves(stored, track, number, &leaves)? } else { 0 };
         let new = leaves.get(known..).unwrap_or_default();
         let full = stored.damaged("a new row, number", number, "the tree is full");
-        track.signed.extend(new, &mut |tile| tiles.push(tile)).map_err(|_| full)?;
+        track.checked.extend(new, &mut |tile| tiles.push(tile)).map_err(|_| full)?;
     }
     Ok(())
 }
 
-/// How many entries of the first bundle stand under the signed head already. They must have the hashes that they had.
+/// How many entries of the first bundle stand in the checked tree already. They must have the hashes that they had.
 fn known_leaves(stored: &Stored<'_>, track: &mut Track, number: u64, leaves: &[Hash]) -> Result<usize, ReadError> {
-    let same_bundle = track.signed.size().get() / WIDTH == number;
-    let edge = track.signed.edge();
+    let same_bundle = track.checked.size().get() / WIDTH == number;
+    let edge = track.checked.edge();
     let known = edge.hashes(0);
     match leaves.get(..known.len()) {
         Some(again) if same_bundle && again == known => Ok(known.len()),
-        _ => Err(stored.damaged("bundle", number, "entries under the last signed head have changed")),
+        _ => Err(stored.damaged("bundle", number, "entries that were checked before have changed")),
     }
 }
 

@@ -1,8 +1,9 @@
-//! The write path: one thread per database that owns all writes, of all logs.
+//! The write path: one thread per database that owns all writes to the store, of all logs, and one behind it that signs
+//! and releases what the store has.
 //!
-//! `pool` gathers, `writer` owns, `admit` decides where each entry goes, `commit` makes it durable and signs it, `check`
-//! reads back before the signature, `track` is one log at hand, `release` is
-//! what witnesses decide at a start, `run` is the thread.
+//! `pool` gathers, `writer` owns, `admit` decides where each entry goes, `commit` makes it durable, `check` reads back
+//! before the signature, `releaser` signs, marks and answers, `release` is what witnesses decide at a start, `track` is
+//! one log at hand, `run` has the threads.
 
 mod admit;
 mod check;
@@ -10,6 +11,7 @@ mod commit;
 mod job;
 mod pool;
 mod release;
+mod releaser;
 mod residents;
 mod run;
 mod track;
@@ -20,5 +22,6 @@ pub use job::CreateError;
 pub(super) use job::{AppendJob, CreateJob, Done, Job, MaintainJob};
 pub use pool::PoolBounds;
 pub(super) use pool::Refused;
+pub(super) use releaser::{Releaser, ReleaserParts};
 pub(super) use run::Sequencer;
 pub(super) use writer::{Writer, WriterParts};

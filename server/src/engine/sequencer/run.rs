@@ -1,11 +1,14 @@
-//! The writer's thread: it takes what has gathered, does it, and sleeps when there is nothing.
+//! The sequencer's two threads: the writer takes what has gathered, does it, and sleeps when there is nothing; the
+//! releaser signs and answers behind it. What ends one ends both.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use super::job::Job;
 use super::pool::{Pool, PoolBounds, Refused};
+use super::releaser::Releaser;
 use super::writer::{Poison, Writer};
 use crate::engine::observer::Observer;
 
@@ -13,19 +16,23 @@ use crate::engine::observer::Observer;
 pub(in crate::engine) struct Sequencer {
     pool: Arc<Pool<Job>>,
     poison: Arc<OnceLock<String>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Sequencer {
-    /// Starts the thread.
-    pub(in crate::engine) fn start(writer: Writer, bounds: PoolBounds) -> std::io::Result<Self> {
+    /// Starts the threads.
+    pub(in crate::engine) fn start(writer: Writer, releaser: Releaser, bounds: PoolBounds) -> std::io::Result<Self> {
         let pool = Arc::new(Pool::new(bounds));
         let poison = Arc::clone(&writer.parts.poison);
         let observer = Arc::clone(&writer.parts.observer);
-        let (its_pool, its_poison) = (Arc::clone(&pool), Arc::clone(&poison));
-        let body = move || run(writer, &its_pool, &its_poison, &*observer);
-        let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(body)?;
-        Ok(Self { pool, poison, thread: Mutex::new(Some(thread)) })
+        let end = Arc::new(End { pool: Arc::clone(&pool), poison: Arc::clone(&poison), told: false.into(), observer });
+        let (writers, releasers) = (Arc::clone(&end), end);
+        let release = move || releasers.guard(|| releaser.run());
+        let release = Builder::new().name("releaser".to_owned()).spawn(release)?;
+        // Should this fail, its writer is dropped, and the releaser ends as well.
+        let write =
+            Builder::new().name("sequencer".to_owned()).spawn(move || writers.guard(|| run(writer, &writers)))?;
+        Ok(Self { pool, poison, threads: Mutex::new(vec![write, release]) })
     }
 
     /// Hands a job over; one that is refused is dropped.
@@ -49,36 +56,56 @@ impl Sequencer {
         self.poison.get().cloned()
     }
 
-    /// Takes no more jobs, waits until those inside are done, and ends the thread.
+    /// Takes no more jobs, waits until those inside are done and released, and ends the threads.
     pub(in crate::engine) fn close(&self) {
         self.pool.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // The thread catches its own panics.
+        let threads = core::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // The threads catch their own panics.
             let _ = thread.join();
         }
     }
 }
 
-fn run(mut writer: Writer, pool: &Pool<Job>, poison: &OnceLock<String>, observer: &dyn Observer) {
-    while let Some(jobs) = pool.take() {
+/// How both threads end when one of them fails.
+struct End {
+    pool: Arc<Pool<Job>>,
+    poison: Arc<OnceLock<String>>,
+    told: AtomicBool,
+    observer: Arc<dyn Observer>,
+}
+
+impl End {
+    /// Runs one thread's work; if it fails, sees to it that the other one ends.
+    fn guard(&self, work: impl FnOnce() -> Result<(), Poison>) {
         // A panic is a bug of ours in the middle of a commit: what is in memory can no longer be trusted to sign.
-        let step = catch_unwind(AssertUnwindSafe(|| writer.step(jobs)));
-        let outcome = step.unwrap_or_else(|_| Err(Poison("the writer panicked".to_owned())));
-        if let Err(Poison(reason)) = outcome {
-            tracing::error!(%reason, "the writer has stopped; the process must end");
-            // Only this thread sets it.
-            let _ = poison.set(reason.clone());
-            pool.close();
-            observer.poisoned(&reason);
-            // Jobs that still wait are dropped, which tells those who asked that the server is stopping.
-            while pool.take().is_some() {}
+        let ended = catch_unwind(AssertUnwindSafe(work));
+        let Err(Poison(reason)) = ended.unwrap_or_else(|_| Err(Poison("the sequencer panicked".to_owned()))) else {
             return;
+        };
+        // The first reason stands; the other thread may fail because this one has.
+        let _ = self.poison.set(reason.clone());
+        self.pool.close();
+        if !self.told.swap(true, Ordering::SeqCst) {
+            tracing::error!(%reason, "the writer has stopped; the process must end");
+            self.observer.poisoned(&reason);
         }
+        // Jobs that still wait are dropped, which tells those who asked that the server is stopping.
+        while self.pool.take().is_some() {}
+    }
+}
+
+fn run(mut writer: Writer, end: &End) -> Result<(), Poison> {
+    while let Some(jobs) = end.pool.take() {
+        if let Some(reason) = end.poison.get() {
+            return Err(Poison(reason.clone()));
+        }
+        writer.step(jobs)?;
         // What is left to sweep must not wait for an append.
-        if let Some(log) = writer.next_sweep().filter(|_| pool.depth() == 0) {
+        if let Some(log) = writer.next_sweep().filter(|_| end.pool.depth() == 0) {
             // A closed pool hands it back: the next start sweeps.
-            drop(pool.submit_own(Job::Sweep(log)));
+            drop(end.pool.submit_own(Job::Sweep(log)));
         }
     }
+    Ok(())
 }

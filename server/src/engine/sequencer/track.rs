@@ -1,12 +1,14 @@
-//! What the writer knows of one log: its tree as signed, its tree with what has been placed since, and the rows that
+//! What the writer knows of one log: its tree as committed, its tree with what has been placed since, and the rows that
 //! the next commit writes.
 
 use core::ops::Range;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cairn_tree::size::{LeafIndex, SizeError, TreeSize};
 use cairn_tree::store::{Batch, Key};
 
+use super::releaser::Unsigned;
 use crate::engine::batch::EntryBatch;
 use crate::engine::bounds::TAIL_BYTES;
 use crate::engine::growing::{FullTile, GrowingTree};
@@ -17,15 +19,21 @@ use crate::engine::stored::{ReadError, Stored, WIDTH};
 /// One log, at hand.
 pub(super) struct Track {
     pub(super) shared: Arc<Shared>,
-    /// The tree of the last signed head.
-    pub(super) signed: GrowingTree,
+    /// The tree of the last commit, as the store gave it back: of a head that is signed, or will be next.
+    pub(super) checked: GrowingTree,
     /// The same with every entry that was placed since.
     pub(super) working: GrowingTree,
     pub(super) time_ms: u64,
     tail: Tail,
-    /// Pieces whose bundle the last commit wrote whole.
-    stale: Vec<u64>,
+    /// Pieces whose bundle was written whole, in the order of the commits that wrote it.
+    stale: VecDeque<Stale>,
     pub(super) fresh: Fresh,
+}
+
+/// A piece that is to be deleted once the commit that wrote its bundle is released.
+struct Stale {
+    commit: u64,
+    first: u64,
 }
 
 /// The unfinished bundle.
@@ -50,6 +58,15 @@ pub(super) struct Fresh {
     pub(super) bytes: usize,
 }
 
+/// The commit that a log's rows go with.
+#[derive(Clone, Copy)]
+pub(super) struct WriteAs {
+    pub(super) commit: u64,
+    /// The newest commit that is released.
+    pub(super) released: u64,
+    pub(super) now_ms: u64,
+}
+
 /// Where the rows of one commit stand, to read them back.
 pub(super) struct Written {
     pub(super) bundles: Vec<u64>,
@@ -59,25 +76,31 @@ pub(super) struct Written {
 }
 
 impl Track {
-    /// Takes up a log whose tree of the last signed head is known.
-    pub(super) fn new(shared: Arc<Shared>, signed: GrowingTree, time_ms: u64) -> Self {
-        let tail = Tail { encoded: (signed.size().get().is_multiple_of(WIDTH)).then(Vec::new), pieces: Vec::new() };
-        let working = signed.clone();
-        Self { shared, signed, working, time_ms, tail, stale: Vec::new(), fresh: Fresh::default() }
+    /// Takes up a log whose tree of the last commit is known.
+    pub(super) fn new(shared: Arc<Shared>, checked: GrowingTree, time_ms: u64) -> Self {
+        let tail = Tail { encoded: (checked.size().get().is_multiple_of(WIDTH)).then(Vec::new), pieces: Vec::new() };
+        let working = checked.clone();
+        Self { shared, checked, working, time_ms, tail, stale: VecDeque::new(), fresh: Fresh::default() }
     }
 
     /// Takes up a log from its rows.
     pub(super) fn load(shared: Arc<Shared>, row: &HeadRow, stored: &Stored<'_>) -> Result<Self, ReadError> {
-        let signed = stored.growing(row.size)?;
-        if signed.root() != row.root {
-            return Err(stored.damaged("the tree at size", row.size.get(), "its root is not the one that was signed"));
+        let tree = stored.growing(row.size)?;
+        if tree.root() != row.root {
+            return Err(stored.damaged(
+                "the tree at size",
+                row.size.get(),
+                "its root is not the one that was committed",
+            ));
         }
         // Whatever the row says, only pieces are deleted whose bundle is written whole.
         if row.stale.1 > bundle_start(row.size) {
             return Err(stored.damaged("the head row, number", 0, "it would delete pieces that are needed"));
         }
-        let mut track = Self::new(shared, signed, row.time_ms);
-        track.stale = stored.piece_firsts(row.stale.0..row.stale.1)?;
+        let mut track = Self::new(shared, tree, row.time_ms);
+        // Which of them an earlier commit left is not known: all wait for the last.
+        let stale = stored.piece_firsts(row.stale.0..row.stale.1)?.into_iter();
+        track.stale = stale.map(|first| Stale { commit: row.commit, first }).collect();
         track.tail.pieces = stored.piece_firsts(bundle_start(row.size)..row.size.get())?;
         Ok(track)
     }
@@ -85,6 +108,12 @@ impl Track {
     /// The size with everything that was placed.
     pub(super) fn size(&self) -> TreeSize {
         self.working.size()
+    }
+
+    /// The head of the checked tree.
+    pub(super) fn unsigned(&mut self) -> Unsigned {
+        let (size, root, time_ms) = (self.checked.size(), self.checked.root(), self.time_ms);
+        Unsigned { shared: Arc::clone(&self.shared), size, root, time_ms, edge: Arc::new(self.checked.edge()) }
     }
 
     /// Whether the next commit has something to write.
@@ -138,14 +167,16 @@ impl Track {
         Ok(())
     }
 
-    /// Adds this log's rows to the batch of commit number `commit`, and says where they stand.
-    pub(super) fn write(&mut self, batch: &mut Batch, stored: &Stored<'_>, commit: u64, now_ms: u64) -> Written {
+    /// Adds this log's rows to the batch of a commit, and says where they stand.
+    pub(super) fn write(&mut self, batch: &mut Batch, stored: &Stored<'_>, with: WriteAs) -> Written {
         let id = self.shared.info.id;
         let fresh = core::mem::take(&mut self.fresh);
-        // These pieces' bundles were written by an earlier commit, read back, and stand under a signed head.
-        self.stale.drain(..).for_each(|first| batch.delete(stored.piece_key(first)));
+        // Only pieces whose bundle was read back and stands under a released head. Until its mark is durable a start would
+        // go back to the head before, and, should it find damage after that one, take the bundle back as well.
+        let released = self.stale.iter().take_while(|stale| stale.commit <= with.released).count();
+        self.stale.drain(..released).for_each(|stale| batch.delete(stored.piece_key(stale.first)));
         let written_piece = (!fresh.piece.is_empty()).then(|| {
-            let first = bundle_start(self.working.size()).max(self.signed.size().get());
+            let first = bundle_start(self.working.size()).max(self.checked.size().get());
             self.tail.pieces.push(first);
             batch.put(stored.piece_key(first), fresh.piece);
             first
@@ -160,10 +191,11 @@ impl Track {
                 batch.put(key, tile.bytes());
             }
         }
-        self.stale = fresh.finished_pieces;
-        self.time_ms = self.time_ms.max(now_ms);
-        let stale = match (self.stale.first(), self.stale.last()) {
-            (Some(first), Some(last)) => (*first, *last + 1),
+        let commit = with.commit;
+        self.stale.extend(fresh.finished_pieces.into_iter().map(|first| Stale { commit, first }));
+        self.time_ms = self.time_ms.max(with.now_ms);
+        let stale = match (self.stale.front(), self.stale.back()) {
+            (Some(first), Some(last)) => (first.first, last.first + 1),
             _ => (0, 0),
         };
         let (size, root) = (self.working.size(), self.working.root());

@@ -7,7 +7,9 @@ use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
 
+use super::admit::Unreleased;
 use super::job::{CreateError, CreateJob, Job, MaintainJob};
+use super::releaser::{Created, Handover, Releaser, Work};
 use super::residents::Residents;
 use super::track::Track;
 use crate::engine::bounds::{SWEEP_LOGS, SWEEP_ROWS};
@@ -16,14 +18,14 @@ use crate::engine::disk::Disk;
 use crate::engine::growing::GrowingTree;
 use crate::engine::head::{Head, LogInfo, Shared};
 use crate::engine::idempotency;
-use crate::engine::index::{Due, HashIndex};
+use crate::engine::index::HashIndex;
 use crate::engine::layout::{BindingRow, DatabaseRow, HeadRow, LogState, Terms};
 use crate::engine::observer::Observer;
 use crate::engine::open::OpenError;
 use crate::engine::registry::Registry;
 use crate::engine::sign::sign_head;
 use crate::engine::stored::{ReadError, Stored};
-use crate::high_water::{HighWater, Mark, Marks};
+use crate::high_water::{Mark, Marks};
 
 /// Why the writer can't go on. The process must end: what was not released has an unknown outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,12 +35,10 @@ pub(in crate::engine) struct Poison(pub(in crate::engine) String);
 /// What a writer is made of.
 pub(in crate::engine) struct WriterParts {
     pub(in crate::engine) store: Arc<dyn Store>,
-    pub(in crate::engine) high_water: HighWater,
     pub(in crate::engine) clock: Arc<dyn Clock>,
     pub(in crate::engine) observer: Arc<dyn Observer>,
     pub(in crate::engine) database: DatabaseRow,
     pub(in crate::engine) registry: Arc<Registry>,
-    pub(in crate::engine) due: Arc<Due>,
     pub(in crate::engine) idempotency_ms: u64,
     pub(in crate::engine) disk: Disk,
     /// Set before any answer of a failed commit is dropped, so that whoever is told to stop finds the reason.
@@ -48,19 +48,23 @@ pub(in crate::engine) struct WriterParts {
 pub(in crate::engine) struct Writer {
     pub(super) parts: WriterParts,
     pub(super) residents: Residents,
+    pub(super) release: Handover,
+    pub(super) unreleased: Unreleased,
     /// The logs whose expired idempotency keys are to be deleted, a bounded number after each commit; each log once.
     to_sweep: VecDeque<LogId>,
 }
 
 impl Writer {
-    pub(in crate::engine) fn new(parts: WriterParts) -> Self {
-        Self { parts, residents: Residents::default(), to_sweep: VecDeque::new() }
+    pub(in crate::engine) fn new(parts: WriterParts, release: Handover) -> Self {
+        let (residents, unreleased) = (Residents::default(), Unreleased::default());
+        Self { parts, residents, release, unreleased, to_sweep: VecDeque::new() }
     }
 
     /// Finishes what opening found: marks heads that no mark covers yet, and halts damaged logs. Before this returns, no
-    /// head leaves the process.
+    /// head leaves the process, and nothing is handed over.
     pub(in crate::engine) fn resume(
         &mut self,
+        releaser: &mut Releaser,
         marks: &Marks,
         heads: Vec<(LogId, Mark)>,
         damaged: Vec<(Arc<Shared>, ReadError, Vec<Key>)>,
@@ -71,11 +75,10 @@ impl Writer {
             let mut batch = Batch::new();
             let commit = self.next_commit(&mut batch);
             self.commit(batch).map_err(resume_error)?;
-            self.parts.high_water.append(commit, &fresh)?;
-            self.parts.database.released = commit;
+            releaser.resume(commit, &fresh)?;
         }
         for (shared, error, undo) in damaged {
-            self.halt(&shared, &error, undo).map_err(resume_error)?;
+            self.halt_for(&shared, error.to_string(), undo).map_err(resume_error)?;
         }
         Ok(())
     }
@@ -103,15 +106,19 @@ impl Writer {
             self.maintain(maintenance)?;
         }
         self.sweep()?;
-        for track in self.residents.trim() {
-            forget(&track.shared);
+        let leaving = self.residents.trim();
+        if leaving.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        // Not here: heads of these logs may be on their way, each with what is to be let go of.
+        self.release.hand(Work::Forget(leaving.into_iter().map(|track| track.shared).collect()))
     }
 
     /// The number of the next commit, and its row.
     pub(super) fn next_commit(&mut self, batch: &mut Batch) -> u64 {
         self.parts.database.commit += 1;
+        // Never above what the high-water has: it is told after the high-water.
+        self.parts.database.released = self.release.released();
         batch.put(DatabaseRow::key(), self.parts.database.encode());
         self.parts.database.commit
     }
@@ -177,32 +184,35 @@ impl Writer {
         self.to_sweep.front().copied()
     }
 
-    /// Makes a log: its binding and its empty head in one commit, then its first signed checkpoint.
+    /// Makes a log: its binding and its empty head in one commit. It is registered, and whoever asked is told, once that
+    /// head is marked.
     fn create(&mut self, job: CreateJob) -> Result<(), Poison> {
-        let answer = match self.plan_create(job.terms, &job.signer) {
-            Ok((info, binding, note)) => {
-                let time_ms = info.created_ms;
-                let mut batch = Batch::new();
-                self.parts.database.next_log = LogId::new(info.id.get() + 1);
-                let commit = self.next_commit(&mut batch);
-                let (size, root) = (TreeSize::ZERO, Hash::EMPTY_TREE);
-                let row = HeadRow { commit, state: LogState::Open, size, root, time_ms, stale: (0, 0) };
-                batch.put(BindingRow::key(info.id), binding.encode());
-                batch.put(HeadRow::key(info.id), row.encode());
-                self.commit(batch)?;
-                self.raise_high_water(commit, &[(info.id, Mark { size, root, time_ms })])?;
-                let head = Head { size, root, time_ms, note, edge: Some(Arc::new(GrowingTree::new().edge())) };
-                let index = info.hash_index.then(|| HashIndex::empty(info.id));
-                let shared = Arc::new(Shared::new(info.clone(), job.signer, head, index, LogState::Open));
-                self.residents.insert(info.id, Track::new(Arc::clone(&shared), GrowingTree::new(), time_ms));
-                self.parts.registry.insert(shared);
-                Ok(info)
+        // The registry must have every log that was made before: two may want one name.
+        self.release.drain()?;
+        let CreateJob { terms, signer, reply } = job;
+        let (info, binding, note) = match self.plan_create(terms, &signer) {
+            Ok(plan) => plan,
+            Err(error) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(Err(error));
+                return Ok(());
             }
-            Err(error) => Err(error),
         };
-        // Whoever asked may have gone; the log is there all the same.
-        let _ = job.reply.send(answer);
-        Ok(())
+        let time_ms = info.created_ms;
+        let mut batch = Batch::new();
+        self.parts.database.next_log = LogId::new(info.id.get() + 1);
+        let commit = self.next_commit(&mut batch);
+        let (size, root) = (TreeSize::ZERO, Hash::EMPTY_TREE);
+        let row = HeadRow { commit, state: LogState::Open, size, root, time_ms, stale: (0, 0) };
+        batch.put(BindingRow::key(info.id), binding.encode());
+        batch.put(HeadRow::key(info.id), row.encode());
+        self.commit(batch)?;
+        let head = Head { size, root, time_ms, note, edge: Some(Arc::new(GrowingTree::new().edge())) };
+        let index = info.hash_index.then(|| HashIndex::empty(info.id));
+        let id = info.id;
+        let shared = Arc::new(Shared::new(info, signer, head, index, LogState::Open));
+        self.residents.insert(id, Track::new(Arc::clone(&shared), GrowingTree::new(), time_ms));
+        self.release.hand(Work::Created(Box::new(Created { commit, shared, reply })))
     }
 
     fn plan_create(
@@ -232,15 +242,8 @@ impl Writer {
         Ok((info, binding, note))
     }
 
-    pub(super) fn raise_high_water(&mut self, commit: u64, marks: &[(LogId, Mark)]) -> Result<(), Poison> {
-        let raised = self.parts.high_water.append(commit, marks);
-        raised.map_err(|error| self.poison(format!("high-water: {error}")))?;
-        self.parts.database.released = commit;
-        Ok(())
-    }
-
     /// Brings a log to hand.
-    pub(super) fn track(&mut self, shared: &Arc<Shared>) -> Result<&mut Track, ReadError> {
+    pub(super) fn bring(&mut self, shared: &Arc<Shared>) -> Result<(), ReadError> {
         let log = shared.info.id;
         if self.residents.get_mut(log).is_none() {
             let stored = Stored::new(&*self.parts.store, log);
@@ -249,19 +252,19 @@ impl Writer {
             let track = Track::load(Arc::clone(shared), &HeadRow::decode(&row)?, &stored)?;
             self.residents.insert(log, track);
         }
-        let stored = Stored::new(&*self.parts.store, log);
-        let gone = stored.damaged("the log, number", u64::from(log.get()), "it is not at hand");
-        self.residents.get_mut(log).ok_or(gone)
+        Ok(())
     }
 
     /// Takes a log out of service for good: durably, with its last signed head, and without the rows in `undo`, which
     /// no signed head covers.
     pub(super) fn halt(&mut self, shared: &Shared, error: &ReadError, undo: Vec<Key>) -> Result<(), Poison> {
         tracing::error!(log = %shared.info.name, %error, "the stored bytes do not match what was to be signed");
+        // Heads of the log that are on their way are sound, and will be signed: it ends with the last of them.
+        self.release.drain()?;
         self.halt_for(shared, error.to_string(), undo)
     }
 
-    /// As [`Writer::halt`], for any reason.
+    /// As [`Writer::halt`], for any reason, where nothing of the log is on its way.
     pub(super) fn halt_for(&mut self, shared: &Shared, reason: String, undo: Vec<Key>) -> Result<(), Poison> {
         let log = shared.info.id;
         self.residents.remove(log);
@@ -283,17 +286,4 @@ impl Writer {
 
 fn resume_error(Poison(problem): Poison) -> OpenError {
     ReadError::Store(StoreError::Io(problem)).into()
-}
-
-/// Lets go of what is in memory for a log that has not been written to for long; readers load it when they ask.
-fn forget(shared: &Shared) {
-    shared.heads.send_if_modified(|head| {
-        let Head { size, root, time_ms, ref note, .. } = **head;
-        *head = Arc::new(Head { size, root, time_ms, note: note.clone(), edge: None });
-        // The head is the same: nobody who follows it is told.
-        false
-    });
-    if let Some(index) = &shared.index {
-        index.unload();
-    }
 }

@@ -35,19 +35,13 @@ fn a_retry_in_the_commit_that_halts_its_log_is_refused_with_it() {
     world.create(terms("other"), 2).unwrap();
     world.append("main", &numbered(0..250));
     let store = world.reopen_faulty();
-    let append = |name: &str, entries: &[Vec<u8>], key: Option<&str>| {
-        let log = world.engine.log(name).unwrap();
-        let batch = EntryBatch::from_entries(entries.iter().map(Vec::as_slice)).unwrap();
-        let key = key.map(|key| IdempotencyKey::new(log.info().id, "token", key));
-        world.runtime.spawn(async move { log.append(batch, key).await })
-    };
     // While the writer waits for this lock in its commit for another log, all others gather behind it.
     let mut fault = store.fault.lock().unwrap();
-    let other = append("other", &numbered(0..1), None);
+    let other = world.send("other", &numbered(0..1), None);
     while world.engine.queue_depth() > 0 || store.begun() == 0 {
         std::thread::yield_now();
     }
-    let retries: Vec<_> = (0..3).map(|_| append("main", &numbered(250..300), Some("key"))).collect();
+    let retries: Vec<_> = (0..3).map(|_| world.send("main", &numbered(250..300), Some("key"))).collect();
     while world.engine.queue_depth() < retries.len() {
         std::thread::yield_now();
     }

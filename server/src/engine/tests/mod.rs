@@ -2,6 +2,7 @@
 
 mod faults;
 mod journey;
+mod pipeline;
 mod publishing;
 mod refusals;
 
@@ -17,6 +18,7 @@ use cairn_tree::note::{KeyName, SignatureType};
 use cairn_tree::tile::{Entries, Width};
 
 use super::*;
+use crate::high_water::gate::Gate;
 
 /// A clock that tests move.
 #[derive(Default)]
@@ -69,6 +71,9 @@ struct World {
     runtime: tokio::runtime::Runtime,
     oracle: BTreeMap<String, Oracle>,
 }
+
+/// An append on its way.
+type Sent = tokio::task::JoinHandle<Result<Appended, AppendError>>;
 
 /// What one log has promised.
 #[derive(Default)]
@@ -157,6 +162,14 @@ impl World {
         let other = tempfile::tempdir().unwrap();
         Engine::create(&options(other.path()), DatabaseId::new([9; 16])).unwrap();
         self.engine = Engine::open(&options(other.path()), Arc::new(SystemClock), Arc::new(Unobserved)).unwrap();
+    }
+
+    /// Sends an append and does not wait for its answer.
+    fn send(&self, log: &str, entries: &[Vec<u8>], key: Option<&str>) -> Sent {
+        let log = self.engine.log(log).unwrap();
+        let batch = EntryBatch::from_entries(entries.iter().map(Vec::as_slice)).unwrap();
+        let key = key.map(|key| IdempotencyKey::new(log.info().id, "token", key));
+        self.runtime.spawn(async move { log.append(batch, key).await })
     }
 
     /// Verifies a log from outside: the head's signature, its consistency with every head before, and every entry that
@@ -327,6 +340,11 @@ impl Store for Faulty {
 impl World {
     /// Opens the database anew behind a store that can fail.
     fn reopen_faulty(&mut self) -> Arc<Faulty> {
+        self.reopen_behind(&Gate::default())
+    }
+
+    /// The same, and the writes of the high-water go through a gate.
+    fn reopen_behind(&mut self, gate: &Gate) -> Arc<Faulty> {
         self.stop();
         let options = options(self.path());
         let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings).unwrap());
@@ -340,7 +358,8 @@ impl World {
         let faulty = Arc::new(faulty);
         let store = Arc::clone(&faulty) as Arc<dyn Store>;
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        self.engine = Engine::start(&options, store, rocks, clock, Arc::new(Unobserved)).unwrap();
+        let high_water = |path: &Path, database| gate.high_water(path, database);
+        self.engine = Engine::start(&options, store, rocks, high_water, clock, Arc::new(Unobserved)).unwrap();
         faulty
     }
 }
