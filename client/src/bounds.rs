@@ -90,10 +90,33 @@ pub const ROUND_ENTRIES: (u64, u64) = (1 << 10, 1 << 20);
 /// Rounds that are shorter read more the next time, rounds that are four times as long read less.
 pub const ROUND_TIME: Duration = Duration::from_secs(1);
 
+/// The largest configuration file of a monitor.
+pub const CONFIG_BYTES: usize = 1 << 20;
+/// The most logs that one monitor follows.
+pub const MONITORED_LOGS: usize = 1_024;
+/// How many logs a monitor looks at at a time, unless `at_once` says otherwise.
+pub const LOGS_AT_ONCE: usize = 8;
+/// The largest file in which a monitor keeps what it knows of one log.
+pub const KEPT_BYTES: usize = 8 * NOTE_BYTES;
+/// How many words of its logs' tasks a monitor has not said yet, before they wait.
+pub const UNSAID: usize = 1_024;
+/// How many notes to people wait for their command or URL; further ones are counted and left out.
+pub const UNNOTIFIED: usize = 256;
+/// How long the alarm command, or one attempt at the alarm URL, may take.
+pub const NOTIFY_TIME: Duration = Duration::from_secs(30);
+/// How often the alarm URL is tried for one note.
+pub const NOTIFY_ATTEMPTS: u32 = 5;
+/// How much a monitor that ends waits for its last notes to be delivered.
+pub const LAST_NOTES_TIME: Duration = Duration::from_secs(45);
+/// How many connections a monitor serves.
+pub const MONITOR_CONNECTIONS: usize = 1_024;
+
 /// How many peers one process gossips with.
 pub const GOSSIP_PEERS: usize = 64;
 /// How long it may take to get the proof that a peer's head agrees with ours.
 pub const COMPARISON_TIME: Duration = Duration::from_secs(30);
+/// How long one pull from a peer may take.
+pub const PULL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait between two pulls from one peer, unless the configuration says otherwise.
 pub const GOSSIP_INTERVAL: Duration = Duration::from_secs(10);
 

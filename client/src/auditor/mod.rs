@@ -13,8 +13,7 @@ pub use receipt::receipt_from_tiles;
 pub use tiles::TileReader;
 pub use whole::{Checked, Unsound, check_whole};
 
-use cairn_tree::checkpoint::VerifiedCheckpoint;
-use cairn_tree::note::VerifierKey;
+use cairn_tree::checkpoint::{LogKeys, VerifiedCheckpoint};
 
 use crate::fetch::{Freshness, HeadKind, Remote};
 
@@ -24,10 +23,10 @@ use crate::fetch::{Freshness, HeadKind, Remote};
 /// [`AuditError::Fetch`], or [`AuditError::Head`] if it is not signed so.
 pub async fn head(
     remote: &Remote,
-    keys: &[VerifierKey],
+    keys: &LogKeys,
     kind: HeadKind,
     freshness: Freshness,
 ) -> Result<VerifiedCheckpoint, AuditError> {
     let served = remote.head(kind, freshness).await?;
-    served.verify(keys).map_err(|error| AuditError::Head { kind, error, served: Box::new(served) })
+    keys.verify(&served).map_err(|error| AuditError::Head { kind, error, served: Box::new(served) })
 }

@@ -42,8 +42,13 @@ impl TileReader {
             self.cache.clear();
         }
         let known: Vec<Option<Arc<Tile>>> = plan.tiles().iter().map(|coord| self.cache.get(*coord)).collect();
-        let fetches =
-            plan.tiles().iter().zip(known).map(|(coord, known)| fetch(&self.remote, *coord, known, freshness));
+        // Collected: a stream over this closure could not be sent to another thread (rust-lang/rust #100013).
+        let fetches: Vec<_> = plan
+            .tiles()
+            .iter()
+            .zip(known)
+            .map(|(coord, known)| fetch(&self.remote, *coord, known, freshness))
+            .collect();
         let tiles: Vec<Arc<Tile>> = futures_util::stream::iter(fetches).buffered(self.parallel).try_collect().await?;
         let proven = plan.prove(&tiles)?;
         for tile in &proven {

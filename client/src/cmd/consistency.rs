@@ -4,10 +4,9 @@ use core::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, Growth, Root};
-use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
@@ -57,11 +56,11 @@ struct Point {
 
 impl Consistency {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let key = self.key.key()?;
-        let saved = self.saved(&key)?;
+        let keys = self.key.keys()?;
+        let saved = self.saved(&keys)?;
         let to = self.to.map(|size| parse_size("--to", size)).transpose()?;
         let remote = self.remote.remote()?;
-        let head = signed_head(&remote, &key, to).await?;
+        let head = signed_head(&remote, &keys, to).await?;
         let mut reader = TileReader::new(Arc::clone(&remote), bounds::PARALLEL_FETCHES);
         let mut known = Known { reader: &mut reader, head: head.tree() };
         let new = known.root(to.unwrap_or(head.size())).await?;
@@ -75,12 +74,12 @@ impl Consistency {
         terminal.output.print(form, &report)
     }
 
-    fn saved(&self, key: &VerifierKey) -> Result<Option<VerifiedCheckpoint>, Failure> {
+    fn saved(&self, keys: &LogKeys) -> Result<Option<VerifiedCheckpoint>, Failure> {
         let Some(path) = &self.from_checkpoint else { return Ok(None) };
         let refused = |error: &dyn fmt::Display| Failure::Refused(format!("{}: {error}", path.display()));
         let bytes = read_bounded(path, bounds::NOTE_BYTES)?;
         let signed = SignedCheckpoint::parse(&bytes).map_err(|error| refused(&error))?;
-        signed.verify(core::slice::from_ref(key)).map(Some).map_err(|error| refused(&error))
+        keys.verify(&signed).map(Some).map_err(|error| refused(&error))
     }
 }
 
@@ -103,13 +102,12 @@ impl Known<'_> {
 }
 
 /// The checkpoint, or the log's newest head if only that reaches to the size.
-async fn signed_head(remote: &Remote, key: &VerifierKey, to: Option<TreeSize>) -> Result<VerifiedCheckpoint, Failure> {
-    let checkpoint =
-        auditor::head(remote, core::slice::from_ref(key), HeadKind::Checkpoint, Freshness::PastCaches).await?;
+async fn signed_head(remote: &Remote, keys: &LogKeys, to: Option<TreeSize>) -> Result<VerifiedCheckpoint, Failure> {
+    let checkpoint = auditor::head(remote, keys, HeadKind::Checkpoint, Freshness::PastCaches).await?;
     if to.is_none_or(|to| to <= checkpoint.size()) {
         return Ok(checkpoint);
     }
-    match auditor::head(remote, core::slice::from_ref(key), HeadKind::Head, Freshness::PastCaches).await {
+    match auditor::head(remote, keys, HeadKind::Head, Freshness::PastCaches).await {
         Ok(head) => Ok(head),
         Err(auditor::AuditError::Fetch(error)) if error.is_absent() => Ok(checkpoint),
         Err(error) => Err(error.into()),

@@ -4,6 +4,9 @@ use core::fmt;
 use core::str::FromStr;
 use std::time::Duration;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 /// A length of time as the command line writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
@@ -13,6 +16,13 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text).map(Self)
+    }
+}
+
+/// As on the command line.
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -58,11 +58,11 @@ impl Evidence {
 
 impl Verify {
     fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let key = self.key.key()?;
+        let keys = self.key.keys()?;
         let bytes = read_bounded(&self.file, bounds::EVIDENCE_BYTES)?;
         let refused = |error| Failure::Refused(format!("{}: {error}", self.file.display()));
         let evidence = monitor::Evidence::decode(&bytes).map_err(refused)?;
-        let weight = evidence.check(core::slice::from_ref(&key)).map_err(refused)?;
+        let weight = evidence.check(&keys).map_err(refused)?;
         // The words in the file are whoever's wrote it; these are made anew from what was checked.
         let summary = shown(&evidence.case().to_string());
         terminal.output.print(form, &Report { kind: evidence.case().name(), weight, summary })?;

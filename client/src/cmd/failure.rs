@@ -19,6 +19,9 @@ pub(super) enum Failure {
     /// A file of evidence is only its observer's word; that is printed already.
     #[error("")]
     Testimony,
+    /// What this machine remembers of a log is damaged, which says nothing about the log.
+    #[error("{0}")]
+    Damaged(String),
     /// Nobody reads our output any more.
     #[error("")]
     Silent,
@@ -32,12 +35,13 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Contradiction => 3,
             Self::Testimony => 4,
+            Self::Damaged(_) => 5,
         }
     }
 
     /// Whether there are words that have not been printed.
     pub(super) const fn has_words(&self) -> bool {
-        matches!(self, Self::Usage(_) | Self::Refused(_))
+        matches!(self, Self::Usage(_) | Self::Refused(_) | Self::Damaged(_))
     }
 }
 

@@ -39,10 +39,9 @@ struct Report {
 
 impl Fsck {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let key = self.key.key()?;
+        let keys = self.key.keys()?;
         let remote = self.remote.remote()?;
-        let head =
-            auditor::head(&remote, core::slice::from_ref(&key), HeadKind::Checkpoint, Freshness::PastCaches).await?;
+        let head = auditor::head(&remote, &keys, HeadKind::Checkpoint, Freshness::PastCaches).await?;
         let progress = terminal.output.progress(head.size().get(), "entries");
         let checked =
             check_whole(&remote, &head, self.parallel.parallel, &mut |entries| progress.set_position(entries)).await;

@@ -1,8 +1,9 @@
 //! The command line: one file per command, and what they share.
 //!
 //! Exit codes: 0 all is well; 1 not verified, not sound, or not to be had; 2 the command line or a file that it names
-//! is unusable; 3 a watched log contradicted itself or rolled back; 4 evidence is sound, and testimony only. Results go
-//! to standard output (`--json`: one object per line), everything else to standard error.
+//! is unusable; 3 a watched log contradicted itself or rolled back; 4 evidence is sound, and testimony only; 5 a
+//! monitor's own memory is damaged. Results go to standard output (`--json`: one object per line), everything else to
+//! standard error.
 
 mod append;
 mod consistency;
@@ -11,9 +12,11 @@ mod evidence;
 mod failure;
 mod fsck;
 mod load;
+mod monitor;
 mod options;
 mod prove;
 mod sources;
+mod stop;
 mod terminal;
 mod verify;
 mod watch;
@@ -45,6 +48,7 @@ enum Command {
     Verify(verify::Verify),
     Consistency(consistency::Consistency),
     Watch(watch::Watch),
+    Monitor(monitor::Monitor),
     Evidence(evidence::Evidence),
     Fsck(fsck::Fsck),
     Load(load::Load),
@@ -90,6 +94,7 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
             Command::Prove(command) => command.run(form, terminal).await,
             Command::Consistency(command) => command.run(form, terminal).await,
             Command::Watch(command) => Box::pin(command.run(form, terminal)).await,
+            Command::Monitor(command) => Box::pin(command.run(form, terminal)).await,
             Command::Fsck(command) => command.run(form, terminal).await,
             Command::Load(command) => command.run(form, terminal).await,
             Command::Verify(_) | Command::Evidence(_) => Ok(()),

@@ -35,9 +35,10 @@ pub(super) struct RemoteOptions {
 /// The log's key, where nothing else will do.
 #[derive(Debug, Args)]
 pub(super) struct KeyOption {
-    /// The log's verification key (a vkey), or a file that holds it.
-    #[arg(long, env = "CAIRN_KEY", value_name = "VKEY")]
-    pub(super) key: String,
+    /// The log's verification key (a vkey), or a file that holds it. While a log changes its keys it has several: give
+    /// this several times, or several keys with white space between them.
+    #[arg(long, env = "CAIRN_KEY", value_name = "VKEY", required = true)]
+    pub(super) key: Vec<String>,
 }
 
 /// Whom to trust.
@@ -94,12 +95,9 @@ impl RemoteOptions {
 }
 
 impl KeyOption {
-    /// The key.
-    pub(super) fn key(&self) -> Result<VerifierKey, Failure> {
-        match parse_key(&self.key)?.as_slice() {
-            [key] => Ok(key.clone()),
-            keys => Err(Failure::Usage(format!("--key: this takes one key, not {}", keys.len()))),
-        }
+    /// The keys.
+    pub(super) fn keys(&self) -> Result<LogKeys, Failure> {
+        parse_keys(&self.key)?.ok_or_else(|| Failure::Usage("--key: there is no key".to_owned()))
     }
 }
 
@@ -108,8 +106,7 @@ impl TrustOptions {
     pub(super) fn trust(&self) -> Result<Option<Trust>, Failure> {
         let log = parse_keys(&self.key)?;
         let Some(path) = &self.policy else { return Ok(log.map(Trust::Log)) };
-        let bytes = read_bounded(path, Policy::MAX_BYTES)?;
-        let policy = Policy::parse(&bytes).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        let policy = read_policy(path)?;
         Ok(Some(match log {
             Some(log) => Trust::Witnessed { log, policy },
             None => Trust::Policy(policy),
@@ -122,9 +119,15 @@ impl TrustOptions {
     }
 }
 
+/// Reads a trust policy.
+pub(super) fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    let bytes = read_bounded(path, Policy::MAX_BYTES)?;
+    Policy::parse(&bytes).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+}
+
 /// The keys that several values of --key give; `None` if nothing was said. An empty variable in the environment is as
 /// good as none.
-fn parse_keys(texts: &[String]) -> Result<Option<LogKeys>, Failure> {
+pub(super) fn parse_keys(texts: &[String]) -> Result<Option<LogKeys>, Failure> {
     let mut keys = Vec::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {
         keys.extend_from_slice(parse_key(text)?.as_slice());

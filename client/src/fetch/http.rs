@@ -161,6 +161,11 @@ impl Transport {
         self.ask_once(request).await.map_err(|(error, _)| error)
     }
 
+    /// Asks once: whoever asks again at an interval needs no other attempts.
+    pub(crate) async fn ask_one_time(&self, request: &Request) -> Result<Answer, FetchError> {
+        self.ask_once(request).await.map_err(|(error, _)| error)
+    }
+
     /// One attempt; the error comes with the wait that the server asked for.
     async fn ask_once(&self, request: &Request) -> Result<Answer, (FetchError, Option<Duration>)> {
         let (address, url) = (self.address(request), self.base.resource(&request.path, &request.query));

@@ -125,6 +125,13 @@ impl Remote {
         Ok(answer.body)
     }
 
+    /// The bytes of a note under a path, asked for once and past caches.
+    pub(crate) async fn note_once(&self, path: String) -> Result<Vec<u8>, FetchError> {
+        let (accept, bound, freshness) = ("text/plain", bounds::NOTE_BYTES, Freshness::PastCaches);
+        let request = Request { path, query: Vec::new(), accept, bound, freshness, upload: None };
+        Ok(self.transport.ask_one_time(&request).await?.body)
+    }
+
     async fn get(
         &self,
         path: String,

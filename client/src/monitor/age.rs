@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::note::{SignedNote, VerifierKey};
 use cairn_tree::policy::{CountedWitness, Policy, PolicyVerifyError, WitnessedCheckpoint};
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ struct Attested {
 impl Freshly {
     /// What is to be said against a checkpoint at this time, if anything is.
     #[must_use]
-    pub fn judge(&self, checkpoint: &VerifiedCheckpoint, keys: &[VerifierKey], now: Timestamp) -> Option<Case> {
+    pub fn judge(&self, checkpoint: &VerifiedCheckpoint, keys: &LogKeys, now: Timestamp) -> Option<Case> {
         let witnesses = match self.meet(checkpoint, keys) {
             None => Vec::new(),
             Some(Ok(met)) => met.witnesses().to_vec(),
@@ -64,16 +64,16 @@ impl Freshly {
     fn meet(
         &self,
         checkpoint: &VerifiedCheckpoint,
-        keys: &[VerifierKey],
+        keys: &LogKeys,
     ) -> Option<Result<WitnessedCheckpoint, PolicyVerifyError>> {
-        Some(self.policy.as_ref()?.verify_with_logs(checkpoint.signed(), keys))
+        Some(self.policy.as_ref()?.verify_with_logs(checkpoint.signed(), keys.as_slice()))
     }
 
     /// Whether enough of the times are not before `earliest`. A head without any time is never old.
     fn is_fresh(
         &self,
         checkpoint: &VerifiedCheckpoint,
-        keys: &[VerifierKey],
+        keys: &LogKeys,
         witnesses: &[CountedWitness],
         times: &[Attested],
         earliest: u64,
@@ -83,7 +83,7 @@ impl Freshly {
                 let old: Vec<&CountedWitness> =
                     witnesses.iter().filter(|witness| witness.time.seconds() < earliest).collect();
                 let left = without(checkpoint.signed(), policy, &old);
-                left.is_some_and(|left| policy.verify_with_logs(&left, keys).is_ok())
+                left.is_some_and(|left| policy.verify_with_logs(&left, keys.as_slice()).is_ok())
             }
             _ => times.is_empty() || times.iter().any(|time| time.seconds >= earliest),
         }

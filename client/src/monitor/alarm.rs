@@ -129,6 +129,12 @@ impl Ledger {
         self.0.values()
     }
 
+    /// An alarm that goes on.
+    #[must_use]
+    pub fn get(&self, alarm: Alarm) -> Option<&Active> {
+        self.0.get(&alarm)
+    }
+
     /// Whether this alarm goes on.
     #[must_use]
     pub fn has(&self, alarm: Alarm) -> bool {

@@ -13,7 +13,7 @@ use crate::bounds::TILE_WIDTH;
 use crate::fetch::{FetchError, Freshness, Remote};
 
 /// How far the reading is.
-pub(super) struct Progress<'a>(pub(super) &'a mut dyn FnMut(u64));
+pub(super) struct Progress<'a>(pub(super) &'a mut (dyn FnMut(u64) + Send));
 
 /// What is read, and how.
 #[derive(Clone, Copy)]

@@ -1,9 +1,8 @@
 //! What a monitor remembers of one log between two runs, in one file that is whole or refused: what was verified, what
 //! was being read, and which alarms go on.
 
-use cairn_tree::checkpoint::Origin;
+use cairn_tree::checkpoint::{LogKeys, Origin};
 use cairn_tree::hash::Hash;
-use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use serde::{Deserialize, Serialize};
 
@@ -74,9 +73,9 @@ impl Kept {
     ///
     /// # Errors
     /// [`StateError`] for every file that [`Kept::encode`] did not write.
-    pub fn decode(bytes: &[u8], origin: &Origin, keys: &[VerifierKey]) -> Result<Self, StateError> {
+    pub fn decode(bytes: &[u8], keys: &LogKeys) -> Result<Self, StateError> {
         let stored: Stored = framed::decode(MAGIC, bytes)?;
-        if stored.origin != origin.as_str() {
+        if stored.origin != keys.origin().as_str() {
             return Err(StateError::OtherLog(stored.origin));
         }
         let state = stored.state.as_ref().map(|state| State::restore(state, keys)).transpose()?;
@@ -90,7 +89,7 @@ impl Kept {
     }
 }
 
-fn restore(stored: &StoredReading, keys: &[VerifierKey]) -> Result<Reading, StateError> {
+fn restore(stored: &StoredReading, keys: &LogKeys) -> Result<Reading, StateError> {
     let head = state::verified(&stored.head, keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
     let size = TreeSize::new(stored.size).map_err(damaged)?;
     let frontier = state::frontier(size, &stored.frontier)?;

@@ -23,7 +23,7 @@ pub use evidence::{Case, Evidence, EvidenceError, Misplaced, Observation, Prefix
 pub use follower::{Event, Follower, Heard, Now, Rules, Rumour, Step};
 pub use kept::Kept;
 pub use reading::Reading;
-pub use round::{Depth, Effort, KeysError, Known, Monitor, Round, RoundError, Stale, contradiction};
+pub use round::{Depth, Effort, Known, Monitor, Round, RoundError, Stale, contradiction};
 pub use stale::StaleTimer;
 pub use state::{Shown, State, StateError};
 pub use vault::{Vault, VaultError};

@@ -118,7 +118,7 @@ impl Monitor {
         &mut self,
         effort: Effort,
         round: &mut Round,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<(), RoundError> {
         let Some(reading) = &self.reading else { return Ok(()) };
         let (head, is_placed) = (reading.head.clone(), reading.is_placed);
@@ -150,7 +150,7 @@ impl Monitor {
         &mut self,
         head: &VerifiedCheckpoint,
         effort: Effort,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<Frontier, RoundError> {
         let known = self.reading.as_ref().map_or_else(Frontier::new, |reading| reading.frontier.clone());
         let to = end_of_round(known.size(), head.size(), effort.entries);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_tree::checkpoint::{Origin, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, Origin, VerifiedCheckpoint};
 use cairn_tree::merkle::Root;
-use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 
 use super::evidence::Case;
@@ -32,9 +31,7 @@ pub struct Monitor {
     pub(super) reading: Option<Reading>,
     pub(super) parallel: usize,
     pub(super) depth: Depth,
-    /// Never empty, all of one name.
-    keys: Vec<VerifierKey>,
-    origin: Origin,
+    keys: LogKeys,
 }
 
 /// What is known of a log from earlier runs.
@@ -54,11 +51,6 @@ pub struct Effort {
     /// After how many entries the round ends, although there are more; [`u64::MAX`] reads them all.
     pub entries: u64,
 }
-
-/// There is no key, or one has another name: they are not the keys of one log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the keys of one log are needed, at least one, all with its name")]
-pub struct KeysError;
 
 /// What a round without contradiction found.
 #[derive(Debug, Clone, Default)]
@@ -110,23 +102,11 @@ impl From<Case> for RoundError {
 
 impl Monitor {
     /// A monitor that goes on from what is known, if anything is.
-    ///
-    /// # Errors
-    /// [`KeysError`].
-    pub fn new(
-        remote: Arc<Remote>,
-        keys: Vec<VerifierKey>,
-        known: Known,
-        depth: Depth,
-        parallel: usize,
-    ) -> Result<Self, KeysError> {
-        let name = keys.first().map(VerifierKey::name).cloned().ok_or(KeysError)?;
-        if keys.iter().any(|key| *key.name() != name) {
-            return Err(KeysError);
-        }
+    #[must_use]
+    pub fn new(remote: Arc<Remote>, keys: LogKeys, known: Known, depth: Depth, parallel: usize) -> Self {
         let reader = TileReader::new(Arc::clone(&remote), parallel);
         let Known { state, reading } = known;
-        Ok(Self { remote, reader, state, reading, keys, parallel, depth, origin: Origin::from(&name) })
+        Self { remote, reader, state, reading, keys, parallel, depth }
     }
 
     /// What is known by now.
@@ -144,12 +124,12 @@ impl Monitor {
     /// The log's identity.
     #[must_use]
     pub const fn origin(&self) -> &Origin {
-        &self.origin
+        self.keys.origin()
     }
 
     /// The log's keys.
     #[must_use]
-    pub fn keys(&self) -> &[VerifierKey] {
+    pub const fn keys(&self) -> &LogKeys {
         &self.keys
     }
 
@@ -171,7 +151,11 @@ impl Monitor {
     ///
     /// # Errors
     /// [`RoundError`].
-    pub async fn round(&mut self, effort: Effort, progress: &mut dyn FnMut(u64, u64)) -> Result<Round, RoundError> {
+    pub async fn round(
+        &mut self,
+        effort: Effort,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Round, RoundError> {
         let freshness = effort.freshness;
         let checkpoint = auditor::head(&self.remote, &self.keys, HeadKind::Checkpoint, freshness).await?;
         self.settle().await?;

@@ -3,10 +3,9 @@
 //! A file that is not exactly what a monitor wrote is damage on *this* machine: a power loss, a full disk, an editor.
 //! It is never taken for a lie of the log (golang/go #38348 was that mistake).
 
-use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Frontier, Root};
-use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use serde::{Deserialize, Serialize};
 
@@ -174,7 +173,7 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`] for every file that [`State::encode`] did not write.
-    pub fn decode(bytes: &[u8], keys: &[VerifierKey]) -> Result<Self, StateError> {
+    pub fn decode(bytes: &[u8], keys: &LogKeys) -> Result<Self, StateError> {
         Self::restore(&framed::decode(MAGIC, bytes)?, keys)
     }
 
@@ -189,7 +188,7 @@ impl State {
     }
 
     /// The file is what some monitor wrote: what does not fit is a matter of the keys.
-    pub(super) fn restore(stored: &Stored, keys: &[VerifierKey]) -> Result<Self, StateError> {
+    pub(super) fn restore(stored: &Stored, keys: &LogKeys) -> Result<Self, StateError> {
         let head = verified(&stored.head, keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
         let frontier = frontier(head.size(), &stored.frontier)?;
         let mut older = Vec::new();
@@ -203,9 +202,9 @@ impl State {
 }
 
 /// A head from a file of ours; `None` if none of the keys has signed it.
-pub(super) fn verified(note: &str, keys: &[VerifierKey]) -> Result<Option<VerifiedCheckpoint>, StateError> {
+pub(super) fn verified(note: &str, keys: &LogKeys) -> Result<Option<VerifiedCheckpoint>, StateError> {
     let signed = SignedCheckpoint::parse(note.as_bytes()).map_err(damaged)?;
-    Ok(signed.verify(keys).ok())
+    Ok(keys.verify(&signed).ok())
 }
 
 /// The right edge of a tree from a file of ours.

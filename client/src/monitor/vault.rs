@@ -96,12 +96,12 @@ fn digest(case: &Case) -> Result<String, VaultError> {
 mod tests {
     use super::*;
     use crate::monitor::Observation;
-    use cairn_tree::checkpoint::Origin;
+    use cairn_tree::checkpoint::LogKeys;
 
     fn evidence(case: Case, at: &str) -> Evidence {
-        let origin = Origin::new("log.example").unwrap();
+        let keys: LogKeys = include_str!("../../../tests/vectors/evidence/log.vkey").parse().unwrap();
         let at = at.to_owned();
-        Evidence::new(case, Observation { origin: &origin, keys: &[], url: String::new(), at, transcript: Vec::new() })
+        Evidence::new(case, Observation { keys: &keys, url: String::new(), at, transcript: Vec::new() })
     }
 
     fn misfit(number: usize) -> Case {

@@ -2,11 +2,11 @@
 //! same.
 
 use cairn::monitor::{Case, Evidence, Weight};
-use cairn_tree::note::VerifierKey;
+use cairn_tree::checkpoint::LogKeys;
 
 /// The key of the logs in the seeds.
-fn log_key() -> Option<VerifierKey> {
-    include_str!("../../vectors/evidence/log.vkey").trim_end().parse().ok()
+fn log_key() -> Option<LogKeys> {
+    include_str!("../../vectors/evidence/log.vkey").parse().ok()
 }
 
 pub(crate) fn evidence(bytes: &[u8]) -> bool {
@@ -16,8 +16,8 @@ pub(crate) fn evidence(bytes: &[u8]) -> bool {
     if let Ok(written) = written {
         assert_eq!(Evidence::decode(&written).as_ref(), Ok(&evidence));
     }
-    if let Some(key) = log_key()
-        && let Ok(weight) = evidence.check(&[key])
+    if let Some(keys) = log_key()
+        && let Ok(weight) = evidence.check(&keys)
     {
         let is_fork = matches!(evidence.case(), Case::Fork { .. });
         assert_eq!(weight == Weight::Proven, is_fork, "only a fork proves itself");

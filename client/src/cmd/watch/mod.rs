@@ -3,18 +3,17 @@
 mod events;
 
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use cairn_tree::checkpoint::LogKeys;
 use clap::Args;
-use futures_util::future::{Either, select};
 use indicatif::ProgressBar;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::events::Event;
 use super::duration::Span;
 use super::failure::Failure;
 use super::options::{KeyOption, ParallelOption, RemoteOptions};
+use super::stop::Stop;
 use super::terminal::{Form, Output, Terminal};
 use crate::bounds;
 use crate::fetch::{Freshness, shown};
@@ -77,7 +76,7 @@ enum Next {
 
 impl Watch {
     pub(in crate::cmd) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let key = self.key.key()?;
+        let keys = self.key.keys()?;
         let remote = self.remote.remote()?;
         if let Some(folder) = &self.evidence {
             // Now, while there is somebody to mend it, and not when there is something to keep.
@@ -85,10 +84,9 @@ impl Watch {
                 .map_err(|error| Failure::Refused(format!("--evidence {}: {error}", folder.display())))?;
         }
         let _hold = Hold::take(&self.state)?;
-        let known = Known { state: load_state(&self.state, &key)?, reading: None };
+        let known = Known { state: load_state(&self.state, &keys)?, reading: None };
         let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };
-        let monitor = Monitor::new(remote, vec![key], known, depth, self.parallel.parallel)
-            .map_err(|error| Failure::Usage(format!("--key: {error}")))?;
+        let monitor = Monitor::new(remote, keys, known, depth, self.parallel.parallel);
         let stale = StaleTimer::new(self.stale_after.0);
         let output = &mut terminal.output;
         let mut following = Following { options: self, monitor, stale, failures: 0, form, output };
@@ -165,7 +163,6 @@ impl Following<'_, '_> {
     /// Keeps the evidence and says what happened.
     fn alarm(&mut self, case: Case) -> Failure {
         let observation = Observation {
-            origin: self.monitor.origin(),
             keys: self.monitor.keys(),
             url: self.options.remote.url.clone(),
             at: jiff::Timestamp::now().to_string(),
@@ -225,14 +222,14 @@ const fn effort(freshness: Freshness) -> Effort {
     Effort { freshness, entries: u64::MAX }
 }
 
-fn load_state(path: &Path, key: &cairn_tree::note::VerifierKey) -> Result<Option<State>, Failure> {
+fn load_state(path: &Path, keys: &LogKeys) -> Result<Option<State>, Failure> {
     let bytes = match read_bounded(path, bounds::STATE_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.is_absent() => return Ok(None),
         Err(error @ FileError::TooLong { .. }) => return Err(damaged(path, &error)),
         Err(error) => return Err(error.into()),
     };
-    match State::decode(&bytes, core::slice::from_ref(key)) {
+    match State::decode(&bytes, keys) {
         Ok(state) => Ok(Some(state)),
         Err(error @ (StateError::OtherKey(_) | StateError::OtherLog(_))) => {
             Err(Failure::Usage(format!("{}: {error}", path.display())))
@@ -258,27 +255,5 @@ impl Progress {
     fn show(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
-    }
-}
-
-/// The wish that the watcher ends: Ctrl-C, or SIGTERM.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::Refused(format!("no signals: {error}")));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// What `work` gives, or `None` if the wish comes first.
-    async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let (interrupt, terminate) = (pin!(self.interrupt.recv()), pin!(self.terminate.recv()));
-        match select(pin!(work), select(interrupt, terminate)).await {
-            Either::Left((done, _)) => Some(done),
-            Either::Right(_) => None,
-        }
     }
 }

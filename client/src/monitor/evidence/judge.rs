@@ -2,17 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::{Hash, HashError};
 use cairn_tree::merkle::{ConsistencyProof, Extension, InclusionProof, Root};
-use cairn_tree::note::VerifierKey;
 use cairn_tree::size::LeafIndex;
 
 use super::case::{Case, Prefix};
 use super::{EvidenceError, Weight, form};
 
-/// All `keys` have the name of the log.
-pub(super) fn judge(case: &Case, keys: &[VerifierKey]) -> Result<Weight, EvidenceError> {
+pub(super) fn judge(case: &Case, keys: &LogKeys) -> Result<Weight, EvidenceError> {
     let root = |note: &str| verified(note, keys).map(|head| head.tree());
     match case {
         Case::Fork { smaller, larger, prefix } => {
@@ -38,7 +36,7 @@ pub(super) fn judge(case: &Case, keys: &[VerifierKey]) -> Result<Weight, Evidenc
             root(head)?;
         }
         Case::Signature { served, .. } => {
-            if SignedCheckpoint::parse(served.as_bytes())?.verify(keys).is_ok() {
+            if keys.verify(&SignedCheckpoint::parse(served.as_bytes())?).is_ok() {
                 return Err(EvidenceError::Harmless("the head is signed by the log"));
             }
         }
@@ -69,8 +67,8 @@ fn fork(smaller: Root, larger: Root, prefix: Option<&Prefix>) -> Result<(), Evid
     Ok(())
 }
 
-fn verified(note: &str, keys: &[VerifierKey]) -> Result<VerifiedCheckpoint, EvidenceError> {
-    Ok(SignedCheckpoint::parse(note.as_bytes())?.verify(keys)?)
+fn verified(note: &str, keys: &LogKeys) -> Result<VerifiedCheckpoint, EvidenceError> {
+    Ok(keys.verify(&SignedCheckpoint::parse(note.as_bytes())?)?)
 }
 
 fn hashes(texts: &[String]) -> Result<Vec<Hash>, HashError> {

@@ -20,7 +20,7 @@ mod judge;
 
 use core::fmt;
 
-use cairn_tree::checkpoint::{CheckpointError, CheckpointVerifyError, Origin};
+use cairn_tree::checkpoint::{CheckpointError, CheckpointVerifyError, LogKeys};
 use cairn_tree::hash::HashError;
 use cairn_tree::merkle::{ConsistencyError, InclusionError};
 use cairn_tree::note::VerifierKey;
@@ -51,10 +51,8 @@ pub struct Evidence {
 /// Who saw something, where, when, and what came before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation<'a> {
-    /// The log.
-    pub origin: &'a Origin,
-    /// The keys that are known for it.
-    pub keys: &'a [VerifierKey],
+    /// The log's keys, as they are known.
+    pub keys: &'a LogKeys,
     /// Where the log was asked.
     pub url: String,
     /// The time, as RFC 3339 writes it.
@@ -80,7 +78,7 @@ pub enum EvidenceError {
     #[error("not an evidence file: {0}")]
     Form(String),
     /// It is about another log.
-    #[error("the evidence is about the log {}, for which no key is given", shown(.0))]
+    #[error("the evidence is about the log {}, not about the one whose key is given", shown(.0))]
     OtherLog(String),
     /// A head in it does not parse.
     #[error("a head is no checkpoint: {0}")]
@@ -109,12 +107,12 @@ impl Evidence {
     /// Puts a case on record.
     #[must_use]
     pub fn new(case: Case, observation: Observation<'_>) -> Self {
-        let Observation { origin, keys, url, at, transcript } = observation;
+        let Observation { keys, url, at, transcript } = observation;
         Self {
             format: FORMAT.to_owned(),
             summary: case.to_string(),
-            origin: origin.to_string(),
-            keys: keys.iter().map(VerifierKey::to_string).collect(),
+            origin: keys.origin().to_string(),
+            keys: keys.as_slice().iter().map(VerifierKey::to_string).collect(),
             url,
             observed: at,
             transcript,
@@ -153,18 +151,15 @@ impl Evidence {
         if evidence.format == FORMAT { Ok(evidence) } else { Err(form(format!("its format is not {FORMAT}"))) }
     }
 
-    /// Judges the case from the signatures and proofs in the file alone. `keys` are the log's, known from elsewhere;
-    /// keys of other logs may stand among them.
+    /// Judges the case from the signatures and proofs in the file alone. `keys` are the log's, known from elsewhere.
     ///
     /// # Errors
     /// [`EvidenceError`] if they do not show what the case claims.
-    pub fn check(&self, keys: &[VerifierKey]) -> Result<Weight, EvidenceError> {
-        // A head that one log signed says nothing about another one, whose key may be at hand too.
-        let keys: Vec<VerifierKey> = keys.iter().filter(|key| key.name().as_str() == self.origin).cloned().collect();
-        if keys.is_empty() {
+    pub fn check(&self, keys: &LogKeys) -> Result<Weight, EvidenceError> {
+        if keys.origin().as_str() != self.origin {
             return Err(EvidenceError::OtherLog(self.origin.clone()));
         }
-        judge::judge(&self.case, &keys)
+        judge::judge(&self.case, keys)
     }
 }
 

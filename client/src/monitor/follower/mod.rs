@@ -288,7 +288,6 @@ impl Follower {
             return;
         }
         let observation = Observation {
-            origin: self.monitor.origin(),
             keys: self.monitor.keys(),
             url: self.monitor.remote().url().to_string(),
             at: now.wall.to_string(),

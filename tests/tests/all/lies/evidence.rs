@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use cairn::monitor::{Case, Evidence, Misplaced, Observation, Weight};
 use cairn_tests::command::cairn;
 use cairn_tests::lying::Model;
-use cairn_tree::checkpoint::{Checkpoint, Origin, SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{Checkpoint, LogKeys, Origin, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::ConsistencyProof;
-use cairn_tree::note::VerifierKey;
 use cairn_tree::size::{LeafIndex, TreeSize};
 
 use crate::scene::repository;
@@ -20,7 +19,11 @@ const ORIGIN: &str = "lying.example/log";
 struct Forked {
     one: Model,
     other: Model,
-    key: VerifierKey,
+    keys: LogKeys,
+}
+
+fn keys_of(model: &Model) -> LogKeys {
+    LogKeys::try_from(model.vkey().clone()).unwrap()
 }
 
 impl Forked {
@@ -30,13 +33,13 @@ impl Forked {
         let mut other = one.clone();
         one.grow(600, "entry");
         other.grow(600, "other");
-        let key = one.vkey().clone();
-        Self { one, other, key }
+        let keys = keys_of(&one);
+        Self { one, other, keys }
     }
 
     fn verified(&self, model: &Model, size: u64) -> VerifiedCheckpoint {
         let signed = SignedCheckpoint::parse(model.head(size).as_bytes()).unwrap();
-        signed.verify(core::slice::from_ref(&self.key)).unwrap()
+        self.keys.verify(&signed).unwrap()
     }
 
     /// The fork between `one` at a size and `other` at a larger one.
@@ -50,8 +53,7 @@ impl Forked {
         Evidence::new(
             case,
             Observation {
-                origin: &Origin::new(ORIGIN).unwrap(),
-                keys: core::slice::from_ref(&self.key),
+                keys: &self.keys,
                 url: "http://log.example/logs/lying".to_owned(),
                 at: "2026-01-02T03:04:05Z".to_owned(),
                 transcript: vec!["2026-01-02T03:04:04Z checkpoint: 600 entries".to_owned()],
@@ -100,7 +102,7 @@ impl Forked {
     fn weight(&self, evidence: &Evidence) -> Option<Weight> {
         let read = Evidence::decode(&evidence.encode().unwrap()).unwrap();
         assert_eq!(&read, evidence);
-        evidence.check(core::slice::from_ref(&self.key)).ok()
+        evidence.check(&self.keys).ok()
     }
 }
 
@@ -132,25 +134,28 @@ fn what_an_honest_log_signs_is_no_fork() {
     refused(Case::fork(&other, &large, other.root(), &proof));
     let empty = Checkpoint::new(Origin::new(ORIGIN).unwrap(), TreeSize::ZERO, Hash::EMPTY_TREE);
     let empty = SignedCheckpoint::parse(forked.one.sign(&empty).as_bytes()).unwrap();
-    let empty = empty.verify(core::slice::from_ref(&forked.key)).unwrap();
+    let empty = forked.keys.verify(&empty).unwrap();
     refused(Case::fork(&empty, &large, Hash::leaf(b"any"), &none));
     refused(Case::fork(&large, &small, small.root(), &proof));
     refused(Case::fork(&small, &small, other.root(), &none));
 }
 
 #[test]
-fn heads_of_another_log_prove_nothing_whatever_keys_are_at_hand() {
+fn heads_of_another_log_prove_nothing() {
     let forked = Forked::new();
     let mut elsewhere = Model::new("elsewhere.example/log", 9);
     elsewhere.grow(300, "entry");
     let signed = SignedCheckpoint::parse(elsewhere.head(300).as_bytes()).unwrap();
-    let theirs = signed.verify(core::slice::from_ref(elsewhere.vkey())).unwrap();
+    let theirs = keys_of(&elsewhere).verify(&signed).unwrap();
     let case = Case::fork_at_one_size(&forked.verified(&forked.one, 300), &theirs);
-    let keys = [forked.key.clone(), elsewhere.vkey().clone()];
-    assert!(forked.evidence(case).check(&keys).is_err());
+    assert!(forked.evidence(case.clone()).check(&forked.keys).is_err());
+    assert!(forked.evidence(case).check(&keys_of(&elsewhere)).is_err());
     let fork = forked.evidence(forked.fork(300, 600));
-    assert_eq!(fork.check(&keys).ok(), Some(Weight::Proven), "other keys do no harm");
-    assert!(fork.check(&keys[1..]).unwrap_err().to_string().contains("about the log lying.example/log"));
+    let refused = fork.check(&keys_of(&elsewhere)).unwrap_err();
+    assert!(refused.to_string().contains("about the log lying.example/log"), "{refused}");
+    // A head by any of the log's keys counts.
+    let both = LogKeys::new(vec![Model::new(ORIGIN, 5).vkey().clone(), forked.one.vkey().clone()]).unwrap();
+    assert_eq!(fork.check(&both).ok(), Some(Weight::Proven));
 }
 
 #[test]
@@ -162,12 +167,12 @@ fn every_other_case_is_testimony_and_says_so() {
         let evidence = forked.evidence(case);
         assert_eq!(forked.weight(&evidence), Some(Weight::Testimony), "{evidence:?}");
         fs::write(&file, evidence.encode().unwrap()).unwrap();
-        let ran = cairn(["evidence", "verify", file.to_str().unwrap(), "--key", &forked.key.to_string()]);
+        let ran = cairn(["evidence", "verify", file.to_str().unwrap(), "--key", &forked.keys.to_string()]);
         assert_eq!(ran.code, 4, "{ran:?}");
         assert!(ran.stdout.contains("testimony, proves nothing to a third party"), "{ran:?}");
         // Not even testimony, if the log never signed it.
         let stranger = Model::new(ORIGIN, 7);
-        let judged = evidence.check(core::slice::from_ref(stranger.vkey()));
+        let judged = evidence.check(&keys_of(&stranger));
         assert!(judged.is_err() || matches!(evidence.case(), Case::Signature { .. }), "{evidence:?}");
     }
 }
@@ -187,7 +192,7 @@ fn a_fork_with_any_changed_bit_is_refused() {
             for bit in 0..8 {
                 let mut changed = whole.clone();
                 changed[place] ^= 1 << bit;
-                let judged = Evidence::decode(&changed).and_then(|it| it.check(core::slice::from_ref(&forked.key)));
+                let judged = Evidence::decode(&changed).and_then(|it| it.check(&forked.keys));
                 let text = String::from_utf8_lossy(&changed);
                 assert!(judged.is_err(), "byte {place}, bit {bit}: {judged:?}\n{text}");
                 refused += 1;
@@ -214,18 +219,18 @@ fn files_of_this_version_are_read_as_ever() {
     cases.extend(forked.testimonies().into_iter().map(|case| (case.name().to_owned(), case)));
     let key = vectors().join("log.vkey");
     if std::env::var_os("UPDATE_VECTORS").is_some() {
-        fs::write(&key, format!("{}\n", forked.key)).unwrap();
+        fs::write(&key, format!("{}\n", forked.keys)).unwrap();
         for (name, case) in &cases {
             fs::write(vectors().join(format!("{name}.json")), forked.evidence(case.clone()).encode().unwrap()).unwrap();
         }
     }
-    let key: VerifierKey = fs::read_to_string(key).unwrap().trim_end().parse().unwrap();
+    let keys: LogKeys = fs::read_to_string(key).unwrap().parse().unwrap();
     assert_eq!(fs::read_dir(vectors()).unwrap().count(), cases.len() + 1);
     for (name, case) in cases {
         let bytes = fs::read(vectors().join(format!("{name}.json"))).unwrap();
         let evidence = Evidence::decode(&bytes).unwrap();
         assert_eq!(evidence, forked.evidence(case), "{name}");
         let weight = if name.starts_with("fork") { Weight::Proven } else { Weight::Testimony };
-        assert_eq!(evidence.check(core::slice::from_ref(&key)), Ok(weight), "{name}");
+        assert_eq!(evidence.check(&keys), Ok(weight), "{name}");
     }
 }

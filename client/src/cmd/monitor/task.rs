@@ -1,0 +1,209 @@
+//! One log's task: step after step, and after each what a step leaves to its caller: files, words, figures and waiting.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::config::OnAlarm;
+use super::figures::Figures;
+use super::inbox::Inbox;
+use super::report::{Report, Who};
+use crate::files::{Durability, write_atomic};
+use crate::gossip::Board;
+use crate::monitor::{Active, Alarm, Event, Evidence, Follower, Heard, Now, Step, Vault};
+
+/// What all tasks share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) vault: Vault,
+    pub(super) board: Arc<Board>,
+    pub(super) figures: Arc<Figures>,
+    /// As many permits as logs may be looked at at a time.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) said: mpsc::Sender<Said>,
+    pub(super) once: bool,
+    pub(super) on_alarm: OnAlarm,
+}
+
+/// What a task has to say.
+pub(super) enum Said {
+    /// A result.
+    Report(Report),
+    /// Something about this machine.
+    Words(String),
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All that the log shows extends what was known.
+    Consistent,
+    /// Nothing could be verified.
+    Unverified(String),
+    /// An alarm goes on.
+    Alarm,
+}
+
+/// One log.
+pub(super) struct Task {
+    pub(super) who: Who,
+    pub(super) follower: Follower,
+    pub(super) file: PathBuf,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) peers: Vec<String>,
+    pub(super) shared: Shared,
+}
+
+impl Task {
+    /// Follows the log until an alarm ends it, or with `--once` until all is said.
+    pub(super) async fn run(mut self) -> Outcome {
+        let mut grew = false;
+        let turns = Arc::clone(&self.shared.turns);
+        loop {
+            let mut step = {
+                // Nobody closes it; if it were closed, looking without a turn would be better than not looking.
+                let _turn = Arc::clone(&turns).acquire_owned().await;
+                self.hear();
+                self.follower.step(now()).await
+            };
+            let events = core::mem::take(&mut step.events);
+            grew |= events.iter().any(|event| matches!(event, Event::Grown { .. }));
+            let raised = self.tell(events).await;
+            if step.has_news {
+                self.save().await;
+            }
+            self.publish(&step);
+            if let Some(outcome) = self.outcome(&step) {
+                self.say_the_rest(&outcome, &raised, grew).await;
+                return outcome;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(step.wait) => {}
+                () = self.inbox.filled() => {}
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        for (peer, head) in self.inbox.take() {
+            let name = self.peers.get(peer).map_or("a peer", String::as_str);
+            if self.follower.hear(name, head.clone()) == Heard::Busy {
+                self.inbox.put_back(peer, head);
+            }
+        }
+    }
+
+    /// Files evidence and says what happened; the alarms that were raised.
+    async fn tell(&mut self, events: Vec<Event>) -> Vec<Alarm> {
+        let mut raised = Vec::new();
+        for event in events {
+            let report = match event {
+                Event::Raised { alarm, summary, evidence } => {
+                    if let Some(evidence) = evidence {
+                        self.keep(alarm, *evidence).await;
+                    }
+                    self.shared.figures.raised(&self.who.log, alarm);
+                    raised.push(alarm);
+                    self.follower.ledger().get(alarm).map(|active| Report::alarm(&self.who, active, &summary))
+                }
+                Event::Cleared { active } => Some(Report::clear(&self.who, active, Timestamp::now())),
+                Event::Grown { from, to } => self.consistent(to.get() - from.get()),
+                other => Report::of(&self.who, &other),
+            };
+            if let Some(report) = report {
+                self.say(Said::Report(report)).await;
+            }
+        }
+        raised
+    }
+
+    /// Writes evidence to a file, or says all of it: it must not be lost.
+    async fn keep(&mut self, alarm: Alarm, evidence: Evidence) {
+        let (vault, log, owned) = (self.shared.vault.clone(), self.who.log.clone(), evidence.clone());
+        let kept = tokio::task::spawn_blocking(move || vault.keep(&log, &owned)).await;
+        let error = match kept {
+            Ok(Ok(path)) => return self.follower.filed(alarm, path.display().to_string()),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.shared.figures.unkept();
+        let bytes = evidence.encode().unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        self.say(Said::Words(format!("the evidence could not be written: {error}\n{text}"))).await;
+    }
+
+    async fn save(&self) {
+        let encoded = self.follower.encode().map_err(|error| error.to_string());
+        let file = self.file.clone();
+        let saved = match encoded {
+            Ok(bytes) => tokio::task::spawn_blocking(move || write_atomic(&file, &bytes, Durability::PowerLoss))
+                .await
+                .map_err(|error| error.to_string())
+                .and_then(|written| written.map_err(|error| error.to_string())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = saved {
+            self.say(Said::Words(format!("what was verified could not be saved: {error}"))).await;
+        }
+    }
+
+    fn publish(&self, step: &Step) {
+        if let Some(head) = self.follower.monitor().newest() {
+            self.shared.board.show(head);
+        }
+        self.shared.figures.stepped(&self.who.log, &self.follower, step, Timestamp::now().as_second());
+    }
+
+    /// Whether this task is at its end.
+    fn outcome(&self, step: &Step) -> Option<Outcome> {
+        let has_alarm = self.follower.ledger().worst().is_some();
+        if has_alarm && step.unverified.is_none() && !self.shared.once && self.shared.on_alarm == OnAlarm::Exit {
+            return Some(Outcome::Alarm);
+        }
+        if !self.shared.once || !step.is_settled {
+            return None;
+        }
+        Some(match &step.unverified {
+            _ if has_alarm => Outcome::Alarm,
+            Some(reason) => Outcome::Unverified(reason.clone()),
+            None => Outcome::Consistent,
+        })
+    }
+
+    /// With `--once` each log has a word, and an alarm of an earlier run that goes on is told again.
+    async fn say_the_rest(&self, outcome: &Outcome, raised: &[Alarm], grew: bool) {
+        if *outcome == Outcome::Consistent
+            && !grew
+            && let Some(report) = self.consistent(0)
+        {
+            self.say(Said::Report(report)).await;
+        }
+        for report in self.going_on(raised) {
+            self.say(Said::Report(report)).await;
+        }
+    }
+
+    /// Alarms that went on before this step.
+    fn going_on(&self, raised: &[Alarm]) -> Vec<Report> {
+        let goes_on = |active: &&Active| active.alarm.is_misbehaviour() && !raised.contains(&active.alarm);
+        let words = "it goes on since an earlier look";
+        self.follower.ledger().active().filter(goes_on).map(|active| Report::alarm(&self.who, active, words)).collect()
+    }
+
+    fn consistent(&self, new: u64) -> Option<Report> {
+        let root = self.follower.monitor().state()?.root();
+        Some(Report::consistent(&self.who, root.size.get(), root.hash.to_base64(), new))
+    }
+
+    async fn say(&self, said: Said) {
+        // Nobody listens only if the monitor ends.
+        let _ = self.shared.said.send(said).await;
+    }
+}
+
+fn now() -> Now {
+    Now { instant: Instant::now(), wall: Timestamp::now() }
+}
