@@ -1,11 +1,12 @@
 //! The Cairn server: transparency logs over HTTP.
 //!
 //! `engine` owns the database and everything that is signed; the rooms around it let callers in, bound what they send,
-//! and let nothing out that a released head does not cover.
+//! and let nothing out that a released head does not cover. `cosigners` asks witnesses beside it.
 
 pub mod admin;
 pub mod auth;
 pub mod config;
+pub mod cosigners;
 pub mod engine;
 pub mod high_water;
 pub mod http;

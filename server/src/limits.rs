@@ -154,6 +154,8 @@ pub const TARGET_BYTES: usize = 2_048;
 pub const EVENT_CHUNK_BYTES: usize = 65_536;
 /// Longest line on the admin socket; a policy file of the longest kind fits.
 pub const ADMIN_LINE_BYTES: usize = 2 << 20;
+/// Longest answer of a witness: cosignatures, or a checkpoint with them.
+pub const WITNESS_ANSWER_BYTES: usize = 65_536;
 /// Most tokens in the token file.
 pub const TOKENS: usize = 10_000;
 /// Longest value that a problem document repeats, in bytes; the rest is cut.

@@ -8,6 +8,7 @@ mod socket;
 pub use operator::{Operator, TokenOffice};
 pub use socket::{AdminError, Session, listen};
 
+use cairn_tree::wire::json::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Rights, Selector, TokenId};
@@ -29,6 +30,20 @@ pub enum Request {
     },
     /// List the logs.
     LogList,
+    /// Put a witness policy in force, or none.
+    LogPolicy {
+        /// The log.
+        name: String,
+        /// The policy file.
+        policy: Option<Bytes>,
+        /// Whether heads are published without the quorum when it is late.
+        fail_open: bool,
+    },
+    /// Show the witness policy in force.
+    LogPolicyShow {
+        /// The log.
+        name: String,
+    },
     /// Make a token.
     TokenCreate {
         /// What the operator calls it.
@@ -59,6 +74,8 @@ pub enum Reply {
     LogCreated(LogLine),
     /// All logs.
     Logs(Vec<LogLine>),
+    /// The witness policy in force.
+    Policy(PolicyLine),
     /// The token that was made.
     TokenCreated(NewToken),
     /// All tokens.
@@ -101,6 +118,19 @@ pub struct LogLine {
     pub open_append: bool,
     /// Whether an entry that is there already is not appended again.
     pub dedup: bool,
+}
+
+/// A log's witness policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyLine {
+    /// The log.
+    pub log: String,
+    /// The policy file, byte for byte, if there is a policy.
+    pub policy: Option<Bytes>,
+    /// Whether heads are published without the quorum when it is late.
+    pub fail_open: bool,
+    /// Whether appends wait until witnesses have agreed, since the start, that the log goes on.
+    pub held: bool,
 }
 
 /// A token that was just made; the only time that its text is shown.

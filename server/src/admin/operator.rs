@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use cairn_tree::note::{KeyName, SignatureType, SignerKey};
 use cairn_tree::size::TreeSize;
+use cairn_tree::wire::json::Bytes;
 use zeroize::Zeroizing;
 
-use super::{FindingLine, LogLine, NewToken, Progress, Reply, Request, TokenLine};
+use super::{FindingLine, LogLine, NewToken, PolicyLine, Progress, Reply, Request, TokenLine};
 use crate::auth::{Rights, Selector, Token, TokenFile, TokenFileError, TokenId, TokenText, Tokens};
+use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
 use crate::http::is_log_name;
 
@@ -48,6 +50,12 @@ impl Operator {
                 self.create_log(name, open_append, private, dedup).await.map_or_else(Reply::Failed, Reply::LogCreated)
             }
             Request::LogList => Reply::Logs(self.engine.logs().iter().map(line).collect()),
+            Request::LogPolicy { name, policy, fail_open } => {
+                self.set_policy(&name, policy, fail_open).await.map_or_else(Reply::Failed, Reply::Policy)
+            }
+            Request::LogPolicyShow { name } => {
+                self.log(&name).map_or_else(Reply::Failed, |log| Reply::Policy(policy_line(&log)))
+            }
             Request::Fsck => self.fsck(progress).await,
             request => self.tokens.run(request),
         }
@@ -80,6 +88,18 @@ impl Operator {
         let info = self.engine.create_log(terms, signer).await.map_err(|error| error.to_string())?;
         let log = self.engine.log(&info.name).ok_or("the log was made, but can't be found")?;
         Ok(line(&log))
+    }
+
+    fn log(&self, name: &str) -> Result<Log, String> {
+        self.engine.log(name).ok_or_else(|| format!("there is no log {name:?}; see: cairnd log list"))
+    }
+
+    async fn set_policy(&self, name: &str, file: Option<Bytes>, fail_open: bool) -> Result<PolicyLine, String> {
+        let log = self.log(name)?;
+        let suited = |Bytes(file)| suited(log.info(), &file, fail_open);
+        let policy = file.map(suited).transpose().map_err(|error| error.to_string())?;
+        log.set_policy(policy).await.map_err(|error| error.to_string())?;
+        Ok(policy_line(&log))
     }
 
     async fn fsck(&self, mut progress: impl FnMut(Progress) + Send + 'static) -> Reply {
@@ -124,6 +144,13 @@ fn line(log: &Log) -> LogLine {
     }
 }
 
+fn policy_line(log: &Log) -> PolicyLine {
+    let policy = log.policy();
+    let file = policy.as_ref().map(|policy| Bytes(policy.file().to_vec()));
+    let fail_open = policy.is_some_and(|policy| policy.fail_open());
+    PolicyLine { log: log.info().name.clone(), policy: file, fail_open, held: log.is_held() }
+}
+
 /// A new Ed25519 key that signs as this origin.
 fn new_key(origin: &str) -> Result<SignerKey, String> {
     let name = KeyName::new(origin).map_err(|error| format!("the origin {origin:?} can't name a key: {error}"))?;
@@ -146,7 +173,7 @@ impl TokenOffice {
             Request::TokenCreate { name, rights, logs } => self.create(name, rights, logs).map(Reply::TokenCreated),
             Request::TokenList => self.list().map(Reply::Tokens).map_err(|error| error.to_string()),
             Request::TokenRevoke { id } => self.revoke(id).map(|()| Reply::TokenRevoked),
-            Request::LogCreate { .. } | Request::LogList | Request::Fsck => Err("this is not about tokens".into()),
+            _ => Err("this is not about tokens".into()),
         };
         done.unwrap_or_else(Reply::Failed)
     }

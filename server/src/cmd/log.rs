@@ -1,12 +1,18 @@
-//! `cairnd log create` and `cairnd log list`.
+//! `cairnd log create`, `cairnd log list` and `cairnd log policy`.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cairnd::admin::{LogLine, Reply, Request};
+use anyhow::Context as _;
+use cairn_tree::policy::Policy as PolicyFile;
+use cairn_tree::wire::json::Bytes;
+use cairnd::admin::{LogLine, PolicyLine, Reply, Request};
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
-use super::{Data, print, print_json};
+use super::{Data, print, print_bytes, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LogCommand {
@@ -14,6 +20,8 @@ pub(super) enum LogCommand {
     Create(Create),
     /// List the logs.
     List(List),
+    /// Say which witnesses must cosign a log's checkpoints, or show it.
+    Policy(Policy),
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,11 +53,38 @@ pub(super) struct List {
     json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(super) struct Policy {
+    /// The log's name.
+    name: String,
+    #[command(flatten)]
+    data: Data,
+    /// A C2SP tlog-policy file; its witness lines have the URLs under which the witnesses are asked. It replaces the
+    /// policy in force: checkpoints stay as they are until a larger head meets the new one.
+    #[arg(long, value_name = "FILE", group = "what")]
+    policy: Option<PathBuf>,
+    /// Have no policy any more: the checkpoint is the newest head.
+    #[arg(long, group = "what")]
+    none: bool,
+    /// Print the file in force.
+    #[arg(long, group = "what")]
+    show: bool,
+    /// When witnesses are late, publish heads without their quorum (after witness_fail_open_seconds); without this, the
+    /// checkpoint waits for them.
+    #[arg(long, requires = "policy")]
+    fail_open: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 impl LogCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Create(create) => create.run(),
             Self::List(list) => list.run(),
+            Self::Policy(policy) => policy.run(),
         }
     }
 }
@@ -75,6 +110,51 @@ impl List {
             reply => return Err(unexpected(&reply)),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Policy {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { name, data, policy, show, fail_open, json, .. } = self;
+        let request = if show {
+            Request::LogPolicyShow { name }
+        } else {
+            let policy = policy.as_deref().map(read_policy).transpose()?;
+            Request::LogPolicy { name, policy, fail_open }
+        };
+        match Folder::open(&data)?.ask(request, |_| {})? {
+            Reply::Policy(line) if json => print_json(&line)?,
+            Reply::Policy(line) if show => match line.policy {
+                Some(Bytes(file)) => print_bytes(&file)?,
+                None => print(&format!("log {} has no witness policy", line.log))?,
+            },
+            Reply::Policy(line) => print(&told(&line))?,
+            reply => return Err(unexpected(&reply)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The file, bounded before it is read.
+fn read_policy(path: &Path) -> anyhow::Result<Bytes> {
+    let read = || {
+        let mut text = Vec::new();
+        File::open(path)?.take(PolicyFile::MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
+        std::io::Result::Ok(text)
+    };
+    read().map(Bytes).with_context(|| format!("can't read {}", path.display()))
+}
+
+fn told(line: &PolicyLine) -> String {
+    match (&line.policy, line.fail_open) {
+        (None, _) => format!("log {} has no witness policy now: its checkpoint is its newest head", line.log),
+        (Some(_), false) => format!("log {} publishes checkpoints that meet this policy now", line.log),
+        (Some(_), true) => {
+            format!(
+                "log {} publishes checkpoints that meet this policy now, and others when witnesses are late",
+                line.log
+            )
+        }
     }
 }
 

@@ -31,7 +31,7 @@ enum Command {
     Init(init::Init),
     /// Serve the logs of a database over HTTP.
     Serve(serve::Serve),
-    /// Make and list logs.
+    /// Make and list logs, and say who witnesses them.
     #[command(subcommand)]
     Log(log::LogCommand),
     /// Make, list and revoke tokens.
@@ -86,10 +86,15 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string(value)?)
 }
 
-/// Prints a line; a reader that went away is no error of ours.
+/// Prints a line.
 fn print(line: &str) -> anyhow::Result<()> {
+    print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Prints what may be no text; a reader that went away is no error of ours.
+fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

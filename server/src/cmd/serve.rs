@@ -10,6 +10,7 @@ use cairn_listen::{Listener, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{TokenFile, Tokens};
 use cairnd::config::{Config, LogFormat, Logging};
+use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, SystemClock};
 use cairnd::http::{App, AppParts};
 use cairnd::metrics::{Metrics, Watched};
@@ -27,6 +28,8 @@ const OTHER_FILES: u64 = 1_024;
 const SWEEP: Duration = Duration::from_secs(60);
 /// Threads for blocking work beside reads: hashing of large bodies, compression, checks.
 const BLOCKING_THREADS: usize = 32;
+/// How long the ready line waits for witnesses to agree that their logs go on.
+const PROMPT_WITNESSES: Duration = Duration::from_secs(1);
 /// How long answers that tell of a failed database may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -95,8 +98,17 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
     let admin = tokio::spawn(admin);
     let observer = Arc::clone(&metrics.http);
+    let cosigners = Cosigners::start(CosignersParts {
+        engine: engine.clone(),
+        limits: config.limits.clone(),
+        clock: Arc::new(SystemClock),
+        random: random()?,
+        stop: stopping.clone(),
+    })
+    .context("witnesses can't be asked")?;
     let app = App::new(AppParts {
         engine: engine.clone(),
+        cosigners: Arc::clone(&cosigners),
         tokens,
         limits: config.limits.clone(),
         metrics,
@@ -108,6 +120,10 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
     let serving = tokio::spawn(listener.run(Arc::new(app), observer, config.limits.listening(), stopping));
     let sweeping = tokio::spawn(sweep(engine.clone()));
+    // Reads are answered already; whoever waits for the line below is spared refusals of a moment.
+    let witnesses = cosigners.let_go(&engine);
+    // Witnesses that take longer are waited for by their own logs.
+    let _ = tokio::time::timeout(PROMPT_WITNESSES, witnesses).await;
     print(&format!("cairnd is ready at {url}"))?;
     info!(url, "ready");
     let clean = signals.first_or(&mut poisoned).await;

@@ -35,7 +35,7 @@ pub enum PublishError {
 }
 
 impl Engine {
-    /// Counts changes of logs and of their policies.
+    /// Counts changes of policies, and of logs that are held.
     #[must_use]
     pub fn policy_changes(&self) -> watch::Receiver<u64> {
         self.inner.registry.changes()
@@ -167,6 +167,7 @@ impl Log {
             publishing.set_outstanding(None);
         }
         publishing.let_go();
+        self.running.registry.changed();
         Ok(())
     }
 

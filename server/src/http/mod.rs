@@ -45,6 +45,7 @@ use self::problem::{Kind, Problem};
 use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use crate::auth::{Caller, Right, Tokens};
 use crate::config::{AccessLog, Logging};
+use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
@@ -52,6 +53,7 @@ use crate::metrics::Metrics;
 /// Everything that requests share.
 pub struct App {
     pub(crate) engine: Engine,
+    pub(crate) cosigners: Arc<Cosigners>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
@@ -74,6 +76,8 @@ pub struct App {
 pub struct AppParts {
     /// The logs.
     pub engine: Engine,
+    /// What their witnesses do.
+    pub cosigners: Arc<Cosigners>,
     /// Who may do what.
     pub tokens: Arc<Tokens>,
     /// The bounds.
@@ -94,9 +98,10 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { engine, tokens, limits, metrics, clock, logging, stop, random } = parts;
+        let AppParts { engine, cosigners, tokens, limits, metrics, clock, logging, stop, random } = parts;
         Self {
             engine,
+            cosigners,
             tokens,
             bodies: Budget::new(limits.bodies_in_flight_bytes()),
             answers: Arc::new(Answers::new(limits.answers_in_flight_bytes())),
@@ -198,7 +203,7 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         Route::Consistency => proofs::consistency(&ask).await,
         Route::Events => events::events(&ask),
         Route::Health => Ok(ops::health()),
-        Route::Ready => ops::ready(app),
+        Route::Ready => ops::ready(&ask),
         Route::Metrics => ops::metrics(&ask),
         Route::OpenApi => Ok(app.docs.document()),
         Route::Docs => Ok(app.docs.page()),

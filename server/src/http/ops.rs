@@ -1,19 +1,27 @@
 //! What operators and their machines ask: `/healthz`, `/readyz`, `/metrics`.
 //!
-//! Health is that the process answers; readiness is that it takes appends. A process that is healthy but not ready still
-//! serves reads.
+//! Health is that the process answers, and then it serves reads; readiness is that it takes appends. A witness that lags
+//! makes nothing unready: `/readyz` names it in its text. Logs that wait for their witnesses after a start are named too;
+//! only when all of them do, no append is taken, and that is not ready.
+
+use std::sync::Arc;
 
 use cairn_listen::{Answer, Payload};
 use cairn_tree::wire::media;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
+use super::Ask;
 use super::problem::{Kind, Problem};
 use super::reading::fresh;
-use super::{App, Ask};
+use crate::engine::{AppendError, Engine, Log, LogState};
+use crate::metrics::Seen;
 
 /// The text format of Prometheus and OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Enough about witnesses, in bytes; a line more or less does not matter.
+const REPORT_BYTES: usize = 16_384;
 
 /// Whether the process answers.
 #[utoipa::path(
@@ -26,13 +34,14 @@ pub(crate) fn health() -> Answer {
 
 /// Whether appends are taken.
 #[utoipa::path(
-    get, path = "/readyz", tag = "Operation",
+    get, path = "/readyz", tag = "Operation", security((), ("token" = [])),
     responses(
-        (status = 200, description = "They are", body = String, content_type = "text/plain"),
+        (status = 200, description = "They are; further lines name witnesses that lag and logs that wait for theirs", body = String, content_type = "text/plain"),
         (status = 503, description = "They are not, with the reason", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) fn ready(app: &App) -> Result<Answer, Problem> {
+pub(crate) fn ready(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    let app = ask.app;
     if *app.stop.borrow() {
         return Err(Problem::new(Kind::Stopping, "the server is stopping"));
     }
@@ -42,7 +51,51 @@ pub(crate) fn ready(app: &App) -> Result<Answer, Problem> {
     if let Err(low) = app.engine.disk() {
         return Err(Problem::from(low).status(StatusCode::SERVICE_UNAVAILABLE));
     }
-    Ok(fresh(media::TEXT, "ready\n"))
+    let witnesses = witnesses(ask);
+    if none_goes_on(&app.engine) {
+        return Err(Problem::from(AppendError::Held).detail_more(&witnesses));
+    }
+    Ok(fresh(media::TEXT, format!("ready\n{witnesses}")))
+}
+
+/// Whether every log that could take appends waits for its witnesses.
+fn none_goes_on(engine: &Engine) -> bool {
+    let logs = engine.logs();
+    let mut open = logs.iter().filter(|log| log.state() == LogState::Open).peekable();
+    open.peek().is_some() && open.all(Log::is_held)
+}
+
+/// A line for each log whose witnesses leave something to be wished for, and why; of private logs only for who may read
+/// them.
+fn witnesses(ask: &Ask<'_>) -> String {
+    let mut text = String::new();
+    for (log, report) in ask.app.cosigners.reports().into_iter().filter(|(log, _)| ask.may_read(log)) {
+        let label = &log.info().name;
+        if let Some(names) = report.held.filter(|_| log.is_held()) {
+            let names = names.join(", ");
+            text.push_str(&format!(
+                "log {label}: no appends until witnesses agree that it goes on; not yet: {names}\n"
+            ));
+            continue;
+        }
+        let (checkpoint, head) = (log.checkpoint().size, log.head().size);
+        let quorum = if report.met { "" } else { ", without its quorum" };
+        let lagging: Vec<_> = report.witnesses.iter().filter(|witness| witness.lags(checkpoint)).collect();
+        if report.met && lagging.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("log {label}: checkpoint {checkpoint} of {head}{quorum}\n"));
+        for witness in lagging {
+            let confirmed = witness.confirmed.map_or_else(|| "nothing yet".to_owned(), |size| size.to_string());
+            let error = witness.error.as_deref().unwrap_or("it has not answered yet");
+            text.push_str(&format!("log {label}: witness {} lags at {confirmed}: {error}\n", witness.name));
+        }
+        if text.len() > REPORT_BYTES {
+            text.push_str("and others\n");
+            break;
+        }
+    }
+    text
 }
 
 /// Figures in the OpenMetrics text format; those of a private log only with a token that may read it.
@@ -53,8 +106,9 @@ pub(crate) fn ready(app: &App) -> Result<Answer, Problem> {
 pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let app = ask.app;
     let logs = app.engine.logs().into_iter().filter(|log| ask.may_read(log)).collect();
+    let seen = Seen { engine: app.engine.clone(), cosigners: Arc::clone(&app.cosigners), logs };
     app.metrics.http.bodies(app.bodies.used());
-    let text = app.metrics.render(&app.engine, logs, app.clock.now_ms()).map_err(Problem::internal)?;
+    let text = app.metrics.render(seen, app.clock.now_ms()).map_err(Problem::internal)?;
     let mut answer = fresh(media::TEXT, "");
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
     *answer.body_mut() = Payload::whole(text);

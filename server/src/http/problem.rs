@@ -16,8 +16,6 @@ use crate::engine::{AppendError, ProofError, ReadError};
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.
 const SHORTLY: Duration = Duration::from_secs(1);
-/// When to try again what waits for others.
-const SOON: Duration = Duration::from_secs(5);
 /// When to try again what needs an operator, or a restart.
 const LATER: Duration = Duration::from_secs(30);
 
@@ -61,6 +59,12 @@ impl Problem {
     pub(crate) fn internal(cause: impl Display) -> Self {
         let problem = Self::new(Kind::Internal, "the server's log says more under this request id");
         Self { cause: Some(cause.to_string()), ..problem }
+    }
+
+    /// Adds to what happened.
+    pub(crate) fn detail_more(mut self, more: &str) -> Self {
+        self.document.detail = format!("{}\n{more}", self.document.detail).trim_end().to_owned();
+        self
     }
 
     pub(crate) fn field(mut self, field: &'static str) -> Self {
@@ -162,7 +166,7 @@ impl From<AppendError> for Problem {
             }
             AppendError::Held => {
                 let detail = "since the start, the log's witnesses have not agreed yet that it goes on from where it was; reads go on";
-                Self::new(Kind::Held, detail).retry_after(SOON)
+                Self::new(Kind::Held, detail).retry_after(SHORTLY)
             }
             AppendError::Sealed => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
             AppendError::IdempotencyMismatch => {

@@ -24,7 +24,7 @@ pub struct Histogram<const N: usize> {
 }
 
 /// Bounds for times, in microseconds: 100 us to 10 s.
-pub(super) const TIMES: [u64; 15] = [
+pub const TIMES: [u64; 15] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     10_000_000,
 ];

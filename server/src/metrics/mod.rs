@@ -2,12 +2,13 @@
 //!
 //! A private log's own figures are only for who may read it; its commits and requests count in the sums over all logs.
 
+mod cosigners;
 mod engine;
 mod figure;
 mod http;
 
 pub use self::engine::{EngineMetrics, Watched};
-pub use self::figure::Histogram;
+pub use self::figure::{Histogram, TIMES};
 pub use self::http::HttpMetrics;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+use crate::cosigners::Cosigners;
 use crate::engine::{Engine, Log};
 
 /// Everything that is counted.
@@ -34,9 +36,9 @@ impl Metrics {
     ///
     /// # Errors
     /// None in practice: writing to a string succeeds.
-    pub fn render(self: &Arc<Self>, engine: &Engine, logs: Vec<Log>, now_ms: u64) -> Result<String, fmt::Error> {
+    pub fn render(self: &Arc<Self>, seen: Seen, now_ms: u64) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("cairn");
-        let scrape = Scrape { metrics: Arc::clone(self), engine: engine.clone(), logs, now_ms };
+        let scrape = Scrape { metrics: Arc::clone(self), seen, now_ms };
         registry.register_collector(Box::new(scrape));
         let mut text = String::new();
         text::encode(&mut text, &registry)?;
@@ -44,10 +46,19 @@ impl Metrics {
     }
 }
 
+/// What is looked at when somebody scrapes.
+pub struct Seen {
+    /// The engine, for what is about all logs.
+    pub engine: Engine,
+    /// What witnesses do.
+    pub cosigners: Arc<Cosigners>,
+    /// The logs whose own figures are shown.
+    pub logs: Vec<Log>,
+}
+
 struct Scrape {
     metrics: Arc<Metrics>,
-    engine: Engine,
-    logs: Vec<Log>,
+    seen: Seen,
     now_ms: u64,
 }
 
@@ -61,7 +72,8 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         self.metrics.http.encode(&mut encoder)?;
         self.metrics.engine.encode(&mut encoder)?;
-        engine::encode_store(&self.engine, &mut encoder)?;
-        engine::encode_logs(&self.logs, self.now_ms, &mut encoder)
+        engine::encode_store(&self.seen.engine, &mut encoder)?;
+        engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;
+        cosigners::encode(&self.seen, self.now_ms, &mut encoder)
     }
 }
