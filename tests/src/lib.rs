@@ -7,3 +7,4 @@ pub mod lying;
 pub mod oracle;
 pub mod random;
 pub mod server;
+pub mod witness;

@@ -17,3 +17,4 @@ mod power;
 mod restore;
 mod scene;
 mod tidy;
+mod witnesses;
