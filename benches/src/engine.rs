@@ -103,6 +103,7 @@ pub(crate) fn options(data: &Path) -> EngineOptions {
         pool: PoolBounds { requests: 16_384, bytes: 128 << 20 },
         idempotency_ms: 86_400_000,
         disk_reserve: 256 << 20,
+        signer: None,
         settings: Settings::default(),
     }
 }
@@ -136,7 +137,7 @@ impl Appender {
             dedup: false,
             hash_index: hash_index == HashIndex::With,
         };
-        Runtime::new()?.block_on(engine.create_log(terms, signer))?;
+        Runtime::new()?.block_on(engine.create_log(terms, vec![signer]))?;
         engine.close();
         drop(engine);
         Self::open(data, LOG)

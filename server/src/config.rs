@@ -25,6 +25,8 @@ pub struct Config {
     pub logs: Logs,
     /// What stands on which disk.
     pub storage: Storage,
+    /// Where the keys are, if they are not here.
+    pub signer: Signer,
     /// What is logged.
     pub logging: Logging,
     /// The table of bounds.
@@ -82,6 +84,14 @@ impl Default for Logs {
 pub struct Storage {
     /// The high-water file; without it, `high-water` in the data directory. Another disk than the database's is better.
     pub high_water: Option<PathBuf>,
+}
+
+/// The process that has the logs' keys.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Signer {
+    /// The socket of `cairnd signer serve`; without it, the keys are in files in the data directory.
+    pub socket: Option<PathBuf>,
 }
 
 /// What is logged, on standard error.
@@ -185,7 +195,9 @@ impl Config {
             return Err(ConfigError::HalfTls { path: path.to_owned() });
         }
         let folder = path.parent().unwrap_or(Path::new("."));
-        for file in [&mut config.serve.tls_certificate, &mut config.serve.tls_key, &mut config.storage.high_water] {
+        let serve = &mut config.serve;
+        let files = [&mut serve.tls_certificate, &mut serve.tls_key];
+        for file in files.into_iter().chain([&mut config.storage.high_water, &mut config.signer.socket]) {
             *file = file.take().map(|file| folder.join(file));
         }
         Ok(config)
@@ -225,6 +237,11 @@ origin_prefix = {prefix}
 [storage]
 # The high-water file. Another disk than the database's protects against the loss of either.
 {high_water}
+
+[signer]
+# The socket of `cairnd signer serve`, a process that has the logs' keys and never signs two histories. Without it the keys
+# are in files here. Bring them in with `cairnd signer import` first.
+# socket = "signer.sock"
 
 [logging]
 # "text" or "json", on standard error.

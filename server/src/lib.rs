@@ -12,3 +12,4 @@ pub mod high_water;
 pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod signer;

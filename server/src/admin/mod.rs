@@ -7,6 +7,7 @@ mod socket;
 
 pub use operator::{Operator, TokenOffice};
 pub use socket::{AdminError, Session, listen};
+pub(crate) use socket::{bind, through_folder};
 
 use cairn_tree::wire::json::Bytes;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cairn_tree::note::{KeyName, SignatureType, SignerKey};
+use cairn_tree::note::{KeyName, SignerKey};
 use cairn_tree::size::TreeSize;
 use cairn_tree::wire::json::Bytes;
 use zeroize::Zeroizing;
@@ -13,6 +13,7 @@ use crate::auth::{Rights, Selector, Token, TokenFile, TokenFileError, TokenId, T
 use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
 use crate::http::is_log_name;
+use crate::signer::{KeyType, draw_key};
 
 /// How often a check tells how far it is.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -83,9 +84,9 @@ impl Operator {
                 .into());
         }
         let origin = format!("{}/{name}", self.origin_prefix);
-        let signer = new_key(&origin)?;
+        let keys = vec![new_key(&origin, KeyType::Ed25519)?];
         let terms = Terms { name, origin, private, open_append, dedup, hash_index: true };
-        let info = self.engine.create_log(terms, signer).await.map_err(|error| error.to_string())?;
+        let info = self.engine.create_log(terms, keys).await.map_err(|error| error.to_string())?;
         let log = self.engine.log(&info.name).ok_or("the log was made, but can't be found")?;
         Ok(line(&log))
     }
@@ -96,7 +97,7 @@ impl Operator {
 
     async fn set_policy(&self, name: &str, file: Option<Bytes>, fail_open: bool) -> Result<PolicyLine, String> {
         let log = self.log(name)?;
-        let suited = |Bytes(file)| suited(log.info(), &file, fail_open);
+        let suited = |Bytes(file)| suited(&log.vkeys(), &file, fail_open);
         let policy = file.map(suited).transpose().map_err(|error| error.to_string())?;
         log.set_policy(policy).await.map_err(|error| error.to_string())?;
         Ok(policy_line(&log))
@@ -135,7 +136,7 @@ fn line(log: &Log) -> LogLine {
     LogLine {
         name: info.name.clone(),
         origin: info.origin.clone(),
-        vkey: info.vkey.clone(),
+        vkey: log.vkeys().into_iter().next().unwrap_or_default(),
         size: log.head().size.get(),
         state,
         private: info.private,
@@ -151,12 +152,10 @@ fn policy_line(log: &Log) -> PolicyLine {
     PolicyLine { log: log.info().name.clone(), policy: file, fail_open, held: log.is_held() }
 }
 
-/// A new Ed25519 key that signs as this origin.
-fn new_key(origin: &str) -> Result<SignerKey, String> {
+/// A new key that signs as this origin.
+fn new_key(origin: &str, kind: KeyType) -> Result<SignerKey, String> {
     let name = KeyName::new(origin).map_err(|error| format!("the origin {origin:?} can't name a key: {error}"))?;
-    let mut seed = Zeroizing::new([0; SignerKey::SEED_BYTES]);
-    getrandom::fill(seed.as_mut_slice()).map_err(|error| format!("the system gives no randomness: {error}"))?;
-    SignerKey::from_seed(name, SignatureType::ED25519, &seed).map_err(|error| error.to_string())
+    draw_key(name, kind)
 }
 
 impl TokenOffice {

@@ -56,7 +56,7 @@ pub fn listen(
     stop: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + Send + use<>, AdminError> {
     let path = data.join(FILE_NAME);
-    let listener = bind(data, &path).map_err(|error| AdminError::Io { path: path.clone(), error })?;
+    let listener = bind(&path).map_err(|error| AdminError::Io { path: path.clone(), error })?;
     let places = Arc::new(Semaphore::new(limits.admin_connections()));
     Ok(async move {
         accept(listener, operator, places, stop).await;
@@ -66,20 +66,23 @@ pub fn listen(
     })
 }
 
-fn bind(data: &Path, path: &Path) -> io::Result<UnixListener> {
+/// Makes a socket that its owner alone may open, in the place of one that is there.
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = through_folder(data, |path| UnixListener::bind(path))?;
+    let listener = through_folder(path, |path| UnixListener::bind(path))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
 /// A socket's address has room for 107 bytes only; the folder's descriptor makes any path short.
-fn through_folder<T>(data: &Path, use_path: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    let folder = fs::File::open(data)?;
-    use_path(&PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(FILE_NAME))
+pub(crate) fn through_folder<T>(path: &Path, use_path: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = fs::File::open(parent)?;
+    use_path(&PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
 }
 
 async fn accept(
@@ -152,7 +155,7 @@ impl Session {
     /// [`AdminError::Io`] if there is a socket that can't be used.
     pub fn open(data: &Path) -> Result<Option<Self>, AdminError> {
         let path = data.join(FILE_NAME);
-        match through_folder(data, |path| Client::connect(path)) {
+        match through_folder(&path, |path| Client::connect(path)) {
             Ok(stream) => Ok(Some(Self { stream, path })),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)

@@ -65,6 +65,7 @@ pub(super) fn engine_options(data: &Path, config: &Config) -> EngineOptions {
         pool: PoolBounds { requests: limits.queue_requests(), bytes: limits.queue_bytes() },
         idempotency_ms: u64::try_from(limits.idempotency_time().as_millis()).unwrap_or(u64::MAX),
         disk_reserve: limits.disk_reserve_bytes(),
+        signer: config.signer.socket.clone(),
         settings: cairn_rocks::Settings::default(),
     }
 }

@@ -3,7 +3,7 @@
 use cairn_tree::policy::{Octets, PolicyError, PolicyWitness};
 
 use super::endpoint::{Prefix, PrefixError};
-use crate::engine::{LogInfo, LogPolicy};
+use crate::engine::LogPolicy;
 
 /// Why a policy file is not put in force.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,15 +29,15 @@ pub enum Unsuited {
     OutOfReach,
 }
 
-/// Reads a policy file for a log.
+/// Reads a policy file for a log that signs with these vkeys.
 ///
 /// # Errors
 /// [`Unsuited`] says what is wrong.
-pub fn suited(log: &LogInfo, file: &[u8], fail_open: bool) -> Result<LogPolicy, Unsuited> {
+pub fn suited(vkeys: &[String], file: &[u8], fail_open: bool) -> Result<LogPolicy, Unsuited> {
     let policy = LogPolicy::parse(file, fail_open)?;
-    let own = |named: &cairn_tree::policy::PolicyLog| named.key().to_string() == log.vkey;
+    let own = |named: &cairn_tree::policy::PolicyLog| vkeys.contains(&named.key().to_string());
     if !policy.policy().logs().is_empty() && !policy.policy().logs().iter().any(own) {
-        return Err(Unsuited::OtherLogs(log.vkey.clone()));
+        return Err(Unsuited::OtherLogs(vkeys.first().cloned().unwrap_or_default()));
     }
     for witness in policy.policy().witnesses() {
         if let Some(url) = witness.url() {

@@ -40,9 +40,12 @@ pub enum AppendError {
     /// The log's witnesses have not agreed yet, since the start, that it goes on.
     #[error("the log waits for its witnesses to agree that it goes on from where it was")]
     Held,
-    /// The log has ended.
+    /// The log has ended; the origin of the log that continues it.
     #[error("the log is sealed")]
-    Sealed,
+    Sealed(Option<String>),
+    /// The log continues another one, whose end is on its way.
+    #[error("the log's first entry, which links it to the log before, is not there yet")]
+    AwaitsLink,
     /// The key came with other entries before.
     #[error("this idempotency key was used with other entries")]
     IdempotencyMismatch,

@@ -1,10 +1,11 @@
 //! A released head, and what the writer and the readers share about one log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
-use cairn_tree::note::SignerKey;
+use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::LogId;
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use super::growing::Edge;
 use super::index::HashIndex;
 use super::layout::{BindingRow, LogState};
 use super::published::Publishing;
+use crate::signer::HeadSigner;
 
 /// A head that has left the process, or may: signed, and its high-water durable.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub struct Head {
     pub size: TreeSize,
     /// The root over them.
     pub root: Hash,
-    /// When it was made, in milliseconds since the epoch. Not signed: Ed25519 checkpoints carry no time.
+    /// When it was made, in milliseconds since the epoch. Only the lines of ML-DSA-44 keys sign a time.
     pub time_ms: u64,
     /// The signed checkpoint, as it is served.
     pub note: Bytes,
@@ -38,8 +40,6 @@ pub struct LogInfo {
     pub name: String,
     /// The origin line of its checkpoints.
     pub origin: String,
-    /// Its public key as a C2SP vkey.
-    pub vkey: String,
     /// Whether reads need a token.
     pub private: bool,
     /// Whether appends need no token.
@@ -56,16 +56,25 @@ impl LogInfo {
     /// What the binding of log `id` says.
     pub(super) fn from_binding(id: LogId, binding: &BindingRow) -> Self {
         let BindingRow { private, open_append, dedup, hash_index, created_ms, .. } = *binding;
-        let vkey = binding.active_keys().next().map(|key| key.vkey.clone()).unwrap_or_default();
         let (name, origin) = (binding.name.clone(), binding.origin.clone());
-        Self { id, name, origin, vkey, private, open_append, dedup, hash_index, created_ms }
+        Self { id, name, origin, private, open_append, dedup, hash_index, created_ms }
     }
+}
+
+/// What becomes of a log: its keys, and its place in a row of logs. Changed as a whole, with an entry of the log.
+pub(super) struct Standing {
+    /// As it is stored.
+    pub(super) binding: BindingRow,
+    /// Signs with the binding's active keys.
+    pub(super) signer: Arc<dyn HeadSigner>,
 }
 
 /// One log, as the writer publishes it and readers see it.
 pub(super) struct Shared {
     pub(super) info: LogInfo,
-    pub(super) signer: SignerKey,
+    standing: RwLock<Arc<Standing>>,
+    /// It continues another log, and its first entry, which says so, is not there yet.
+    awaits_link: AtomicBool,
     pub(super) heads: watch::Sender<Arc<Head>>,
     pub(super) index: Option<HashIndex>,
     pub(super) publishing: Publishing,
@@ -73,9 +82,30 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(info: LogInfo, signer: SignerKey, head: Head, index: Option<HashIndex>, state: LogState) -> Self {
+    pub(super) fn new(id: LogId, standing: Standing, head: Head, index: Option<HashIndex>, state: LogState) -> Self {
+        let info = LogInfo::from_binding(id, &standing.binding);
+        let awaits_link = AtomicBool::new(awaits_link(&standing.binding, &head));
         let (heads, _) = watch::channel(Arc::new(head));
-        Self { info, signer, heads, index, publishing: Publishing::default(), state: RwLock::new(state) }
+        let (standing, state) = (RwLock::new(Arc::new(standing)), RwLock::new(state));
+        Self { info, standing, awaits_link, heads, index, publishing: Publishing::default(), state }
+    }
+
+    pub(super) fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a change in force that is durable, with the head that goes with it.
+    pub(super) fn change(&self, standing: Arc<Standing>, head: Option<Head>, state: LogState) {
+        let head = head.map_or_else(|| self.head(), Arc::new);
+        self.awaits_link.store(awaits_link(&standing.binding, &head), Ordering::Release);
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = standing;
+        self.set_state(state);
+        self.heads.send_replace(head);
+    }
+
+    /// Whether only the entry that links it to the log before may come now.
+    pub(super) fn awaits_link(&self) -> bool {
+        self.awaits_link.load(Ordering::Acquire)
     }
 
     pub(super) fn state(&self) -> LogState {
@@ -88,5 +118,16 @@ impl Shared {
 
     pub(super) fn head(&self) -> Arc<Head> {
         Arc::clone(&self.heads.borrow())
+    }
+}
+
+fn awaits_link(binding: &BindingRow, head: &Head) -> bool {
+    binding.predecessor.is_some() && head.size == TreeSize::ZERO
+}
+
+impl Standing {
+    /// The keys that sign, oldest first.
+    pub(super) fn keys(&self) -> &[VerifierKey] {
+        self.signer.keys()
     }
 }

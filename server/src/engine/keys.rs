@@ -1,4 +1,7 @@
 //! Key files: a log's private key beside its public one, readable by their owner alone.
+//!
+//! The first key of log NAME is in `NAME.skey`, each further one in `NAME+ID.skey` with its key id: no log's name has a
+//! plus sign.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -67,7 +70,32 @@ impl KeyFiles {
         self.folder.join(format!("{log}.vkey"))
     }
 
-    /// Writes a new log's keys, durably, mode 0600; never over a file that is there.
+    /// Moves key files away that have the name of a log that is not there: a crash came between them and the log's first
+    /// commit. The key in them has signed nothing that anybody saw, and is not used: it might be another database's.
+    ///
+    /// # Errors
+    /// What the file system said, or that there are too many of them.
+    pub fn set_aside(&self, log: &str) -> Result<(), KeyFileError> {
+        for path in [self.private_path(log), self.public_path(log)] {
+            if path.symlink_metadata().is_err() {
+                continue;
+            }
+            let aside = |number: u32| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(format!(".unused-{number}"));
+                PathBuf::from(name)
+            };
+            let free = (1..=ASIDE_MOST).map(aside).find(|aside| aside.symlink_metadata().is_err());
+            let aside = free.ok_or_else(|| KeyFileError::Exists(path.clone()))?;
+            let error = |error| KeyFileError::Io { path: path.clone(), error };
+            fs::rename(&path, &aside).map_err(error)?;
+            sync_folder(&self.folder).map_err(error)?;
+            tracing::warn!(path = %aside.display(), "a key file of a log that was never made was moved away");
+        }
+        Ok(())
+    }
+
+    /// Writes a key, durably, mode 0600; never over a file that is there.
     ///
     /// # Errors
     /// [`KeyFileError::Exists`], or what the file system said.
@@ -119,6 +147,8 @@ impl KeyFiles {
 
 /// More than any key file has.
 const KEY_FILE_MAX: u64 = 4_096;
+/// Key files of one name that are kept aside.
+const ASIDE_MOST: u32 = 1_000;
 
 /// Writes a file that is not there yet, durably but for its name; leaves none that is not whole.
 fn write_new(path: &Path, text: &str) -> Result<(), KeyFileError> {

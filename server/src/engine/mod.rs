@@ -13,8 +13,10 @@ mod growing;
 mod head;
 mod idempotency;
 mod index;
+mod keyring;
 mod keys;
 mod layout;
+mod life;
 mod observer;
 mod open;
 mod publish;
@@ -44,8 +46,10 @@ pub use batch::{BatchError, EntryBatch};
 pub use clock::{Clock, SystemClock};
 pub use fsck::{Finding, Progress, fsck};
 pub use head::{Head, LogInfo};
+pub use keyring::KeyRingError;
 pub use keys::{KeyFileError, KeyFiles};
-pub use layout::{LogState, Placement, Terms};
+pub use layout::{KeyEntry, KeyStatus, LogState, Placement, Successor, Terms};
+pub use life::LifeError;
 pub use observer::{CommitFigures, Observer, Unobserved};
 pub use open::OpenError;
 pub use publish::PublishError;
@@ -58,12 +62,14 @@ use append::Bound;
 use disk::Disk;
 use head::Shared;
 use index::{Builder, Due};
-use layout::DatabaseRow;
+use keyring::KeyRing;
+use layout::{BindingRow, DatabaseRow};
 use reader::Reader;
 use registry::Registry;
 use sequencer::{AppendJob, CreateJob, Job, Refused, Releaser, ReleaserParts, Sequencer, Writer, WriterParts};
 
 use crate::high_water::{HighWater, HighWaterError, Marks};
+use crate::signer::{Connection, SignerError};
 
 #[cfg(test)]
 mod tests;
@@ -81,6 +87,8 @@ pub struct EngineOptions {
     pub idempotency_ms: u64,
     /// Bytes of disk that appends leave free.
     pub disk_reserve: u64,
+    /// The socket of the signer process that has the logs' keys, if they are not in files here.
+    pub signer: Option<PathBuf>,
     /// The store's own settings.
     pub settings: Settings,
 }
@@ -126,14 +134,21 @@ pub struct Engine {
 }
 
 struct Running {
-    reader: Reader,
+    reader: Arc<Reader>,
     registry: Arc<Registry>,
     sequencer: Arc<Sequencer>,
     builder: Builder,
     rocks: Arc<RocksStore>,
     disk: Disk,
-    keys: KeyFiles,
+    keys: KeyRing,
     database: DatabaseId,
+    /// Makes and changes logs, one at a time; whether a log may have been made whose outcome is unknown.
+    life: tokio::sync::Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    unknown: bool,
 }
 
 impl Running {
@@ -189,8 +204,10 @@ impl Engine {
     ) -> Result<Self, OpenError> {
         let database = open::read_database(&*store, options.data.clone())?;
         let (high_water, marks) = open_high_water(&options.high_water_path(), database.id)?;
-        let keys = options.key_files();
-        let opened = open::open_logs(&*store, database, &marks, &keys)?;
+        let connection = options.signer.clone().map(|path| Arc::new(Connection::new(path)));
+        let keys = KeyRing::new(options.key_files(), connection);
+        let reader = Arc::new(Reader::new(Arc::clone(&store)));
+        let opened = open::open_logs(&reader, database, &marks, &keys)?;
         let registry = Arc::new(opened.registry);
         let due = Arc::new(Due::default());
         let disk = Disk::new(vec![options.data.clone(), options.high_water_path()], options.disk_reserve);
@@ -201,6 +218,7 @@ impl Engine {
             observer: Arc::clone(&observer),
             registry: Arc::clone(&registry),
             due: Arc::clone(&due),
+            reader: Arc::clone(&reader),
             poison: Arc::clone(&poison),
         });
         let parts = WriterParts {
@@ -218,8 +236,8 @@ impl Engine {
         let sequencer = Arc::new(Sequencer::start(writer, releaser, options.pool).map_err(OpenError::Thread)?);
         let builder = Builder::start(due, Arc::clone(&store), Arc::clone(&registry), Arc::clone(&sequencer))
             .map_err(OpenError::Thread)?;
-        let reader = Reader::new(store);
-        let running = Running { reader, registry, sequencer, builder, rocks, disk, keys, database: database.id };
+        let (database, life) = (database.id, tokio::sync::Mutex::default());
+        let running = Running { reader, registry, sequencer, builder, rocks, disk, keys, database, life };
         Ok(Self { inner: Arc::new(running) })
     }
 
@@ -237,18 +255,40 @@ impl Engine {
         self.inner.registry.all().into_iter().map(log).collect()
     }
 
-    /// Makes a log with its own key, whose files are written first.
+    /// Makes a log with its own keys, whose files are written first.
     ///
     /// # Errors
     /// [`CreateLogError`]; then there is no such log and no new key file.
-    pub async fn create_log(&self, terms: Terms, signer: SignerKey) -> Result<LogInfo, CreateLogError> {
+    pub async fn create_log(&self, terms: Terms, keys: Vec<SignerKey>) -> Result<LogInfo, CreateLogError> {
+        let mut life = self.inner.life.lock().await;
+        self.create_in(&mut life, terms, keys, None).await
+    }
+
+    async fn create_in(
+        &self,
+        life: &mut Life,
+        terms: Terms,
+        keys: Vec<SignerKey>,
+        predecessor: Option<String>,
+    ) -> Result<LogInfo, CreateLogError> {
         let name = terms.name.clone();
         if self.inner.registry.get(&name).is_some() {
             return Err(CreateError::Exists(name).into());
         }
-        self.inner.keys.write(&name, &signer)?;
+        // A log of this name may be there after a restart: its key files are not those of a log that was never made.
+        if life.unknown {
+            return Err(CreateError::Stopping.into());
+        }
+        let (ring, database, planned) = (self.inner.keys.clone(), self.inner.database, terms.clone());
+        let (keys, signer) = life::blocking(ring.waits(), move || {
+            let keys = ring.create(&planned.name, &planned.origin, &keys)?;
+            let vkeys = keys.iter().map(ToString::to_string).collect();
+            let signer = ring.signer(&BindingRow::new(&database, planned, 0, vkeys))?;
+            Ok::<_, CreateLogError>((keys, signer))
+        })
+        .await?;
         let (reply, answer) = oneshot::channel();
-        let job = Job::Create(Box::new(CreateJob { terms, signer, reply }));
+        let job = Job::Create(Box::new(CreateJob { terms, predecessor, signer, reply }));
         let created = match self.inner.sequencer.submit(job) {
             Ok(()) => answer.await.unwrap_or(Err(CreateError::Stopping)),
             Err(Refused::Full) => Err(CreateError::Busy),
@@ -256,8 +296,9 @@ impl Engine {
         };
         match created {
             // The outcome is unknown: the log may be there after a restart, and would need its key.
-            Err(CreateError::Stopping) | Ok(_) => {}
-            Err(_) => self.inner.keys.discard(&name),
+            Err(CreateError::Stopping) => life.unknown = true,
+            Ok(_) => {}
+            Err(_) => self.inner.keys.discard(&name, &keys.into_iter().enumerate().collect::<Vec<_>>()),
         }
         Ok(created?)
     }
@@ -311,9 +352,12 @@ impl Engine {
 /// Why a log was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateLogError {
-    /// Its key files can't be written.
+    /// Its keys can't be made.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
+    Keys(#[from] KeyRingError),
+    /// Its keys can't be asked for.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The writer refused.
     #[error(transparent)]
     Create(#[from] CreateError),
@@ -364,7 +408,7 @@ impl Log {
             return Err(match self.shared.state() {
                 LogState::Open => AppendError::Held,
                 LogState::Halted(reason) => AppendError::Halted(reason),
-                LogState::Sealed => AppendError::Sealed,
+                LogState::Sealed => AppendError::Sealed(self.successor().map(|log| log.origin)),
             });
         }
         let bound = key.map(|key| Bound { key, leaves: batch.digest() });

@@ -8,22 +8,25 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cairn_tree::hash::Hash;
-use cairn_tree::note::SignerKey;
+use cairn_tree::merkle::Root;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError};
 
 use super::bounds::{COMMIT_ENTRIES, UNRELEASED_COMMITS};
-use super::head::{Head, LogInfo, Shared};
+use super::head::{Head, LogInfo, Shared, Standing};
 use super::index::HashIndex;
-use super::keys::{KeyFileError, KeyFiles};
+use super::keyring::{KeyRing, KeyRingError};
 use super::layout::{BindingRow, CheckpointRow, DatabaseRow, HeadRow, LogState, PolicyRow, RowError};
 use super::published::Publishing;
+use super::reader::Reader;
 use super::registry::Registry;
 use super::replay::replay;
-use super::sign::{SignHeadError, sign_head};
+use super::sign::sign_head;
 use super::stored::{ReadError, Stored, WIDTH};
 use crate::high_water::{HighWaterError, Mark, Marks};
+use crate::signer::SignerError;
 
 /// Why a database is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,22 +43,12 @@ pub enum OpenError {
     /// A row is damaged.
     #[error(transparent)]
     Row(#[from] RowError),
-    /// A log's key file is missing, damaged or open to others.
+    /// A log's key is missing, damaged, another one, or can't be asked for.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
+    Keys(#[from] KeyRingError),
     /// The files in the folder are no database of this program, or only half of one.
     #[error("{} holds a database that was never finished; remove it and run init again", .0.display())]
     Unfinished(PathBuf),
-    /// The key in the file is not the one that the log was made with.
-    #[error("log {log}: its key file holds {found}, but the log belongs to {bound}; restore the right key file")]
-    OtherKey {
-        /// The log's name.
-        log: String,
-        /// The vkey of the file.
-        found: String,
-        /// The vkey in the database.
-        bound: String,
-    },
     /// Two logs would sign with one key or under one origin.
     #[error("logs {0} and {1} share a key or an origin; every log has its own")]
     SharedKey(String, String),
@@ -103,9 +96,14 @@ pub enum OpenError {
         "log {0} has entries, but the high-water file has no record of it; restore the file that belongs to this database"
     )]
     NoMark(String),
-    /// The first checkpoint after opening can't be made.
-    #[error(transparent)]
-    Sign(#[from] SignHeadError),
+    /// The first checkpoint after opening is not signed.
+    #[error("log {log}: {error}")]
+    Sign {
+        /// The log's name.
+        log: String,
+        /// Why not.
+        error: SignerError,
+    },
     /// A thread can't be started.
     #[error("a thread can't be started: {0}")]
     Thread(std::io::Error),
@@ -181,11 +179,12 @@ pub(super) fn compare_commits(database: &DatabaseRow, marks: &Marks) -> Result<(
 
 /// Compares everything with the marks.
 pub(super) fn open_logs(
-    store: &dyn Store,
+    reader: &Reader,
     database: DatabaseRow,
     marks: &Marks,
-    keys: &KeyFiles,
+    keys: &KeyRing,
 ) -> Result<Opened, OpenError> {
+    let store = &*reader.store;
     compare_commits(&database, marks)?;
     let bindings = read_bindings(store, &database)?;
     if let Some((log, mark)) = marks.iter().find(|(log, _)| bindings.iter().all(|(id, _)| id != log)) {
@@ -199,35 +198,27 @@ pub(super) fn open_logs(
     let mut opened = Opened { database, registry, fresh_marks: Vec::new(), damaged: Vec::new() };
     let mut owners: HashMap<Vec<u8>, String> = HashMap::new();
     for (id, binding) in bindings {
-        let signer = bound_key(keys, &binding)?;
-        let own = [binding.origin.clone().into_bytes(), signer.verifier_key().public_key().to_vec()];
+        let own: Vec<_> = binding.public_keys().chain([binding.origin.clone().into_bytes()]).collect();
         for one in own {
             if let Some(other) = owners.insert(one, binding.name.clone()) {
                 return Err(OpenError::SharedKey(other, binding.name));
             }
         }
-        open_log(store, &mut opened, id, &binding, signer, marks.get(id))?;
+        let signer = keys.signer(&binding)?;
+        open_log(reader, &mut opened, id, Standing { binding, signer }, marks.get(id))?;
     }
     Ok(opened)
 }
 
-/// The log's private key, if it is the one that the binding names.
-fn bound_key(keys: &KeyFiles, binding: &BindingRow) -> Result<SignerKey, OpenError> {
-    let signer = keys.read(&binding.name)?;
-    let found = signer.verifier_key().to_string();
-    let bound = binding.active_keys().next().map(|key| key.vkey.clone()).unwrap_or_default();
-    if found == bound { Ok(signer) } else { Err(OpenError::OtherKey { log: binding.name.clone(), found, bound }) }
-}
-
 fn open_log(
-    store: &dyn Store,
+    reader: &Reader,
     opened: &mut Opened,
     id: LogId,
-    binding: &BindingRow,
-    signer: SignerKey,
+    standing: Standing,
     mark: Option<Mark>,
 ) -> Result<(), OpenError> {
-    let info = LogInfo::from_binding(id, binding);
+    let store = &*reader.store;
+    let info = LogInfo::from_binding(id, &standing.binding);
     let row = read_head(store, id, &info.name)?;
     let stored = Stored::new(store, id);
     let mark = match mark {
@@ -250,7 +241,7 @@ fn open_log(
         let wrong = stored.damaged("the tree at size", row.size.get(), "its entries do not hash to the head's root");
         if tree.root() == row.root { Ok(()) } else { Err(wrong) }
     });
-    let publishing = read_publishing(store, id, binding, mark.size)?;
+    let publishing = read_publishing(store, id, &standing.binding, mark.size)?;
     let (size, root, time_ms) = match &grown {
         // Its witnesses are asked before anything larger than what was released is signed.
         Ok(()) if publishing.is_held() => (mark.size, mark.root, mark.time_ms),
@@ -258,15 +249,17 @@ fn open_log(
         Err(ReadError::Store(StoreError::Io(_))) => return grown.map_err(OpenError::from),
         Err(_) => (mark.size, mark.root, mark.time_ms),
     };
-    let note = sign_head(&signer, &info.origin, size, root)?;
     let index = info.hash_index.then(|| HashIndex::absent(id));
-    let head = Head { size, root, time_ms, note, edge: None };
-    let mut shared = Shared::new(info, signer, head, index, row.state.clone());
+    let unsigned = Head { size, root, time_ms, note: Bytes::new(), edge: None };
+    let mut shared = Shared::new(id, standing, unsigned, index, row.state.clone());
     shared.publishing = publishing;
     let shared = Arc::new(shared);
+    sign_again(reader, &shared, Root { size: mark.size, hash: mark.root })?;
     opened.registry.insert(Arc::clone(&shared));
     match grown {
-        Ok(()) if row.state == LogState::Open => opened.fresh_marks.push((id, Mark { size, root, time_ms })),
+        Ok(()) if matches!(row.state, LogState::Open | LogState::Sealed) => {
+            opened.fresh_marks.push((id, Mark { size, root, time_ms }));
+        }
         Ok(()) => {}
         Err(error) => {
             let undo = unreleased_rows(&stored, mark.size, row.size)?;
@@ -294,6 +287,17 @@ fn read_publishing(
     }
     publishing.restore(PolicyRow::decode(&policy)?, checkpoint)?;
     Ok(publishing)
+}
+
+/// Signs the head that a log is opened with: the last that was released, or one that came to be durable just behind it.
+fn sign_again(reader: &Reader, shared: &Shared, released: Root) -> Result<(), OpenError> {
+    let head = shared.head();
+    let (standing, log) = (shared.standing(), shared.info.name.clone());
+    let note = sign_head(&*standing.signer, (shared, reader), released, &head)
+        .map_err(|error| OpenError::Sign { log, error })?;
+    let Head { size, root, time_ms, .. } = *head;
+    shared.heads.send_replace(Arc::new(Head { size, root, time_ms, note, edge: None }));
+    Ok(())
 }
 
 /// The keys of the entries and tiles that only an unreleased head covers.

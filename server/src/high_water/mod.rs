@@ -267,6 +267,12 @@ impl HighWater {
         Self::open_on(Box::new(RealDisk), path, database, BOUNDS)
     }
 
+    /// What is recorded by now.
+    #[must_use]
+    pub const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
     /// Records the newest heads of these logs as of a commit of the database; durable on return. From then on they may be
     /// released. A commit without heads writes nothing.
     ///

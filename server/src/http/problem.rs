@@ -168,7 +168,14 @@ impl From<AppendError> for Problem {
                 let detail = "since the start, the log's witnesses have not agreed yet that it goes on from where it was; reads go on";
                 Self::new(Kind::Held, detail).retry_after(SHORTLY)
             }
-            AppendError::Sealed => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
+            AppendError::Sealed(None) => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
+            AppendError::Sealed(Some(successor)) => {
+                let detail = format!("the log has ended and takes no more entries; {successor} continues it");
+                Self::new(Kind::Sealed, detail).field("log").bound(successor)
+            }
+            AppendError::AwaitsLink => {
+                Self::busy("the log continues another one, and its first entry, which says so, is not there yet")
+            }
             AppendError::IdempotencyMismatch => {
                 Self::new(Kind::KeyReused, "idempotency-key: it came with other entries before")
                     .field("idempotency-key")

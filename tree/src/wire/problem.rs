@@ -52,7 +52,7 @@ kinds! {
     /// A good token without the right.
     Forbidden = 403, "forbidden", "The token does not allow this";
     /// The log takes no more entries.
-    Sealed = 403, "log-sealed", "The log is sealed";
+    Sealed = 410, "log-sealed", "The log is sealed";
     /// No such thing, or none that the caller may know of.
     NotFound = 404, "not-found", "There is nothing here";
     /// The route knows other methods only.

@@ -2,6 +2,7 @@
 //!
 //! Compared with the key files at every start, so that a key never signs two trees.
 
+use cairn_tree::note::VerifierKey;
 use cairn_tree::store::{DatabaseId, Key, Kind, LogId};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ const FORMAT: u8 = 1;
 /// Whether a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::engine) enum KeyStatus {
+pub enum KeyStatus {
     /// It signs every new head.
     Active,
     /// It signed heads once and does no more.
@@ -23,7 +24,7 @@ pub(in crate::engine) enum KeyStatus {
 /// One key of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::engine) struct KeyEntry {
+pub struct KeyEntry {
     /// The key as a C2SP vkey.
     pub vkey: String,
     /// Whether it signs.
@@ -55,6 +56,25 @@ pub(in crate::engine) struct BindingRow {
     pub created_ms: u64,
     /// Its keys, oldest first.
     pub keys: Vec<KeyEntry>,
+    /// The indexes of the entries that say how the keys changed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<u64>,
+    /// The name of the log that this one continues: then its first entry says so, and nothing else may come before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<String>,
+    /// The log that continues this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Successor>,
+}
+
+/// The log that continues another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Successor {
+    /// Its name within the server.
+    pub name: String,
+    /// Its origin.
+    pub origin: String,
 }
 
 /// The parts of a binding that whoever makes a log decides.
@@ -75,13 +95,26 @@ pub struct Terms {
 }
 
 impl BindingRow {
-    /// The binding of a new log with one key.
+    /// The binding of a new log.
     #[must_use]
-    pub(in crate::engine) fn new(database: &DatabaseId, terms: Terms, created_ms: u64, vkey: String) -> Self {
+    pub(in crate::engine) fn new(database: &DatabaseId, terms: Terms, created_ms: u64, vkeys: Vec<String>) -> Self {
         let Terms { name, origin, private, open_append, dedup, hash_index } = terms;
-        let keys = vec![KeyEntry { vkey, status: KeyStatus::Active, first_size: 0 }];
-        let database = database.to_string();
-        Self { format: FORMAT, database, name, origin, private, open_append, dedup, hash_index, created_ms, keys }
+        let key = |vkey| KeyEntry { vkey, status: KeyStatus::Active, first_size: 0 };
+        Self {
+            format: FORMAT,
+            database: database.to_string(),
+            name,
+            origin,
+            private,
+            open_append,
+            dedup,
+            hash_index,
+            created_ms,
+            keys: vkeys.into_iter().map(key).collect(),
+            statements: Vec::new(),
+            predecessor: None,
+            successor: None,
+        }
     }
 
     /// The key of `log`'s binding.
@@ -112,8 +145,14 @@ impl BindingRow {
         Ok(row)
     }
 
-    /// The keys that sign new heads.
-    pub(in crate::engine) fn active_keys(&self) -> impl Iterator<Item = &KeyEntry> {
-        self.keys.iter().filter(|key| key.status == KeyStatus::Active)
+    /// The public keys of all of them, with those that sign no more.
+    pub(in crate::engine) fn public_keys(&self) -> impl Iterator<Item = Vec<u8>> {
+        let keys = self.keys.iter().filter_map(|key| key.vkey.parse::<VerifierKey>().ok());
+        keys.map(|key| key.public_key().to_vec())
+    }
+
+    /// Whether one of them has this public key, whatever its name.
+    pub(in crate::engine) fn has_public_key(&self, key: &VerifierKey) -> bool {
+        self.public_keys().any(|own| own == key.public_key())
     }
 }

@@ -12,7 +12,7 @@ mod placement;
 mod policy;
 
 pub(in crate::engine) use binding::BindingRow;
-pub use binding::Terms;
+pub use binding::{KeyEntry, KeyStatus, Successor, Terms};
 pub(in crate::engine) use checkpoint::CheckpointRow;
 pub(in crate::engine) use database::DatabaseRow;
 pub(in crate::engine) use head::HeadRow;

@@ -152,7 +152,13 @@ impl Writer {
         match job.log.state() {
             LogState::Open => {}
             LogState::Halted(reason) => return Err(Refusal::Request(AppendError::Halted(reason))),
-            LogState::Sealed => return Err(Refusal::Request(AppendError::Sealed)),
+            LogState::Sealed => {
+                let successor = job.log.standing().binding.successor.clone();
+                return Err(Refusal::Request(AppendError::Sealed(successor.map(|log| log.origin))));
+            }
+        }
+        if job.log.awaits_link() {
+            return Err(Refusal::Request(AppendError::AwaitsLink));
         }
         room.clone().map_err(Refusal::Request)?;
         let placement = self.place(group, job)?;

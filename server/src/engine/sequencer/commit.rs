@@ -69,7 +69,10 @@ impl Writer {
                 figures.entries += track.fresh.entries;
                 figures.bytes += track.fresh.bytes;
                 if track.has_fresh() {
-                    written.insert(*log, track.write(&mut batch, &stored, WriteAs { commit, released, now_ms }));
+                    written.insert(
+                        *log,
+                        track.write(&mut batch, &stored, WriteAs { commit, released, now_ms, seals: false }),
+                    );
                 }
             }
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use cairn_tree::note::SignerKey;
 use cairn_tree::store::{Batch, Key, LogId};
 use tokio::sync::oneshot;
 
@@ -12,6 +11,8 @@ use crate::engine::append::{AppendError, Appended, Bound};
 use crate::engine::batch::EntryBatch;
 use crate::engine::head::{LogInfo, Shared};
 use crate::engine::layout::Terms;
+use crate::engine::life::{LifeError, Plan};
+use crate::signer::HeadSigner;
 
 /// One thing that the writer is to do in its next commit.
 pub(in crate::engine) enum Job {
@@ -19,6 +20,10 @@ pub(in crate::engine) enum Job {
     Append(AppendJob),
     /// Make a log.
     Create(Box<CreateJob>),
+    /// Change a log's keys, end it, or begin it.
+    Change(Box<ChangeJob>),
+    /// Take a log out of service whose next head the signer refuses.
+    Refused(Arc<Shared>, String),
     /// Write rows that were prepared elsewhere and that no other job touches.
     Maintain(MaintainJob),
     /// Forget a log's expired idempotency keys.
@@ -38,8 +43,16 @@ pub(in crate::engine) struct AppendJob {
 
 pub(in crate::engine) struct CreateJob {
     pub(in crate::engine) terms: Terms,
-    pub(in crate::engine) signer: SignerKey,
+    /// The log that it continues.
+    pub(in crate::engine) predecessor: Option<String>,
+    pub(in crate::engine) signer: Arc<dyn HeadSigner>,
     pub(in crate::engine) reply: oneshot::Sender<Result<LogInfo, CreateError>>,
+}
+
+pub(in crate::engine) struct ChangeJob {
+    pub(in crate::engine) log: Arc<Shared>,
+    pub(in crate::engine) plan: Plan,
+    pub(in crate::engine) reply: oneshot::Sender<Result<(), LifeError>>,
 }
 
 /// Why a log was not made.
@@ -115,7 +128,8 @@ impl Weighed for Job {
     fn weight(&self) -> usize {
         match self {
             Self::Append(job) => job.batch.weight(),
-            Self::Create(_) | Self::Sweep(_) | Self::Release(..) | Self::Halt(..) => 0,
+            Self::Create(_) | Self::Change(_) | Self::Sweep(_) => 0,
+            Self::Release(..) | Self::Halt(..) | Self::Refused(..) => 0,
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }
     }

@@ -2,10 +2,11 @@
 //! and releases what the store has.
 //!
 //! `pool` gathers, `writer` owns, `admit` decides where each entry goes, `commit` makes it durable, `check` reads back
-//! before the signature, `releaser` signs, marks and answers, `release` is what witnesses decide at a start, `track` is
-//! one log at hand, `run` has the threads.
+//! before the signature, `change` does the same for a change of a log's keys or its end, `releaser` signs, marks and
+//! answers, `release` is what witnesses decide at a start, `track` is one log at hand, `run` has the threads.
 
 mod admit;
+mod change;
 mod check;
 mod commit;
 mod job;
@@ -19,7 +20,7 @@ mod writer;
 
 pub(super) use check::compare_tiles;
 pub use job::CreateError;
-pub(super) use job::{AppendJob, CreateJob, Done, Job, MaintainJob};
+pub(super) use job::{AppendJob, ChangeJob, CreateJob, Done, Job, MaintainJob};
 pub use pool::PoolBounds;
 pub(super) use pool::Refused;
 pub(super) use releaser::{Releaser, ReleaserParts};

@@ -1,5 +1,5 @@
-//! What witnesses decide about a log at its start: that what was committed and not released goes out, or that the log
-//! is halted.
+//! What others than the store decide about a log: its witnesses, that what was committed before a start goes out or that
+//! the log is halted; its signer, that a head is not signed.
 
 use std::sync::Arc;
 
@@ -42,6 +42,13 @@ impl Writer {
             return Ok(());
         }
         // Heads that are on their way were made before anybody objected; the log ends with the last of them.
+        self.release.drain()?;
+        let undo = self.unreleased_keys(log)?;
+        self.halt_for(log, reason, undo)
+    }
+
+    /// Halts a log whose head the signer refuses. From that head on nothing of it was signed.
+    pub(super) fn halt_by_signer(&mut self, log: &Shared, reason: String) -> Result<(), Poison> {
         self.release.drain()?;
         let undo = self.unreleased_keys(log)?;
         self.halt_for(log, reason, undo)

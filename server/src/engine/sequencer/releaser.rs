@@ -6,6 +6,7 @@
 //! here; a start replays it, exactly as it replays a single commit. Not here: the check against the store, which comes
 //! before.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -23,13 +24,16 @@ use super::writer::Poison;
 use crate::engine::append::{AppendError, Appended};
 use crate::engine::bounds::RELEASES_WAITING;
 use crate::engine::growing::Edge;
-use crate::engine::head::{Head, LogInfo, Shared};
+use crate::engine::head::{Head, LogInfo, Shared, Standing};
 use crate::engine::index::Due;
 use crate::engine::layout::{LogState, Placement};
+use crate::engine::life::LifeError;
 use crate::engine::observer::{CommitFigures, Observer};
+use crate::engine::reader::Reader;
 use crate::engine::registry::Registry;
-use crate::engine::sign::sign_head;
+use crate::engine::sign::{sign_head, tree};
 use crate::high_water::{HighWater, HighWaterError, Mark};
+use crate::signer::SignerError;
 
 /// What the writer hands over, in order.
 pub(super) enum Work {
@@ -39,6 +43,8 @@ pub(super) enum Work {
     Rest(u64, Box<Unsigned>),
     /// A log that the store has.
     Created(Box<Created>),
+    /// A change of a log's standing that the store has.
+    Changed(Box<Changed>),
     /// Logs that the writer has let go of.
     Forget(Vec<Arc<Shared>>),
     /// Nothing: whoever sent it is told when all before it is done.
@@ -72,6 +78,17 @@ pub(super) struct Created {
     pub(super) reply: oneshot::Sender<Result<LogInfo, CreateError>>,
 }
 
+/// A change of a log's standing that is durable but not in force yet.
+pub(super) struct Changed {
+    pub(super) commit: u64,
+    /// The head that covers the entry that says so, if there is one; signed by the new standing's keys.
+    pub(super) unsigned: Option<Unsigned>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) standing: Arc<Standing>,
+    pub(super) state: LogState,
+    pub(super) reply: oneshot::Sender<Result<(), LifeError>>,
+}
+
 /// A head that is signed but may not be told yet.
 struct Signed {
     shared: Arc<Shared>,
@@ -86,14 +103,21 @@ pub(in crate::engine) struct ReleaserParts {
     pub(in crate::engine) observer: Arc<dyn Observer>,
     pub(in crate::engine) registry: Arc<Registry>,
     pub(in crate::engine) due: Arc<Due>,
+    /// Reads the proofs that a signer asks for.
+    pub(in crate::engine) reader: Arc<Reader>,
     /// Set before any answer of a failed commit is dropped, so that whoever is told to stop finds the reason.
     pub(in crate::engine) poison: Arc<OnceLock<String>>,
 }
+
+/// Lets the writer halt a log, for this reason.
+pub(super) type Halt<'a> = &'a dyn Fn(Arc<Shared>, String);
 
 pub(in crate::engine) struct Releaser {
     parts: ReleaserParts,
     marked: Arc<AtomicU64>,
     work: Receiver<Work>,
+    /// Logs whose head the signer refused: nothing of theirs is signed any more.
+    refused: BTreeSet<LogId>,
 }
 
 /// The writer's side of it.
@@ -132,7 +156,7 @@ impl Releaser {
         let (send, work) = sync_channel(RELEASES_WAITING);
         let marked = Arc::new(AtomicU64::new(parts.marked));
         let handover = Handover { work: send, marked: Arc::clone(&marked), poison: Arc::clone(&parts.poison) };
-        (Self { parts, marked, work }, handover)
+        (Self { parts, marked, work, refused: BTreeSet::new() }, handover)
     }
 
     /// Marks the heads that opening found unmarked; before anything is handed over.
@@ -142,14 +166,16 @@ impl Releaser {
         Ok(())
     }
 
-    /// Does what is handed over until the writer has ended, or until something fails: then what waits is dropped.
-    pub(super) fn run(mut self) -> Result<(), Poison> {
+    /// Does what is handed over until the writer has ended, or until something fails: then what waits is dropped. `halt`
+    /// lets the writer halt a log.
+    pub(super) fn run(mut self, halt: Halt<'_>) -> Result<(), Poison> {
         // A writer that failed has dropped its side: what it had handed over before is sound, and is finished.
         while let Ok(work) = self.work.recv() {
             match work {
-                Work::Commit(checked) => self.finish(*checked)?,
-                Work::Rest(commit, unsigned) => self.finish_rest(commit, *unsigned)?,
+                Work::Commit(checked) => self.finish(*checked, halt)?,
+                Work::Rest(commit, unsigned) => self.finish_rest(commit, *unsigned, halt)?,
                 Work::Created(created) => self.finish_creation(*created)?,
+                Work::Changed(changed) => self.finish_change(*changed, halt)?,
                 Work::Forget(logs) => logs.iter().for_each(|log| forget(log)),
                 // Whoever waited may have failed.
                 Work::Drain(done) => drop(done.try_send(())),
@@ -159,11 +185,15 @@ impl Releaser {
     }
 
     /// Steps 3 to 5 of a commit of entries; the first two stand in `commit`.
-    fn finish(&mut self, checked: Checked) -> Result<(), Poison> {
+    fn finish(&mut self, checked: Checked, halt: Halt<'_>) -> Result<(), Poison> {
         let Checked { commit, unsigned, admitted, mut figures, begun } = checked;
         // 3. The signatures. Until the next step is done nobody is told of them.
         let started = Instant::now();
-        let signed = unsigned.into_iter().map(|one| self.sign(one)).collect::<Result<Vec<_>, _>>()?;
+        let mut signed = Vec::new();
+        for one in unsigned {
+            let standing = one.shared.standing();
+            signed.extend(self.sign(one, &standing, halt)?);
+        }
         figures.sign = started.elapsed();
         figures.logs = signed.len();
         // 4. The high-water, outside the store: from here on a database that lacks these heads is refused.
@@ -183,8 +213,9 @@ impl Releaser {
     }
 
     /// The same for a head alone.
-    fn finish_rest(&mut self, commit: u64, unsigned: Unsigned) -> Result<(), Poison> {
-        let signed = self.sign(unsigned)?;
+    fn finish_rest(&mut self, commit: u64, unsigned: Unsigned, halt: Halt<'_>) -> Result<(), Poison> {
+        let standing = unsigned.shared.standing();
+        let Some(signed) = self.sign(unsigned, &standing, halt)? else { return Ok(()) };
         self.mark(commit, vec![signed.mark()])?;
         // The point of no return.
         signed.shared.heads.send_replace(Arc::new(signed.head));
@@ -205,12 +236,54 @@ impl Releaser {
         Ok(())
     }
 
-    fn sign(&self, one: Unsigned) -> Result<Signed, Poison> {
+    /// The same for a change of a log's keys, or of its place in a row of logs.
+    fn finish_change(&mut self, changed: Changed, halt: Halt<'_>) -> Result<(), Poison> {
+        let Changed { commit, unsigned, shared, standing, state, reply } = changed;
+        let mut head = None;
+        if let Some(one) = unsigned {
+            let Some(signed) = self.sign(one, &standing, halt)? else {
+                let _ = reply.send(Err(LifeError::Halted("its signer refuses".to_owned())));
+                return Ok(());
+            };
+            self.mark(commit, vec![signed.mark()])?;
+            head = Some(signed.head);
+        }
+        // The point of no return.
+        let marked = head.is_some();
+        shared.change(standing, head, state);
+        if marked {
+            self.marked.store(commit, Ordering::Release);
+        }
+        // Whoever asked may have gone; the change is made all the same.
+        let _ = reply.send(Ok(()));
+        Ok(())
+    }
+
+    /// Signs a head; none if the signer refuses, now or before: then the log is halted.
+    ///
+    /// A signer that fails ends the process. It had its time to come back; the entries are durable, nobody was told of
+    /// them, and the next start signs them or says what is wrong. Going on without it would pile up entries that nobody
+    /// can be told of, for every log of the database.
+    fn sign(&mut self, one: Unsigned, standing: &Standing, halt: Halt<'_>) -> Result<Option<Signed>, Poison> {
         let Unsigned { shared, size, root, time_ms, edge } = one;
-        // The origin and the key were found to fit when the log was made or opened.
-        let note: Bytes = sign_head(&shared.signer, &shared.info.origin, size, root)
-            .map_err(|error| self.poison(error.to_string()))?;
-        Ok(Signed { shared, head: Head { size, root, time_ms, note, edge: Some(edge) } })
+        if self.refused.contains(&shared.info.id) {
+            return Ok(None);
+        }
+        let mut head = Head { size, root, time_ms, note: Bytes::new(), edge: Some(edge) };
+        let old = tree(&shared.head());
+        match sign_head(&*standing.signer, (&shared, &self.parts.reader), old, &head) {
+            Ok(note) => {
+                head.note = note;
+                Ok(Some(Signed { shared, head }))
+            }
+            Err(SignerError::Refused(reason)) => {
+                self.refused.insert(shared.info.id);
+                shared.set_state(LogState::Halted(reason.clone()));
+                halt(shared, reason);
+                Ok(None)
+            }
+            Err(SignerError::Failed(reason)) => Err(self.poison(format!("the signer failed: {reason}"))),
+        }
     }
 
     fn mark(&mut self, commit: u64, marks: Vec<(LogId, Mark)>) -> Result<Duration, Poison> {

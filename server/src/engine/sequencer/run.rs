@@ -27,7 +27,11 @@ impl Sequencer {
         let observer = Arc::clone(&writer.parts.observer);
         let end = Arc::new(End { pool: Arc::clone(&pool), poison: Arc::clone(&poison), told: false.into(), observer });
         let (writers, releasers) = (Arc::clone(&end), end);
-        let release = move || releasers.guard(|| releaser.run());
+        let release = move || {
+            // A closed pool hands it back: the next start asks the signer again.
+            let halt = |log, reason| drop(releasers.pool.submit_own(Job::Refused(log, reason)));
+            releasers.guard(|| releaser.run(&halt));
+        };
         let release = Builder::new().name("releaser".to_owned()).spawn(release)?;
         // Should this fail, its writer is dropped, and the releaser ends as well.
         let write =

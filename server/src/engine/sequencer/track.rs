@@ -65,6 +65,8 @@ pub(super) struct WriteAs {
     /// The newest commit that is released.
     pub(super) released: u64,
     pub(super) now_ms: u64,
+    /// It is the log's last.
+    pub(super) seals: bool,
 }
 
 /// Where the rows of one commit stand, to read them back.
@@ -199,7 +201,8 @@ impl Track {
             _ => (0, 0),
         };
         let (size, root) = (self.working.size(), self.working.root());
-        let head = HeadRow { commit, state: LogState::Open, size, root, time_ms: self.time_ms, stale };
+        let state = if with.seals { LogState::Sealed } else { LogState::Open };
+        let head = HeadRow { commit, state, size, root, time_ms: self.time_ms, stale };
         batch.put(HeadRow::key(id), head.encode());
         if self.tail.encoded.as_ref().is_some_and(|encoded| encoded.len() > TAIL_BYTES) {
             self.tail.encoded = None;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
@@ -16,16 +17,17 @@ use crate::engine::bounds::{SWEEP_LOGS, SWEEP_ROWS};
 use crate::engine::clock::Clock;
 use crate::engine::disk::Disk;
 use crate::engine::growing::GrowingTree;
-use crate::engine::head::{Head, LogInfo, Shared};
+use crate::engine::head::{Head, Shared, Standing};
 use crate::engine::idempotency;
 use crate::engine::index::HashIndex;
 use crate::engine::layout::{BindingRow, DatabaseRow, HeadRow, LogState, Terms};
 use crate::engine::observer::Observer;
 use crate::engine::open::OpenError;
 use crate::engine::registry::Registry;
-use crate::engine::sign::sign_head;
+use crate::engine::sign::sign_empty;
 use crate::engine::stored::{ReadError, Stored};
 use crate::high_water::{Mark, Marks};
+use crate::signer::HeadSigner;
 
 /// Why the writer can't go on. The process must end: what was not released has an unknown outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,11 +87,13 @@ impl Writer {
 
     /// Does one commit's worth of jobs, and answers them.
     pub(super) fn step(&mut self, jobs: Vec<Job>) -> Result<(), Poison> {
-        let (mut appends, mut maintenance) = (Vec::new(), Vec::new());
+        let (mut appends, mut maintenance, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job {
                 Job::Append(job) => appends.push(job),
                 Job::Create(job) => self.create(*job)?,
+                Job::Change(job) => changes.push(job),
+                Job::Refused(log, reason) => self.halt_by_signer(&log, reason)?,
                 Job::Maintain(job) => maintenance.push(job),
                 Job::Sweep(log) if self.to_sweep.contains(&log) => {}
                 Job::Sweep(log) => self.to_sweep.push_back(log),
@@ -102,6 +106,9 @@ impl Writer {
             }
         }
         self.append(appends, &mut maintenance)?;
+        for job in changes {
+            self.change(*job)?;
+        }
         if !maintenance.is_empty() {
             self.maintain(maintenance)?;
         }
@@ -189,8 +196,8 @@ impl Writer {
     fn create(&mut self, job: CreateJob) -> Result<(), Poison> {
         // The registry must have every log that was made before: two may want one name.
         self.release.drain()?;
-        let CreateJob { terms, signer, reply } = job;
-        let (info, binding, note) = match self.plan_create(terms, &signer) {
+        let CreateJob { terms, predecessor, signer, reply } = job;
+        let (id, standing, head) = match self.plan_create(terms, predecessor, signer) {
             Ok(plan) => plan,
             Err(error) => {
                 // Whoever asked may have gone.
@@ -198,19 +205,16 @@ impl Writer {
                 return Ok(());
             }
         };
-        let time_ms = info.created_ms;
         let mut batch = Batch::new();
-        self.parts.database.next_log = LogId::new(info.id.get() + 1);
+        self.parts.database.next_log = LogId::new(id.get() + 1);
         let commit = self.next_commit(&mut batch);
-        let (size, root) = (TreeSize::ZERO, Hash::EMPTY_TREE);
+        let Head { size, root, time_ms, .. } = head;
         let row = HeadRow { commit, state: LogState::Open, size, root, time_ms, stale: (0, 0) };
-        batch.put(BindingRow::key(info.id), binding.encode());
-        batch.put(HeadRow::key(info.id), row.encode());
+        batch.put(BindingRow::key(id), standing.binding.encode());
+        batch.put(HeadRow::key(id), row.encode());
         self.commit(batch)?;
-        let head = Head { size, root, time_ms, note, edge: Some(Arc::new(GrowingTree::new().edge())) };
-        let index = info.hash_index.then(|| HashIndex::empty(info.id));
-        let id = info.id;
-        let shared = Arc::new(Shared::new(info, signer, head, index, LogState::Open));
+        let index = standing.binding.hash_index.then(|| HashIndex::empty(id));
+        let shared = Arc::new(Shared::new(id, standing, head, index, LogState::Open));
         self.residents.insert(id, Track::new(Arc::clone(&shared), GrowingTree::new(), time_ms));
         self.release.hand(Work::Created(Box::new(Created { commit, shared, reply })))
     }
@@ -218,14 +222,15 @@ impl Writer {
     fn plan_create(
         &self,
         terms: Terms,
-        signer: &cairn_tree::note::SignerKey,
-    ) -> Result<(LogInfo, BindingRow, bytes::Bytes), CreateError> {
-        let vkey = signer.verifier_key().to_string();
+        predecessor: Option<String>,
+        signer: Arc<dyn HeadSigner>,
+    ) -> Result<(LogId, Standing, Head), CreateError> {
         for other in self.parts.registry.all() {
             if other.info.name == terms.name {
                 return Err(CreateError::Exists(terms.name));
             }
-            let same_key = other.signer.verifier_key().public_key() == signer.verifier_key().public_key();
+            let theirs = other.standing();
+            let same_key = signer.keys().iter().any(|key| theirs.binding.has_public_key(key));
             if same_key || other.info.origin == terms.origin {
                 return Err(CreateError::Shared(other.info.name.clone()));
             }
@@ -234,12 +239,15 @@ impl Writer {
         if id.get() == u32::MAX {
             return Err(CreateError::Exhausted);
         }
-        let note = sign_head(signer, &terms.origin, TreeSize::ZERO, Hash::EMPTY_TREE)
-            .map_err(|error| CreateError::Sign(error.to_string()))?;
         let created_ms = self.parts.clock.now_ms();
-        let binding = BindingRow::new(&self.parts.database.id, terms, created_ms, vkey);
-        let info = LogInfo::from_binding(id, &binding);
-        Ok((info, binding, note))
+        let (size, root) = (TreeSize::ZERO, Hash::EMPTY_TREE);
+        let edge = Some(Arc::new(GrowingTree::new().edge()));
+        let mut head = Head { size, root, time_ms: created_ms, note: Bytes::new(), edge };
+        head.note = sign_empty(&*signer, &terms.origin, &head).map_err(|error| CreateError::Sign(error.to_string()))?;
+        let vkeys = signer.keys().iter().map(ToString::to_string).collect();
+        let mut binding = BindingRow::new(&self.parts.database.id, terms, created_ms, vkeys);
+        binding.predecessor = predecessor;
+        Ok((id, Standing { binding, signer }, head))
     }
 
     /// Brings a log to hand.

@@ -306,7 +306,7 @@ fn a_thousand_logs_with_traffic_share_commits() {
         let mut seed = [0; 32];
         seed[..2].copy_from_slice(&number.to_be_bytes());
         let signer = SignerKey::from_seed(key, SignatureType::ED25519, &seed).unwrap();
-        world.runtime.block_on(world.engine.create_log(terms(&name), signer)).unwrap();
+        world.runtime.block_on(world.engine.create_log(terms(&name), vec![signer])).unwrap();
     }
     let tasks: Vec<_> = (0..3)
         .flat_map(|_| world.engine.logs())

@@ -2,9 +2,11 @@
 
 mod faults;
 mod journey;
+mod life;
 mod pipeline;
 mod publishing;
 mod refusals;
+mod signing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,6 +45,7 @@ fn options(data: &Path) -> EngineOptions {
         pool: PoolBounds { requests: 10_000, bytes: 64 << 20 },
         idempotency_ms: 1_000,
         disk_reserve: 0,
+        signer: None,
         settings: Settings::default(),
     }
 }
@@ -104,7 +107,7 @@ impl World {
 
     fn create(&mut self, terms: Terms, seed: u8) -> Result<LogInfo, CreateLogError> {
         let signer = signer(&terms.name, seed);
-        let created = self.runtime.block_on(self.engine.create_log(terms, signer));
+        let created = self.runtime.block_on(self.engine.create_log(terms, vec![signer]));
         if let Ok(info) = &created {
             self.check(&info.name.clone());
         }
@@ -177,8 +180,9 @@ impl World {
     fn check(&mut self, name: &str) {
         let log = self.engine.log(name).unwrap();
         let head = log.head();
-        let key = log.info().vkey.parse().unwrap();
-        let signed = SignedCheckpoint::parse(&head.note).unwrap().verify(&[key]).unwrap();
+        let keys: Vec<_> = log.vkeys().iter().map(|key| key.parse().unwrap()).collect();
+        let signed = SignedCheckpoint::parse(&head.note).unwrap().verify(&keys).unwrap();
+        assert_eq!(signed.keys().len(), keys.len(), "the head of {name} lacks a line");
         let root = Root { size: signed.size(), hash: signed.root() };
         assert_eq!((root.size, root.hash), (head.size, head.root));
         let oracle = self.oracle.entry(name.to_owned()).or_default();
@@ -226,6 +230,8 @@ fn numbered(range: core::ops::Range<usize>) -> Vec<Vec<u8>> {
 struct Faulty {
     inner: Arc<RocksStore>,
     fault: std::sync::Mutex<Option<Fault>>,
+    /// Commits that go well before the fault.
+    skip: AtomicU64,
     fired: AtomicU64,
     /// Rows of this log and kind can't be read, as if their block were damaged.
     damaged: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind)>>,
@@ -260,6 +266,11 @@ const ROWS: [Row; 4] = [Row::Bundle, Row::Piece, Row::Tile, Row::Head];
 
 impl Faulty {
     fn arm(&self, fault: Fault) {
+        self.arm_after(0, fault);
+    }
+
+    fn arm_after(&self, commits: u64, fault: Fault) {
+        self.skip.store(commits, Ordering::SeqCst);
         *self.fault.lock().unwrap() = Some(fault);
     }
 
@@ -304,6 +315,9 @@ impl Store for Faulty {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let mut armed = self.fault.lock().unwrap();
         let Some(fault) = *armed else { return self.inner.commit(batch) };
+        if self.skip.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return self.inner.commit(batch);
+        }
         let (mut puts, deletes) = batch.into_parts();
         let hit = |kind: Kind| match fault.flip {
             Some(Row::Bundle) => kind == Kind::Bundle,
@@ -351,6 +365,7 @@ impl World {
         let faulty = Faulty {
             inner: Arc::clone(&rocks),
             fault: std::sync::Mutex::default(),
+            skip: AtomicU64::new(0),
             fired: AtomicU64::new(0),
             damaged: std::sync::Mutex::default(),
             begun: AtomicU64::new(0),

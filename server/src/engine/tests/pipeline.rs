@@ -245,7 +245,7 @@ fn a_new_log_and_the_end_wait_for_what_is_on_its_way() {
     let first = commit(&world, &store, 0..3, "key");
     gate.wait_for_write();
     let engine = world.engine.clone();
-    let mut made = Box::pin(async move { engine.create_log(terms("other"), signer("other", 2)).await });
+    let mut made = Box::pin(async move { engine.create_log(terms("other"), vec![signer("other", 2)]).await });
     // Once polled it stands in the queue.
     assert!(made.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let engine = world.engine.clone();

@@ -19,7 +19,7 @@ fn policy(quorum: &str) -> LogPolicy {
 /// A head with the witness's cosignature.
 fn cosigned(log: &Log, head: &Head, time: u64) -> Head {
     let signed = SignedCheckpoint::parse(&head.note).unwrap();
-    let verified = signed.verify(&[log.info().vkey.parse().unwrap()]).unwrap();
+    let verified = signed.verify(&[log.vkeys()[0].parse().unwrap()]).unwrap();
     let line = cosign(&verified, &witness(1), Timestamp::new(time).unwrap()).unwrap();
     head.cosigned(signed.with_signature(line).unwrap().encode().into_bytes().into(), time * 1_000)
 }

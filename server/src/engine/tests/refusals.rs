@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -134,14 +134,23 @@ fn lost_changed_and_open_key_files_are_refused() {
     let path = world.path().join("keys/main.skey");
     let text = fs::read_to_string(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(matches!(refusal(world.path()), OpenError::Key(KeyFileError::Mode { mode: 0o640, .. })));
+    assert!(matches!(
+        refusal(world.path()),
+        OpenError::Keys(KeyRingError::File { error: KeyFileError::Mode { mode: 0o640, .. }, .. })
+    ));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&path, text.replace("PRIVATE", "private")).unwrap();
-    assert!(matches!(refusal(world.path()), OpenError::Key(KeyFileError::Damaged { .. })));
+    assert!(matches!(
+        refusal(world.path()),
+        OpenError::Keys(KeyRingError::File { error: KeyFileError::Damaged { .. }, .. })
+    ));
     fs::write(&path, format!("{}\n", *signer("main", 9).to_skey())).unwrap();
-    assert!(matches!(refusal(world.path()), OpenError::OtherKey { .. }));
+    assert!(matches!(refusal(world.path()), OpenError::Keys(KeyRingError::OtherKey { .. })));
     fs::remove_file(&path).unwrap();
-    assert!(matches!(refusal(world.path()), OpenError::Key(KeyFileError::Missing(_))));
+    assert!(matches!(
+        refusal(world.path()),
+        OpenError::Keys(KeyRingError::File { error: KeyFileError::Missing(_), .. })
+    ));
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     open(world.path()).unwrap().close();
