@@ -17,8 +17,9 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod policy;
 pub mod receipt;
+
+pub mod statement;
+
 pub mod wire;
 
 pub mod store;
-
-pub mod statement;

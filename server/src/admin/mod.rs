@@ -2,10 +2,11 @@
 //!
 //! One [`Request`] and its [`Reply`] are the same on the admin socket (`socket`) and within one process (`operator`).
 
+mod life;
 mod operator;
 mod socket;
 
-pub use operator::{Operator, TokenOffice};
+pub use operator::{NewLog, Operator, TokenOffice};
 pub use socket::{AdminError, Session, listen};
 pub(crate) use socket::{bind, through_folder};
 
@@ -13,6 +14,7 @@ use cairn_tree::wire::json::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Rights, Selector, TokenId};
+use crate::signer::KeyType;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +30,38 @@ pub enum Request {
         private: bool,
         /// Whether an entry that is there already is not appended again.
         dedup: bool,
+        /// Whether an ML-DSA-44 key signs beside the Ed25519 key from the beginning.
+        #[serde(default)]
+        ml_dsa: bool,
     },
     /// List the logs.
     LogList,
+    /// End a log, and let another continue it.
+    LogSeal {
+        /// The log that ends.
+        name: String,
+        /// The log that goes on.
+        successor: String,
+    },
+    /// Give a log a new key.
+    KeyRotate {
+        /// The log.
+        name: String,
+        /// What kind of key.
+        kind: KeyType,
+    },
+    /// Retire a log's oldest key of a kind.
+    KeyRetire {
+        /// The log.
+        name: String,
+        /// What kind of key.
+        kind: KeyType,
+    },
+    /// List a log's keys.
+    KeyList {
+        /// The log.
+        name: String,
+    },
     /// Put a witness policy in force, or none.
     LogPolicy {
         /// The log.
@@ -77,6 +108,8 @@ pub enum Reply {
     Logs(Vec<LogLine>),
     /// The witness policy in force.
     Policy(PolicyLine),
+    /// A log's keys.
+    Keys(KeysLine),
     /// The token that was made.
     TokenCreated(NewToken),
     /// All tokens.
@@ -119,6 +152,29 @@ pub struct LogLine {
     pub open_append: bool,
     /// Whether an entry that is there already is not appended again.
     pub dedup: bool,
+    /// The origin of the log that continues it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
+}
+
+/// A log's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysLine {
+    /// The log.
+    pub log: String,
+    /// Its keys, oldest first.
+    pub keys: Vec<KeyLine>,
+}
+
+/// A key, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLine {
+    /// The key.
+    pub vkey: String,
+    /// `active` or `retired`.
+    pub status: String,
+    /// The size of the first head that it signs.
+    pub first_size: u64,
 }
 
 /// A log's witness policy.

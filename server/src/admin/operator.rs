@@ -43,13 +43,33 @@ pub struct TokenOffice {
     editing: Mutex<()>,
 }
 
+/// A log that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewLog {
+    /// Its name.
+    pub name: String,
+    /// Whether anyone may append.
+    pub open_append: bool,
+    /// Whether reads need a token.
+    pub private: bool,
+    /// Whether an entry that is there already is not appended again.
+    pub dedup: bool,
+    /// Whether an ML-DSA-44 key signs beside the Ed25519 key.
+    pub ml_dsa: bool,
+}
+
 impl Operator {
     /// Does it. `progress` is told of the steps of a long one.
     pub async fn run(&self, request: Request, progress: impl FnMut(Progress) + Send + 'static) -> Reply {
         match request {
-            Request::LogCreate { name, open_append, private, dedup } => {
-                self.create_log(name, open_append, private, dedup).await.map_or_else(Reply::Failed, Reply::LogCreated)
+            Request::LogCreate { name, open_append, private, dedup, ml_dsa } => {
+                let new = NewLog { name, open_append, private, dedup, ml_dsa };
+                self.create_log(new).await.map_or_else(Reply::Failed, Reply::LogCreated)
             }
+            Request::LogSeal { name, successor } => self.seal(&name, successor).await.unwrap_or_else(Reply::Failed),
+            Request::KeyRotate { name, kind } => self.rotate_key(&name, kind).await.unwrap_or_else(Reply::Failed),
+            Request::KeyRetire { name, kind } => self.retire_key(&name, kind).await.unwrap_or_else(Reply::Failed),
+            Request::KeyList { name } => self.keys(&name).unwrap_or_else(Reply::Failed),
             Request::LogList => Reply::Logs(self.engine.logs().iter().map(line).collect()),
             Request::LogPolicy { name, policy, fail_open } => {
                 self.set_policy(&name, policy, fail_open).await.map_or_else(Reply::Failed, Reply::Policy)
@@ -66,13 +86,8 @@ impl Operator {
     ///
     /// # Errors
     /// What is wrong, in words.
-    pub async fn create_log(
-        &self,
-        name: String,
-        open_append: bool,
-        private: bool,
-        dedup: bool,
-    ) -> Result<LogLine, String> {
+    pub async fn create_log(&self, new: NewLog) -> Result<LogLine, String> {
+        let NewLog { name, open_append, private, dedup, ml_dsa } = new;
         if !is_log_name(&name) {
             return Err(format!(
                 "{name:?} is not a log's name: 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit"
@@ -84,14 +99,15 @@ impl Operator {
                 .into());
         }
         let origin = format!("{}/{name}", self.origin_prefix);
-        let keys = vec![new_key(&origin, KeyType::Ed25519)?];
+        let kinds = [Some(KeyType::Ed25519), ml_dsa.then_some(KeyType::MlDsa44)];
+        let keys = kinds.into_iter().flatten().map(|kind| new_key(&origin, kind)).collect::<Result<_, _>>()?;
         let terms = Terms { name, origin, private, open_append, dedup, hash_index: true };
         let info = self.engine.create_log(terms, keys).await.map_err(|error| error.to_string())?;
         let log = self.engine.log(&info.name).ok_or("the log was made, but can't be found")?;
         Ok(line(&log))
     }
 
-    fn log(&self, name: &str) -> Result<Log, String> {
+    pub(super) fn log(&self, name: &str) -> Result<Log, String> {
         self.engine.log(name).ok_or_else(|| format!("there is no log {name:?}; see: cairnd log list"))
     }
 
@@ -126,7 +142,7 @@ impl Operator {
     }
 }
 
-fn line(log: &Log) -> LogLine {
+pub(super) fn line(log: &Log) -> LogLine {
     let info = log.info();
     let state = match log.state() {
         LogState::Open => "open".to_owned(),
@@ -142,6 +158,7 @@ fn line(log: &Log) -> LogLine {
         private: info.private,
         open_append: info.open_append,
         dedup: info.dedup,
+        successor: log.successor().map(|log| log.origin),
     }
 }
 
@@ -153,7 +170,7 @@ fn policy_line(log: &Log) -> PolicyLine {
 }
 
 /// A new key that signs as this origin.
-fn new_key(origin: &str, kind: KeyType) -> Result<SignerKey, String> {
+pub(super) fn new_key(origin: &str, kind: KeyType) -> Result<SignerKey, String> {
     let name = KeyName::new(origin).map_err(|error| format!("the origin {origin:?} can't name a key: {error}"))?;
     draw_key(name, kind)
 }

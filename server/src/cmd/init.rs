@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use cairn_tree::store::DatabaseId;
-use cairnd::admin::{LogLine, Operator, TokenOffice};
+use cairnd::admin::{LogLine, NewLog, Operator, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, SystemClock, Unobserved};
@@ -86,8 +86,10 @@ impl Init {
         let engine = Engine::open(options, Arc::new(SystemClock), Arc::new(Unobserved))?;
         let tokens = TokenOffice::new(file, None, Arc::new(SystemClock));
         let origin_prefix = self.origin_prefix.clone();
+        let name = self.log.clone();
+        let new = NewLog { name, open_append: false, private: false, dedup: false, ml_dsa: false };
         let operator = Operator { engine: engine.clone(), tokens, origin_prefix, open_append_allowed: true };
-        let log = block_on(operator.create_log(self.log.clone(), false, false, false))?.map_err(anyhow::Error::msg)?;
+        let log = block_on(operator.create_log(new))?.map_err(anyhow::Error::msg)?;
         engine.close();
         let (rights, logs) = (PRODUCER_RIGHTS.parse()?, "*".parse()?);
         let token = operator.tokens.create("producer".into(), rights, logs).map_err(anyhow::Error::msg)?;

@@ -1,4 +1,4 @@
-//! `cairnd log create`, `cairnd log list` and `cairnd log policy`.
+//! `cairnd log create`, `cairnd log list`, `cairnd log seal` and `cairnd log policy`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -20,6 +20,8 @@ pub(super) enum LogCommand {
     Create(Create),
     /// List the logs.
     List(List),
+    /// End a log with a final entry, and let another log continue it.
+    Seal(Seal),
     /// Say which witnesses must cosign a log's checkpoints, or show it.
     Policy(Policy),
 }
@@ -39,7 +41,29 @@ pub(super) struct Create {
     /// Give an entry that is there already the index that it has.
     #[arg(long)]
     dedup: bool,
+    /// Sign with an ML-DSA-44 key beside the Ed25519 key from the beginning.
+    #[arg(long)]
+    ml_dsa: bool,
     /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// End a log with a final entry, and let another log continue it.
+///
+/// The successor is made like the log that ends, unless it is there and empty. The old log's last entry names it with its
+/// keys; its own first entry holds the old log's final head. A log that is halted signs no end: its successor's first
+/// entry holds the last head that it signed. The command may be given again wherever it stopped.
+#[derive(Debug, clap::Args)]
+pub(super) struct Seal {
+    /// The name of the log that ends.
+    name: String,
+    /// The name of the log that continues it.
+    #[arg(long, value_name = "NEW")]
+    successor: String,
+    #[command(flatten)]
+    data: Data,
+    /// Print one JSON object per log.
     #[arg(long)]
     json: bool,
 }
@@ -83,6 +107,7 @@ impl LogCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Create(create) => create.run(),
+            Self::Seal(Seal { name, successor, data, json }) => list(&data, Request::LogSeal { name, successor }, json),
             Self::List(list) => list.run(),
             Self::Policy(policy) => policy.run(),
         }
@@ -91,8 +116,8 @@ impl LogCommand {
 
 impl Create {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { name, data, open_append, private, dedup, json } = self;
-        let request = Request::LogCreate { name, open_append, private, dedup };
+        let Self { name, data, open_append, private, dedup, ml_dsa, json } = self;
+        let request = Request::LogCreate { name, open_append, private, dedup, ml_dsa };
         match Folder::open(&data)?.ask(request, |_| {})? {
             Reply::LogCreated(log) if json => print_json(&log)?,
             Reply::LogCreated(log) => print(&format!("origin  {}\nvkey    {}", log.origin, log.vkey))?,
@@ -104,13 +129,18 @@ impl Create {
 
 impl List {
     fn run(self) -> anyhow::Result<ExitCode> {
-        match Folder::open(&self.data)?.ask(Request::LogList, |_| {})? {
-            Reply::Logs(logs) if self.json => logs.iter().try_for_each(print_json)?,
-            Reply::Logs(logs) => logs.iter().try_for_each(|log| print(&described(log)))?,
-            reply => return Err(unexpected(&reply)),
-        }
-        Ok(ExitCode::SUCCESS)
+        list(&self.data, Request::LogList, self.json)
     }
+}
+
+/// Asks for something that is answered with logs.
+fn list(data: &Data, request: Request, json: bool) -> anyhow::Result<ExitCode> {
+    match Folder::open(data)?.ask(request, |_| {})? {
+        Reply::Logs(logs) if json => logs.iter().try_for_each(print_json)?,
+        Reply::Logs(logs) => logs.iter().try_for_each(|log| print(&described(log)))?,
+        reply => return Err(unexpected(&reply)),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Policy {
@@ -161,5 +191,6 @@ fn told(line: &PolicyLine) -> String {
 fn described(log: &LogLine) -> String {
     let marks = [(log.private, " private"), (log.open_append, " open-append"), (log.dedup, " dedup")];
     let marks: String = marks.into_iter().filter(|(has, _)| *has).map(|(_, mark)| mark).collect();
-    format!("{}  {} entries  {}{marks}  {}", log.name, log.size, log.state, log.vkey)
+    let successor = log.successor.as_ref().map(|log| format!(", continued by {log}")).unwrap_or_default();
+    format!("{}  {} entries  {}{successor}{marks}  {}", log.name, log.size, log.state, log.vkey)
 }

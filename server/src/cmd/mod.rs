@@ -3,8 +3,10 @@
 mod folder;
 mod fsck;
 mod init;
+mod key;
 mod log;
 mod serve;
+mod signer;
 mod token;
 
 use std::io::{self, Write as _};
@@ -34,6 +36,12 @@ enum Command {
     /// Make and list logs, and say who witnesses them.
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Rotate and list the keys of a log.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Keep the logs' keys in a process of their own, which never signs two histories.
+    #[command(subcommand)]
+    Signer(signer::SignerCommand),
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -57,6 +65,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(init) => init.run(),
         Command::Serve(serve) => serve.run(),
         Command::Log(log) => log.run(),
+        Command::Key(key) => key.run(),
+        Command::Signer(signer) => signer.run(),
         Command::Token(token) => token.run(),
         Command::Fsck(fsck) => fsck.run(),
     };

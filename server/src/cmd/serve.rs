@@ -182,7 +182,7 @@ impl Signals {
     }
 }
 
-fn start_logging(logging: &Logging) -> anyhow::Result<()> {
+pub(super) fn start_logging(logging: &Logging) -> anyhow::Result<()> {
     let directives = std::env::var("CAIRND_LOG").unwrap_or_else(|_| logging.filter.clone());
     let filter = EnvFilter::try_new(&directives).with_context(|| format!("logging.filter {directives:?}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

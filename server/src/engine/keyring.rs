@@ -94,7 +94,7 @@ impl KeyRing {
             let key: VerifierKey = entry.vkey.parse().map_err(|error: cairn_tree::note::VerifierKeyError| {
                 KeyRingError::Binding { log: log(), problem: error.to_string() }
             })?;
-            active.push((file_name(&binding.name, position, &key), key));
+            active.push((KeyFiles::name(&binding.name, position, &key), key));
         }
         match &self.signer {
             None => {
@@ -140,7 +140,7 @@ impl KeyRing {
         let mut written: Vec<(String, VerifierKey)> = Vec::new();
         for (position, key) in new.iter().enumerate() {
             let public = key.verifier_key().clone();
-            let file = file_name(log, position, &public);
+            let file = KeyFiles::name(log, position, &public);
             if let Err(failure) = self.files.write(&file, key) {
                 written.iter().for_each(|(file, _)| self.files.discard(file));
                 return Err(error(failure));
@@ -158,7 +158,7 @@ impl KeyRing {
             return key.map_err(|error| KeyRingError::Signer { log: log(), error });
         }
         let public = new.verifier_key().clone();
-        let file = file_name(&binding.name, binding.keys.len(), &public);
+        let file = KeyFiles::name(&binding.name, binding.keys.len(), &public);
         self.files.write(&file, new).map_err(|error| KeyRingError::File { log: log(), error })?;
         Ok(public)
     }
@@ -167,12 +167,7 @@ impl KeyRing {
     pub(super) fn discard(&self, log: &str, keys: &[(usize, VerifierKey)]) {
         // A signer process gives them out again when it is asked the next time.
         if self.signer.is_none() {
-            keys.iter().for_each(|(position, key)| self.files.discard(&file_name(log, *position, key)));
+            keys.iter().for_each(|(position, key)| self.files.discard(&KeyFiles::name(log, *position, key)));
         }
     }
-}
-
-/// The name of a key's files: the log's for its first key, with the key's id for all others.
-fn file_name(log: &str, position: usize, key: &VerifierKey) -> String {
-    if position == 0 { log.to_owned() } else { format!("{log}+{}", key.id()) }
 }

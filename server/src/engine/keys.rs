@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use cairn_tree::note::SignerKey;
+use cairn_tree::note::{SignerKey, VerifierKey};
 
 /// The folder of a database's key files.
 #[derive(Debug, Clone)]
@@ -56,6 +56,12 @@ impl KeyFiles {
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    /// The name of the files of a log's key: the log's for its first key, with the key's id for all others.
+    #[must_use]
+    pub fn name(log: &str, position: usize, key: &VerifierKey) -> String {
+        if position == 0 { log.to_owned() } else { format!("{log}+{}", key.id()) }
     }
 
     /// The private key file of a log.

@@ -144,11 +144,46 @@ pub(crate) struct ConsistencyAnswer {
     proof: Vec<String>,
 }
 
+/// A log's keys.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeysAnswer {
+    /// The log's origin.
+    origin: String,
+    /// The keys, oldest first, those that sign no more included.
+    keys: Vec<KeyAnswer>,
+    /// The entries that say how they changed, in order.
+    statements: Vec<StatementAnswer>,
+    /// The origin of the log that it continues.
+    predecessor: Option<String>,
+    /// The origin of the log that continues it.
+    successor: Option<String>,
+}
+
+/// One key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyAnswer {
+    /// The key, a C2SP vkey.
+    vkey: String,
+    /// `active`: it signs; `retired`: it did.
+    status: String,
+    /// The size of the first head that it signs.
+    first_size: u64,
+}
+
+/// One entry about a key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StatementAnswer {
+    /// Where it is.
+    index: u64,
+    /// The entry: a signed note whose text begins with `cairn.key/1`.
+    statement: String,
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cairn", description = "Transparency logs over HTTP: append, signed heads, proofs that anyone can verify. Tiles and heads follow C2SP tlog-tiles. Errors are application/problem+json, but for requests whose header can't be read: those are answered 400 or 431 without a body, and the connection is closed."),
     paths(
-        super::append::add, super::append::entries, super::heads::head, super::heads::checkpoint, super::tiles::tile,
+        super::append::add, super::append::entries, super::heads::head, super::heads::checkpoint, super::tiles::tile, super::keys::keys,
         super::entries::one, super::entries::range, super::proofs::inclusion, super::proofs::consistency,
         super::events::events, super::ops::health, super::ops::ready, super::ops::metrics,
     ),

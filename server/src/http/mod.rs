@@ -13,6 +13,7 @@ mod entries;
 mod events;
 mod heads;
 mod json;
+mod keys;
 mod ops;
 pub(crate) mod path;
 mod problem;
@@ -198,6 +199,7 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         Route::Entry => entries::one(&ask).await,
         Route::Head => heads::head(&ask),
         Route::Checkpoint => heads::checkpoint(&ask),
+        Route::Keys => keys::keys(&ask).await,
         Route::Tile => tiles::tile(&ask).await,
         Route::Inclusion => proofs::inclusion(&ask).await,
         Route::Consistency => proofs::consistency(&ask).await,

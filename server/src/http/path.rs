@@ -12,6 +12,7 @@ pub(crate) enum Route {
     Entry,
     Head,
     Checkpoint,
+    Keys,
     Tile,
     Inclusion,
     Consistency,
@@ -25,12 +26,13 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Add,
         Self::Entries,
         Self::Entry,
         Self::Head,
         Self::Checkpoint,
+        Self::Keys,
         Self::Tile,
         Self::Inclusion,
         Self::Consistency,
@@ -51,6 +53,7 @@ impl Route {
             Self::Entry => "/logs/{log}/entries/{index}",
             Self::Head => "/logs/{log}/head",
             Self::Checkpoint => "/logs/{log}/checkpoint",
+            Self::Keys => "/logs/{log}/keys",
             Self::Tile => "/logs/{log}/tile/{tile}",
             Self::Inclusion => "/logs/{log}/proof/inclusion",
             Self::Consistency => "/logs/{log}/proof/consistency",
@@ -117,6 +120,7 @@ impl<'a> Target<'a> {
             "entries" => (Route::Entries, ""),
             "checkpoint" => (Route::Checkpoint, ""),
             "head" => (Route::Head, ""),
+            "keys" => (Route::Keys, ""),
             "proof/inclusion" => (Route::Inclusion, ""),
             "proof/consistency" => (Route::Consistency, ""),
             "events" => (Route::Events, ""),

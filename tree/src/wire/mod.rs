@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod json;
+pub mod keys;
 pub mod problem;
 pub mod read;
 pub mod witness;
