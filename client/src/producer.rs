@@ -61,7 +61,7 @@ pub enum AppendError {
     },
     /// The witnesses that the policy asks for were late.
     #[error(
-        "the entries from index {0} on are in the log, but its witnesses are late: fetch receipts with `prove` later"
+        "the entries from index {0} on are in the log, but its witnesses are late: fetch receipts with `cairn prove` later"
     )]
     Late(LeafIndex),
 }
@@ -112,12 +112,12 @@ impl Batch {
 }
 
 impl Producer {
-    /// A producer that verifies receipts, if it is told whom to trust.
+    /// A producer that verifies receipts, if it is told whom to trust, and waits as it is told, if it is.
     #[must_use]
-    pub fn new(remote: Arc<Remote>, trust: Option<Trust>) -> Self {
+    pub fn new(remote: Arc<Remote>, trust: Option<Trust>, wait: Option<Wait>) -> Self {
         // A receipt that a policy shall accept needs the witnesses' cosignatures.
         let witnessed = trust.as_ref().is_some_and(Trust::needs_witnesses);
-        let wait = if witnessed { Wait::Witnessed } else { Wait::Integrated };
+        let wait = wait.unwrap_or(if witnessed { Wait::Witnessed } else { Wait::Integrated });
         Self { remote, trust, wait }
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use cairn_tree::wire::append::Wait;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -34,6 +35,10 @@ pub(super) struct Append {
     /// The folder for the receipts; it is made if it is missing.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// When a batch counts as appended: `integrated`, once the log has signed a head with it; `witnessed`, once such a
+    /// head has the cosignatures that the log's policy asks for [default: witnessed, if --policy has a quorum]
+    #[arg(long, value_name = "WHEN", value_parser = wait)]
+    wait: Option<Wait>,
     /// The name under which this whole command can be repeated, with the same entries, without appending them twice.
     #[arg(long, value_name = "NAME")]
     idempotency_key: Option<String>,
@@ -96,7 +101,7 @@ impl Append {
         let unit = if self.lines { "inputs" } else { "files" };
         let progress = terminal.output.progress(sources.len() as u64, unit);
         let mut run = Run {
-            producer: Producer::new(remote, trust),
+            producer: Producer::new(remote, trust, self.wait),
             key,
             verified,
             form,
@@ -198,6 +203,12 @@ impl Run<'_, '_> {
         let (form, output) = (self.form, &mut *self.output);
         self.progress.suspend(|| output.print(form, &report))
     }
+}
+
+/// Reads the value of `--wait`.
+fn wait(text: &str) -> Result<Wait, String> {
+    let (integrated, witnessed) = (Wait::Integrated.as_str(), Wait::Witnessed.as_str());
+    Wait::parse(text).ok_or_else(|| format!("must be {integrated} or {witnessed}"))
 }
 
 /// Writes a receipt whole, in a folder that is made if it is missing. A lost receipt can be had again (`cairn prove`),
