@@ -196,6 +196,12 @@ impl Log {
 }
 
 impl Head {
+    /// A head without a database behind it.
+    #[cfg(test)]
+    pub(crate) fn bare(size: cairn_tree::size::TreeSize, root: cairn_tree::hash::Hash, note: bytes::Bytes) -> Self {
+        Self { size, root, time_ms: 0, note, edge: None }
+    }
+
     /// This head with cosignatures, as of some time.
     #[must_use]
     pub fn cosigned(&self, note: bytes::Bytes, time_ms: u64) -> Self {

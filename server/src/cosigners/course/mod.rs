@@ -251,8 +251,9 @@ impl Course {
     }
 
     fn begin(&mut self, now: Instant) {
-        let again = self.newest.size == self.published.head.size && self.is_met();
-        let cosigned = if self.newest.size == self.published.head.size {
+        let same = self.newest.size == self.published.head.size;
+        let again = same && self.is_met();
+        let cosigned = if same {
             self.published.with_head(Arc::clone(&self.newest))
         } else {
             Cosigned::bare(Arc::clone(&self.newest))
@@ -261,7 +262,7 @@ impl Course {
             self.waiting = Some(now);
         }
         // Where only some have missed a head at rest, the others are not asked again.
-        let all = !again || self.is_old(now);
+        let all = !same || self.is_old(now);
         let size = self.published.head.size;
         self.members.iter_mut().for_each(|member| member.asked = !all && member.confirmed == Some(size));
         self.round = Some(Round { cosigned, begun: now, again, fresh: false });
@@ -320,3 +321,6 @@ impl Course {
         Publication { head, note: self.published.note() }
     }
 }
+
+#[cfg(test)]
+mod tests;
