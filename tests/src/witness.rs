@@ -78,10 +78,19 @@ impl Witness {
     /// # Panics
     /// If there is no port, or the name is none.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
     pub fn serve(name: &str, seed: u8) -> Self {
+        Self::serve_with(name, seed, SignatureType::COSIGNATURE_ED25519)
+    }
+
+    /// Serves a witness with a key of this type.
+    ///
+    /// # Panics
+    /// As [`Witness::serve`].
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
+    pub fn serve_with(name: &str, seed: u8, kind: SignatureType) -> Self {
         let key_name = KeyName::new(format!("{name}.example")).expect("a key's name");
-        let key = SignerKey::from_seed(key_name, SignatureType::COSIGNATURE_ED25519, &[seed; 32]).expect("a key");
+        let key = SignerKey::from_seed(key_name, kind, &[seed; 32]).expect("a key");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
         let address = listener.local_addr().expect("the port's number");
         let (name, logs) = (name.to_owned(), HashMap::new());

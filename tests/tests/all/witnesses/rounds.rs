@@ -1,10 +1,14 @@
 //! Rounds with honest, slow and dead witnesses; policies that change; restarts.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use cairn_tests::http::Request;
-use cairn_tests::server::cairnd;
-use cairn_tests::witness::{Fault, policy};
+use cairn_tests::server::{PATIENCE, cairnd, program, run};
+use cairn_tests::witness::{Fault, Witness, policy};
+use cairn_tree::note::SignatureType;
 use cairn_tree::receipt::Receipt;
 
 use super::{ORIGIN, Scene, ask, figure, get, signed, size, wait_for};
@@ -210,4 +214,70 @@ fn a_restart_keeps_the_checkpoint_and_the_next_round_goes_on_from_it() {
     scene.witnesses.iter().for_each(|witness| witness.fault(None));
     scene.wait_for_checkpoint(&server, 2, 3);
     scene.append_witnessed(&server, b"c");
+}
+
+/// A producer who waits for witnesses gets their cosignatures in its receipts, or is told that they are late.
+#[test]
+fn the_client_waits_for_witnesses_and_says_when_they_are_late() {
+    let scene = Scene::new(2, 2);
+    let server = scene.data.serve();
+    let folder = scene.folder.path();
+    let append = |entry: &str, options: &[&str]| {
+        std::fs::write(folder.join(entry), entry).unwrap();
+        let mut command = Command::new(program("cairn"));
+        command.current_dir(folder).args(["append", entry, "--url", &server.log_url("main")]);
+        run(command.args(["--token", &scene.data.token, "--key", &scene.data.main.vkey]).args(options))
+    };
+    let text = policy(&scene.all(), 2);
+    let file = scene.policy_file(&text);
+    let file = file.to_str().unwrap();
+    let ended = append("a", &["--policy", file]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let receipt = Receipt::parse(&std::fs::read(folder.join("a.tlog-proof")).unwrap()).unwrap();
+    receipt.verify(b"a", &scene.trust).unwrap();
+    scene.witnesses[1].fault(Some(Fault::Dead));
+    for (entry, options) in [("b", vec!["--policy", file]), ("c", vec!["--wait", "witnessed"])] {
+        let ended = append(entry, &options);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("are in the log, but its witnesses are late"), "{ended:?}");
+        assert!(!folder.join(format!("{entry}.tlog-proof")).exists());
+    }
+    let ended = append("d", &["--wait", "integrated"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(append("e", &["--wait", "never"]).code, Some(2));
+    assert_eq!((size(&server, "checkpoint"), size(&server, "head")), (1, 4));
+}
+
+/// Both kinds of heads come as events; the checkpoint's never before its entries.
+#[test]
+fn events_carry_checkpoints_too() {
+    let scene = Scene::new(1, 1);
+    let server = scene.data.serve();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /logs/main/events?start=0 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    scene.append_witnessed(&server, b"a");
+    let (mut text, mut buffer) = (String::new(), [0; 4_096]);
+    let checkpoint = |text: &str| text.rfind("event: checkpoint\nid: 1\n").filter(|_| text.contains("w1.example"));
+    while checkpoint(&text).is_none() {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "{text}");
+        text += &String::from_utf8_lossy(&buffer[..count]);
+    }
+    assert!(text.find("event: entry\nid: 1\n") < checkpoint(&text), "{text}");
+    assert!(text.contains("event: head\nid: 1\n"), "{text}");
+}
+
+#[test]
+fn witnesses_with_ml_dsa_keys_count_too() {
+    let mut scene = Scene::new(1, 1);
+    let ml_dsa = Witness::serve_with("m", 9, SignatureType::COSIGNATURE_ML_DSA_44);
+    ml_dsa.trust(&scene.data.main.vkey);
+    scene.witnesses.push(ml_dsa);
+    let text = policy(&scene.all(), 2);
+    assert_eq!(scene.set_policy(&text, &[]).code, Some(0));
+    scene.trust = scene.trust_in(&text);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"a");
+    assert_eq!(scene.checkpoint(&server).witnesses().len(), 2);
 }
