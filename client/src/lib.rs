@@ -17,3 +17,4 @@ pub mod gossip;
 pub mod load;
 pub mod monitor;
 pub mod producer;
+pub mod witness;

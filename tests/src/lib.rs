@@ -5,6 +5,7 @@ pub mod command;
 pub mod http;
 pub mod lying;
 pub mod oracle;
+pub mod own_witness;
 pub mod random;
 pub mod server;
 pub mod witness;

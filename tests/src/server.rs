@@ -170,6 +170,8 @@ pub struct Starting {
     stdout: Receiver<String>,
     said: String,
     stderr: tempfile::NamedTempFile,
+    /// What the ready line says before the address.
+    ready: &'static str,
 }
 
 impl Starting {
@@ -178,13 +180,22 @@ impl Starting {
     /// # Panics
     /// If it can't be started.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
     pub fn on(data: &Path, environment: &[(&str, &Path)]) -> Self {
-        let stderr = tempfile::NamedTempFile::new().expect("a file for what the server says");
-        let to_stderr = File::options().append(true).open(stderr.path()).expect("the file again");
         let mut command = Command::new(program("cairnd"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.envs(environment.iter().copied());
+        Self::of(command, READY)
+    }
+
+    /// Starts any program that prints a line when it is ready, with its address after `ready`.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
+    pub fn of(mut command: Command, ready: &'static str) -> Self {
+        let stderr = tempfile::NamedTempFile::new().expect("a file for what the server says");
+        let to_stderr = File::options().append(true).open(stderr.path()).expect("the file again");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(to_stderr);
         let mut child = command.spawn().expect("the server starts");
         let output = child.stdout.take().expect("its standard output");
@@ -197,7 +208,7 @@ impl Starting {
                 }
             }
         });
-        Self { child, stdout, said: String::new(), stderr }
+        Self { child, stdout, said: String::new(), stderr, ready }
     }
 
     /// Waits until it is ready, and gives its address; `None` if it ended before.
@@ -210,14 +221,14 @@ impl Starting {
         loop {
             match self.stdout.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    if let Some(address) = line.strip_prefix(READY).and_then(|address| address.parse().ok()) {
+                    if let Some(address) = line.strip_prefix(self.ready).and_then(|address| address.parse().ok()) {
                         return Some(address);
                     }
                     self.said.push_str(&line);
                     self.said.push('\n');
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => panic!("cairnd is neither ready nor ended: {}", self.stderr()),
+                Err(RecvTimeoutError::Timeout) => panic!("it is neither ready nor ended: {}", self.stderr()),
             }
         }
     }

@@ -20,6 +20,7 @@ mod stop;
 mod terminal;
 mod verify;
 mod watch;
+mod witness;
 
 pub use terminal::{Output, Terminal};
 
@@ -52,6 +53,7 @@ enum Command {
     Evidence(evidence::Evidence),
     Fsck(fsck::Fsck),
     Load(load::Load),
+    Witness(witness::Witness),
 }
 
 /// Runs one command and returns the process's exit code. The first argument is the program's name.
@@ -97,6 +99,7 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
             Command::Monitor(command) => Box::pin(command.run(form, terminal)).await,
             Command::Fsck(command) => command.run(form, terminal).await,
             Command::Load(command) => command.run(form, terminal).await,
+            Command::Witness(command) => Box::pin(command.run(form, terminal)).await,
             Command::Verify(_) | Command::Evidence(_) => Ok(()),
         }
     });

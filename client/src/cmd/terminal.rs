@@ -45,6 +45,11 @@ impl Output<'_> {
         writeln!(self.stdout, "{text}").and_then(|()| self.stdout.flush()).map_err(Failure::output)
     }
 
+    /// Writes a line for whoever waits for it, in whatever form results are printed.
+    pub(super) fn line(&mut self, words: impl Display) -> Result<(), Failure> {
+        writeln!(self.stdout, "{words}").and_then(|()| self.stdout.flush()).map_err(Failure::output)
+    }
+
     /// Says something that is no result.
     pub(super) fn say(&mut self, words: impl Display) {
         // There is nobody left to tell if this fails.

@@ -17,4 +17,5 @@ mod power;
 mod restore;
 mod scene;
 mod tidy;
+mod witness;
 mod witnesses;

@@ -1,0 +1,157 @@
+//! `cairn witness serve`: from an opened folder to a clean stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_listen::{Bounds, Listener, acceptor, raise_open_files};
+use clap::{Args, ValueEnum};
+use tokio::sync::watch;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use super::DirOption;
+use super::folder::Folder;
+use crate::cmd::failure::Failure;
+use crate::cmd::stop::Stop;
+use crate::cmd::terminal::Terminal;
+use crate::witness::{Site, SystemClock, Witness, listen_for_admin};
+
+/// Files that are not connections: state, logs, sockets of our own.
+const OTHER_FILES: u64 = 256;
+/// How long answers that tell of a failed state may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Run the witness.
+///
+/// Prints one line when it is ready. SIGTERM or Ctrl-C lets it finish what it was asked.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    dir: DirOption,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6963")]
+    listen: SocketAddr,
+    /// What stands before the paths, such as /w1.
+    #[arg(long, value_name = "PATH", default_value = "", value_parser = prefix)]
+    prefix: String,
+    /// The certificate chain, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// A proxy in front ends TLS: listen off loopback without it.
+    #[arg(long)]
+    behind_tls_proxy: bool,
+    /// The most open connections.
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().connections)]
+    connections: usize,
+    /// How log lines are written, on standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// Which log lines are written, as in info or cairn=debug.
+    #[arg(long, value_name = "FILTER", env = "CAIRN_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Nothing, or a path that begins with a slash and does not end in one.
+fn prefix(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && !text.ends_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.is_empty() || is_path { Ok(text.to_owned()) } else { Err("write /NAME, without a slash at the end".into()) }
+}
+
+impl Serve {
+    pub(super) async fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        start_logging(&self.log, self.log_format)?;
+        self.refuse_bare()?;
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Some(acceptor(certificate, key).map_err(|error| Failure::Usage(error.to_string()))?)
+            }
+            _ => None,
+        };
+        let Folder { cosigners, store, hold } = Folder::open(&self.dir.folder)?;
+        let refused = |what: &'static str| move |error: std::io::Error| Failure::Refused(format!("{what}: {error}"));
+        let listener = Listener::bind(self.listen, tls)
+            .map_err(|error| Failure::Refused(format!("can't listen on {}: {error}", self.listen)))?;
+        let url = format!("{}{}", listener.url().map_err(refused("the listener"))?, self.prefix);
+        let (witness, closing) = Witness::start(&self.dir.folder, store, cosigners, Arc::new(SystemClock))
+            .map_err(refused("the witness can't be started"))?;
+        let witness = Arc::new(witness);
+        let (stop, stopping) = watch::channel(false);
+        let admin = listen_for_admin(&self.dir.folder, Arc::clone(&witness), stopping.clone())
+            .map_err(|error| Failure::Refused(error.to_string()))?;
+        let admin = tokio::spawn(admin);
+        let bounds = self.bounds();
+        let site = Arc::new(Site::new(Arc::clone(&witness), self.prefix, Vec::new(), bounds.clone()));
+        let mut wish = Stop::new()?;
+        let figures = Arc::clone(witness.figures());
+        let serving = tokio::spawn(listener.run(site, figures, bounds, stopping));
+        terminal.output.line(format_args!("cairn witness is ready at {url}"))?;
+        info!(url, "ready");
+        let mut failed = witness.failed();
+        let clean = tokio::select! {
+            () = wish.wished() => true,
+            _ = failed.wait_for(|failed| *failed) => false,
+        };
+        // Nobody listens only if everything has ended already.
+        let _ = stop.send(true);
+        if !clean {
+            tokio::time::sleep(LAST_WORDS).await;
+            return Err(Failure::Refused("the state can't be written any more; what was answered is safe".to_owned()));
+        }
+        info!("stopping: finishing what was accepted");
+        let ended = tokio::select! {
+            ended = async { serving.await.and(admin.await) } => ended,
+            () = wish.wished() => return Err(Failure::Refused("ended at once".to_owned())),
+        };
+        ended.map_err(|error| Failure::Refused(format!("the listener failed: {error}")))?;
+        drop(witness);
+        let closed = tokio::task::spawn_blocking(move || closing.join()).await;
+        drop(hold);
+        match closed {
+            Ok(Ok(Ok(()))) => {
+                info!("stopped");
+                Ok(())
+            }
+            Ok(Ok(Err(error))) => Err(Failure::Refused(error.to_string())),
+            _ => Err(Failure::Refused("the writer failed".to_owned())),
+        }
+    }
+
+    /// Cosignatures are public, but whoever sits between could keep them from a log unseen.
+    fn refuse_bare(&self) -> Result<(), Failure> {
+        if self.listen.ip().is_loopback() || self.tls_key.is_some() || self.behind_tls_proxy {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!(
+            "{} is off loopback and there is no TLS: give --tls-cert and --tls-key, or say --behind-tls-proxy if a proxy in \
+             front ends TLS",
+            self.listen
+        )))
+    }
+
+    fn bounds(&self) -> Bounds {
+        let most = usize::try_from(raise_open_files().saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
+        Bounds { connections: self.connections.clamp(1, most.max(1)), ..Bounds::default() }
+    }
+}
+
+fn start_logging(directives: &str, format: LogFormat) -> Result<(), Failure> {
+    let filter =
+        EnvFilter::try_new(directives).map_err(|error| Failure::Usage(format!("--log {directives}: {error}")))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => subscriber.with_ansi(false).try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| Failure::Refused(format!("logging can't be started: {error}")))
+}

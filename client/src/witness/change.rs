@@ -1,0 +1,95 @@
+//! What an operator changes about the logs of a witness: a pure step from one version of a log to the next.
+//!
+//! Nothing here forgets what was cosigned.
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::note::{SignatureType, VerifierKey};
+
+use super::bounds;
+use super::log::Log;
+
+/// What an operator changes about a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Watch a log, or trust further keys for it.
+    Add {
+        /// The log.
+        origin: Origin,
+        /// Its keys.
+        keys: Vec<VerifierKey>,
+        /// Whether these are all its keys from now on.
+        replace: bool,
+    },
+    /// Watch a log no more.
+    Remove {
+        /// The log.
+        origin: Origin,
+    },
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such log.
+    #[error("no log with the origin {0} is watched")]
+    NoLog(Origin),
+    /// There are too many logs.
+    #[error("a witness watches at most {most} logs, removed ones included", most = bounds::LOGS)]
+    TooManyLogs,
+    /// A key is of a type that logs don't sign with.
+    #[error("a key for {0} does not sign for a log")]
+    KeyType(SignatureType),
+    /// No key speaks for the origin.
+    #[error("none of the keys is named like the origin {0}")]
+    NotItsKeys(Origin),
+    /// There are too many keys.
+    #[error("a log has at most {most} keys", most = bounds::LOG_KEYS)]
+    TooManyKeys,
+    /// The state can't be written any more.
+    #[error("the state can't be written any more; the witness is ending")]
+    Failed,
+}
+
+impl Change {
+    /// The log that is changed.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        match self {
+            Self::Add { origin, .. } | Self::Remove { origin } => origin,
+        }
+    }
+
+    /// The log after the change; `room` is how many logs there may be besides those that there are.
+    pub(super) fn apply(self, current: Option<&Log>, room: usize) -> Result<Log, ChangeError> {
+        match self {
+            Self::Add { origin, keys, replace } => {
+                if let Some(key) = keys.iter().find(|key| !key.kind().signs_for_logs()) {
+                    return Err(ChangeError::KeyType(key.kind()));
+                }
+                let mut log = match current {
+                    Some(log) => log.clone(),
+                    None if room == 0 => return Err(ChangeError::TooManyLogs),
+                    None => Log::new(origin.clone(), Vec::new()),
+                };
+                // What a removed log was trusted with is not trusted again by itself.
+                if replace || !log.listed {
+                    log.keys.clear();
+                }
+                for key in keys {
+                    if !log.keys.contains(&key) {
+                        log.keys.push(key);
+                    }
+                }
+                if !log.keys.iter().any(|key| origin.is_named(key.name())) {
+                    return Err(ChangeError::NotItsKeys(origin));
+                }
+                log.listed = true;
+                if log.keys.len() > bounds::LOG_KEYS { Err(ChangeError::TooManyKeys) } else { Ok(log) }
+            }
+            Self::Remove { origin } => match current.filter(|log| log.listed) {
+                Some(log) => Ok(Log { listed: false, ..log.clone() }),
+                None => Err(ChangeError::NoLog(origin)),
+            },
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! One log as the witness knows it: its keys, whether it is listed, and the newest head that was cosigned.
+//!
+//! A record of it is the unit that is written. Removing a log leaves its record, so that nothing that was cosigned is ever
+//! forgotten.
+
+use std::sync::{Arc, OnceLock};
+
+use cairn_tree::checkpoint::{
+    CheckpointError, CheckpointVerifyError, Origin, SignedCheckpoint, Timestamp, TimestampError, VerifiedCheckpoint,
+};
+use cairn_tree::cosignature::CosignatureError;
+use cairn_tree::merkle::Root;
+use cairn_tree::note::{NoteError, VerifierKey, VerifierKeyError};
+use serde::{Deserialize, Serialize};
+
+use super::keys::Cosigners;
+
+/// One log. Never changed in place: a change is another value.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The log's identity.
+    pub origin: Origin,
+    /// The keys that are trusted for it.
+    pub keys: Vec<VerifierKey>,
+    /// Whether it is watched. A log that was removed keeps its record.
+    pub listed: bool,
+    /// The newest head that was cosigned.
+    pub last: Option<Arc<Cosigned>>,
+}
+
+/// A head that was cosigned at a time.
+#[derive(Debug)]
+pub struct Cosigned {
+    head: VerifiedCheckpoint,
+    time: Timestamp,
+    /// The head with the log's lines and ours. A function of the head, the time and our keys, so it is not written down.
+    shown: OnceLock<Shown>,
+}
+
+/// The texts that are given out for a cosigned head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The cosignature lines: the answer to `add-checkpoint`.
+    pub lines: Arc<str>,
+    /// The whole checkpoint with the log's lines and ours.
+    pub checkpoint: Arc<str>,
+}
+
+/// Why a head can't be cosigned.
+#[derive(Debug, thiserror::Error)]
+pub enum CosignError {
+    /// A key refuses.
+    #[error(transparent)]
+    Cosignature(#[from] CosignatureError),
+    /// The note gets too long.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+}
+
+/// Why a record is none that was written here.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It is no record.
+    #[error("not a record: {0}")]
+    Form(#[from] serde_json::Error),
+    /// Its origin is none, or its head no checkpoint.
+    #[error("the head: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// A key is none.
+    #[error("a key: {0}")]
+    Key(#[from] VerifierKeyError),
+    /// The head is not signed by the keys that are said to have signed it.
+    #[error("the head: {0}")]
+    Head(#[from] CheckpointVerifyError),
+    /// The head is another log's.
+    #[error("the head is of {0}")]
+    OtherLog(Origin),
+    /// The time is none.
+    #[error("the time: {0}")]
+    Time(#[from] TimestampError),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    origin: String,
+    listed: bool,
+    keys: Vec<String>,
+    head: Option<RecordHead>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordHead {
+    note: String,
+    /// The keys that signed it: the log's keys may have changed since.
+    signers: Vec<String>,
+    time: u64,
+}
+
+impl Log {
+    /// A log that was never seen.
+    #[must_use]
+    pub const fn new(origin: Origin, keys: Vec<VerifierKey>) -> Self {
+        Self { origin, keys, listed: true, last: None }
+    }
+
+    /// The newest tree that was cosigned.
+    #[must_use]
+    pub fn tree(&self) -> Option<Root> {
+        self.last.as_ref().map(|last| last.head.tree())
+    }
+
+    /// The log after its head was cosigned.
+    #[must_use]
+    pub fn with(&self, cosigned: Arc<Cosigned>) -> Self {
+        Self { last: Some(cosigned), ..self.clone() }
+    }
+
+    /// The bytes of its record.
+    ///
+    /// # Errors
+    /// [`RecordError::Form`], which no log is known to cause.
+    pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        let head = self.last.as_ref().map(|last| RecordHead {
+            note: last.head.signed().encode(),
+            signers: last.head.keys().iter().map(ToString::to_string).collect(),
+            time: last.time.seconds(),
+        });
+        let keys = self.keys.iter().map(ToString::to_string).collect();
+        Ok(serde_json::to_vec(&Record { origin: self.origin.to_string(), listed: self.listed, keys, head })?)
+    }
+
+    /// Reads a record, and verifies that the log signed its head.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let record: Record = serde_json::from_slice(bytes)?;
+        let origin = Origin::new(record.origin)?;
+        let last = record.head.map(|head| Cosigned::decode(&head, &origin)).transpose()?;
+        Ok(Self { origin, keys: keys(&record.keys)?, listed: record.listed, last: last.map(Arc::new) })
+    }
+}
+
+fn keys(texts: &[String]) -> Result<Vec<VerifierKey>, VerifierKeyError> {
+    texts.iter().map(|text| text.parse()).collect()
+}
+
+impl Cosigned {
+    /// A head that is about to be cosigned at `time`.
+    #[must_use]
+    pub const fn new(head: VerifiedCheckpoint, time: Timestamp) -> Self {
+        Self { head, time, shown: OnceLock::new() }
+    }
+
+    /// The head.
+    #[must_use]
+    pub const fn head(&self) -> &VerifiedCheckpoint {
+        &self.head
+    }
+
+    /// The time of the cosignatures.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// What is given out for it; made once.
+    ///
+    /// # Errors
+    /// [`CosignError`] if our keys can't sign it.
+    pub fn shown(&self, cosigners: &Cosigners) -> Result<Shown, CosignError> {
+        if let Some(shown) = self.shown.get() {
+            return Ok(shown.clone());
+        }
+        let mut checkpoint = self.head.signed().clone();
+        let mut lines = String::new();
+        for line in cosigners.cosign(&self.head, self.time)? {
+            lines.push_str(&format!("{line}\n"));
+            checkpoint = checkpoint.with_signature(line)?;
+        }
+        let shown = Shown { lines: lines.into(), checkpoint: checkpoint.encode().into() };
+        // Whoever was first has the same, or with a randomized signature as good a one; all get to see the first.
+        Ok(self.shown.get_or_init(|| shown).clone())
+    }
+
+    fn decode(record: &RecordHead, origin: &Origin) -> Result<Self, RecordError> {
+        let signed = SignedCheckpoint::parse(record.note.as_bytes())?;
+        let head = signed.verify(&keys(&record.signers)?)?;
+        if head.origin() != origin {
+            return Err(RecordError::OtherLog(head.origin().clone()));
+        }
+        Ok(Self::new(head, Timestamp::new(record.time)?))
+    }
+}
