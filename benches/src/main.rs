@@ -95,6 +95,8 @@ enum Which {
     Space,
     /// Opening a large database.
     Opening,
+    /// Appends that wait for witnesses.
+    Witnesses,
 }
 
 /// What this program starts itself for, in a process of its own.
@@ -173,6 +175,7 @@ impl Which {
             }
             Self::Space => both.into_iter().map(|index| rows::space::measure(settings, index)).collect(),
             Self::Opening => Ok(vec![rows::opening::measure(settings)?]),
+            Self::Witnesses => Ok(vec![rows::witnessed::measure(settings)?]),
         }
     }
 }

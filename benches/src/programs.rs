@@ -74,6 +74,20 @@ pub(crate) fn init(data: &Path) -> anyhow::Result<String> {
     Ok(made.producer_token)
 }
 
+/// The key of the log that `init` made.
+pub(crate) fn vkey(data: &Path) -> anyhow::Result<String> {
+    Ok(std::fs::read_to_string(data.join("keys/main.vkey"))?.trim_end().to_owned())
+}
+
+/// Runs a program to its end, with a folder as its last argument; returns what it prints.
+pub(crate) fn command(name: &str, arguments: &[&str], folder: &Path) -> anyhow::Result<String> {
+    let output = Command::new(beside(name)?).args(arguments).arg(folder).output()?;
+    if !output.status.success() {
+        bail!("{name} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 impl Server {
     /// `cairnd serve` on a database that is there.
     pub(crate) fn cairn(data: &Path, token: String, cores: &Cores) -> anyhow::Result<Self> {
@@ -87,6 +101,23 @@ impl Server {
         let mut command = pinned(&std::env::current_exe()?, cores.server.as_deref());
         command.arg("bare").arg(folder);
         Self::start(command, "none".to_owned())
+    }
+
+    /// `cairn witness serve` on a witness that is there.
+    pub(crate) fn witness(dir: &Path, cores: &Cores) -> anyhow::Result<Self> {
+        let mut command = pinned(&beside("cairn")?, cores.server.as_deref());
+        command.args(["witness", "serve", "--listen", "127.0.0.1:0", "--dir"]).arg(dir);
+        Self::start(command, String::new())
+    }
+
+    /// Scheme, address and port.
+    pub(crate) fn origin(&self) -> &str {
+        self.url.trim_end_matches(LOG)
+    }
+
+    /// What it is told in each append.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     fn start(mut command: Command, token: String) -> anyhow::Result<Self> {

@@ -4,3 +4,4 @@ pub(crate) mod engine_batches;
 pub(crate) mod http;
 pub(crate) mod opening;
 pub(crate) mod space;
+pub(crate) mod witnessed;
