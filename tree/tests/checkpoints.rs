@@ -176,15 +176,23 @@ fn the_keys_of_a_log_share_its_name_and_are_told_apart() {
     let witness = vkey(signer(LOG, SignatureType::COSIGNATURE_ED25519, 1));
     let many = |count: u8| (0..count).map(|seed| vkey(signer(LOG, SignatureType::ED25519, seed))).collect::<Vec<_>>();
     assert!(LogKeys::new(many(16)).is_ok());
-    let cases = [
+    let refused = [
         (vec![], "a log must have a key"),
         (many(17), "a log must have at most 16 keys, not 17"),
         (vec![old.clone(), other], "the keys are of different logs, log.example/main and log.example/other"),
         (vec![old.clone(), witness], "a key for Ed25519 cosignature (0x04) is no log's key"),
     ];
-    for (keys, reason) in cases {
-        assert_eq!(LogKeys::new(keys).unwrap_err().to_string(), reason);
+    for (unfit, reason) in refused {
+        assert_eq!(LogKeys::new(unfit).unwrap_err().to_string(), reason);
     }
+    let few = LogKeys::new(vec![old.clone()]).unwrap();
+    let unfit = [
+        vkey(signer("log.example/other", SignatureType::ED25519, 2)),
+        vkey(signer(LOG, SignatureType::COSIGNATURE_ED25519, 2)),
+    ];
+    assert_eq!(few.clone().with_further(unfit.iter().chain([&old])), few);
+    assert_eq!(few.clone().with_further([&new, &ml_dsa]), keys);
+    assert_eq!(few.with_further(&many(17)).as_slice().len(), LogKeys::MAX);
     let twice = LogKeys::new(vec![old.clone(), new, old.clone()]).unwrap_err();
     assert_eq!(twice, LogKeysError::Duplicate(format!("{LOG}+{}", old.id())));
     assert_eq!("".parse::<LogKeys>(), Err(LogKeysError::None));

@@ -14,6 +14,7 @@ pub use tiles::TileReader;
 pub use whole::{Checked, Unsound, check_whole};
 
 use cairn_tree::checkpoint::{LogKeys, VerifiedCheckpoint};
+use cairn_tree::policy::{PolicyVerifyError, Trust};
 
 use crate::fetch::{Freshness, HeadKind, Remote};
 
@@ -29,4 +30,23 @@ pub async fn head(
 ) -> Result<VerifiedCheckpoint, AuditError> {
     let served = remote.head(kind, freshness).await?;
     keys.verify(&served).map_err(|error| AuditError::Head { kind, error, served: Box::new(served) })
+}
+
+/// Fetches the log's checkpoint and checks that it is trusted: that the log signed it, and its witnesses, if a policy
+/// asks for them.
+///
+/// # Errors
+/// [`AuditError::Fetch`], [`AuditError::Head`] if the log has not signed it, or [`AuditError::Policy`].
+pub async fn checkpoint(
+    remote: &Remote,
+    trust: &Trust,
+    freshness: Freshness,
+) -> Result<VerifiedCheckpoint, AuditError> {
+    let kind = HeadKind::Checkpoint;
+    let served = remote.head(kind, freshness).await?;
+    match trust.verify(&served) {
+        Ok(met) => Ok(met.into_checkpoint()),
+        Err(PolicyVerifyError::Checkpoint(error)) => Err(AuditError::Head { kind, error, served: Box::new(served) }),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, Growth, Root};
+use cairn_tree::policy::Trust;
 use cairn_tree::size::TreeSize;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::options::{KeyOption, RemoteOptions};
+use super::options::{RemoteOptions, TrustOptions};
 use super::terminal::{Form, Terminal};
 use crate::auditor::{self, TileReader};
 use crate::bounds;
@@ -20,13 +21,15 @@ use crate::fetch::{Freshness, HeadKind, Remote};
 use crate::files::read_bounded;
 
 /// Verify that a log only grew: from a size, or from a checkpoint that was saved, to a larger size or to its head.
+///
+/// With a policy, the newer tree must be in a checkpoint that has met its quorum of witnesses.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("older").required(true).args(["from", "from_checkpoint"])))]
 pub(super) struct Consistency {
     #[command(flatten)]
     remote: RemoteOptions,
     #[command(flatten)]
-    key: KeyOption,
+    trust: TrustOptions,
     /// The older size.
     #[arg(long, value_name = "N")]
     from: Option<u64>,
@@ -56,11 +59,11 @@ struct Point {
 
 impl Consistency {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let keys = self.key.keys()?;
-        let saved = self.saved(&keys)?;
+        let (log, trust) = self.trust.one_log()?;
+        let saved = self.saved(&log)?;
         let to = self.to.map(|size| parse_size("--to", size)).transpose()?;
         let remote = self.remote.remote()?;
-        let head = signed_head(&remote, &keys, to).await?;
+        let head = signed_head(&remote, &log, &trust, to).await?;
         let mut reader = TileReader::new(Arc::clone(&remote), bounds::PARALLEL_FETCHES);
         let mut known = Known { reader: &mut reader, head: head.tree() };
         let new = known.root(to.unwrap_or(head.size())).await?;
@@ -74,12 +77,12 @@ impl Consistency {
         terminal.output.print(form, &report)
     }
 
-    fn saved(&self, keys: &LogKeys) -> Result<Option<VerifiedCheckpoint>, Failure> {
+    fn saved(&self, log: &LogKeys) -> Result<Option<VerifiedCheckpoint>, Failure> {
         let Some(path) = &self.from_checkpoint else { return Ok(None) };
         let refused = |error: &dyn fmt::Display| Failure::Refused(format!("{}: {error}", path.display()));
         let bytes = read_bounded(path, bounds::NOTE_BYTES)?;
         let signed = SignedCheckpoint::parse(&bytes).map_err(|error| refused(&error))?;
-        keys.verify(&signed).map(Some).map_err(|error| refused(&error))
+        log.verify(&signed).map(Some).map_err(|error| refused(&error))
     }
 }
 
@@ -101,13 +104,19 @@ impl Known<'_> {
     }
 }
 
-/// The checkpoint, or the log's newest head if only that reaches to the size.
-async fn signed_head(remote: &Remote, keys: &LogKeys, to: Option<TreeSize>) -> Result<VerifiedCheckpoint, Failure> {
-    let checkpoint = auditor::head(remote, keys, HeadKind::Checkpoint, Freshness::PastCaches).await?;
-    if to.is_none_or(|to| to <= checkpoint.size()) {
+/// The checkpoint, or the log's newest head if only that reaches to the size. What witnesses are asked for, they have
+/// seen of the checkpoint alone.
+async fn signed_head(
+    remote: &Remote,
+    log: &LogKeys,
+    trust: &Trust,
+    to: Option<TreeSize>,
+) -> Result<VerifiedCheckpoint, Failure> {
+    let checkpoint = auditor::checkpoint(remote, trust, Freshness::PastCaches).await?;
+    if to.is_none_or(|to| to <= checkpoint.size()) || trust.needs_witnesses() {
         return Ok(checkpoint);
     }
-    match auditor::head(remote, keys, HeadKind::Head, Freshness::PastCaches).await {
+    match auditor::head(remote, log, HeadKind::Head, Freshness::PastCaches).await {
         Ok(head) => Ok(head),
         Err(auditor::AuditError::Fetch(error)) if error.is_absent() => Ok(checkpoint),
         Err(error) => Err(error.into()),

@@ -6,18 +6,20 @@ use clap::Args;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::options::{KeyOption, ParallelOption, RemoteOptions};
+use super::options::{ParallelOption, RemoteOptions, TrustOptions};
 use super::terminal::{Form, Terminal};
 use crate::auditor::{self, Unsound, check_whole};
-use crate::fetch::{Freshness, HeadKind, shown};
+use crate::fetch::{Freshness, shown};
 
 /// Check a whole log through its tiles: every entry is hashed again, every tile, the root and the signed head compared.
+///
+/// With a policy, the head must have met its quorum of witnesses.
 #[derive(Debug, Args)]
 pub(super) struct Fsck {
     #[command(flatten)]
     remote: RemoteOptions,
     #[command(flatten)]
-    key: KeyOption,
+    trust: TrustOptions,
     #[command(flatten)]
     parallel: ParallelOption,
 }
@@ -39,9 +41,9 @@ struct Report {
 
 impl Fsck {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let keys = self.key.keys()?;
+        let (_, trust) = self.trust.one_log()?;
         let remote = self.remote.remote()?;
-        let head = auditor::head(&remote, &keys, HeadKind::Checkpoint, Freshness::PastCaches).await?;
+        let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await?;
         let progress = terminal.output.progress(head.size().get(), "entries");
         let checked =
             check_whole(&remote, &head, self.parallel.parallel, &mut |entries| progress.set_position(entries)).await;

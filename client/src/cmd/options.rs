@@ -32,7 +32,7 @@ pub(super) struct RemoteOptions {
     pub(super) timeout: Span,
 }
 
-/// The log's key, where nothing else will do.
+/// The log's keys, where nothing else will do.
 #[derive(Debug, Args)]
 pub(super) struct KeyOption {
     /// The log's verification key (a vkey), or a file that holds it. While a log changes its keys it has several: give
@@ -116,6 +116,15 @@ impl TrustOptions {
     /// Whom to trust, where somebody must be.
     pub(super) fn required(&self) -> Result<Trust, Failure> {
         self.trust()?.ok_or_else(|| Failure::Usage("whom to trust: give --key VKEY or --policy FILE".to_owned()))
+    }
+
+    /// Whom to trust with one log, and its keys.
+    pub(super) fn one_log(&self) -> Result<(LogKeys, Trust), Failure> {
+        let trust = self.required()?;
+        match trust.log_keys() {
+            Ok(keys) => Ok((keys, trust)),
+            Err(error) => Err(Failure::Usage(format!("--policy: {error}: say with --key which log this is"))),
+        }
     }
 }
 

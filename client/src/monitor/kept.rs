@@ -1,7 +1,7 @@
 //! What a monitor remembers of one log between two runs, in one file that is whole or refused: what was verified, what
 //! was being read, and which alarms go on.
 
-use cairn_tree::checkpoint::{LogKeys, Origin};
+use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ struct Stored {
 #[serde(deny_unknown_fields)]
 struct StoredReading {
     vkey: String,
+    #[serde(default)]
+    keys: Vec<String>,
     head: String,
     size: u64,
     frontier: Vec<String>,
@@ -44,21 +46,22 @@ struct StoredReading {
 }
 
 impl Kept {
-    /// The file's bytes.
+    /// The file's bytes; `keys` are the log's as the user gives them.
     ///
     /// # Errors
     /// [`StateError::Damaged`] if they cannot be made, which no memory is known to cause.
     pub fn encode(
-        origin: &Origin,
+        keys: &LogKeys,
         state: Option<&State>,
         reading: Option<&Reading>,
         ledger: &Ledger,
     ) -> Result<Vec<u8>, StateError> {
         let stored = Stored {
-            origin: origin.to_string(),
-            state: state.map(State::store),
+            origin: keys.origin().to_string(),
+            state: state.map(|state| state.store(keys)),
             reading: reading.map(|reading| StoredReading {
                 vkey: reading.head().key().to_string(),
+                keys: state::vkeys(&keys.clone().with_further(reading.head().keys())),
                 head: reading.head().signed().encode(),
                 size: reading.frontier().size().get(),
                 frontier: reading.frontier().hashes().iter().map(Hash::to_base64).collect(),
@@ -69,7 +72,8 @@ impl Kept {
         framed::encode(MAGIC, &stored)
     }
 
-    /// Reads a file back; `keys` are the log's as the user gives them.
+    /// Reads a file back; `keys` are the log's as the user gives them. Keys that are not given any more are treated as
+    /// [`State::decode`] does.
     ///
     /// # Errors
     /// [`StateError`] for every file that [`Kept::encode`] did not write.
@@ -90,7 +94,8 @@ impl Kept {
 }
 
 fn restore(stored: &StoredReading, keys: &LogKeys) -> Result<Reading, StateError> {
-    let head = state::verified(&stored.head, keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
+    let keys = state::trusted(&stored.keys, keys)?;
+    let head = state::verified(&stored.head, &keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
     let size = TreeSize::new(stored.size).map_err(damaged)?;
     let frontier = state::frontier(size, &stored.frontier)?;
     Reading::new(head, frontier, stored.shown).ok_or_else(|| damaged("more was read than there is"))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cairn_tree::checkpoint::{LogKeys, Origin, VerifiedCheckpoint};
 use cairn_tree::merkle::Root;
+use cairn_tree::policy::Policy;
 use cairn_tree::size::TreeSize;
 
 use super::evidence::Case;
@@ -32,6 +33,8 @@ pub struct Monitor {
     pub(super) parallel: usize,
     pub(super) depth: Depth,
     keys: LogKeys,
+    /// What checkpoints must meet before the trees are read that they sign.
+    policy: Option<Policy>,
 }
 
 /// What is known of a log from earlier runs.
@@ -106,7 +109,14 @@ impl Monitor {
     pub fn new(remote: Arc<Remote>, keys: LogKeys, known: Known, depth: Depth, parallel: usize) -> Self {
         let reader = TileReader::new(Arc::clone(&remote), parallel);
         let Known { state, reading } = known;
-        Self { remote, reader, state, reading, keys, parallel, depth }
+        Self { remote, reader, state, reading, keys, parallel, depth, policy: None }
+    }
+
+    /// The same, which lets a round end unverified, after the heads are judged and before entries are read, if the
+    /// log's checkpoint does not meet this policy. The policy's own logs are of no matter.
+    #[must_use]
+    pub fn requiring(self, policy: Option<Policy>) -> Self {
+        Self { policy, ..self }
     }
 
     /// What is known by now.
@@ -131,6 +141,14 @@ impl Monitor {
     #[must_use]
     pub const fn keys(&self) -> &LogKeys {
         &self.keys
+    }
+
+    /// The log's keys, and those that it had when remembered heads were signed.
+    #[must_use]
+    pub fn keys_ever(&self) -> LogKeys {
+        let remembered = self.state.iter().flat_map(State::signers);
+        let read = self.reading.iter().flat_map(|reading| reading.head().keys());
+        self.keys.clone().with_further(remembered.chain(read))
     }
 
     /// Where the log is asked.
@@ -174,6 +192,13 @@ impl Monitor {
         heads.sort_by_key(|(_, head)| head.size());
         for (kind, head) in heads {
             self.judge(kind, head, &mut round, effort).await?;
+        }
+        if let (Some(policy), Some(checkpoint)) = (&self.policy, &round.checkpoint)
+            && let Err(error) = policy.verify_with_logs(checkpoint.signed(), self.keys.as_slice())
+        {
+            // A fork is one, whoever has not witnessed it.
+            self.settle().await?;
+            return Err(AuditError::from(error).into());
         }
         self.advance(effort, &mut round, progress).await?;
         Ok(round)

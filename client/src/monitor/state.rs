@@ -6,6 +6,7 @@
 use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Frontier, Root};
+use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,8 @@ const OLDER_BYTES: usize = 128 << 10;
 
 /// The verified past of one log.
 ///
-/// Invariant: `frontier` is the tree's that `head` signs, and `head` and `older` are signed by the log's key.
+/// Invariant: `frontier` is the tree's that `head` signs, and `head` and `older` are signed by keys that the log has or
+/// had.
 #[derive(Debug, Clone)]
 pub struct State {
     head: VerifiedCheckpoint,
@@ -46,7 +48,10 @@ pub enum StateError {
     #[error("the state file is damaged on this machine ({0}); this says nothing about the log")]
     Damaged(String),
     /// The file is whole, and about another log or key.
-    #[error("the state file belongs to the log key {0}, which is not among those given")]
+    #[error(
+        "the state file belongs to the log key {0}, which is not among those given; if the log has changed its keys, \
+         give that one too, once"
+    )]
     OtherKey(String),
     /// The file is whole, and about another log.
     #[error("the state file belongs to the log {0}, not to the one given")]
@@ -58,6 +63,8 @@ pub enum StateError {
 #[serde(deny_unknown_fields)]
 pub(super) struct Stored {
     vkey: String,
+    #[serde(default)]
+    keys: Vec<String>,
     head: String,
     frontier: Vec<String>,
     older: Vec<String>,
@@ -161,15 +168,21 @@ impl State {
         self.shown.note(kind, size);
     }
 
-    /// The file's bytes.
+    /// The keys that have signed the remembered heads.
+    pub(super) fn signers(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.older.iter().chain([&self.head]).flat_map(VerifiedCheckpoint::keys)
+    }
+
+    /// The file's bytes; `keys` are the log's as the user gives them.
     ///
     /// # Errors
     /// [`StateError::Damaged`] if they cannot be made, which no state is known to cause.
-    pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        framed::encode(MAGIC, &self.store())
+    pub fn encode(&self, keys: &LogKeys) -> Result<Vec<u8>, StateError> {
+        framed::encode(MAGIC, &self.store(keys))
     }
 
-    /// Reads a file back; `keys` are the log's as the user gives them.
+    /// Reads a file back; `keys` are the log's as the user gives them. A key that is not given any more goes on vouching
+    /// for the heads that were verified with it, if the file was ever written with it and one of the given keys together.
     ///
     /// # Errors
     /// [`StateError`] for every file that [`State::encode`] did not write.
@@ -177,9 +190,10 @@ impl State {
         Self::restore(&framed::decode(MAGIC, bytes)?, keys)
     }
 
-    pub(super) fn store(&self) -> Stored {
+    pub(super) fn store(&self, keys: &LogKeys) -> Stored {
         Stored {
             vkey: self.head.key().to_string(),
+            keys: vkeys(&keys.clone().with_further(self.signers())),
             head: self.head.signed().encode(),
             frontier: self.frontier.hashes().iter().map(Hash::to_base64).collect(),
             older: self.older.iter().map(|head| head.signed().encode()).collect(),
@@ -189,16 +203,30 @@ impl State {
 
     /// The file is what some monitor wrote: what does not fit is a matter of the keys.
     pub(super) fn restore(stored: &Stored, keys: &LogKeys) -> Result<Self, StateError> {
-        let head = verified(&stored.head, keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
+        let keys = trusted(&stored.keys, keys)?;
+        let head = verified(&stored.head, &keys)?.ok_or_else(|| StateError::OtherKey(stored.vkey.clone()))?;
         let frontier = frontier(head.size(), &stored.frontier)?;
         let mut older = Vec::new();
         for note in &stored.older {
             // Heads by a key that is not known any more can no longer be of use.
-            older.extend(verified(note, keys)?);
+            older.extend(verified(note, &keys)?);
         }
         let state = Self::first(head, frontier).ok_or_else(|| damaged("its frontier is not its head's"))?;
         Ok(Self { older, shown: stored.shown, ..state })
     }
+}
+
+/// Keys as they stand in a file.
+pub(super) fn vkeys(keys: &LogKeys) -> Vec<String> {
+    keys.as_slice().iter().map(VerifierKey::to_string).collect()
+}
+
+/// The keys that heads in a file of ours are verified with: those that are given, and those of the file, if one of the
+/// given is among them. Then whoever gave that one gave the others with it, or gave them before, and they are the log's.
+pub(super) fn trusted(stored: &[String], given: &LogKeys) -> Result<LogKeys, StateError> {
+    let stored: Vec<VerifierKey> = stored.iter().map(|key| key.parse().map_err(damaged)).collect::<Result<_, _>>()?;
+    let is_known = stored.iter().any(|key| given.as_slice().contains(key));
+    Ok(if is_known { given.clone().with_further(&stored) } else { given.clone() })
 }
 
 /// A head from a file of ours; `None` if none of the keys has signed it.
@@ -211,4 +239,52 @@ pub(super) fn verified(note: &str, keys: &LogKeys) -> Result<Option<VerifiedChec
 pub(super) fn frontier(size: TreeSize, hashes: &[String]) -> Result<Frontier, StateError> {
     let hashes = hashes.iter().map(|text| Hash::from_base64(text)).collect::<Result<_, _>>();
     Frontier::from_parts(size, hashes.map_err(damaged)?).map_err(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::checkpoint::{Checkpoint, Origin};
+    use cairn_tree::note::{SignatureType, SignerKey};
+
+    use super::*;
+
+    fn key(seed: u8) -> SignerKey {
+        SignerKey::from_seed("log.example".parse().unwrap(), SignatureType::ED25519, &[seed; 32]).unwrap()
+    }
+
+    fn keys(seeds: &[u8]) -> LogKeys {
+        LogKeys::new(seeds.iter().map(|&seed| key(seed).verifier_key().clone()).collect()).unwrap()
+    }
+
+    /// What was verified of an empty tree, signed by the key of this seed.
+    fn state(seed: u8) -> State {
+        let head = Checkpoint::new(Origin::from(key(seed).name()), TreeSize::ZERO, Hash::EMPTY_TREE);
+        let head = keys(&[seed]).verify(&head.sign(&key(seed)).unwrap()).unwrap();
+        State::first(head, Frontier::new()).unwrap()
+    }
+
+    #[test]
+    fn a_key_that_was_given_together_with_another_one_may_be_left_out_later() {
+        let alone = state(1).encode(&keys(&[1])).unwrap();
+        let refused = State::decode(&alone, &keys(&[2])).unwrap_err();
+        assert_eq!(refused, StateError::OtherKey(keys(&[1]).to_string()));
+        let both = State::decode(&alone, &keys(&[2, 1])).unwrap().encode(&keys(&[2, 1])).unwrap();
+        let held = State::decode(&both, &keys(&[2])).unwrap();
+        assert!(State::decode(&both, &keys(&[3])).is_err());
+        // And a further one after that, as long as each was given with the one before.
+        let third = held.encode(&keys(&[2, 3])).unwrap();
+        assert!(State::decode(&third, &keys(&[3])).is_ok());
+    }
+
+    #[test]
+    fn files_that_name_no_set_of_keys_are_read_with_the_key_that_signed() {
+        let mut stored = state(1).store(&keys(&[1]));
+        stored.keys.clear();
+        assert!(State::restore(&stored, &keys(&[2, 1])).is_ok());
+        assert!(State::restore(&stored, &keys(&[2])).is_err());
+        let mut before = serde_json::to_value(&stored).unwrap();
+        before.as_object_mut().unwrap().remove("keys");
+        let read: Stored = serde_json::from_value(before).unwrap();
+        assert_eq!(read.keys, Vec::<String>::new());
+    }
 }

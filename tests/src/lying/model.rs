@@ -1,19 +1,26 @@
 //! An honest log in memory, of any past size: what the lies are told about.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use cairn_tree::checkpoint::{Checkpoint, Origin};
+use cairn_tree::checkpoint::{Checkpoint, Origin, SignedCheckpoint};
+use cairn_tree::cosignature::{Timestamp, cosign};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{ConsistencyProof, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, RootPlan};
 use cairn_tree::note::{KeyName, SignatureType, SignerKey, VerifierKey};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::tile::{BundleCoord, Entries, TileCoord};
 
-/// A log's entries, the nodes of its tree, and its key.
+/// The time of all signatures that carry one.
+const TIME: u64 = 1_700_000_000;
+
+/// A log's entries, the nodes of its tree, its keys and its witnesses.
 #[derive(Clone)]
 pub struct Model {
     origin: Origin,
-    key: std::sync::Arc<SignerKey>,
+    /// At least one; all of them sign each head.
+    keys: Vec<Arc<SignerKey>>,
+    witnesses: Vec<Arc<SignerKey>>,
     entries: Vec<Vec<u8>>,
     frontier: Frontier,
     nodes: HashMap<NodeCoord, Hash>,
@@ -23,21 +30,37 @@ impl Model {
     /// An empty log.
     #[must_use]
     pub fn new(origin: &str, seed: u8) -> Self {
-        let name = KeyName::new(origin).expect("an origin that is a key name");
-        let key = SignerKey::from_seed(name, SignatureType::ED25519, &[seed; 32]).expect("a type with a seed");
         Self {
             origin: Origin::new(origin).expect("an origin"),
-            key: std::sync::Arc::new(key),
+            keys: vec![key(origin, SignatureType::ED25519, seed)],
+            witnesses: Vec::new(),
             entries: Vec::new(),
             frontier: Frontier::new(),
             nodes: HashMap::new(),
         }
     }
 
-    /// The log's key, as its readers know it.
+    /// From now on signs with the keys of these types, made from these seeds, and no others.
+    pub fn sign_with(&mut self, keys: &[(SignatureType, u8)]) {
+        let origin = self.origin.as_str();
+        self.keys = keys.iter().map(|&(kind, seed)| key(origin, kind, seed)).collect();
+    }
+
+    /// From now on shows heads that these witnesses have cosigned, with keys of these types.
+    pub fn witnessed_by(&mut self, witnesses: &[(&str, SignatureType)]) {
+        self.witnesses = witnesses.iter().map(|&(name, kind)| key(name, kind, 100)).collect();
+    }
+
+    /// The log's first key, as its readers know it.
     #[must_use]
     pub fn vkey(&self) -> &VerifierKey {
-        self.key.verifier_key()
+        self.keys.first().expect("a log has a key").verifier_key()
+    }
+
+    /// The keys of the witnesses.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<VerifierKey> {
+        self.witnesses.iter().map(|key| key.verifier_key().clone()).collect()
     }
 
     /// How many entries there are.
@@ -81,7 +104,13 @@ impl Model {
     /// Signs any head, honest or not.
     #[must_use]
     pub fn sign(&self, head: &Checkpoint) -> String {
-        head.sign(&self.key).expect("a head of this log").encode()
+        let time = Timestamp::new(TIME).expect("a time");
+        let keys: Vec<&SignerKey> = self.keys.iter().map(AsRef::as_ref).collect();
+        let signed = head.sign_all(&keys, time).expect("a head of this log");
+        let verified = signed.verify(&[self.vkey().clone()]).expect("the log's own signature");
+        let cosign = |key: &Arc<SignerKey>| cosign(&verified, key, time).expect("a witness's key");
+        let cosigned = self.witnesses.iter().map(cosign).try_fold(signed, SignedCheckpoint::with_signature);
+        cosigned.expect("room for the witnesses").encode()
     }
 
     /// A tile; `None` if the log has not reached it.
@@ -132,4 +161,9 @@ impl Model {
     fn hashes(&self, nodes: &[NodeCoord]) -> Option<Vec<Hash>> {
         nodes.iter().map(|node| self.nodes.get(node).copied()).collect()
     }
+}
+
+fn key(name: &str, kind: SignatureType, seed: u8) -> Arc<SignerKey> {
+    let name = KeyName::new(name).expect("a key name");
+    Arc::new(SignerKey::from_seed(name, kind, &[seed; 32]).expect("a type with a seed"))
 }

@@ -67,6 +67,22 @@ impl LogKeys {
         Ok(Self { origin: Origin::from(first.name()), keys })
     }
 
+    /// These keys and further ones. Those that the invariants leave no room for are passed over: keys of another log or of
+    /// a type that does not sign for logs, second ones of an id, and all past [`LogKeys::MAX`].
+    #[must_use]
+    pub fn with_further<'a>(mut self, further: impl IntoIterator<Item = &'a VerifierKey>) -> Self {
+        for key in further {
+            let fits = key.kind().signs_for_logs()
+                && self.origin.is_named(key.name())
+                && self.keys.len() < Self::MAX
+                && self.keys.iter().all(|known| known.id() != key.id());
+            if fits {
+                self.keys.push(key.clone());
+            }
+        }
+        self
+    }
+
     /// The log's identity, which is the name of all keys.
     #[must_use]
     pub const fn origin(&self) -> &Origin {

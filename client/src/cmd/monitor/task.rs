@@ -61,6 +61,10 @@ impl Task {
     /// Follows the log until an alarm ends it, or with `--once` until all is said.
     pub(super) async fn run(mut self) -> Outcome {
         let mut grew = false;
+        if self.follower.monitor().newest().is_some() {
+            // Which keys are the log's now is kept before anything else, so that an old one can be left out next time.
+            self.save().await;
+        }
         let turns = Arc::clone(&self.shared.turns);
         loop {
             let mut step = {

@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use self::events::Event;
 use super::duration::Span;
 use super::failure::Failure;
-use super::options::{KeyOption, ParallelOption, RemoteOptions};
+use super::options::{ParallelOption, RemoteOptions, TrustOptions};
 use super::stop::Stop;
 use super::terminal::{Form, Output, Terminal};
 use crate::bounds;
@@ -26,13 +26,17 @@ use crate::monitor::{
 ///
 /// What was verified is kept in the state file. If the log contradicts what it signed or goes back, the evidence is
 /// written beside it and the exit code is 3. A smaller head may be a cache's: it counts when fetches past all caches
-/// have shown nothing else for --stale-after.
+/// have shown nothing else for --stale-after. With a policy, nothing is consistent until the checkpoint has met its
+/// quorum of witnesses.
+///
+/// When a log changes its keys, give the old one and the new one until the old one no longer signs. Heads that were
+/// verified before stay so.
 #[derive(Debug, Args)]
 pub(in crate::cmd) struct Watch {
     #[command(flatten)]
     remote: RemoteOptions,
     #[command(flatten)]
-    key: KeyOption,
+    trust: TrustOptions,
     #[command(flatten)]
     parallel: ParallelOption,
     /// What was verified so far; the file is made by the first run.
@@ -62,6 +66,8 @@ struct Following<'a, 't> {
     stale: StaleTimer,
     /// Rounds in a row that ended without a verdict.
     failures: u32,
+    /// What the state file holds.
+    saved: Vec<u8>,
     form: Form,
     output: &'a mut Output<'t>,
 }
@@ -76,7 +82,7 @@ enum Next {
 
 impl Watch {
     pub(in crate::cmd) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let keys = self.key.keys()?;
+        let (log, trust) = self.trust.one_log()?;
         let remote = self.remote.remote()?;
         if let Some(folder) = &self.evidence {
             // Now, while there is somebody to mend it, and not when there is something to keep.
@@ -84,12 +90,15 @@ impl Watch {
                 .map_err(|error| Failure::Refused(format!("--evidence {}: {error}", folder.display())))?;
         }
         let _hold = Hold::take(&self.state)?;
-        let known = Known { state: load_state(&self.state, &keys)?, reading: None };
+        let (known, loaded) = load_state(&self.state, &log)?;
         let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };
-        let monitor = Monitor::new(remote, keys, known, depth, self.parallel.parallel);
+        let monitor =
+            Monitor::new(remote, log, known, depth, self.parallel.parallel).requiring(trust.policy().cloned());
         let stale = StaleTimer::new(self.stale_after.0);
         let output = &mut terminal.output;
-        let mut following = Following { options: self, monitor, stale, failures: 0, form, output };
+        let mut following = Following { options: self, monitor, stale, failures: 0, saved: loaded, form, output };
+        // Which keys are the log's now is kept before anything else, so that an old one can be left out next time.
+        following.save()?;
         let mut stop = Stop::new()?;
         loop {
             // Dropping a round that is under way loses nothing: the state file has what was verified before it.
@@ -110,7 +119,6 @@ impl Following<'_, '_> {
     async fn round(&mut self) -> Result<Next, Failure> {
         // While an old head is about, caches are of no interest.
         let freshness = if self.stale.is_running() { Freshness::PastCaches } else { Freshness::AnyCache };
-        let before = self.monitor.state().map(State::shown);
         let progress = Progress { bar: self.output.progress(0, "entries") };
         let mut ended = self.monitor.round(effort(freshness), &mut |done, total| progress.show(done, total)).await;
         if freshness == Freshness::AnyCache && matches!(&ended, Ok(Round { stale: Some(_), .. })) {
@@ -119,9 +127,7 @@ impl Following<'_, '_> {
         }
         progress.bar.finish_and_clear();
         // What was verified is kept, however the round ended.
-        if self.monitor.state().map(State::shown) != before {
-            self.save()?;
-        }
+        self.save()?;
         match ended {
             Ok(round) => self.judged(round),
             Err(RoundError::Unverified(error)) => {
@@ -163,7 +169,7 @@ impl Following<'_, '_> {
     /// Keeps the evidence and says what happened.
     fn alarm(&mut self, case: Case) -> Failure {
         let observation = Observation {
-            keys: self.monitor.keys(),
+            keys: &self.monitor.keys_ever(),
             url: self.options.remote.url.clone(),
             at: jiff::Timestamp::now().to_string(),
             transcript: Vec::new(),
@@ -202,11 +208,16 @@ impl Following<'_, '_> {
         }
     }
 
-    fn save(&self) -> Result<(), Failure> {
+    /// Writes the state file, if there is something new.
+    fn save(&mut self) -> Result<(), Failure> {
         let Some(state) = self.monitor.state() else { return Ok(()) };
-        let bytes = state.encode().map_err(|error| Failure::Refused(error.to_string()))?;
-        write_atomic(&self.options.state, &bytes, Durability::PowerLoss)
-            .map_err(|error| Failure::Refused(error.to_string()))
+        let bytes = state.encode(self.monitor.keys()).map_err(|error| Failure::Refused(error.to_string()))?;
+        if bytes != self.saved {
+            write_atomic(&self.options.state, &bytes, Durability::PowerLoss)
+                .map_err(|error| Failure::Refused(error.to_string()))?;
+            self.saved = bytes;
+        }
+        Ok(())
     }
 
     /// Longer from failure to failure, so that a log in trouble is not asked all the time.
@@ -222,15 +233,16 @@ const fn effort(freshness: Freshness) -> Effort {
     Effort { freshness, entries: u64::MAX }
 }
 
-fn load_state(path: &Path, keys: &LogKeys) -> Result<Option<State>, Failure> {
+/// What is known from earlier runs, and the bytes that say so.
+fn load_state(path: &Path, keys: &LogKeys) -> Result<(Known, Vec<u8>), Failure> {
     let bytes = match read_bounded(path, bounds::STATE_BYTES) {
         Ok(bytes) => bytes,
-        Err(error) if error.is_absent() => return Ok(None),
+        Err(error) if error.is_absent() => return Ok((Known::default(), Vec::new())),
         Err(error @ FileError::TooLong { .. }) => return Err(damaged(path, &error)),
         Err(error) => return Err(error.into()),
     };
     match State::decode(&bytes, keys) {
-        Ok(state) => Ok(Some(state)),
+        Ok(state) => Ok((Known { state: Some(state), reading: None }, bytes)),
         Err(error @ (StateError::OtherKey(_) | StateError::OtherLog(_))) => {
             Err(Failure::Usage(format!("{}: {error}", path.display())))
         }

@@ -110,7 +110,7 @@ impl Follower {
     /// # Errors
     /// As [`Kept::encode`].
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        Kept::encode(self.monitor.origin(), self.monitor.state(), self.monitor.reading(), &self.ledger)
+        Kept::encode(self.monitor.keys(), self.monitor.state(), self.monitor.reading(), &self.ledger)
     }
 
     /// Whether the log is shown, or is perhaps shown, as it should not be: then caches are of no interest.
@@ -288,7 +288,7 @@ impl Follower {
             return;
         }
         let observation = Observation {
-            keys: self.monitor.keys(),
+            keys: &self.monitor.keys_ever(),
             url: self.monitor.remote().url().to_string(),
             at: now.wall.to_string(),
             transcript: self.transcript.iter().cloned().collect(),

@@ -3,4 +3,5 @@
 mod evidence;
 mod monitoring;
 mod producing;
+mod rotation;
 mod watching;
