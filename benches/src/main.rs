@@ -97,6 +97,8 @@ enum Which {
     Opening,
     /// Appends that wait for witnesses.
     Witnesses,
+    /// Checkpoints added to a witness.
+    Witness,
 }
 
 /// What this program starts itself for, in a process of its own.
@@ -176,6 +178,7 @@ impl Which {
             Self::Space => both.into_iter().map(|index| rows::space::measure(settings, index)).collect(),
             Self::Opening => Ok(vec![rows::opening::measure(settings)?]),
             Self::Witnesses => Ok(vec![rows::witnessed::measure(settings)?]),
+            Self::Witness => rows::witness::measure(settings),
         }
     }
 }

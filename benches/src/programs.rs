@@ -170,6 +170,17 @@ impl Drop for Server {
     }
 }
 
+/// Makes a witness in a folder, which watches these logs.
+pub(crate) fn init_witness(folder: &Path, vkeys: &[String]) -> anyhow::Result<()> {
+    let run = |arguments: &[&str]| -> anyhow::Result<()> {
+        let output = Command::new(beside("cairn")?).arg("witness").args(arguments).arg("--dir").arg(folder).output()?;
+        anyhow::ensure!(output.status.success(), "cairn witness: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    run(&["init", "--name", "witness.bench/w"])?;
+    vkeys.iter().try_for_each(|vkey| run(&["add-log", "--vkey", vkey]))
+}
+
 /// The bare RocksDB in a process of its own, on the servers' cores; returns entries per second.
 pub(crate) fn bare_batches(folder: &Path, per_commit: f64, time: Duration, cores: &Cores) -> anyhow::Result<f64> {
     let mut command = pinned(&std::env::current_exe()?, cores.server.as_deref());
