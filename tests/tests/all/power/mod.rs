@@ -23,7 +23,7 @@ use crate::scene::copy;
 const DELAY: &str = "400";
 
 /// The compiled library, if there is a C compiler.
-fn library() -> Option<&'static Path> {
+pub(crate) fn library() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
     let folder = LIBRARY.get_or_init(|| {
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());

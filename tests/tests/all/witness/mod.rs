@@ -3,6 +3,7 @@
 mod answers;
 mod durable;
 mod operating;
+mod power;
 mod races;
 
 use cairn_tests::http::{Connection, Request, Response};
