@@ -11,6 +11,7 @@ mod clock;
 pub mod decide;
 mod evidence;
 mod figures;
+mod gossip;
 mod keys;
 mod log;
 mod office;
@@ -23,6 +24,7 @@ pub use admin::{AdminError, Reply, Request, Session, listen as listen_for_admin}
 pub use change::{Change, ChangeError};
 pub use clock::{Clock, SystemClock};
 pub use figures::Figures;
+pub use gossip::Shelf;
 pub use keys::{Cosigners, KeyFileError};
 pub use log::{CosignError, Cosigned, Log, RecordError, Shown};
 pub use office::{LogLine, change_offline, list_offline};
@@ -137,6 +139,13 @@ impl Witness {
     pub fn checkpoint(&self, hash: OriginHash) -> Option<Shown> {
         let last = self.desk.log(hash)?.last.clone()?;
         last.shown(&self.cosigners).ok()
+    }
+
+    /// The newest head of a log that is watched, with the log's signatures alone.
+    #[must_use]
+    pub fn rumour(&self, hash: OriginHash) -> Option<String> {
+        let log = self.desk.log(hash).filter(|log| log.listed)?;
+        log.last.as_ref().map(|last| last.head().signed().encode())
     }
 
     /// All logs, removed ones included, in the order of their origins.

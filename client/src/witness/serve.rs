@@ -14,7 +14,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use super::decide::Refusal;
 use super::{OriginHash, Verdict, Witness, bounds};
@@ -228,7 +228,8 @@ fn told(peer: SocketAddr, request: &AddCheckpoint, verdict: &Verdict) {
     let head = request.checkpoint().unverified();
     let (origin, old, size): (_, TreeSize, TreeSize) = (head.origin(), request.old(), head.size());
     match verdict {
-        Verdict::Cosigned(_) => info!(%peer, %origin, %old, %size, "cosigned"),
+        // Heads come by the thousands; what is refused is rarer and says more.
+        Verdict::Cosigned(_) => debug!(%peer, %origin, %old, %size, "cosigned"),
         Verdict::Refused(Refusal::UnknownOrigin) => {}
         Verdict::Refused(refusal) => {
             info!(%peer, %origin, %old, %size, status = refusal.status(), reason = %refusal, "refused");

@@ -16,7 +16,7 @@ use super::folder::Folder;
 use crate::cmd::failure::Failure;
 use crate::cmd::stop::Stop;
 use crate::cmd::terminal::Terminal;
-use crate::witness::{Site, SystemClock, Witness, listen_for_admin};
+use crate::witness::{Shelf, Site, SystemClock, Witness, listen_for_admin};
 
 /// Files that are not connections: state, logs, sockets of our own.
 const OTHER_FILES: u64 = 256;
@@ -91,7 +91,8 @@ impl Serve {
             .map_err(|error| Failure::Refused(error.to_string()))?;
         let admin = tokio::spawn(admin);
         let bounds = self.bounds();
-        let site = Arc::new(Site::new(Arc::clone(&witness), self.prefix, Vec::new(), bounds.clone()));
+        let shelf = Arc::new(Shelf::new(Arc::clone(&witness)));
+        let site = Arc::new(Site::new(Arc::clone(&witness), self.prefix, vec![shelf], bounds.clone()));
         let mut wish = Stop::new()?;
         let figures = Arc::clone(witness.figures());
         let serving = tokio::spawn(listener.run(site, figures, bounds, stopping));

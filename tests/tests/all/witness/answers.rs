@@ -132,6 +132,9 @@ fn the_newest_head_is_served_with_what_was_returned_and_nothing_else() {
     assert_eq!(checkpoint.verify(&[log.vkey().clone()]).unwrap().size().get(), 12);
     let cosigned = |key: &CosignerKey| key.verify(&checkpoint).unwrap().is_some();
     assert!(scene.data.keys.len() == 2 && scene.data.keys.iter().all(cosigned));
+    // Gossip shows the same head with the log's signature alone.
+    let rumour = scene.get(&format!("/{}", cairn::gossip::path(&Origin::new("log.example/one").unwrap())));
+    assert_eq!((rumour.status, rumour.text()), (200, log.head(12)));
     // What was refused is not served.
     assert_eq!(scene.ask(&request(12, empty(), &log.head(20))).status, 422);
     assert_eq!(scene.get(&path), served);
