@@ -2,7 +2,9 @@
 # Other people's clients, unmodified, against a cairnd that this script starts on a free port of this machine:
 #   - golang.org/x/mod/sumdb: note and tlog read checkpoint, tiles and bundles (tlog_test.go);
 #   - the Tessera project's integration test, its load tool hammer (over HTTP/1.1 and HTTP/2, with and without a token)
-#     and its fsck.
+#     and its fsck;
+#   - golang.org/x/mod/sumdb/note with transparency-dev/formats and filippo.io/mldsa: a log that signs with Ed25519 and
+#     ML-DSA-44, and our witness, which cosigns with both (ml-dsa/).
 # go.mod pins their versions; Go fetches them the first time. With INTEROP_URL and INTEROP_KEY set, that log is used
 # instead, which then has to take appends without a token; it will be filled with test entries.
 
@@ -13,6 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 scratch=$(mktemp -d)
 server=
+witness=
 trap 'end' EXIT
 export GOFLAGS=-mod=readonly GOTOOLCHAIN=local
 
@@ -37,6 +40,10 @@ main() {
     step "Tessera's hammer, HTTP/1.1" hammer "$url"
     step "Tessera's hammer, HTTP/2" hammer "$url" --force_http2
     step "Tessera's fsck" fsck "$url" "$INTEROP_KEY"
+    if [ -n "$server" ] && at_least "$(sed -n 's/^go //p' ml-dsa/go.mod)" "${have#go}"; then
+        cosign
+        step "ML-DSA-44 heads and cosignatures" go -C ml-dsa test -count=1 .
+    fi
     if [ -n "$server" ]; then
         INTEROP_KEY=$closed_key step "Tessera's hammer, with a token" hammer "$closed_url" --bearer_token_write="$token"
         step "Tessera's fsck, on that log" fsck "$closed_url" "$closed_key"
@@ -58,7 +65,9 @@ step() {
 
 end() {
     [ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true
+    [ -z "$witness" ] || kill -TERM "$witness" 2>/dev/null || true
     [ -z "$server" ] || wait "$server" 2>/dev/null || true
+    [ -z "$witness" ] || wait "$witness" 2>/dev/null || true
     rm -rf "$scratch"
 }
 
@@ -71,6 +80,8 @@ serve() {
     made=$("$cairnd" init --data "$scratch/data" --origin-prefix interop.example/logs --json)
     token=$(printf '%s\n' "$made" | sed -n 's/.*"producer_token": *"\([^"]*\)".*/\1/p')
     "$cairnd" log create open --data "$scratch/data" --open-append >"$scratch/created"
+    "$cairnd" log create both --data "$scratch/data" --open-append --ml-dsa >"$scratch/created"
+    both_keys=$("$cairnd" key list both --data "$scratch/data" | grep -oE '[^ ]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+')
     "$cairnd" serve --data "$scratch/data" --listen "$address" >"$scratch/server.log" 2>&1 &
     server=$!
     if ! await_ready "$address" "$server" 30; then
@@ -82,6 +93,33 @@ serve() {
     INTEROP_URL=http://$address/logs/open
     INTEROP_KEY=$(vkey open)
     export INTEROP_URL INTEROP_KEY
+}
+
+# A witness for the log that signs with two keys.
+cosign() {
+    cargo build --release --package cairn --manifest-path ../../Cargo.toml
+    local cairn address keys=() key
+    cairn=$(../../build/programs.sh)/cairn
+    address=127.0.0.1:$(free_port 7972)
+    INTEROP_WITNESS_KEYS=$("$cairn" witness init --dir "$scratch/witness" --name witness.example/w --json |
+        grep -oE '"witness\.example/w\+[^"]+"' | tr -d '"')
+    for key in $both_keys; do keys+=(--vkey "$key"); done
+    "$cairn" witness add-log --dir "$scratch/witness" "${keys[@]}" >"$scratch/created"
+    "$cairn" witness serve --dir "$scratch/witness" --listen "$address" >"$scratch/witness.log" 2>&1 &
+    witness=$!
+    local tries=0
+    until grep -q 'is ready at' "$scratch/witness.log"; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 300 ] || ! kill -0 "$witness" 2>/dev/null; then
+            cat "$scratch/witness.log" >&2
+            die "the witness did not become ready"
+        fi
+        sleep 0.1
+    done
+    INTEROP_BOTH_URL=${INTEROP_URL%/open}/both
+    INTEROP_BOTH_KEYS=$both_keys
+    INTEROP_WITNESS_URL=http://$address
+    export INTEROP_BOTH_URL INTEROP_BOTH_KEYS INTEROP_WITNESS_URL INTEROP_WITNESS_KEYS
 }
 
 # A vkey begins with its log's origin.
