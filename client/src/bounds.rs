@@ -26,6 +26,8 @@ pub const BUNDLE_BYTES: usize = Width::FULL.get() * (2 + ENTRY_BYTES);
 pub const PROOF_BYTES: usize = 2 * RECEIPT_BYTES;
 /// The largest answer to a batch, of which receipts make up most.
 pub const BATCH_ANSWER_BYTES: usize = 64 << 20;
+/// The largest answer about a log's keys, and the largest file of one: some thousand changes.
+pub const KEYS_BYTES: usize = 16 << 20;
 /// How much of an error answer is read; the rest cannot be of interest.
 pub const PROBLEM_BYTES: usize = 16 << 10;
 /// How many characters of a server's words are shown.

@@ -35,6 +35,12 @@ pub enum AuditError {
     /// The log's consistency proof proves nothing.
     #[error("the log's consistency proof is not verified: {0}")]
     Consistency(#[from] ConsistencyError),
+    /// The log's keys can't be followed from those that are trusted.
+    #[error("the log's keys are not verified: {0}")]
+    Keys(String),
+    /// The log and the one that is to continue it do not name each other.
+    #[error("the successor is not verified: {0}")]
+    Succession(String),
     /// This client failed, not the log.
     #[error("the check did not come to its end: {0}")]
     Interrupted(String),

@@ -4,12 +4,16 @@
 //! comparing heads over time (`monitor`) and asking for anything (`fetch`).
 
 mod error;
+mod keys;
 mod receipt;
+mod succession;
 mod tiles;
 mod whole;
 
 pub use error::AuditError;
+pub use keys::{FollowedKeys, follow_keys, follow_statements};
 pub use receipt::receipt_from_tiles;
+pub use succession::{Continued, continued, newest_head, seal_of};
 pub use tiles::TileReader;
 pub use whole::{Checked, Unsound, check_whole};
 

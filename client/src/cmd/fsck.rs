@@ -1,6 +1,7 @@
 //! `cairn fsck`: re-reads a whole remote log and compares everything with its signed head.
 
 use core::fmt;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::options::{ParallelOption, RemoteOptions, TrustOptions};
 use super::terminal::{Form, Terminal};
-use crate::auditor::{self, Unsound, check_whole};
+use crate::auditor::{self, TileReader, Unsound, check_whole, seal_of};
 use crate::fetch::{Freshness, shown};
 
 /// Check a whole log through its tiles: every entry is hashed again, every tile, the root and the signed head compared.
@@ -33,6 +34,9 @@ struct Report {
     root: String,
     entries: u64,
     tiles: u64,
+    /// The log that continues this one, if it is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +45,7 @@ struct Report {
 
 impl Fsck {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (_, trust) = self.trust.one_log()?;
+        let (keys, trust) = self.trust.one_log()?;
         let remote = self.remote.remote()?;
         let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await?;
         let progress = terminal.output.progress(head.size().get(), "entries");
@@ -55,12 +59,17 @@ impl Fsck {
             root: head.root().to_base64(),
             entries: 0,
             tiles: 0,
+            successor: None,
             place: None,
             reason: None,
         };
         match checked {
             Ok(checked) => {
                 (report.entries, report.tiles) = (checked.entries, checked.tiles);
+                let mut reader = TileReader::new(Arc::clone(&remote), self.parallel.parallel);
+                // Other logs than Cairn's don't serve single entries, and say nothing of the kind.
+                let seal = seal_of(&remote, &mut reader, (head.tree(), &keys)).await.ok().flatten();
+                report.successor = seal.map(|seal| seal.successor().to_string());
                 terminal.output.print(form, &report)
             }
             Err(Unsound { place, fault, is_missing }) => {
@@ -81,6 +90,8 @@ impl Fsck {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, size, root, tiles, .. } = self;
-        write!(f, "sound: {origin} has the {size} entries, {tiles} tiles and the root {root} that its key signed")
+        write!(f, "sound: {origin} has the {size} entries, {tiles} tiles and the root {root} that its key signed")?;
+        let Some(successor) = &self.successor else { return Ok(()) };
+        write!(f, "; it is sealed, and {} continues it (see: cairn follow)", shown(successor))
     }
 }

@@ -10,7 +10,9 @@ mod consistency;
 mod duration;
 mod evidence;
 mod failure;
+mod follow;
 mod fsck;
+mod keys;
 mod load;
 mod monitor;
 mod options;
@@ -52,6 +54,9 @@ enum Command {
     Monitor(monitor::Monitor),
     Evidence(evidence::Evidence),
     Fsck(fsck::Fsck),
+    Keys(keys::Keys),
+    CheckKeys(keys::CheckKeys),
+    Follow(follow::Follow),
     Load(load::Load),
     Witness(witness::Witness),
 }
@@ -87,6 +92,7 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
         // These only read files.
         Command::Verify(command) => return command.run(form, terminal),
         Command::Evidence(command) => return command.run(form, terminal),
+        Command::CheckKeys(command) => return command.run(form, terminal),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(|error| Failure::Refused(format!("no runtime: {error}")))?;
@@ -98,9 +104,11 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
             Command::Watch(command) => Box::pin(command.run(form, terminal)).await,
             Command::Monitor(command) => Box::pin(command.run(form, terminal)).await,
             Command::Fsck(command) => command.run(form, terminal).await,
+            Command::Keys(command) => Box::pin(command.run(form, terminal)).await,
+            Command::Follow(command) => Box::pin(command.run(form, terminal)).await,
             Command::Load(command) => command.run(form, terminal).await,
             Command::Witness(command) => Box::pin(command.run(form, terminal)).await,
-            Command::Verify(_) | Command::Evidence(_) => Ok(()),
+            Command::Verify(_) | Command::Evidence(_) | Command::CheckKeys(_) => Ok(()),
         }
     });
     // Requests that nobody waits for any more are dropped.

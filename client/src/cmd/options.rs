@@ -87,10 +87,16 @@ impl RemoteOptions {
 
     /// The log, ready to be asked.
     pub(super) fn remote(&self) -> Result<Arc<Remote>, Failure> {
+        self.remote_at(&self.url)
+    }
+
+    /// Another log, asked in the same way.
+    pub(super) fn remote_at(&self, url: &str) -> Result<Arc<Remote>, Failure> {
+        let url = LogUrl::parse(url).map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
         let [a, b, c, d, e, f, g, h, ..] = random()?;
         let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         let settings = Settings { token: self.token()?, timeout: self.timeout.0, seed };
-        Ok(Arc::new(Remote::new(self.url()?, settings)?))
+        Ok(Arc::new(Remote::new(url, settings)?))
     }
 }
 

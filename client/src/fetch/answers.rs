@@ -5,6 +5,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::merkle::Growth;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::append::{BatchAnswer, Wait};
+use cairn_tree::wire::keys::KeysAnswer;
 use cairn_tree::wire::read::{ConsistencyAnswer, InclusionAnswer};
 use cairn_tree::wire::{media, query};
 use serde::de::DeserializeOwned;
@@ -101,6 +102,22 @@ impl Remote {
     pub async fn consistency(&self, growth: Growth) -> Result<ConsistencyAnswer, FetchError> {
         let sizes = vec![(query::FROM, growth.from.to_string()), (query::TO, growth.to.to_string())];
         json(&self.ask_for_proof("proof/consistency", sizes).await?)
+    }
+
+    /// Asks for the log's keys, and what it says about them.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn keys(&self) -> Result<KeysAnswer, FetchError> {
+        let request = Request {
+            path: "keys".to_owned(),
+            query: Vec::new(),
+            accept: media::JSON,
+            bound: bounds::KEYS_BYTES,
+            freshness: Freshness::PastCaches,
+            upload: None,
+        };
+        json(&self.ask(request).await?)
     }
 
     async fn ask_for_proof(&self, path: &str, query: Vec<(&'static str, String)>) -> Result<Answer, FetchError> {

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use cairn_tree::size::TreeSize;
+use cairn_tree::statement::SealStatement;
 use serde::Serialize;
 
 use crate::fetch::{HeadKind, shown};
@@ -19,6 +20,14 @@ pub(super) enum Event {
         root: String,
         /// How many entries came since the last time.
         new: u64,
+    },
+    /// The log has ended; another continues it.
+    Sealed {
+        origin: String,
+        size: u64,
+        successor: String,
+        /// The keys that it names for the successor.
+        successor_keys: Vec<String>,
     },
     /// The log shows an old head.
     Stale {
@@ -46,6 +55,15 @@ impl Event {
         }
     }
 
+    pub(super) fn sealed(seal: &SealStatement, size: TreeSize) -> Self {
+        Self::Sealed {
+            origin: seal.origin().to_string(),
+            size: size.get(),
+            successor: seal.successor().to_string(),
+            successor_keys: seal.successor_keys().iter().map(ToString::to_string).collect(),
+        }
+    }
+
     pub(super) fn stale(stale: &Stale, state: &State) -> Self {
         Self::Stale {
             resource: stale.kind,
@@ -69,6 +87,13 @@ impl fmt::Display for Event {
         match self {
             Self::Consistent { origin, size, root, new } => {
                 write!(f, "consistent: {origin} has {size} entries ({new} new), root {root}")
+            }
+            Self::Sealed { origin, size, successor, .. } => {
+                let (origin, successor) = (shown(origin), shown(successor));
+                write!(
+                    f,
+                    "sealed: {origin} has ended with {size} entries; {successor} continues it (see: cairn follow)"
+                )
             }
             Self::Stale { resource, size, largest, .. } => {
                 let resource = resource.path();

@@ -3,9 +3,11 @@
 mod events;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_tree::checkpoint::LogKeys;
+use cairn_tree::size::TreeSize;
 use clap::Args;
 use indicatif::ProgressBar;
 
@@ -15,8 +17,9 @@ use super::failure::Failure;
 use super::options::{ParallelOption, RemoteOptions, TrustOptions};
 use super::stop::Stop;
 use super::terminal::{Form, Output, Terminal};
+use crate::auditor::{TileReader, seal_of};
 use crate::bounds;
-use crate::fetch::{Freshness, shown};
+use crate::fetch::{Freshness, Remote, shown};
 use crate::files::{Durability, FileError, Hold, beside, read_bounded, write_atomic, write_new};
 use crate::monitor::{
     Case, Depth, Effort, Evidence, Known, Monitor, Observation, Round, RoundError, StaleTimer, State, StateError,
@@ -68,6 +71,9 @@ struct Following<'a, 't> {
     failures: u32,
     /// What the state file holds.
     saved: Vec<u8>,
+    /// The size whose last entry was looked at.
+    looked_at: Option<TreeSize>,
+    remote: Arc<Remote>,
     form: Form,
     output: &'a mut Output<'t>,
 }
@@ -92,11 +98,13 @@ impl Watch {
         let _hold = Hold::take(&self.state)?;
         let (known, loaded) = load_state(&self.state, &log)?;
         let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };
-        let monitor =
-            Monitor::new(remote, log, known, depth, self.parallel.parallel).requiring(trust.policy().cloned());
+        let monitor = Monitor::new(Arc::clone(&remote), log, known, depth, self.parallel.parallel)
+            .requiring(trust.policy().cloned());
         let stale = StaleTimer::new(self.stale_after.0);
         let output = &mut terminal.output;
-        let mut following = Following { options: self, monitor, stale, failures: 0, saved: loaded, form, output };
+        let (failures, looked_at, saved) = (0, None, loaded);
+        let mut following =
+            Following { options: self, monitor, stale, failures, saved, looked_at, remote, form, output };
         // Which keys are the log's now is kept before anything else, so that an old one can be left out next time.
         following.save()?;
         let mut stop = Stop::new()?;
@@ -129,7 +137,12 @@ impl Following<'_, '_> {
         // What was verified is kept, however the round ended.
         self.save()?;
         match ended {
-            Ok(round) => self.judged(round),
+            Ok(round) => {
+                if round.stale.is_none() && (round.grown.is_none() || self.options.once) {
+                    self.look_for_end().await?;
+                }
+                self.judged(round)
+            }
             Err(RoundError::Unverified(error)) => {
                 let reason = shown(&error.to_string());
                 if self.options.once {
@@ -141,6 +154,24 @@ impl Following<'_, '_> {
             }
             Err(RoundError::Contradiction(case)) => Err(self.alarm(*case)),
         }
+    }
+
+    /// Tells, once, that the log has ended, if its last entry says so. A log that grows has not.
+    async fn look_for_end(&mut self) -> Result<(), Failure> {
+        let Some(state) = self.monitor.state() else { return Ok(()) };
+        let tree = state.root();
+        if self.looked_at == Some(tree.size) {
+            return Ok(());
+        }
+        let mut reader = TileReader::new(Arc::clone(&self.remote), self.options.parallel.parallel);
+        // What can't be had now is looked for again when the log is; that is no verdict about the log.
+        if let Ok(seal) = seal_of(&self.remote, &mut reader, (tree, self.monitor.keys())).await {
+            self.looked_at = Some(tree.size);
+            if let Some(seal) = seal {
+                self.output.print(self.form, &Event::sealed(&seal, tree.size))?;
+            }
+        }
+        Ok(())
     }
 
     fn judged(&mut self, round: Round) -> Result<Next, Failure> {
