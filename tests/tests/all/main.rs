@@ -13,6 +13,7 @@ mod disk;
 mod http;
 mod journey;
 mod lies;
+mod life;
 mod power;
 mod restore;
 mod scene;
