@@ -8,7 +8,8 @@ use std::time::Duration;
 use cairn_listen::{Bounds, Listener, acceptor, raise_open_files};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
-use tracing::info;
+use tokio::time::timeout;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::DirOption;
@@ -22,6 +23,8 @@ use crate::witness::{Shelf, Site, SystemClock, Witness, listen_for_admin};
 const OTHER_FILES: u64 = 256;
 /// How long answers that tell of a failed state may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long the state may take to be closed.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// Run the witness.
 ///
@@ -116,8 +119,13 @@ impl Serve {
         };
         ended.map_err(|error| Failure::Refused(format!("the listener failed: {error}")))?;
         drop(witness);
-        let closed = tokio::task::spawn_blocking(move || closing.join()).await;
+        let closed = timeout(CLOSING, tokio::task::spawn_blocking(move || closing.join())).await;
         drop(hold);
+        let Ok(closed) = closed else {
+            // Some connection is still there. All that was answered is durable; the next start does what is left.
+            warn!("stopping although the state is still in use");
+            return Ok(());
+        };
         match closed {
             Ok(Ok(Ok(()))) => {
                 info!("stopped");
