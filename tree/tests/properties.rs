@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{
-    ConsistencyProof, Extension, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, Root, RootPlan, Subtree,
-    SubtreeRoot,
+    ConsistencyProof, EdgeHashes, Extension, Frontier, Growth, InclusionProof, NodeCoord, PlanError, ProofPlan, Root,
+    RootPlan, Subtree, SubtreeRoot,
 };
 use cairn_tree::size::TreeSize;
 use cairn_tree::tile::{BundleCoord, Entries, TileCoord, TilePath, Width};
@@ -33,6 +33,17 @@ fn ordered(from: usize) -> impl Strategy<Value = (usize, usize)> {
 
 fn fetch(tree: &Reference, nodes: &[NodeCoord]) -> Vec<Hash> {
     nodes.iter().map(|node| tree.mth(node.start() as usize..node.end() as usize)).collect()
+}
+
+/// Folds a plan with the edge of the tree at hand, and sees that no other number of hashes folds.
+fn fold_within(tree: &Reference, plan: &ProofPlan, n: usize) -> Result<Vec<Hash>, PlanError> {
+    let edge = EdgeHashes::new(&fetch(tree, RootPlan::tree(size(n)).nodes()));
+    let hashes = fetch(tree, &plan.nodes_within().collect::<Vec<_>>());
+    assert!(plan.fold_within([&hashes[..], &[Hash::EMPTY_TREE]].concat(), &edge).is_err());
+    if plan.has_edge() {
+        assert!(plan.fold_within(hashes.clone(), &EdgeHashes::new(&[])).is_err());
+    }
+    plan.fold_within(hashes, &edge)
 }
 
 fn flip(hash: &Hash, bit: usize) -> Hash {
@@ -61,6 +72,7 @@ proptest! {
         let plan = ProofPlan::inclusion(index(m), size(n)).unwrap();
         let hashes = plan.fold(&fetch(&tree, plan.nodes())).unwrap();
         prop_assert_eq!(&hashes, &tree.path(m, 0..n));
+        prop_assert_eq!(fold_within(&tree, &plan, n), Ok(hashes.clone()));
         let leaf = tree.mth(m..m + 1);
         let verify = |hashes| InclusionProof::from_hashes(hashes)?.verify(index(m), &leaf, &tree.root(n));
         for corrupt in corruptions(&hashes, bit) {
@@ -75,6 +87,7 @@ proptest! {
         let plan = ProofPlan::consistency(Growth { from: size(m), to: size(n) }).unwrap();
         let hashes = plan.fold(&fetch(&tree, plan.nodes())).unwrap();
         prop_assert_eq!(&hashes, &tree.proof(m, n));
+        prop_assert_eq!(fold_within(&tree, &plan, n), Ok(hashes.clone()));
         let claim = Extension { old: tree.root(m), new: tree.root(n) };
         let verify = |hashes| ConsistencyProof::from_hashes(hashes)?.verify(&claim);
         for corrupt in corruptions(&hashes, bit) {

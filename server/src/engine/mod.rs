@@ -467,6 +467,14 @@ impl Log {
     /// # Errors
     /// [`ProofError::Question`] if there is no such leaf or tree.
     pub fn inclusion(&self, head: &Head, index: LeafIndex, size: TreeSize) -> Result<InclusionProof, ProofError> {
+        self.located(head, index, size).map(|(_, proof)| proof)
+    }
+
+    /// The hash of the leaf at `index` with its proof, as [`Log::inclusion`] gives it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn located(&self, head: &Head, index: LeafIndex, size: TreeSize) -> Result<(Hash, InclusionProof), ProofError> {
         self.running.reader.inclusion(&self.shared, head, index, size)
     }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::plan::{Growth, ProofPlan, RootPlan};
+use cairn_tree::merkle::plan::{EdgeHashes, Growth, ProofPlan, RootPlan};
 use cairn_tree::merkle::subtree::NodeCoord;
 use cairn_tree::merkle::{ConsistencyProof, InclusionProof};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
-use cairn_tree::tile::{BundleCoord, Entries, Tile, TileCoord};
+use cairn_tree::tile::{BundleCoord, Entries, NodePlace, Tile, TileCoord};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -27,6 +27,8 @@ pub(super) struct Reader {
     tiles: Cache<(LogId, u8, u64), Arc<Tile>>,
     served: Cache<(LogId, Served), Bytes, Length>,
     edges: Cache<(LogId, TreeSize), Arc<Edge>>,
+    /// The hashes of right edges, for the sizes that proofs are asked for.
+    folded: Cache<(LogId, TreeSize), Arc<EdgeHashes>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +53,8 @@ const EXPANDED_TILE_BYTES: usize = 511 * Hash::LEN;
 const TILE_BYTES: usize = 256 * Hash::LEN;
 /// Edges of logs that have not been written to for long.
 const EDGES: usize = 256;
+/// Folded edges, of at most 2 KiB each: those of the newest heads of many logs.
+const FOLDED_EDGES: usize = 4_096;
 
 /// Why a proof can't be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +70,8 @@ pub enum ProofError {
 impl Reader {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         let served = Cache::with_weighter(SERVED_CACHE_BYTES / TILE_BYTES, SERVED_CACHE_BYTES as u64, Length);
-        Self { store, tiles: Cache::new(TILE_CACHE_BYTES / EXPANDED_TILE_BYTES), served, edges: Cache::new(EDGES) }
+        let tiles = Cache::new(TILE_CACHE_BYTES / EXPANDED_TILE_BYTES);
+        Self { store, tiles, served, edges: Cache::new(EDGES), folded: Cache::new(FOLDED_EDGES) }
     }
 
     fn stored(&self, log: &Shared) -> Stored<'_> {
@@ -111,21 +116,61 @@ impl Reader {
     }
 
     /// The nodes of a proof. Most neighbours among them stand in one tile, which is looked up once: the cache's own work
-    /// would cost more than all the rest of a proof.
+    /// would cost more than all the rest of a proof. They are read in a row, so that the processor waits for all of a
+    /// tile's memory at once.
     fn nodes(&self, log: &Shared, head: &Head, nodes: &[NodeCoord]) -> Result<Vec<Hash>, ReadError> {
-        let mut hashes = Vec::with_capacity(nodes.len());
-        let mut last: Option<(TileCoord, Arc<Tile>)> = None;
+        let mut hashes = Vec::with_capacity(nodes.len() + 1);
+        let mut places: Vec<(TileCoord, NodePlace)> = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let missing = || self.missing_node(log, *node);
-            let (coord, place) = TileCoord::of_node(*node, head.size).ok_or_else(missing)?;
-            let tile = match last {
-                Some((known, tile)) if known == coord => tile,
-                _ => self.expanded(log, head, coord)?,
-            };
-            hashes.push(tile.get(place).ok_or_else(missing)?);
-            last = Some((coord, tile));
+            places.push(TileCoord::of_node(*node, head.size).ok_or_else(|| self.missing_node(log, *node))?);
+        }
+        for places in places.chunk_by(|one, next| one.0 == next.0) {
+            let Some((coord, _)) = places.first() else { continue };
+            let tile = self.expanded(log, head, *coord)?;
+            let before = hashes.len();
+            hashes.extend(places.iter().filter_map(|(_, place)| tile.get(*place)));
+            if hashes.len() != before + places.len() {
+                let what = format!("a node of the tile of level {}, number", coord.level());
+                return Err(self.stored(log).damaged(&what, coord.index(), "it is not there"));
+            }
         }
         Ok(hashes)
+    }
+
+    /// The hashes of a proof in the tree of `size`, and before them that of `first`, if there is one.
+    fn proof(
+        &self,
+        log: &Shared,
+        head: &Head,
+        first: Option<NodeCoord>,
+        plan: &ProofPlan,
+        size: TreeSize,
+    ) -> Result<(Option<Hash>, Vec<Hash>), ProofError> {
+        let edge = if plan.has_edge() { Some(self.edge_hashes(log, head, size)?) } else { None };
+        let mut wanted = Vec::with_capacity(1 + plan.nodes().len());
+        wanted.extend(first);
+        match edge {
+            Some(_) => wanted.extend(plan.nodes_within()),
+            None => wanted.extend(plan.nodes()),
+        }
+        let mut hashes = self.nodes(log, head, &wanted)?;
+        let lead = first.map(|_| hashes.remove(0));
+        let proof = match edge {
+            Some(edge) => plan.fold_within(hashes, &edge),
+            None => plan.fold(&hashes),
+        };
+        Ok((lead, proof.map_err(question)?))
+    }
+
+    fn edge_hashes(&self, log: &Shared, head: &Head, size: TreeSize) -> Result<Arc<EdgeHashes>, ReadError> {
+        let key = (log.info.id, size);
+        if let Some(folded) = self.folded.get(&key) {
+            return Ok(folded);
+        }
+        let hashes = self.nodes(log, head, RootPlan::tree(size).nodes())?;
+        let folded = Arc::new(EdgeHashes::new(&hashes));
+        self.folded.insert(key, Arc::clone(&folded));
+        Ok(folded)
     }
 
     fn missing_node(&self, log: &Shared, node: NodeCoord) -> ReadError {
@@ -218,18 +263,19 @@ impl Reader {
         self.node(log, head, NodeCoord::leaf(index)).map(Some)
     }
 
+    /// A leaf's hash, and the proof that it is in the tree of `size`.
     pub(super) fn inclusion(
         &self,
         log: &Shared,
         head: &Head,
         index: LeafIndex,
         size: TreeSize,
-    ) -> Result<InclusionProof, ProofError> {
+    ) -> Result<(Hash, InclusionProof), ProofError> {
         within(size, head)?;
-        let plan = ProofPlan::inclusion(index, size).map_err(|error| ProofError::Question(error.to_string()))?;
-        let hashes = self.nodes(log, head, plan.nodes())?;
-        let folded = plan.fold(&hashes).map_err(|error| ProofError::Question(error.to_string()))?;
-        InclusionProof::from_hashes(folded).map_err(|error| ProofError::Question(error.to_string()))
+        let plan = ProofPlan::inclusion(index, size).map_err(question)?;
+        let (leaf, hashes) = self.proof(log, head, Some(NodeCoord::leaf(index)), &plan, size)?;
+        let leaf = leaf.ok_or_else(|| self.missing_node(log, NodeCoord::leaf(index)))?;
+        Ok((leaf, InclusionProof::from_hashes(hashes).map_err(question)?))
     }
 
     pub(super) fn consistency(
@@ -239,10 +285,9 @@ impl Reader {
         growth: Growth,
     ) -> Result<ConsistencyProof, ProofError> {
         within(growth.to, head)?;
-        let plan = ProofPlan::consistency(growth).map_err(|error| ProofError::Question(error.to_string()))?;
-        let hashes = self.nodes(log, head, plan.nodes())?;
-        let folded = plan.fold(&hashes).map_err(|error| ProofError::Question(error.to_string()))?;
-        ConsistencyProof::from_hashes(folded).map_err(|error| ProofError::Question(error.to_string()))
+        let plan = ProofPlan::consistency(growth).map_err(question)?;
+        let (_, hashes) = self.proof(log, head, None, &plan, growth.to)?;
+        ConsistencyProof::from_hashes(hashes).map_err(question)
     }
 
     /// The root that the tree had at a smaller size.
@@ -250,7 +295,7 @@ impl Reader {
         within(size, head)?;
         let plan = RootPlan::tree(size);
         let hashes = self.nodes(log, head, plan.nodes())?;
-        plan.fold(&hashes).map_err(|error| ProofError::Question(error.to_string()))
+        plan.fold(&hashes).map_err(question)
     }
 
     /// The lowest index at which the head's tree has a leaf.
@@ -259,6 +304,10 @@ impl Reader {
         let found = index.find_many(&*self.store, || log.head().size, core::slice::from_ref(leaf))?.pop().flatten();
         Ok(found.filter(|index| head.size.contains(*index)))
     }
+}
+
+fn question(error: impl ToString) -> ProofError {
+    ProofError::Question(error.to_string())
 }
 
 fn within(size: TreeSize, head: &Head) -> Result<(), ProofError> {

@@ -154,7 +154,7 @@ async fn append_one(
 /// The caller's idempotency key, as this log and token mean it (IETF httpapi, idempotency-key-header).
 fn idempotency(ask: &Ask<'_>, log: &Log) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(key) = idempotency_text(&ask.parts.headers)? else { return Ok(None) };
-    let token = match &ask.caller {
+    let token = match ask.caller() {
         Caller::Known { id, .. } => id.to_string(),
         // Everyone without a token shares the keys of a log that takes appends from everyone.
         Caller::Anonymous | Caller::Unknown => String::new(),

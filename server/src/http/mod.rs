@@ -28,8 +28,8 @@ pub use docs::openapi;
 pub use path::is_log_name;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use cairn_listen::{Answer, Budget, Payload, Service, drain};
@@ -143,7 +143,7 @@ pub(crate) struct Ask<'a> {
     app: &'a Arc<App>,
     parts: &'a Parts,
     target: Target<'a>,
-    caller: Caller,
+    caller: OnceLock<Caller>,
 }
 
 /// Answers one request. Never fails: what goes wrong is a problem document.
@@ -190,8 +190,7 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         let problem = Problem::new(Kind::MethodNotAllowed, detail).field("method").value(parts.method.as_str());
         return Err(problem.bound(route.allow()).allow(route.allow()));
     }
-    let caller = app.tokens.caller(parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
-    let ask = Ask { app, parts, target, caller };
+    let ask = Ask { app, parts, target, caller: OnceLock::new() };
     match route {
         Route::Add => append::add(&ask, body).await,
         Route::Entries if parts.method == Method::POST => append::entries(&ask, body).await,
@@ -220,17 +219,23 @@ impl Ask<'_> {
         if self.may_read(&log) { Ok(log) } else { Err(Problem::not_found()) }
     }
 
+    /// Who asks. Looked up when it first matters: a token costs a hash, and anybody may read a public log.
+    fn caller(&self) -> &Caller {
+        let authorization = || self.parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.caller.get_or_init(|| self.app.tokens.caller(authorization()))
+    }
+
     fn may_read(&self, log: &Log) -> bool {
         let info = log.info();
-        !info.private || self.caller.may(Right::Read, &info.name)
+        !info.private || self.caller().may(Right::Read, &info.name)
     }
 
     /// Refuses a caller without `right` on the log.
     fn require(&self, right: Right) -> Result<(), Problem> {
-        if self.caller.may(right, self.target.log) {
+        if self.caller().may(right, self.target.log) {
             return Ok(());
         }
-        Err(match self.caller {
+        Err(match self.caller() {
             Caller::Anonymous => Problem::new(Kind::Unauthorized, "authorization: send a token as \"Bearer TOKEN\"")
                 .field("authorization")
                 .challenge("Bearer"),

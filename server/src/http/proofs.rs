@@ -41,22 +41,18 @@ pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let head = log.head();
     let size = query.size(name::SIZE)?.unwrap_or(checkpoint.size);
     covered(name::SIZE, size, &head)?;
-    let (index, hash) = match (query.index(name::INDEX)?, query.get(name::LEAF_HASH)) {
-        (Some(index), None) => (index, None),
+    let index = match (query.index(name::INDEX)?, query.get(name::LEAF_HASH)) {
+        (Some(index), None) => index,
         (None, Some(text)) => {
             let hash = leaf_hash_from_query(text).map_err(|error| Problem::malformed(name::LEAF_HASH, text, error))?;
-            (find(ask, &log, hash, size).await?, Some(hash))
+            find(ask, &log, hash, size).await?
         }
         _ => return Err(Problem::malformed("query", "", "give either index or leaf_hash").bound("index or leaf_hash")),
     };
     if !size.contains(index) {
         return Err(out_of_range(name::INDEX, index.get(), below(size)));
     }
-    let proof = log.inclusion(&head, index, size)?;
-    let hash = match hash {
-        Some(hash) => hash,
-        None => log.leaf_hash(&head, index)?.ok_or_else(|| Problem::internal("a leaf under the head has no hash"))?,
-    };
+    let (hash, proof) = log.located(&head, index, size)?;
     let mut body = Object::with_capacity(ROOM);
     body.number("index", index.get()).hash("leaf_hash", &hash).number("size", size.get());
     body.hashes("proof", proof.hashes());

@@ -1,6 +1,5 @@
 //! Request ids: taken over from `X-Request-Id`, else the trace id of `traceparent` (W3C Trace Context), else made here.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -29,10 +28,14 @@ impl RequestIds {
     }
 
     fn fresh(&self) -> HeaderValue {
-        let mut text = String::with_capacity(32);
-        // Writing to a string succeeds, and hexadecimal digits are a header value.
-        let _ = write!(text, "{:016x}{:016x}", self.process, self.count.fetch_add(1, Relaxed));
-        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("-"))
+        let number = u128::from(self.process) << 64 | u128::from(self.count.fetch_add(1, Relaxed));
+        let mut text = [0; 32];
+        for (place, digit) in text.iter_mut().enumerate() {
+            let value = (number >> (124 - 4 * place)) as u8 & 0xf;
+            *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        }
+        // Hexadecimal digits are a header value.
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 

@@ -15,7 +15,7 @@ pub use consistency::{ConsistencyError, ConsistencyProof, Extension};
 pub use frontier::{Frontier, FrontierError};
 pub use inclusion::{InclusionError, InclusionProof};
 pub use memory::MemoryTree;
-pub use plan::{Growth, PlanError, ProofPlan, RootPlan};
+pub use plan::{EdgeHashes, Growth, PlanError, ProofPlan, RootPlan};
 pub use subtree::{NodeCoord, Subtree, SubtreeError, SubtreeRoot};
 
 use crate::hash::Hash;

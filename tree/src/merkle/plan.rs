@@ -106,6 +106,32 @@ impl RootPlan {
     }
 }
 
+/// The hashes of all parts of a tree that end at its right edge.
+///
+/// They are the same for every proof in this tree, and half of what a proof hashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeHashes {
+    /// Of the last node of the tree's [`RootPlan`], of the last two, and so on up to all.
+    parts: Vec<Hash>,
+}
+
+impl EdgeHashes {
+    /// Folds the hashes of the nodes of a tree's [`RootPlan`].
+    #[must_use]
+    pub fn new(hashes: &[Hash]) -> Self {
+        let mut parts: Vec<Hash> = Vec::with_capacity(hashes.len());
+        for left in hashes.iter().rev() {
+            parts.push(parts.last().map_or(*left, |right| Hash::node(left, right)));
+        }
+        Self { parts }
+    }
+
+    /// The hash of the part that the last `nodes` nodes make up; `None` if the tree has not so many, or for no node.
+    fn of_last(&self, nodes: usize) -> Option<Hash> {
+        self.parts.get(nodes.checked_sub(1)?).copied()
+    }
+}
+
 impl ProofPlan {
     /// Plans `PATH(index, D_size)` (RFC 9162, section 2.1.3.1).
     ///
@@ -169,6 +195,36 @@ impl ProofPlan {
         }
         proof.extend_from_slice(after);
         Ok(proof)
+    }
+
+    /// The nodes that are still to fetch by whoever has the [`EdgeHashes`] of the whole.
+    pub fn nodes_within(&self) -> impl Iterator<Item = NodeCoord> {
+        let (before, rest) = self.nodes.split_at(self.ragged.start);
+        before.iter().chain(rest.get(self.ragged.len()..).unwrap_or_default()).copied()
+    }
+
+    /// Whether the proof has a hash of the right edge: else [`EdgeHashes`] help nothing.
+    #[must_use]
+    pub fn has_edge(&self) -> bool {
+        !self.ragged.is_empty()
+    }
+
+    /// As [`ProofPlan::fold`], from the hashes of [`ProofPlan::nodes_within`] and those of the whole's edge.
+    ///
+    /// # Errors
+    /// [`PlanError::HashCount`].
+    pub fn fold_within(&self, mut hashes: Vec<Hash>, edge: &EdgeHashes) -> Result<Vec<Hash>, PlanError> {
+        let planned = self.nodes.len() - self.ragged.len();
+        let (start, pieces) = (self.ragged.start, self.ragged.len());
+        let counts = PlanError::HashCount { planned, fetched: hashes.len() };
+        if hashes.len() != planned {
+            return Err(counts);
+        }
+        // The part's nodes are the last ones of the whole's root.
+        if self.has_edge() {
+            hashes.insert(start, edge.of_last(pieces).ok_or(counts)?);
+        }
+        Ok(hashes)
     }
 
     fn along(path: &Path) -> Self {
