@@ -18,6 +18,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use tempfile::TempDir;
 
+use bare_http::Bodies;
 use engine::HashIndex;
 use machine::Machine;
 use payload::Payload;
@@ -115,6 +116,9 @@ enum Own {
     Bare {
         /// The folder that has them.
         folder: PathBuf,
+        /// Sync the bodies of POSTs before they are answered.
+        #[arg(long)]
+        synced: bool,
     },
     /// Writes to a bare RocksDB and tells how many entries per second.
     #[command(hide = true)]
@@ -154,7 +158,9 @@ impl Own {
     fn run(self) -> anyhow::Result<()> {
         let told = match self {
             Self::Open { folder } => serde_json::to_string(&rows::opening::open(&folder)?)?,
-            Self::Bare { folder } => return bare_http::serve(&folder),
+            Self::Bare { folder, synced } => {
+                return bare_http::serve(&folder, if synced { Bodies::Synced } else { Bodies::Dropped });
+            }
             Self::BareBatches { folder, per_commit, seconds } => {
                 let payload = Payload::new(u64::from(std::process::id()));
                 bare_rocks::run(&folder, &payload, per_commit, Duration::from_secs(seconds))?.to_string()

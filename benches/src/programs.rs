@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use crate::bare_http::Bodies;
+
 /// How long a server may take to be ready, and to answer one request.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Clock ticks per second in `/proc/PID/stat`; Linux shows 100 to every program.
@@ -97,9 +99,12 @@ impl Server {
     }
 
     /// The bare server.
-    pub(crate) fn bare(folder: &Path, cores: &Cores) -> anyhow::Result<Self> {
+    pub(crate) fn bare(folder: &Path, bodies: Bodies, cores: &Cores) -> anyhow::Result<Self> {
         let mut command = pinned(&std::env::current_exe()?, cores.server.as_deref());
         command.arg("bare").arg(folder);
+        if bodies == Bodies::Synced {
+            command.arg("--synced");
+        }
         Self::start(command, "none".to_owned())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Settings;
-use crate::bare_http;
+use crate::bare_http::{self, Bodies};
 use crate::engine::{Appender, Until};
 use crate::payload::Payload;
 use crate::programs::{Ask, Loaded, Server, bare_batches, init, load};
@@ -19,7 +19,8 @@ pub(crate) fn singles(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let (data, empty) = (settings.folder()?, settings.folder()?);
     let token = init(data.path())?;
     let cairn = Server::cairn(data.path(), token, &settings.cores())?;
-    let bare = Server::bare(empty.path(), &settings.cores())?;
+    let bare = Server::bare(empty.path(), Bodies::Dropped, &settings.cores())?;
+    let synced = Server::bare(empty.path(), Bodies::Synced, &settings.cores())?;
     let mut rows = Vec::new();
     for connections in [64, 512] {
         let ask = Ask { mode: "single", connections, time: settings.time() };
@@ -28,6 +29,10 @@ pub(crate) fn singles(settings: &Settings) -> anyhow::Result<Vec<Row>> {
         let mut row = seen.row(&format!("add, {connections} connections"), &what, ">= 0.75, p99 < 50 ms");
         row.met = Some(row.ratio >= Some(0.75) && seen.p99() < 50.0);
         rows.push(row);
+        let seen = alternate(settings, &cairn, &synced, ask)?;
+        let what =
+            format!("the same; bare: one write and one fdatasync for all bodies that wait, {connections} connections");
+        rows.push(seen.row(&format!("add beside one sync, {connections} connections"), &what, "(for information)"));
     }
     let ask = Ask { mode: "receipt", connections: CONNECTIONS, time: settings.time() };
     let seen = alternate(settings, &cairn, &bare, ask)?;
@@ -82,7 +87,7 @@ pub(crate) fn reads(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let proof = cairn.get(&format!("proof/inclusion?index={}&size={size}", size / 3))?;
     let answers = settings.folder()?;
     bare_http::prepare(answers.path(), &cairn.get("checkpoint")?, &proof)?;
-    let bare = Server::bare(answers.path(), &settings.cores())?;
+    let bare = Server::bare(answers.path(), Bodies::Dropped, &settings.cores())?;
     let mut rows = Vec::new();
     let ask = Ask { mode: "proof", connections: CONNECTIONS, time: settings.time() };
     let what = format!("GET proof/inclusion per s, random of {size} entries; bare: {} constant bytes", proof.len());
