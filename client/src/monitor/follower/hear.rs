@@ -11,7 +11,6 @@ use cairn_tree::size::TreeSize;
 
 use super::super::evidence::Case;
 use super::super::round::contradiction;
-use super::super::stale::StaleTimer;
 use super::{Event, Follower, Now};
 use crate::bounds;
 
@@ -21,8 +20,8 @@ pub struct Rumour {
     peer: String,
     head: VerifiedCheckpoint,
     standing: Standing,
-    /// For how long the log has kept it from us, past caches.
-    withheld: StaleTimer,
+    /// Since when the log has kept it from us, past caches.
+    withheld_since: Option<Instant>,
     /// Comparisons that could not be made, and when to try again.
     unproven: u32,
     next: Option<Instant>,
@@ -65,9 +64,15 @@ impl Follower {
         if self.rumours.len() >= bounds::GOSSIP_PEERS {
             return Heard::Busy;
         }
-        let withheld = StaleTimer::new(self.withheld_after());
         let peer = peer.to_owned();
-        self.rumours.push(Rumour { peer, head, standing: Standing::Unproven, withheld, unproven: 0, next: None });
+        self.rumours.push(Rumour {
+            peer,
+            head,
+            standing: Standing::Unproven,
+            withheld_since: None,
+            unproven: 0,
+            next: None,
+        });
         Heard::Taken
     }
 
@@ -90,12 +95,16 @@ impl Follower {
 
     /// The case of a log that keeps a head from us for longer than it may. A round past caches was made just now.
     pub(super) fn withheld(&mut self, now: Now) -> Option<Case> {
-        let newest = self.monitor.newest()?.clone();
+        let (newest, patience) = (self.monitor.newest()?.clone(), self.withheld_after());
         let mut case = None;
         for rumour in &mut self.rumours {
             if rumour.head.size() <= newest.size() {
-                rumour.withheld.fresh();
-            } else if let Some(passed) = rumour.withheld.stale(now.instant) {
+                rumour.withheld_since = None;
+                continue;
+            }
+            let since = *rumour.withheld_since.get_or_insert(now.instant);
+            let passed = now.instant.saturating_duration_since(since);
+            if passed >= patience {
                 case = Some(Case::Withheld {
                     seen: rumour.head.signed().encode(),
                     shown: newest.signed().encode(),

@@ -1,7 +1,9 @@
 //! A log that lies: the client must refuse, and keep what is evidence.
 
 mod evidence;
+mod gossip;
 mod monitoring;
 mod producing;
 mod rotation;
 mod watching;
+mod witnessed;
