@@ -216,5 +216,30 @@ fn hash(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, build, prove, prove_from_tiles, hash);
+/// What a monitor does with entries once it has their bundles: read, hash, append to the tree that is known.
+fn verify_bundles(c: &mut Criterion) {
+    let bundles: Vec<Vec<u8>> = leaves::<300>(BATCH * 16)
+        .chunks(Width::FULL.get())
+        .map(|entries| {
+            let mut bundle = Vec::new();
+            entries.iter().for_each(|entry| Entries::encode(entry, &mut bundle).unwrap());
+            bundle
+        })
+        .collect();
+    let mut group = c.benchmark_group("verify a monitor's bundles");
+    group.throughput(Throughput::Elements((BATCH * 16) as u64));
+    group.bench_function("entries of 300 bytes", |b| {
+        b.iter(|| {
+            let mut frontier = Frontier::new();
+            for bundle in &bundles {
+                let entries = Entries::parse_bundle(bundle, Width::FULL).unwrap();
+                frontier.extend(&entries.leaf_hashes(), &mut |_, _| {}).unwrap();
+            }
+            black_box(frontier.root())
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, build, prove, prove_from_tiles, hash, verify_bundles);
 criterion_main!(benches);

@@ -118,7 +118,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
 /// The sole use of a state file, as long as this is kept.
 #[derive(Debug)]
 pub struct Hold {
-    _lock: File,
+    lock: File,
 }
 
 impl Hold {
@@ -131,10 +131,19 @@ impl Hold {
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(FileError::io(&lock))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _lock: file }),
+            Ok(()) => Ok(Self { lock: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(FileError::Held { path: path.to_owned() }),
             Err(error) => Err(FileError::Io { path: lock, error: error.into() }),
         }
+    }
+}
+
+/// Let go explicitly: a process that was forked meanwhile and has not begun its program yet has the file open too, and
+/// closing it here alone would leave the lock with that one.
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // If this fails, closing the file lets go, a moment later at worst.
+        let _ = rustix::fs::flock(&self.lock, rustix::fs::FlockOperation::Unlock);
     }
 }
 
