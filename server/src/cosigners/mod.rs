@@ -39,7 +39,7 @@ use report::Report;
 use task::Task;
 use transport::Transport;
 
-use crate::engine::{Clock, Engine, Log};
+use crate::engine::{Clock, Engine, Log, LogState};
 use crate::limits::Limits;
 use crate::metrics::{Histogram, TIMES};
 
@@ -115,13 +115,14 @@ impl Cosigners {
         with_policy.map(|report| (report.log.clone(), report.get())).collect()
     }
 
-    /// Waits until no log is held any more.
+    /// Waits until no log is held any more that may still go on.
     pub async fn let_go(&self, engine: &Engine) {
         let mut changes = engine.policy_changes();
         loop {
             changes.mark_unchanged();
             // The engine goes with the process.
-            if engine.logs().iter().all(|log| !log.is_held()) || changes.changed().await.is_err() {
+            let waits = |log: &Log| log.is_held() && !matches!(log.state(), LogState::Halted(_));
+            if !engine.logs().iter().any(waits) || changes.changed().await.is_err() {
                 return;
             }
         }

@@ -54,7 +54,7 @@ impl Task {
         let endpoints = policy.as_ref().map(|policy| Endpoint::of(policy)).unwrap_or_default();
         let fail_open = policy.as_ref().is_some_and(|policy| policy.fail_open());
         self.report.begin(fail_open, &endpoints);
-        let agreed = if self.log.is_held() && self.log.state() == LogState::Open {
+        let agreed = if self.log.is_held() && !self.is_halted() {
             match self.guard().await {
                 Some(agreed) => agreed,
                 None => return std::future::pending().await,
@@ -62,7 +62,7 @@ impl Task {
         } else {
             Vec::new()
         };
-        let Some(policy) = policy.filter(|_| !matches!(self.log.state(), LogState::Halted(_))) else {
+        let Some(policy) = policy.filter(|_| !self.is_halted()) else {
             return std::future::pending().await;
         };
         if let Err(problem) = self.rounds(&policy, &endpoints, agreed).await {
@@ -200,6 +200,11 @@ impl Task {
     /// Random bits for one of the log's witnesses.
     pub(super) const fn random(&self, number: usize) -> u64 {
         self.seed ^ (number as u64).wrapping_mul(0xd134_2543_de82_ef95)
+    }
+
+    /// Of a halted log nothing is signed or shown around any more.
+    fn is_halted(&self) -> bool {
+        matches!(self.log.state(), LogState::Halted(_))
     }
 
     fn pace(&self) -> Pace {

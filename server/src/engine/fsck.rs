@@ -8,7 +8,7 @@ use cairn_tree::store::Store;
 
 use super::growing::GrowingTree;
 use super::index;
-use super::open::{OpenError, compare_commits, read_bindings, read_database, read_head};
+use super::open::{OpenError, compare_commits, read_bindings, read_checkpoint, read_database, read_head};
 use super::replay::replay;
 use super::stored::{ReadError, Stored};
 use super::{EngineOptions, layout::LogState};
@@ -49,16 +49,19 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
     compare_commits(&database, &marks)?;
     let mut findings = Vec::new();
     for (id, binding) in read_bindings(&store, &database)? {
-        let name = binding.name;
+        let name = binding.name.clone();
         let stored = Stored::new(&store, id);
-        let row = match read_head(&store, id, &name) {
-            Ok(row) => row,
+        let read = read_head(&store, id, &name).and_then(|row| Ok((row, read_checkpoint(&store, id, &binding)?)));
+        let (row, checkpoint) = match read {
+            Ok(rows) => rows,
             Err(error) => {
                 findings.push(Finding { log: name, size: TreeSize::ZERO, problem: Some(error.to_string()) });
                 continue;
             }
         };
-        let mut expected = Vec::new();
+        // In the order of their sizes.
+        let checkpoint = checkpoint.map(|head| Expected { size: head.size, root: head.root, who: "checkpoint" });
+        let mut expected = Vec::from_iter(checkpoint);
         expected.extend(marks.get(id).map(|mark| Expected { size: mark.size, root: mark.root, who: "high-water" }));
         expected.push(Expected { size: row.size, root: row.root, who: "head row" });
         let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size));
@@ -82,8 +85,11 @@ pub(super) fn check_served(
     log: &super::head::Shared,
     progress: &mut dyn FnMut(TreeSize),
 ) -> Option<String> {
+    // The checkpoint first: the head, which comes later, is no smaller.
+    let checkpoint = log.publishing.checkpoint(|| log.head());
     let head = log.head();
-    let expected = [Expected { size: head.size, root: head.root, who: "signed head" }];
+    let expected = [(&checkpoint, "checkpoint"), (&head, "signed head")];
+    let expected = expected.map(|(head, who)| Expected { size: head.size, root: head.root, who });
     let stored = Stored::new(store, log.info.id);
     check_log(&stored, &expected, progress).err()
 }

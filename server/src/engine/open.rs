@@ -269,6 +269,13 @@ fn open_log(
     Ok(())
 }
 
+/// A log's checkpoint, if it has one apart from its head.
+pub(super) fn read_checkpoint(store: &dyn Store, id: LogId, binding: &BindingRow) -> Result<Option<Head>, OpenError> {
+    // It may have been signed by a key that has retired since.
+    let keys: Vec<_> = binding.keys.iter().filter_map(|key| key.vkey.parse().ok()).collect();
+    Ok(store.get(&CheckpointRow::key(id))?.map(|row| CheckpointRow::decode(&row, &keys)).transpose()?)
+}
+
 /// What the log's witnesses decide about: its policy and its checkpoint.
 fn read_publishing(
     store: &dyn Store,
@@ -278,9 +285,7 @@ fn read_publishing(
 ) -> Result<Publishing, OpenError> {
     let publishing = Publishing::default();
     let Some(policy) = store.get(&PolicyRow::key(id))? else { return Ok(publishing) };
-    // A checkpoint may have been signed by a key that has retired since.
-    let keys: Vec<_> = binding.keys.iter().filter_map(|key| key.vkey.parse().ok()).collect();
-    let checkpoint = store.get(&CheckpointRow::key(id))?.map(|row| CheckpointRow::decode(&row, &keys)).transpose()?;
+    let checkpoint = read_checkpoint(store, id, binding)?;
     if let Some(checkpoint) = checkpoint.as_ref().filter(|checkpoint| checkpoint.size > released) {
         let (what, found) = (format!("log {}", binding.name), format!("a head of size {released}"));
         return Err(OpenError::Behind { what, found, released: format!("a checkpoint of size {}", checkpoint.size) });

@@ -176,7 +176,9 @@ impl Log {
     /// # Errors
     /// [`PublishError::Stopping`].
     pub async fn halt(&self, reason: String) -> Result<(), PublishError> {
-        self.told(|done| Job::Halt(Arc::clone(&self.shared), reason, done)).await
+        self.told(|done| Job::Halt(Arc::clone(&self.shared), reason, done)).await?;
+        self.running.registry.changed();
+        Ok(())
     }
 
     async fn durably(&self, mut job: MaintainJob) -> Result<(), PublishError> {

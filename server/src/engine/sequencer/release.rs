@@ -20,7 +20,7 @@ impl Writer {
     pub(super) fn release_rest(&mut self, log: &Arc<Shared>, done: oneshot::Sender<()>) -> Result<(), Poison> {
         // The head must be that of the last commit, should the log have been at work after all.
         self.release.drain()?;
-        if log.state() == LogState::Open {
+        if !matches!(log.state(), LogState::Halted(_)) {
             match self.rest(log) {
                 Ok(rest) if rest == log.head().size => {}
                 Ok(_) => self.sign_rest(log)?,

@@ -152,3 +152,40 @@ fn a_damaged_checkpoint_or_a_missing_one_is_never_served() {
     assert!(damaged(None).unwrap().starts_with("the checkpoint row is damaged: missing"));
     assert_eq!(damaged(Some(row)), None);
 }
+
+#[test]
+fn what_was_committed_and_never_released_is_signed_only_after_the_witnesses_have_agreed() {
+    let mut world = World::with_log("a");
+    world.append("a", &entry(1));
+    world.set_policy(Some(policy("w")));
+    world.publish(7);
+    // The server ends between a commit and its mark: the high-water is as it was before the commit.
+    let mark = std::fs::read(options(world.path()).high_water_path()).unwrap();
+    world.append("a", &entry(2));
+    world.stop();
+    world.oracle.clear();
+    std::fs::write(options(world.path()).high_water_path(), mark).unwrap();
+    world.reopen().unwrap();
+    assert_eq!(world.sizes(), (1, 1));
+    assert_eq!(world.try_append("a", &entry(3), None).unwrap_err(), AppendError::Held);
+    world.runtime.block_on(world.log().let_go()).unwrap();
+    assert_eq!(world.sizes(), (1, 2));
+    let head = world.log().head();
+    assert_eq!(world.log().entry(&head, LeafIndex::new(1).unwrap()).unwrap().as_deref(), Some(entry(2)[0].as_slice()));
+    world.append("a", &entry(3));
+    world.reopen().unwrap();
+    world.runtime.block_on(world.log().let_go()).unwrap();
+    assert_eq!(world.sizes(), (1, 3));
+}
+
+#[test]
+fn a_check_of_the_database_compares_the_checkpoint_too() {
+    let mut world = World::with_log("a");
+    world.append("a", &entry(1));
+    world.set_policy(Some(policy("w")));
+    world.append("a", &entry(2));
+    assert_eq!(world.log().fsck(&mut |_| {}).problem, None);
+    world.stop();
+    let findings = fsck(&options(world.path()), &mut |_, _, _| {}).unwrap();
+    assert!(findings.iter().all(|finding| finding.problem.is_none()), "{findings:?}");
+}
