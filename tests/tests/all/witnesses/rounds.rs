@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cairn_tests::http::Request;
+use cairn_tests::own_witness::WitnessData;
 use cairn_tests::server::{PATIENCE, cairnd, program, run};
 use cairn_tests::witness::{Fault, Witness, policy};
 use cairn_tree::note::SignatureType;
@@ -280,4 +281,32 @@ fn witnesses_with_ml_dsa_keys_count_too() {
     let server = scene.data.serve();
     scene.append_witnessed(&server, b"a");
     assert_eq!(scene.checkpoint(&server).witnesses().len(), 2);
+}
+
+/// `cairn witness` as it is: two keys under one URL, of which both must cosign, and a restart of each side.
+#[test]
+fn our_own_witness_cosigns_with_both_of_its_keys() {
+    let mut scene = Scene::new(0, 0);
+    let own = WitnessData::init(scene.folder.path().join("witness"));
+    assert_eq!(own.run(&["add-log", "--vkey", &scene.data.main.vkey]).code, Some(0));
+    let witness = own.serve();
+    let mut text = String::new();
+    for (name, key) in ["old", "new"].iter().zip(&own.keys) {
+        text += &format!("witness {name} {} http://{}\n", key.verifier_key(), witness.address());
+    }
+    text += "group both all old new\nquorum both\n";
+    assert_eq!(scene.set_policy(&text, &[]).code, Some(0));
+    scene.trust = scene.trust_in(&text);
+    let server = scene.data.serve();
+    for number in 0..3_u64 {
+        scene.append_witnessed(&server, &number.to_be_bytes());
+    }
+    assert_eq!(get(&server, "/readyz").text(), "ready\n");
+    assert_eq!(server.stop().code, Some(0));
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"after a restart");
+    assert_eq!(scene.checkpoint(&server).witnesses().len(), 2);
+    witness.kill();
+    assert_eq!(scene.append(&server, "witnessed", b"without it").status, 202);
+    assert_eq!(size(&server, "checkpoint"), 4);
 }
