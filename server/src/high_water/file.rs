@@ -6,10 +6,12 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the file lies.
 pub(super) trait Disk: fmt::Debug + Send {
+    /// The path of a file that is there, with all links followed.
+    fn resolve(&mut self, path: &Path) -> io::Result<PathBuf>;
     /// Opens a file for reading and writing.
     fn open(&mut self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Makes a new file that only its owner may read, in place of one of that name.
@@ -53,6 +55,10 @@ pub(super) fn write_all_at(file: &mut dyn DiskFile, mut bytes: &[u8], mut offset
 pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
+    fn resolve(&mut self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
     fn open(&mut self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
     }

@@ -77,6 +77,10 @@ impl Post {
 struct GatedDisk(Arc<Post>);
 
 impl Disk for GatedDisk {
+    fn resolve(&mut self, path: &Path) -> io::Result<PathBuf> {
+        RealDisk.resolve(path)
+    }
+
     fn open(&mut self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(GatedFile { file: RealDisk.open(path)?, gate: Arc::clone(&self.0) }))
     }

@@ -327,7 +327,9 @@ impl HighWater {
             return Err(HighWaterError::WrongDatabase { path: path.into(), found, expected: database });
         }
         let frame::Contents { marks, end, torn } = frame::read_frames(&bytes, &database).map_err(damaged)?;
-        let path = path.to_path_buf();
+        // Compaction renames a new file over this one: over the file itself, not over a link to it, so that it stays on
+        // the disk that its operator chose.
+        let path = disk.resolve(path).map_err(on_io(path, "looked for"))?;
         // Only whole sectors count as filled: the next fill begins in the sector that the file ends in.
         let filled = (length - length % frame::SECTOR as u64).max(end as u64);
         let mut this =

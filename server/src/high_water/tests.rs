@@ -1,7 +1,7 @@
 //! What the file keeps, what a crash may leave, and what damage is refused. A failing disk: `faults`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -288,6 +288,28 @@ fn a_recorded_step_back_is_refused() {
     let other = DatabaseId::new([8; 16]);
     bytes[at..at + FRAME].copy_from_slice(&frame::commit(&other, 6, &[(log(1), mark(6))]));
     assert_eq!(place.damage(&bytes), Some((at, Damage::Checksum)), "a frame of another database");
+}
+
+/// An operator put the file on another disk, and left a link where it was.
+#[test]
+fn compaction_leaves_a_link_to_the_file_where_it_is() {
+    let place = Place::new();
+    let mut file = place.create();
+    append_all(&mut file, &[commit(1, 1)]);
+    drop(file);
+    let elsewhere = TempDir::new().unwrap();
+    let moved = elsewhere.path().join("moved");
+    fs::copy(place.path(), &moved).unwrap();
+    fs::remove_file(place.path()).unwrap();
+    std::os::unix::fs::symlink(&moved, place.path()).unwrap();
+    let (mut file, _) = place.open().unwrap();
+    let before = fs::metadata(&moved).unwrap().ino();
+    let commits: Vec<_> = (2..200).map(|number| commit(number, 1)).collect();
+    append_all(&mut file, &commits);
+    assert_ne!(fs::metadata(&moved).unwrap().ino(), before, "the file was not compacted");
+    assert!(fs::symlink_metadata(place.path()).unwrap().is_symlink());
+    assert_eq!(place.marks(), marks_after(&[commit(199, 1)]));
+    assert_eq!(HighWater::open_on(Box::new(RealDisk), &moved, DATABASE, SMALL).unwrap().1.commit(), 199);
 }
 
 #[test]
