@@ -17,7 +17,7 @@ use crate::engine::bounds::{INDEX_FAN, INDEX_RUN_ENTRIES, MAINTENANCE_BYTES, MAI
 use crate::engine::head::Shared;
 use crate::engine::registry::Registry;
 use crate::engine::sequencer::{Done, Job, MaintainJob, Sequencer};
-use crate::engine::stored::{ReadError, Stored, WIDTH};
+use crate::engine::stored::{ReadError, Stored};
 
 /// The logs whose index has work to do: a set, so it is bounded by their number.
 #[derive(Default)]
@@ -125,14 +125,17 @@ fn seek_work(due: &Due, store: &dyn Store, registry: &Registry) {
 
 impl Work<'_> {
     fn build_and_merge(&self) -> Result<(), BuildError> {
-        self.catch_up()?;
-        self.index.load(self.store, &|| self.shared.head().size)?;
-        while self.index.is_due() {
+        loop {
+            // Each time anew: the writer may have let go of it meanwhile.
+            self.catch_up()?;
+            self.index.load(self.store, &|| self.shared.head().size)?;
+            if !self.index.is_due() {
+                return Ok(());
+            }
             self.build()?;
             while self.merge()? {}
             self.delete_dead()?;
         }
-        Ok(())
     }
 
     fn manifest(&self) -> Result<Manifest, BuildError> {
@@ -159,10 +162,10 @@ impl Work<'_> {
         let (manifest, end, records) = match &*self.index.read() {
             Inner::Absent { .. } => return Ok(()),
             Inner::Loaded(loaded) => {
-                let (start, end) = (loaded.manifest.end(), loaded.end - loaded.end % WIDTH);
-                let inside = loaded.recent.iter().filter(|(_, index)| (start..end).contains(&index.get()));
+                let Some(range) = loaded.next_run() else { return Ok(()) };
+                let inside = loaded.recent.iter().filter(|(_, index)| range.contains(&index.get()));
                 let records = inside.map(|(leaf, index)| Record::new(leaf, *index)).collect();
-                (loaded.manifest.clone(), end, records)
+                (loaded.manifest.clone(), range.end, records)
             }
         };
         self.add_run(&manifest, end, records)
@@ -187,7 +190,11 @@ impl Work<'_> {
         let Some(runs) = manifest.runs().windows(INDEX_FAN).find(same_size) else { return Ok(false) };
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(false) };
         let merged = Run::new(manifest.next_id(), first.start, last.end);
-        self.index.install(manifest.with_begun(merged));
+        // Durable before anything else: whoever reads the manifest again must not give a new run the same id.
+        let begun = manifest.with_begun(merged);
+        let puts = vec![(Manifest::key(self.log), begun.encode())];
+        self.submit(MaintainJob { puts, ..MaintainJob::default() })?;
+        self.index.install(begun);
         // All runs' buckets with the same first bits are merged at a time: sorted once, they are whole new buckets.
         let coarse = runs.iter().map(|run| run.bits).min().unwrap_or(0).min(merged.bits);
         let mut rows = Rows::new(self);

@@ -11,6 +11,7 @@ mod check;
 mod manifest;
 mod run;
 
+use core::ops::Range;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -49,6 +50,15 @@ struct Loaded {
     recent: HashMap<Hash, LeafIndex>,
     /// One past the newest leaf in `recent`.
     end: u64,
+}
+
+impl Loaded {
+    /// What the next run is made of: whole tiles. `None` without one, as when the leaves that were due have become a run
+    /// since.
+    fn next_run(&self) -> Option<Range<u64>> {
+        let (start, end) = (self.manifest.end(), self.end - self.end % WIDTH);
+        (start < end).then_some(start..end)
+    }
 }
 
 impl HashIndex {
@@ -320,6 +330,17 @@ mod tests {
             found.iter().map(|index| index.map(LeafIndex::get)).collect::<Vec<_>>(),
             [Some(0), Some(300), Some(511), None]
         );
+    }
+
+    /// A run of nothing would make a manifest that nobody can read.
+    #[test]
+    fn no_run_is_made_of_less_than_a_tile() {
+        let manifest = Manifest::default().with_run(Run::new(0, 0, 2 * WIDTH));
+        let next_run = |end| Loaded { manifest: manifest.clone(), recent: HashMap::new(), end }.next_run();
+        for end in [0, 2 * WIDTH - 1, 2 * WIDTH, 3 * WIDTH - 1] {
+            assert_eq!(next_run(end), None, "{end}");
+        }
+        assert_eq!(next_run(4 * WIDTH + 7), Some(2 * WIDTH..4 * WIDTH));
     }
 
     /// A log without duplicates that is sent all of its entries again keeps none of them in memory.
