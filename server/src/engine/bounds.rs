@@ -21,6 +21,8 @@ pub(super) const INDEX_RUN_ENTRIES: u64 = 1 << 16;
 pub(super) const INDEX_LAG_ENTRIES: u64 = 1 << 20;
 /// Runs of one size that are merged into one.
 pub(super) const INDEX_FAN: usize = 8;
+/// Leaves of one log that `fsck` holds while it reads a run of its hash index, a multiple of a tile's: 128 MiB.
+pub(super) const INDEX_CHECK_LEAVES: u64 = 1 << 24;
 /// Bytes of rows that one maintenance commit writes.
 pub(super) const MAINTENANCE_BYTES: usize = 4 << 20;
 /// Rows that one maintenance commit deletes.

@@ -343,6 +343,41 @@ mod tests {
         assert_eq!(next_run(4 * WIDTH + 7), Some(2 * WIDTH..4 * WIDTH));
     }
 
+    /// `fsck` holds one tile of four at a time, and misses nothing in any of them.
+    #[test]
+    fn a_run_is_checked_in_parts() {
+        let (store, _) = store_with_runs(4);
+        let stored = Stored::new(&store, LOG);
+        let run = Run::new(99, 0, 4 * WIDTH);
+        let mut records: Vec<Record> = leaves(0..4 * WIDTH).map(|(index, leaf)| Record::new(&leaf, index)).collect();
+        records.sort_unstable();
+        let put = |records: &[Record]| {
+            let mut batch = Batch::new();
+            (0..run.buckets()).for_each(|bucket| batch.put(run.key(LOG, bucket), Vec::new()));
+            store.commit(batch).unwrap();
+            let mut batch = Batch::new();
+            run.rows(LOG, records).into_iter().for_each(|(key, row)| batch.put(key, row));
+            store.commit(batch).unwrap();
+        };
+        let check = |dedup| check::check_run(&store, &stored, &run, dedup, WIDTH).map_err(|error| error.to_string());
+        put(&records);
+        assert_eq!(check(true), Ok(()));
+        for place in [0, 300, records.len() - 1] {
+            let mut damaged = records.clone();
+            damaged[place].index = (damaged[place].index + WIDTH) % (4 * WIDTH);
+            put(&damaged);
+            let problem = format!("it is wrong about entry {}", damaged[place].index);
+            assert!(check(false).unwrap_err().contains(&problem), "record {place}");
+            damaged[place].index = 4 * WIDTH;
+            put(&damaged);
+            assert!(check(false).unwrap_err().contains("it names entry 1024"), "record {place}");
+            damaged.remove(place);
+            put(&damaged);
+            assert!(check(true).unwrap_err().contains("it has 1023 of 1024 leaves"), "record {place}");
+            assert_eq!(check(false), Ok(()));
+        }
+    }
+
     /// A log without duplicates that is sent all of its entries again keeps none of them in memory.
     #[test]
     fn leaves_that_a_run_has_are_not_kept_again() {
