@@ -359,13 +359,13 @@ fn a_cut_file_is_noticed_or_loses_the_newest_commits_whole() {
 }
 
 #[test]
-#[ignore = "takes half an hour or more: every byte of every file; tells with --nocapture how far it is"]
+#[ignore = "takes ten minutes: every byte of every file; tells with --nocapture how far it is"]
 fn every_flipped_byte() {
     flips(every(1), 0x10);
 }
 
 #[test]
-#[ignore = "takes half an hour or more: every byte of every file; tells with --nocapture how far it is"]
+#[ignore = "takes ten minutes: every byte of every file; tells with --nocapture how far it is"]
 fn every_cut() {
     cuts(1);
 }
