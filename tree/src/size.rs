@@ -27,6 +27,12 @@ pub enum SizeError {
     TooLarge,
 }
 
+/// A number of things in words: `1 entry`, `2 entries`.
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 impl TreeSize {
     /// The empty tree.
     pub const ZERO: Self = Self(0);

@@ -8,7 +8,7 @@ use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, Growth, Root};
 use cairn_tree::policy::Trust;
-use cairn_tree::size::TreeSize;
+use cairn_tree::size::{TreeSize, counted};
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 
@@ -95,7 +95,8 @@ struct Known<'a> {
 impl Known<'_> {
     async fn root(&mut self, size: TreeSize) -> Result<Root, Failure> {
         if size > self.head.size {
-            return Err(Failure::Refused(format!("the log has {} entries, fewer than {size}", self.head.size)));
+            let entries = counted(self.head.size.get(), "entry", "entries");
+            return Err(Failure::Refused(format!("the log has {entries}, fewer than {size}")));
         }
         if size == self.head.size {
             return Ok(self.head);
@@ -127,7 +128,8 @@ async fn signed_head(
 async fn prove(remote: &Remote, reader: &mut TileReader, claim: Extension) -> Result<Vec<String>, Failure> {
     let Extension { old, new } = claim;
     if old.size > new.size {
-        return Err(Failure::Refused(format!("not consistent: the log has {} entries, it had {}", new.size, old.size)));
+        let entries = counted(new.size.get(), "entry", "entries");
+        return Err(Failure::Refused(format!("not consistent: the log has {entries}, it had {}", old.size)));
     }
     if old.size == new.size {
         let words = || format!("not consistent: two roots at size {}: {} and {}", old.size, text(old), text(new));
@@ -163,7 +165,7 @@ impl From<Root> for Point {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to, proof, .. } = self;
-        write!(f, "consistent: {} entries ({}) grew to {} ({}), ", from.size, from.root, to.size, to.root)?;
-        write!(f, "proven by {} hashes", proof.len())
+        let (entries, hashes) = (counted(from.size, "entry", "entries"), counted(proof.len() as u64, "hash", "hashes"));
+        write!(f, "consistent: {entries} ({}) grew to {} ({}), proven by {hashes}", from.root, to.size, to.root)
     }
 }

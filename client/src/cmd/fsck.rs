@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use cairn_tree::size::counted;
 use clap::Args;
 use serde::Serialize;
 
@@ -90,7 +91,8 @@ impl Fsck {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, size, root, tiles, .. } = self;
-        write!(f, "sound: {origin} has the {size} entries, {tiles} tiles and the root {root} that its key signed")?;
+        let (entries, tiles) = (counted(*size, "entry", "entries"), counted(*tiles, "tile", "tiles"));
+        write!(f, "sound: {origin} has the {entries}, {tiles} and the root {root} that its key signed")?;
         let Some(successor) = &self.successor else { return Ok(()) };
         write!(f, "; it is sealed, and {} continues it (see: cairn follow)", shown(successor))
     }

@@ -23,7 +23,7 @@ pub(super) struct Load {
     #[arg(long, value_name = "N", default_value_t = bounds::LOAD_DEFAULT_CONNECTIONS, value_parser = connections)]
     connections: usize,
     /// How long.
-    #[arg(long, value_name = "TIME", default_value_t = Span(bounds::LOAD_DURATION))]
+    #[arg(long, value_name = "TIME", default_value_t = Span(bounds::LOAD_DURATION), value_parser = some_time)]
     duration: Span,
     /// The bytes of one entry.
     #[arg(long, value_name = "BYTES", default_value_t = bounds::LOAD_ENTRY_BYTES, value_parser = entry_size)]
@@ -52,6 +52,11 @@ fn entry_size(text: &str) -> Result<usize, String> {
 
 fn batch_size(text: &str) -> Result<usize, String> {
     within(text, 1, bounds::LOAD_BATCH)
+}
+
+fn some_time(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    if span.0.is_zero() { Err("must be longer than nothing".into()) } else { Ok(span) }
 }
 
 fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
@@ -84,9 +89,10 @@ impl Load {
         let measured = load::run(&self.remote.url()?, self.remote.token()?.as_ref(), plan).await;
         let measured = measured.map_err(|error| match error {
             LoadError::Tls | LoadError::Address(_) => Failure::Usage(error.to_string()),
-            LoadError::TooSmall(..) | LoadError::Random(_) | LoadError::NothingWorked { .. } => {
-                Failure::Refused(error.to_string())
-            }
+            LoadError::TooSmall { .. }
+            | LoadError::Random(_)
+            | LoadError::NothingWorked { .. }
+            | LoadError::TooShort(_) => Failure::Refused(error.to_string()),
         })?;
         terminal.output.print(form, &measured)
     }

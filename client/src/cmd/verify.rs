@@ -4,6 +4,7 @@ use core::fmt;
 use std::path::PathBuf;
 
 use cairn_tree::receipt::{Receipt, VerifiedReceipt};
+use cairn_tree::size::counted;
 use clap::Args;
 use serde::Serialize;
 
@@ -103,7 +104,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Included { origin, index, size, witnesses, .. } => {
-                write!(f, "included: entry {index} of {origin}, in its signed tree of {size} entries")?;
+                let entries = counted(*size, "entry", "entries");
+                write!(f, "included: entry {index} of {origin}, in its signed tree of {entries}")?;
                 let names: Vec<&str> = witnesses.iter().map(|witness| witness.name.as_str()).collect();
                 if names.is_empty() { Ok(()) } else { write!(f, ", witnessed by {}", names.join(", ")) }
             }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_tree::size::TreeSize;
+use cairn_tree::size::{TreeSize, counted};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -71,19 +71,27 @@ pub enum LoadError {
     #[error("{0}")]
     Address(String),
     /// There is nothing to read.
-    #[error("the log has {0} entries: too few to read {1}")]
-    TooSmall(u64, &'static str),
+    #[error("the log has {}: too few to read {what}", counted(*size, "entry", "entries"))]
+    TooSmall {
+        /// How many entries it has.
+        size: u64,
+        /// What was to be read.
+        what: &'static str,
+    },
     /// The operating system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(String),
     /// Not one request succeeded.
-    #[error("not one of {errors} requests succeeded; the first error: {first}")]
+    #[error("not one of {} succeeded; the first error: {first}", counted(*errors, "request", "requests"))]
     NothingWorked {
         /// How many failed.
         errors: u64,
         /// What the first failure was.
         first: String,
     },
+    /// The time was over before there was an answer.
+    #[error("no request was answered in {0:?}; take longer")]
+    TooShort(Duration),
 }
 
 /// What was measured.
@@ -131,9 +139,9 @@ struct Shared {
 /// [`LoadError`] if it could not start, or if no request succeeded.
 pub async fn run(url: &LogUrl, token: Option<&Token>, plan: Plan) -> Result<Measured, LoadError> {
     match plan.mode {
-        Mode::Proof if plan.tree == TreeSize::ZERO => return Err(LoadError::TooSmall(0, "proofs of")),
+        Mode::Proof if plan.tree == TreeSize::ZERO => return Err(LoadError::TooSmall { size: 0, what: "proofs of" }),
         Mode::Tile if plan.tree.get() < TILE_WIDTH => {
-            return Err(LoadError::TooSmall(plan.tree.get(), "a full tile of"));
+            return Err(LoadError::TooSmall { size: plan.tree.get(), what: "a full tile of" });
         }
         _ => {}
     }
@@ -193,7 +201,8 @@ impl Shared {
         let (requests, errors) = (self.requests.load(Ordering::Relaxed), self.errors.load(Ordering::Relaxed));
         let first_error = self.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if requests == 0 {
-            return Err(LoadError::NothingWorked { errors, first: first_error.unwrap_or_default() });
+            let too_short = LoadError::TooShort(self.plan.duration);
+            return Err(first_error.map_or(too_short, |first| LoadError::NothingWorked { errors, first }));
         }
         let mut all = latencies().map_err(|error| LoadError::Random(error.to_string()))?;
         for shard in &self.shards {
@@ -241,7 +250,8 @@ impl core::fmt::Display for Measured {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let per_second = if self.entries > 0 { "entries/s" } else { "requests/s" };
         writeln!(f, "{:.0} {per_second}", self.rate_per_s)?;
-        writeln!(f, "{} requests, {} errors in {:.2} s", self.requests, self.errors, self.seconds)?;
+        let requests = counted(self.requests, "request", "requests");
+        writeln!(f, "{requests}, {} in {:.2} s", counted(self.errors, "error", "errors"), self.seconds)?;
         if let Some(error) = &self.first_error {
             writeln!(f, "first error: {error}")?;
         }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use cairn_tree::size::TreeSize;
+use cairn_tree::size::{TreeSize, counted};
 use cairnd::admin::{FindingLine, Progress, Reply, Request, Session};
 use cairnd::engine;
 
@@ -68,7 +68,7 @@ fn show(step: &Progress) {
 fn described(finding: &FindingLine) -> String {
     let FindingLine { log, size, problem } = finding;
     match problem {
-        None => format!("{log}: sound, {size} entries"),
+        None => format!("{log}: sound, {}", counted(*size, "entry", "entries")),
         Some(problem) => format!("{log}: NOT SOUND: {problem}"),
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use cairn_tree::policy::Policy as PolicyFile;
+use cairn_tree::size::counted;
 use cairn_tree::wire::json::Bytes;
 use cairnd::admin::{LogLine, PolicyLine, Reply, Request};
 use clap::Subcommand;
@@ -191,6 +192,7 @@ fn told(line: &PolicyLine) -> String {
 fn described(log: &LogLine) -> String {
     let marks = [(log.private, " private"), (log.open_append, " open-append"), (log.dedup, " dedup")];
     let marks: String = marks.into_iter().filter(|(has, _)| *has).map(|(_, mark)| mark).collect();
+    let entries = counted(log.size, "entry", "entries");
     let successor = log.successor.as_ref().map(|log| format!(", continued by {log}")).unwrap_or_default();
-    format!("{}  {} entries  {}{successor}{marks}  {}", log.name, log.size, log.state, log.vkey)
+    format!("{}  {entries}  {}{successor}{marks}  {}", log.name, log.state, log.vkey)
 }

@@ -314,6 +314,6 @@ fn within(size: TreeSize, head: &Head) -> Result<(), ProofError> {
     if size <= head.size {
         Ok(())
     } else {
-        Err(ProofError::Question(format!("the log has {} entries, not {size}", head.size)))
+        Err(ProofError::Question(format!("the log's size is {}, not {size}", head.size)))
     }
 }

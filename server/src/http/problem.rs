@@ -145,7 +145,7 @@ impl Problem {
 
 /// A leaf past the head.
 pub(crate) fn no_such_leaf(index: u64, size: TreeSize) -> Problem {
-    let detail = format!("index: there is no entry {index}; the log has {size}");
+    let detail = format!("index: there is no entry {index}; the log's size is {size}");
     Problem::new(Kind::NotFound, detail).field("index").value(index.to_string()).bound(format!("below {size}"))
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use cairn_tree::size::TreeSize;
+use cairn_tree::size::{TreeSize, counted};
 use cairn_tree::statement::SealStatement;
 use serde::Serialize;
 
@@ -86,7 +86,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Consistent { origin, size, root, new } => {
-                write!(f, "consistent: {origin} has {size} entries ({new} new), root {root}")
+                write!(f, "consistent: {origin} has {} ({new} new), root {root}", counted(*size, "entry", "entries"))
             }
             Self::Sealed { origin, size, successor, .. } => {
                 let (origin, successor) = (shown(origin), shown(successor));
@@ -96,8 +96,8 @@ impl fmt::Display for Event {
                 )
             }
             Self::Stale { resource, size, largest, .. } => {
-                let resource = resource.path();
-                write!(f, "stale: the {resource} shows {size} entries, it had {largest}; asking past caches")
+                let (resource, entries) = (resource.path(), counted(*size, "entry", "entries"));
+                write!(f, "stale: the {resource} shows {entries}, it had {largest}; asking past caches")
             }
             Self::Unverified { reason } => write!(f, "unverified: {reason}"),
             Self::Contradiction { kind, evidence: Some(path), .. } => write!(f, "{kind}: evidence in {path}"),

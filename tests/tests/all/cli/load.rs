@@ -68,6 +68,13 @@ fn appended_entries_are_all_different_and_of_the_right_size() {
 }
 
 #[test]
+fn no_time_at_all_is_refused_before_anything_is_asked() {
+    let ran = cairn(["load", "--url", "http://127.0.0.1:1/logs/main", "--duration", "0s"]);
+    assert_eq!((ran.code, &*ran.stdout), (2, ""), "{ran:?}");
+    assert!(ran.stderr.contains("'0s'") && ran.stderr.contains("must be longer than nothing"), "{ran:?}");
+}
+
+#[test]
 fn answers_of_the_wrong_shape_are_errors() {
     let log = log();
     log.lie("tile/", Lie::Cut(1));

@@ -71,10 +71,7 @@ fn commands_go_through_the_running_server() {
     assert_refused(&cairnd(path, &["log", "create", "second"]), "second exists already");
     assert_refused(&cairnd(path, &["log", "create", "Bad"]), "is not a log's name");
     let checked = cairnd(path, &["fsck"]);
-    assert_eq!(
-        (checked.code, checked.stdout.as_str()),
-        (Some(0), "main: sound, 0 entries\nsecond: sound, 1 entries\n")
-    );
+    assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), "main: sound, 0 entries\nsecond: sound, 1 entry\n"));
     let locked = running.data.try_serve().map(|_| ()).unwrap_err();
     assert_refused(&locked, "");
     assert_eq!(running.server.stop().code, Some(0));
