@@ -2,7 +2,7 @@
 //!
 //! The server runs with a library preloaded (`disk.c`) that keeps beside its folder what a disk would hold: bytes get
 //! there by a sync of their file, names by a sync of their folder. After kill -9 that copy is all there is. The library is
-//! compiled by the C compiler that compiles RocksDB; where there is none, the tests say so and pass.
+//! compiled by the C compiler that compiles RocksDB; where there is none, the tests are ignored.
 
 use std::collections::BTreeMap;
 use std::fs;
