@@ -248,10 +248,14 @@ impl Monitor {
                 let went_back = size.get() < self.shown().largest(kind);
                 let placed = match self.place(&head).await {
                     Ok(()) => true,
-                    // Of a log that has gone back the larger tree can no longer be had; the caller's patience decides.
-                    Err(RoundError::Unverified(_)) if went_back => false,
+                    // Of a log that has gone back the larger tree can no longer be had; the caller's patience decides,
+                    // also if this resource never showed more and the other one did.
+                    Err(RoundError::Unverified(_)) if self.has_gone_back(round) => false,
                     Err(error) => return Err(error),
                 };
+                if !placed && !went_back {
+                    return Ok(());
+                }
                 if went_back {
                     round.stale.get_or_insert(Stale { kind, head, placed });
                 }
@@ -267,6 +271,14 @@ impl Monitor {
         }
         self.note_shown(kind, size);
         Ok(())
+    }
+
+    /// Whether one of the heads of a round is smaller than its resource has shown before.
+    fn has_gone_back(&self, round: &Round) -> bool {
+        let shown = self.shown();
+        [(HeadKind::Checkpoint, &round.checkpoint), (HeadKind::Head, &round.head)]
+            .into_iter()
+            .any(|(kind, head)| head.as_ref().is_some_and(|head| head.size().get() < shown.largest(kind)))
     }
 
     /// Shows that a smaller head is of our tree when it was smaller.
