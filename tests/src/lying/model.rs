@@ -95,10 +95,16 @@ impl Model {
     /// The signed head at a size that the log has reached.
     #[must_use]
     pub fn head(&self, size: u64) -> String {
+        self.sign(&self.checkpoint(size))
+    }
+
+    /// The head at a size that the log has reached, for whoever signs it.
+    #[must_use]
+    pub fn checkpoint(&self, size: u64) -> Checkpoint {
         let size = TreeSize::new(size).expect("a size");
         let plan = RootPlan::tree(size);
         let root = plan.fold(&self.hashes(plan.nodes()).expect("a size that was reached")).expect("all nodes");
-        self.sign(&Checkpoint::new(self.origin.clone(), size, root))
+        Checkpoint::new(self.origin.clone(), size, root)
     }
 
     /// Signs any head, honest or not.

@@ -10,6 +10,7 @@
 mod cli;
 mod crash;
 mod disk;
+mod histories;
 mod http;
 mod journey;
 mod lies;
