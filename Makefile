@@ -3,9 +3,10 @@
 
 LISTEN ?= 127.0.0.1:6962
 DATA ?= data
-export LISTEN DATA
+NETWORK ?= network
+export LISTEN DATA NETWORK
 
-.PHONY: help setup run stop test lint bench fuzz interop readme
+.PHONY: help setup run network stop test lint bench fuzz interop readme
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,7 +17,10 @@ setup:
 run: setup ## build the server and serve a log on http://127.0.0.1:6962/logs/main (LISTEN=, DATA=)
 	@bash build/run.sh
 
-stop: ## stop what `make run` started, and wait until it has ended
+network: setup ## a log with three witnesses and a monitor, all on this machine (LISTEN=, NETWORK=)
+	@bash build/network.sh
+
+stop: ## stop what `make run` or `make network` started, and wait until it has ended
 	@bash build/stop.sh
 
 # Programs and tests are built together, with one set of features; the tests then run the programs.
@@ -33,8 +37,9 @@ bench: setup ## how fast, as ratios to bare baselines in the same run (takes a w
 fuzz: setup ## every parser, FUZZ_SECONDS each (default 20)
 	@bash build/fuzz.sh
 
-interop: setup ## other people's clients against this server; needs Go
+interop: setup ## other people's clients and witnesses against ours; needs Go
 	@bash tests/interop/run.sh
+	@bash tests/interop/witnesses/run.sh
 
-readme: setup ## the README's commands, word by word, in a fresh clone
+readme: setup ## the commands of the README and docs/, word by word, in a fresh clone
 	@bash tests/readme.sh

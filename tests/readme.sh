@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the README's commands, word by word and in order, in a fresh clone of this repository with a home folder of its
-# own.
+# Runs the commands of the README and of the pages beside it, word by word and in order, in a fresh clone of this
+# repository with a home folder of its own.
 #
 #   ```sh           runs in the clone; all such blocks share one shell, and any failing command fails the run
 #   ```sh server    "a terminal of its own": runs beside the others until it ends, which must be with exit code 0;
@@ -10,13 +10,14 @@
 #
 # The clone shares this checkout's target folder, so that only the workspace's own crates are compiled again. Changes
 # that are not committed yet are carried over, files that git does not know are not. Where port 6962 is taken, another
-# one stands in for it. Every `make TARGET` that the README names, in a block or in running text, must exist.
+# one stands in for it. Every `make TARGET` that a page names, in a block or in running text, must exist.
 
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 . build/say.sh
 . build/serving.sh
+pages=(README.md docs/witnesses.md)
 
 blocks() {
     awk -v want="$1" '
@@ -30,12 +31,14 @@ if [ "${1:-}" = --test-command ]; then
     exit
 fi
 
-unknown=$(awk '
-    /^```/ { inside = !inside; if (inside && !/^```(sh|sh server|sh test|text|json|toml)$/) print NR ": " $0 }
-' README.md)
-[ -z "$unknown" ] || die "README.md has a block that this script does not know: $unknown"
-for target in $(grep -oE '(`|^)make [a-z]+' README.md | sed 's/.* //' | sort -u); do
-    make --dry-run "$target" >/dev/null 2>&1 || die "README.md names \`make $target\`, which the Makefile does not have"
+for page in "${pages[@]}"; do
+    unknown=$(awk '
+        /^```/ { inside = !inside; if (inside && !/^```(sh|sh server|sh test|text|json|toml)$/) print NR ": " $0 }
+    ' "$page")
+    [ -z "$unknown" ] || die "$page has a block that this script does not know: $unknown"
+    for target in $(grep -oE '(`|^)make [a-z]+' "$page" | sed 's/.* //' | sort -u); do
+        make --dry-run "$target" >/dev/null 2>&1 || die "$page names \`make $target\`, which the Makefile does not have"
+    done
 done
 
 built=$(dirname "$(build/programs.sh)")
@@ -51,14 +54,16 @@ ln -s "$built" "$scratch/clone/target"
 # The toolchain and the compiled RocksDB are the machine's, not the home folder's.
 export CAIRN_CACHE=${CAIRN_CACHE:-$HOME/.cache/cairn} CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} \
     RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} HOME=$scratch/home
-unset CARGO_TARGET_DIR CAIRN_TOKEN CAIRN_URL CAIRN_KEY DATA
+unset CARGO_TARGET_DIR CAIRN_TOKEN CAIRN_URL CAIRN_KEY DATA NETWORK
 
 port=$(free_port 6962)
 export LISTEN=127.0.0.1:$port
 [ "$port" = 6962 ] || say "port 6962 is taken; the README's commands use $port"
 
-# One script whose line numbers are the README's: whatever is no command becomes an empty line.
-awk -v dir="$scratch" '
+# commands PAGE FOLDER: one script whose line numbers are the page's: whatever is no command becomes an empty line.
+commands() {
+    mkdir "$2"
+    awk -v dir="$2" '
     /^```/ {
         inside = !inside
         word = inside ? substr($0, 4) : ""
@@ -75,18 +80,19 @@ awk -v dir="$scratch" '
     }
     inside && word == "sh" { print; next }
     { print "" }
-' README.md | sed "s/127\.0\.0\.1:6962/$LISTEN/g" >"$scratch/commands.sh"
-sed -i "s/127\.0\.0\.1:6962/$LISTEN/g" "$scratch"/server-*.sh
+' "$1" | sed "s/127\.0\.0\.1:6962/$LISTEN/g" >"$2/commands.sh"
+    sed -i "s/127\.0\.0\.1:6962/$LISTEN/g" "$2"/server-*.sh
+}
 
 cat >"$scratch/prelude.sh" <<'PRELUDE'
 set -eEuo pipefail
-trap 'echo "README.md:$LINENO: failed: $BASH_COMMAND" >&2' ERR
+trap 'echo "$PAGE:$LINENO: failed: $BASH_COMMAND" >&2' ERR
 trap end_servers EXIT
 servers=()
 
-# Shows the block that begins after this line of the README.
+# Shows the block that begins after this line of the page.
 show() {
-    sed -n "$(($1 + 1)),/^\`\`\`/p" README.md | sed '/^```/d; s/^/$ /' >&2
+    sed -n "$(($1 + 1)),/^\`\`\`/p" "$PAGE" | sed '/^```/d; s/^/$ /' >&2
 }
 
 expect() {
@@ -94,13 +100,13 @@ expect() {
     shift
     "$@" || code=$?
     if [ "$code" != "$wanted" ]; then
-        echo "README.md:${BASH_LINENO[0]}: ended with $code instead of $wanted: $*" >&2
+        echo "$PAGE:${BASH_LINENO[0]}: ended with $code instead of $wanted: $*" >&2
         exit 1
     fi
 }
 
 start_server() {
-    # It has to be gone before another one can take its place; a stop command of the README has seen to that.
+    # It has to be gone before another one can take its place; a stop command of the page has seen to that.
     [ "${#servers[@]}" = 0 ] || wait "${servers[-1]}"
     sed 's/^/(another terminal) $ /' "$1" >&2
     setsid bash -euo pipefail "$1" </dev/null >"$1.log" 2>&1 &
@@ -121,5 +127,10 @@ end_servers() {
 PRELUDE
 
 cd "$scratch/clone"
-bash -c '. build/serving.sh; . ../prelude.sh; . ../commands.sh' </dev/null
-say "every command of README.md ran"
+number=0
+for page in "${pages[@]}"; do
+    number=$((number + 1))
+    commands "$page" "$scratch/$number"
+    PAGE=$page bash -c ". build/serving.sh; . ../prelude.sh; . ../$number/commands.sh" </dev/null
+    say "every command of $page ran"
+done
