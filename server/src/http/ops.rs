@@ -1,8 +1,8 @@
 //! What operators and their machines ask: `/healthz`, `/readyz`, `/metrics`.
 //!
-//! Health is that the process answers, and then it serves reads; readiness is that it takes appends. A witness that lags
-//! makes nothing unready: `/readyz` names it in its text. Logs that wait for their witnesses after a start are named too;
-//! only when all of them do, no append is taken, and that is not ready.
+//! Health is that the process answers, and then it serves reads; readiness is that it takes appends. Neither a witness
+//! that lags nor a log that is halted makes the rest unready: `/readyz` names them in its text. Logs that wait for their
+//! witnesses after a start are named too; only when all open ones do, no append is taken, and that is not ready.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(crate) fn health() -> Answer {
 #[utoipa::path(
     get, path = "/readyz", tag = "Operation", security((), ("token" = [])),
     responses(
-        (status = 200, description = "They are; further lines name witnesses that lag and logs that wait for theirs", body = String, content_type = "text/plain"),
+        (status = 200, description = "They are; further lines name halted logs, witnesses that lag and logs that wait for theirs", body = String, content_type = "text/plain"),
         (status = 503, description = "They are not, with the reason", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -55,7 +55,22 @@ pub(crate) fn ready(ask: &Ask<'_>) -> Result<Answer, Problem> {
     if none_goes_on(&app.engine) {
         return Err(Problem::from(AppendError::Held).detail_more(&witnesses));
     }
-    Ok(fresh(media::TEXT, format!("ready\n{witnesses}")))
+    Ok(fresh(media::TEXT, format!("ready\n{}{witnesses}", halted(ask))))
+}
+
+/// A line for each log that takes no appends any more, and why; of private logs only for who may read them.
+fn halted(ask: &Ask<'_>) -> String {
+    let mut text = String::new();
+    for log in ask.app.engine.logs().iter().filter(|log| ask.may_read(log)) {
+        if let LogState::Halted(reason) = log.state() {
+            text.push_str(&format!("log {}: halted, no appends: {reason}\n", log.info().name));
+        }
+        if text.len() > REPORT_BYTES {
+            text.push_str("and others\n");
+            break;
+        }
+    }
+    text
 }
 
 /// Whether every log that could take appends waits for its witnesses.
@@ -69,7 +84,8 @@ fn none_goes_on(engine: &Engine) -> bool {
 /// them.
 fn witnesses(ask: &Ask<'_>) -> String {
     let mut text = String::new();
-    for (log, report) in ask.app.cosigners.reports().into_iter().filter(|(log, _)| ask.may_read(log)) {
+    let open = |log: &Log| log.state() == LogState::Open && ask.may_read(log);
+    for (log, report) in ask.app.cosigners.reports().into_iter().filter(|(log, _)| open(log)) {
         let label = &log.info().name;
         if let Some(names) = report.held.filter(|_| log.is_held()) {
             let names = names.join(", ");

@@ -62,6 +62,8 @@ fn a_restored_backup_with_its_high_water_is_halted_by_any_witness_that_saw_more(
     let server = scene.data.serve();
     let halted = wait_for(|| scene.halted());
     assert!(halted.contains("witness w3") && halted.contains("size 4"), "{halted}");
+    let ready = get(&server, "/readyz").text();
+    assert!(ready.contains("log main: halted") && ready.contains("witness w3"), "{ready}");
     let answer = scene.append(&server, "integrated", b"fork");
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.text().contains("urn:cairn:problem:log-halted"), "{}", answer.text());
