@@ -7,6 +7,7 @@ use cairn_tests::http::{Connection, Request};
 use cairn_tests::oracle::Oracle;
 use cairn_tests::random::Random;
 use cairn_tests::server::PATIENCE;
+use cairn_tests::witness::Fault;
 use cairn_tree::checkpoint::SignedCheckpoint;
 
 use super::{ORIGIN, Scene, wait_for};
@@ -16,6 +17,10 @@ const KILLS: usize = 25;
 #[test]
 fn kills_with_rounds_in_flight_shrink_and_contradict_nothing() {
     let scene = Scene::new(3, 2);
+    // One is asked and done while the quorum waits for another: about half of the time a round is under way.
+    for slow in &scene.witnesses[1..] {
+        slow.fault(Some(Fault::Slow(Duration::from_millis(8))));
+    }
     let mut random = Random::for_test("witnesses");
     let mut oracle = Oracle::new(&scene.data.main);
     let (mut published, mut in_flight, mut appended) = (0, 0, 0);
