@@ -207,7 +207,7 @@ impl Course {
             Some(round) => {
                 let retry = free().map(|member| member.backoff.over()).filter(|over| *over > now).min();
                 let failed = self.members.iter().any(|member| member.backoff.has_failed());
-                let renewed = (!failed).then_some(round.begun + self.pace.recosign);
+                let renewed = (!failed).then_some(round.begun + self.pace.recosign.max(self.pace.round));
                 [retry, renewed].into_iter().flatten().min()
             }
             None if self.members.is_empty() => None,
@@ -215,7 +215,8 @@ impl Course {
                 let spaced = self.last_begun.map(|begun| begun + self.pace.round);
                 let behind = free().filter(|member| self.is_behind(member)).map(|member| member.backoff.over()).min();
                 let behind = behind.map(|over| spaced.map_or(over, |spaced| over.max(spaced)));
-                let renewed = Some(self.refreshed + self.pace.recosign);
+                let renewed = self.refreshed + self.pace.recosign;
+                let renewed = Some(spaced.map_or(renewed, |spaced| renewed.max(spaced)));
                 [spaced.filter(|_| self.wants_publication()), behind, renewed].into_iter().flatten().min()
             }
         };
