@@ -32,6 +32,8 @@ pub enum Fault {
     WrongSignature,
     /// It answers with the cosignature of the head before.
     Replay,
+    /// It answers with a cosignature of this head that it might have made an hour ago.
+    LongAgo,
     /// It cosigns a head of another size.
     OtherSize,
     /// It cosigns with a key that nobody knows, under its own name.
@@ -313,6 +315,10 @@ impl State {
         match fault {
             Some(Fault::WrongSignature) => flipped(&honest),
             Some(Fault::Replay) => before,
+            Some(Fault::LongAgo) => {
+                let then = Timestamp::new(self.time.checked_sub(3_600)?).ok()?;
+                Cosignatures::new(vec![cosign(&checkpoint, &self.key, then).ok()?]).ok()
+            }
             Some(Fault::OtherSize) => {
                 let size = TreeSize::new(checkpoint.size().get() + 1).ok()?;
                 let other = Checkpoint::new(checkpoint.origin().clone(), size, Hash::leaf(b"another root"));

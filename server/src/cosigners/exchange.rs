@@ -5,6 +5,7 @@
 //! log's own key has signed, wherever it comes from. All else it says is a claim: a size is followed with a proof, and
 //! a refusal is counted.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cairn_tree::checkpoint::{SignedCheckpoint, Timestamp};
@@ -29,7 +30,27 @@ pub(super) struct Exchange {
     pub(super) endpoint: Arc<Endpoint>,
     /// A released head of the log.
     pub(super) head: Arc<Head>,
+    /// The times that are believed of a cosignature.
+    pub(super) times: RangeInclusive<u64>,
 }
+
+/// The times that are believed when the time is `now_ms`: any but those of a day to come or later. A cosignature of such
+/// a time could not be replaced by an honest one for as long, and no bound is nearer, so that a clock that is off by
+/// hours, ours or theirs, does not hold up a log.
+pub(super) fn not_from_the_future(now_ms: u64) -> RangeInclusive<u64> {
+    0..=(now_ms / 1_000).saturating_add(DAY)
+}
+
+/// The times that are believed of a cosignature that is asked for at `now_ms`, where an old one would be no answer.
+pub(super) fn made_lately(now_ms: u64) -> RangeInclusive<u64> {
+    (now_ms / 1_000).saturating_sub(LATELY)..=(now_ms / 1_000).saturating_add(DAY)
+}
+
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
+
+/// By how many seconds the clocks of an honest log and witness may differ.
+const LATELY: u64 = 10 * 60;
 
 /// A cosignature that was verified.
 #[derive(Debug, Clone)]
@@ -138,10 +159,10 @@ impl Exchange {
                     Ok(conflict) if conflict.size == old => return Err(Failure::Unsettled),
                     Ok(conflict) => old = conflict.size,
                     // omniwitness answers so where the specification says 422: same size, other root.
-                    Err(_) if reply.body.is_empty() && old == self.head.size => return Err(Failure::OtherHistory),
+                    Err(_) if reply.body.is_empty() && old == self.head.size => return self.other_history().await,
                     Err(error) => return Err(Failure::Malformed(error.to_string())),
                 },
-                422 => return Err(Failure::OtherHistory),
+                422 => return self.other_history().await,
                 404 => return Err(Failure::UnknownLog),
                 403 => return Err(Failure::Refused),
                 status => return Err(Failure::Status(status)),
@@ -167,6 +188,10 @@ impl Exchange {
             for (witness, known) in self.policy.policy().witnesses().iter().enumerate() {
                 match known.key().verify_line(signed, line) {
                     Ok(None) => {}
+                    Ok(Some(time)) if !self.times.contains(&time.seconds()) => {
+                        wrong += 1;
+                        first_wrong.get_or_insert(format!("it was made at {time}, which is not about now"));
+                    }
                     Ok(Some(time)) => lines.push(Line { witness, line: line.clone(), time }),
                     Err(error) => {
                         wrong += 1;
@@ -186,13 +211,20 @@ impl Exchange {
 
     /// The witness claims a larger tree than the log has. Only a head that the log's own key has signed shows that.
     async fn larger(&self, claimed: TreeSize) -> Result<Outcome, Failure> {
+        self.shown().await.map(Outcome::Contradicted).ok_or(Failure::ClaimsLarger(claimed))
+    }
+
+    /// The witness refuses a proof that is right. If it saw another tree that the log's own key has signed, as after an
+    /// old copy was restored and has grown past that tree's size, it can show it.
+    async fn other_history(&self) -> Result<Outcome, Failure> {
+        self.shown().await.map(Outcome::Contradicted).ok_or(Failure::OtherHistory)
+    }
+
+    /// How the head that the witness serves contradicts the log, if it does.
+    async fn shown(&self) -> Option<String> {
         let origin = &self.log.info().origin;
-        let reply = self.transport.get(self.endpoint.prefix.checkpoint_of(origin)).await;
-        let shown = reply.ok().filter(|reply| reply.status == 200).and_then(|reply| self.contradiction(&reply.body));
-        match shown {
-            Some(reason) => Ok(Outcome::Contradicted(reason)),
-            None => Err(Failure::ClaimsLarger(claimed)),
-        }
+        let reply = self.transport.get(self.endpoint.prefix.checkpoint_of(origin)).await.ok()?;
+        if reply.status == 200 { self.contradiction(&reply.body) } else { None }
     }
 
     /// How a checkpoint that a witness shows contradicts the log, if the log's own key has signed it.

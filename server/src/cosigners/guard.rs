@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::cosigned::Cosigned;
 use super::endpoint::Endpoint;
-use super::exchange::{Failure, Line, Outcome};
+use super::exchange::{Exchange, Failure, Line, Outcome, made_lately};
 use super::task::Task;
 use crate::engine::{Head, LogPolicy};
 
@@ -46,8 +46,6 @@ struct Asked {
     /// Its place in the report, for the policy in force.
     number: Option<usize>,
     agreed: bool,
-    /// It was asked, and the exchange has ended.
-    answered: bool,
     busy: bool,
     backoff: Backoff,
 }
@@ -74,7 +72,7 @@ impl Guard {
                 let backoff = Backoff::new(now, task.random(asked.len()));
                 let number = is_current.then_some(number);
                 let policy = Arc::clone(policy);
-                asked.push(Asked { policy, endpoint, number, agreed: false, answered: false, busy: false, backoff });
+                asked.push(Asked { policy, endpoint, number, agreed: false, busy: false, backoff });
             }
         }
         let policies = [current, outstanding].into_iter().flatten().collect();
@@ -113,7 +111,7 @@ impl Guard {
         self.policies.iter().all(|policy| {
             let of = || self.asked.iter().filter(|one| Arc::ptr_eq(&one.policy, policy));
             if policy.policy().needs_no_witness() {
-                return once || of().all(|one| one.answered);
+                return once || of().all(|one| one.agreed);
             }
             let mut numbers = 0..;
             !policy.policy().is_met_by(|_| {
@@ -130,7 +128,9 @@ impl Guard {
                 continue;
             }
             one.busy = true;
-            let exchange = task.exchange(&one.policy, &one.endpoint, head);
+            // A cosignature from before the restart, played back by whoever stands in between, would be no answer.
+            let times = made_lately(task.clock.now_ms());
+            let exchange = Exchange { times, ..task.exchange(&one.policy, &one.endpoint, head) };
             // `old 0`: what the witness knows of the log is what is asked.
             flights.spawn(async move { (number, exchange.run(None).await) });
         }
@@ -139,7 +139,7 @@ impl Guard {
     /// Takes an answer; it is a reason to halt the log, or none.
     fn learn(&mut self, task: &Task, checkpoint: &Arc<Head>, number: usize, outcome: Outcome) -> Option<String> {
         let one = self.asked.get_mut(number)?;
-        (one.busy, one.answered) = (false, true);
+        one.busy = false;
         let (confirmed, lines) = match outcome {
             Outcome::Contradicted(reason) => return Some(reason),
             Outcome::Failed(Failure::OtherHistory) => {

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::backoff::Backoff;
 use super::course::{Course, Heads, Pace, Publication};
 use super::endpoint::Endpoint;
-use super::exchange::{Exchange, Failure, Outcome};
+use super::exchange::{Exchange, Failure, Outcome, not_from_the_future};
 use super::guard::{Agreement, Guard, Verdict};
 use super::report::Report;
 use super::transport::Transport;
@@ -187,8 +187,10 @@ impl Task {
         self.log.publish(policy, checkpoint).await.map_err(Ended::Publishing)
     }
 
+    /// What is asked of a witness about a head; any time of its cosignature is believed that does not lie far ahead.
     pub(super) fn exchange(&self, policy: &Arc<LogPolicy>, endpoint: &Arc<Endpoint>, head: &Arc<Head>) -> Exchange {
         Exchange {
+            times: not_from_the_future(self.clock.now_ms()),
             transport: Arc::clone(&self.transport),
             log: self.log.clone(),
             policy: Arc::clone(policy),

@@ -176,3 +176,49 @@ fn without_a_quorum_the_log_goes_on_after_one_timeout_and_a_larger_head_still_ha
     assert!(halted.contains("witness w2"), "{halted}");
     assert_eq!(size(&server, "head"), 1);
 }
+
+#[test]
+fn a_restored_log_that_outgrew_what_a_witness_saw_is_halted_when_that_witness_comes_back() {
+    let scene = Scene::new(3, 2);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"before the backup");
+    assert_eq!(server.stop().code, Some(0));
+    let backup = scene.folder.path().join("backup");
+    copy(scene.data.path(), &backup);
+    let server = scene.data.serve();
+    scene.wait_until_it_goes_on(&server);
+    scene.append_witnessed(&server, b"lost");
+    scene.wait_for_checkpoint(&server, 3, 3);
+    assert_eq!(server.stop().code, Some(0));
+    scene.restore(&backup);
+    // Two say that they never knew the log; the third can't be reached.
+    scene.witnesses[0].fault(Some(Fault::Status(404)));
+    scene.witnesses[1].fault(Some(Fault::Status(404)));
+    scene.witnesses[2].fault(Some(Fault::Dead));
+    let server = scene.data.serve();
+    scene.wait_until_it_goes_on(&server);
+    for entry in [b"other 3", b"other 4", b"other 5"] {
+        assert_eq!(scene.append(&server, "integrated", entry).status, 200);
+    }
+    assert_eq!(scene.halted(), None);
+    // It saw size 3, which is less than the log has by now, and a proof from there can't be right.
+    scene.witnesses[2].fault(None);
+    let halted = wait_for(|| scene.halted());
+    assert!(halted.contains("witness w3") && halted.contains("has root"), "{halted}");
+    assert_eq!(scene.append(&server, "integrated", b"fork").status, 503);
+}
+
+#[test]
+fn a_cosignature_from_before_the_restart_played_back_does_not_let_a_log_go_on() {
+    let scene = Scene::new(1, 1);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"a");
+    assert_eq!(server.stop().code, Some(0));
+    scene.witnesses[0].fault(Some(Fault::LongAgo));
+    let server = scene.data.serve();
+    wait_for(|| get(&server, "/readyz").text().contains("w1").then_some(()));
+    scene.assert_held(&server);
+    assert_eq!(scene.halted(), None);
+    scene.witnesses[0].fault(None);
+    scene.wait_until_it_goes_on(&server);
+}
