@@ -33,6 +33,9 @@ const PROMPT_WITNESSES: Duration = Duration::from_secs(1);
 /// How long answers that tell of a failed database may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How long reads that nobody waits for any more may take to end.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -67,8 +70,9 @@ impl Serve {
         builder.max_blocking_threads(config.limits.disk_reads() + BLOCKING_THREADS);
         let runtime = builder.enable_all().build().context("the runtime can't be started")?;
         let code = runtime.block_on(serve(&folder))?;
-        // Work that nobody waits for any more must not hold up the end.
-        runtime.shutdown_background();
+        // The store is closed by whichever task lets go of it last, and that has to happen before this process ends: RocksDB
+        // aborts when it is closed while its own statics are taken down. Work that nobody waits for must not hold that up.
+        runtime.shutdown_timeout(LAST_WORK);
         Ok(code)
     }
 }
