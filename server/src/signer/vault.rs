@@ -311,8 +311,9 @@ impl Vault {
         let (number, last) = self.last(origin)?;
         let new = head.new;
         let known = |mark: &Mark| (mark.size, mark.root) == (new.size, new.hash);
-        if self.high_water.marks().get(before_last(number)).as_ref().is_some_and(known) {
-            let head = HeadToSign { time_ms: last.time_ms, ..*head };
+        if let Some(before) = self.high_water.marks().get(before_last(number)).filter(known) {
+            // With its own time: a newer one would make an older tree look like the newest.
+            let head = HeadToSign { time_ms: before.time_ms, ..*head };
             return Ok(Judged::Signed(head_lines(&self.select(origin, keys)?, &head)?));
         }
         if let Some(refusal) = contradiction(last, new) {
