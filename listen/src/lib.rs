@@ -3,7 +3,7 @@
 //! It bounds connections and what each may cost: how many there are, how long one may be idle, sit in a header, leave a
 //! body unsent or an answer unread. It speaks HTTP/1.1 and HTTP/2, with TLS or without, and ends cleanly. It is not a
 //! framework: no routes, no errors of its own on the wire, no logs of a tree, no metrics beyond an [`Observer`]; what a
-//! request means is the [`Service`]'s.
+//! request means is the [`Service`]'s. Beside it stand sockets on this machine ([`LocalListener`]), bounded likewise.
 //!
 //! hyper is used beneath any framework, so that every timeout and bound is set here, and is ours.
 
@@ -11,6 +11,7 @@ mod body;
 mod bounds;
 mod connections;
 mod listener;
+mod local;
 mod open_files;
 mod payload;
 mod pulse;
@@ -22,6 +23,7 @@ pub use body::{BodyBounds, BodyError, Budget, ReadBody, Reservation, drain, read
 pub use bounds::Bounds;
 pub use connections::stopped;
 pub use listener::Listener;
+pub use local::{LocalListener, connect};
 pub use open_files::raise_open_files;
 pub use payload::{Answer, Payload};
 pub use service::{Observer, Service};

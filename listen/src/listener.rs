@@ -27,7 +27,7 @@ use crate::wire::Wire;
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: u32 = 4_096;
 /// How long to wait when the system gives out no more sockets; some connection will end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a refused connection has for its one request.
 const REFUSED_TIME: Duration = Duration::from_secs(5);
 

@@ -1,31 +1,24 @@
 //! The admin socket of a running witness: a Unix socket in its folder that its owner alone may open. One JSON line asks,
 //! one JSON line answers.
 
-use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream as Client;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use cairn_listen::stopped;
+use cairn_listen::{LocalListener, connect};
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::note::VerifierKey;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{info, warn};
 
 use super::change::Change;
 use super::{LogLine, Witness, bounds, office};
 
 const FILE_NAME: &str = "admin.sock";
-/// How long to wait when the system gives out no more sockets.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,52 +100,12 @@ pub fn listen(
     stop: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + Send + use<>, AdminError> {
     let path = folder.join(FILE_NAME);
-    let listener = bind(folder, &path).map_err(|error| AdminError::Io { path: path.clone(), error })?;
-    Ok(async move {
-        accept(listener, witness, stop).await;
-        if let Err(error) = fs::remove_file(&path) {
-            warn!(path = %path.display(), %error, "the admin socket could not be removed");
-        }
-    })
-}
-
-fn bind(folder: &Path, path: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = through_folder(folder, |path| UnixListener::bind(path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-/// A socket's address has room for 107 bytes only; the folder's descriptor makes any path short.
-fn through_folder<T>(folder: &Path, use_path: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    let folder = fs::File::open(folder)?;
-    use_path(&PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(FILE_NAME))
-}
-
-async fn accept(listener: UnixListener, witness: Arc<Witness>, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(bounds::ADMIN_CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            () = stopped(&mut stop) => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        // Over the limit the connection is closed; the operator's command says so.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+    let bound = LocalListener::bind(&path, bounds::ADMIN_CONNECTIONS);
+    let listener = bound.map_err(|error| AdminError::Io { path, error })?;
+    Ok(listener.run(stop, move |stream| {
         let witness = Arc::clone(&witness);
-        tokio::spawn(async move {
-            if let Err(error) = serve(stream, &witness).await {
-                info!(%error, "a request on the admin socket ended badly");
-            }
-            drop(place);
-        });
-    }
+        async move { serve(stream, &witness).await }
+    }))
 }
 
 async fn serve(mut stream: UnixStream, witness: &Witness) -> io::Result<()> {
@@ -190,7 +143,7 @@ impl Session {
     /// [`AdminError::Io`] if there is a socket that can't be used.
     pub fn open(folder: &Path) -> Result<Option<Self>, AdminError> {
         let path = folder.join(FILE_NAME);
-        match through_folder(folder, |path| Client::connect(path)) {
+        match connect(&path) {
             Ok(stream) => Ok(Some(Self { stream, path })),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)

@@ -8,7 +8,6 @@ mod socket;
 
 pub use operator::{NewLog, Operator, TokenOffice};
 pub use socket::{AdminError, Session, listen};
-pub(crate) use socket::{bind, through_folder};
 
 use cairn_tree::wire::json::Bytes;
 use serde::{Deserialize, Serialize};

@@ -20,7 +20,6 @@ use cairn_tree::statement::Statement;
 
 use super::wire::{Ask, HeadAsk, LINE_BYTES, Point, Told};
 use super::{HeadSigner, HeadToSign, KeyType, SignerError};
-use crate::admin::through_folder;
 
 /// How long a signer may be away before that is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -106,7 +105,7 @@ impl Connection {
         let stream = match stream {
             Some(stream) => stream,
             None => {
-                let connected = through_folder(&self.path, |path| UnixStream::connect(path))?;
+                let connected = cairn_listen::connect(&self.path)?;
                 connected.set_read_timeout(Some(ANSWER_TIME))?;
                 connected.set_write_timeout(Some(ANSWER_TIME))?;
                 stream.insert(BufReader::new(connected))

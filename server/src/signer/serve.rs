@@ -8,30 +8,27 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cairn_listen::stopped;
+use cairn_listen::LocalListener;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{ConsistencyProof, Growth};
 use cairn_tree::note::{KeyName, NoteSignature, SignerKey};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 use zeroize::Zeroizing;
 
 use super::vault::{Judged, Vault, VaultError};
 use super::wire::{Ask, HeadAsk, LINE_BYTES, Point, Told};
 use super::{HeadToSign, KeyType, SignerError};
-use crate::admin::bind;
 use crate::engine::Clock;
 
 /// Connections at a time; a server has one.
 const CONNECTIONS: usize = 16;
 /// How long an answer may take to leave, and a line that has begun to come in whole.
 const LINE_TIME: Duration = Duration::from_secs(10);
-/// How long to wait when the system gives out no more sockets.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the connections share.
 pub struct Serving {
@@ -130,37 +127,11 @@ pub fn listen(
     stop: watch::Receiver<bool>,
 ) -> io::Result<impl Future<Output = ()> + Send + use<>> {
     // The vault's lock is held: a socket that is there is a dead signer's, unless somebody else's stands in its place.
-    let listener = bind(path)?;
-    let path = path.to_owned();
-    Ok(async move {
-        accept(listener, serving, stop).await;
-        if let Err(error) = std::fs::remove_file(&path) {
-            warn!(path = %path.display(), %error, "the signer's socket could not be removed");
-        }
-    })
-}
-
-async fn accept(listener: UnixListener, serving: Arc<Serving>, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            () = stopped(&mut stop) => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        // Over the limit the connection is closed, and the server tries again.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+    let listener = LocalListener::bind(path, CONNECTIONS)?;
+    Ok(listener.run(stop, move |stream| {
         let serving = Arc::clone(&serving);
-        tokio::spawn(async move {
-            if let Err(error) = converse(stream, &serving).await {
-                info!(%error, "a connection of the signer ended badly");
-            }
-            drop(place);
-        });
-    }
+        async move { converse(stream, &serving).await }
+    }))
 }
 
 async fn converse(mut stream: UnixStream, serving: &Arc<Serving>) -> io::Result<()> {
