@@ -3,6 +3,7 @@
 mod faults;
 mod journey;
 mod life;
+mod model;
 mod pipeline;
 mod publishing;
 mod refusals;
