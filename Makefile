@@ -6,7 +6,7 @@ DATA ?= data
 NETWORK ?= network
 export LISTEN DATA NETWORK
 
-.PHONY: help setup run network stop test lint bench fuzz interop readme
+.PHONY: help setup run network stop test lint audit bench fuzz interop readme
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,9 @@ test: setup ## all tests
 
 lint: setup ## formatting and clippy, as the checks demand them
 	@bash build/lint.sh
+
+audit: ## published advisories about our dependencies; installs cargo-deny and cargo-audit, and needs their database
+	@bash build/audit.sh
 
 bench: setup ## how fast, as ratios to bare baselines in the same run (takes a while; wants an idle machine)
 	@bash benches/run.sh

@@ -18,7 +18,7 @@ if cargo clippy --version >/dev/null 2>&1; then
 else
     say "clippy is not installed: its findings are not checked"
 fi
-# Few have this one. Its advisories change from day to day and are not a matter of this checkout.
+# Few have this one. Advisories change from day to day and are not a matter of this checkout: `make audit` reads them.
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny check licenses bans sources || failed+=("licences and sources of dependencies")
 fi
