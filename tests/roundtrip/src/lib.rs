@@ -1,6 +1,6 @@
 //! What every parser of the tree crate, and of the files that monitors keep, must hold, whatever bytes it gets: it does
 //! not panic, and what it accepts is written again byte for byte. Trust policies and JSON, whose white space is free, are
-//! written so that they mean the same.
+//! written so that they mean the same. What the server's HTTP surface must hold stands in `surface`.
 //!
 //! Each function here is the body of the fuzz target of the same name in `tests/fuzz`; the test beside this crate runs
 //! them without a fuzzer. Each tells whether any parser accepted the bytes.
@@ -8,6 +8,7 @@
 mod json;
 mod kept;
 mod proofs;
+mod surface;
 mod texts;
 mod tree;
 
@@ -18,12 +19,19 @@ pub struct Target {
     pub name: &'static str,
     /// Panics where a parser does not hold what it must; tells whether any parser accepted the bytes.
     pub run: fn(&[u8]) -> bool,
+    /// How many changes of each seed a run without a fuzzer tries: fewer where one takes longer.
+    pub changes: usize,
 }
 
+/// Of what only parses.
+const MANY: usize = 3_000;
+/// Of what goes through a server.
+const SOME: usize = 60;
+
 macro_rules! targets {
-    ($($(#[doc = $doc:literal])+ $name:ident = $body:path;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $body:path, $changes:ident;)+) => {
         /// All targets.
-        pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), run: $name }),+];
+        pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), run: $name, changes: $changes }),+];
 
         $($(#[doc = $doc])+ #[must_use] pub fn $name(bytes: &[u8]) -> bool { $body(bytes) })+
     };
@@ -31,35 +39,37 @@ macro_rules! targets {
 
 targets! {
     /// Hashes, sizes and indexes as text.
-    scalars = texts::scalars;
+    scalars = texts::scalars, MANY;
     /// Verifier keys and signer keys.
-    keys = texts::keys;
+    keys = texts::keys, MANY;
     /// Signed notes, and verifying them.
-    note = texts::note;
+    note = texts::note, MANY;
     /// Checkpoints, and verifying them and their cosignatures.
-    checkpoint = texts::checkpoint;
+    checkpoint = texts::checkpoint, MANY;
     /// Trust policies, and applying them.
-    policy = texts::policy;
+    policy = texts::policy, MANY;
     /// Receipts, their JSON twins, and verifying them.
-    receipt = texts::receipt;
+    receipt = texts::receipt, MANY;
     /// The bodies of `add-checkpoint`.
-    witness = texts::witness;
+    witness = texts::witness, MANY;
     /// The JSON bodies of the HTTP interface.
-    json_bodies = json::bodies;
+    json_bodies = json::bodies, MANY;
     /// Evidence files, and judging them.
-    evidence = kept::evidence;
+    evidence = kept::evidence, MANY;
     /// Inclusion proofs, for any leaf, size and hashes.
-    inclusion = proofs::inclusion;
+    inclusion = proofs::inclusion, MANY;
     /// Consistency proofs, for any sizes and hashes.
-    consistency = proofs::consistency;
+    consistency = proofs::consistency, MANY;
     /// Tile paths, and their coordinates.
-    tile_path = tree::tile_path;
+    tile_path = tree::tile_path, MANY;
     /// Tiles' hashes.
-    tile = tree::tile;
+    tile = tree::tile, MANY;
     /// Entry bundles and batches.
-    entries = tree::entries;
+    entries = tree::entries, MANY;
     /// Keys of rows.
-    store_key = tree::store_key;
+    store_key = tree::store_key, MANY;
+    /// Whole connections to the server.
+    surface = surface::surface, SOME;
 }
 
 /// The bytes as text, for parsers of text: what is not UTF-8 never reaches them.

@@ -11,9 +11,6 @@ use std::fs;
 use cairn_roundtrip::TARGETS;
 use changes::{Numbers, fuzz_dir, seeds};
 
-/// Changes of each seed.
-const CHANGES: usize = 3_000;
-
 #[test]
 fn every_target_holds_over_its_seeds_and_their_changes() {
     for target in TARGETS {
@@ -25,7 +22,7 @@ fn every_target_holds_over_its_seeds_and_their_changes() {
         let mut numbers = Numbers::new();
         let (mut still_accepted, mut refused) = (0, 0);
         for seed in &seeds {
-            for _ in 0..CHANGES {
+            for _ in 0..target.changes {
                 let mut bytes = seed.clone();
                 for _ in 0..=numbers.below(3) {
                     numbers.change(&mut bytes, &seeds);
