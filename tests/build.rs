@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=CC");
-    for (name, has) in [("has_cc", has_cc()), ("can_mount", can_mount())] {
+    for (name, has) in [("has_cc", has_cc()), ("can_mount", can_mount()), ("has_strace", has_strace())] {
         println!("cargo::rustc-check-cfg=cfg({name})");
         if has {
             println!("cargo::rustc-cfg={name}");
@@ -23,6 +23,19 @@ fn succeeds(command: &mut Command) -> bool {
 
 fn has_cc() -> bool {
     succeeds(Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into())).arg("--version"))
+}
+
+/// It may be there and not be allowed to trace.
+fn has_strace() -> bool {
+    succeeds(Command::new("strace").args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=rename:signal=KILL:when=9",
+        "true",
+    ]))
 }
 
 /// Root is not enough: in a container it may lack the right.

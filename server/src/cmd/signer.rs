@@ -5,13 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cairn_tree::checkpoint::Origin;
-use cairn_tree::note::{SignerKey, VerifierKey};
 use cairn_tree::store::DatabaseId;
 use cairnd::config::Logging;
-use cairnd::engine::{Engine, KeyFiles, KeyStatus, Log, SystemClock, Unobserved};
-use cairnd::high_water::Mark;
-use cairnd::signer::{Serving, Vault, listen};
+use cairnd::engine::{SystemClock, bound_keys};
+use cairnd::signer::{Left, Serving, Vault, import, listen};
 use clap::Subcommand;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -22,9 +19,10 @@ use super::{Data, FAILED, print, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SignerCommand {
-    /// Make a signer's folder.
+    /// Make a signer's folder. After a crash, the same command goes on.
     Init(Init),
-    /// Move the keys of a database's logs into it; the server must not run.
+    /// Move the keys of a database's logs into it, retired ones too; the server must not run. After a crash, the same
+    /// command goes on. Files that are no log's keys stay, and are named.
     Import(Import),
     /// Sign what servers ask for on a socket, as long as it extends what was signed before.
     Serve(Serve),
@@ -103,41 +101,22 @@ impl Import {
     fn run(self) -> anyhow::Result<ExitCode> {
         let folder = Folder::open(&self.data)?;
         let mut vault = Vault::open(&self.dir.path)?;
-        // The keys are still in files here, whatever the configuration says by now.
-        let mut options = folder.engine_options();
-        options.signer = None;
-        let engine = Engine::open(&options, Arc::new(SystemClock), Arc::new(Unobserved))?;
-        let files = options.key_files();
-        let mut names = Vec::new();
-        for log in engine.logs() {
-            let (found, keys) = active_keys(&files, &log)?;
-            let head = log.head();
-            let last = Mark { size: head.size, root: head.root, time_ms: head.time_ms };
-            vault.import(&Origin::new(log.info().origin.clone())?, keys, last)?;
-            names.extend(found);
+        // Whatever the configuration says by now about where the keys are: this is about those in files.
+        let options = folder.engine_options();
+        let imported = import(&mut vault, &options.key_files(), &bound_keys(&options)?)?;
+        print(&format!(
+            "The logs' keys are with the signer; {} private key files are removed here.",
+            imported.removed
+        ))?;
+        for Left { path, why } in &imported.left {
+            print(&format!("Still here: {}: {why}", path.display()))?;
         }
-        engine.close();
-        drop(vault);
-        // Durable over there by now: here they go, since a key at two places can sign two histories.
-        names.iter().for_each(|name| files.discard(name));
-        print("The keys are with the signer now, and their files here are gone.")?;
-        print("Start it with: cairnd signer serve; and name its socket in cairnd.toml as signer.socket")?;
+        if !imported.left.is_empty() {
+            print("No log signs with what is still here. Remove it, unless you know what it is for.")?;
+        }
+        print("Start the signer with: cairnd signer serve; and name its socket in cairnd.toml as signer.socket")?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// The private keys that sign for a log, with the names of their files.
-fn active_keys(files: &KeyFiles, log: &Log) -> anyhow::Result<(Vec<String>, Vec<SignerKey>)> {
-    let (mut names, mut keys) = (Vec::new(), Vec::new());
-    for (position, entry) in log.keys().into_iter().enumerate() {
-        if entry.status == KeyStatus::Active {
-            let key: VerifierKey = entry.vkey.parse()?;
-            let name = KeyFiles::name(&log.info().name, position, &key);
-            keys.push(files.read(&name)?);
-            names.push(name);
-        }
-    }
-    Ok((names, keys))
 }
 
 impl Serve {

@@ -89,12 +89,13 @@ impl KeyRing {
     /// What signs for a log with these bindings: with exactly its active keys, each of which must be there.
     pub(super) fn signer(&self, binding: &BindingRow) -> Result<Arc<dyn HeadSigner>, KeyRingError> {
         let log = || binding.name.clone();
-        let mut active = Vec::new();
-        for (position, entry) in binding.keys.iter().enumerate().filter(|(_, key)| key.status == KeyStatus::Active) {
+        let (mut active, mut retired) = (Vec::new(), Vec::new());
+        for (position, entry) in binding.keys.iter().enumerate() {
             let key: VerifierKey = entry.vkey.parse().map_err(|error: cairn_tree::note::VerifierKeyError| {
                 KeyRingError::Binding { log: log(), problem: error.to_string() }
             })?;
-            active.push((KeyFiles::name(&binding.name, position, &key), key));
+            let of_status = if entry.status == KeyStatus::Active { &mut active } else { &mut retired };
+            of_status.push((KeyFiles::name(&binding.name, position, &key), key));
         }
         match &self.signer {
             None => {
@@ -102,7 +103,9 @@ impl KeyRing {
                 Ok(Arc::new(FileSigner::new(keys.collect::<Result<_, _>>()?)))
             }
             Some(connection) => {
-                let there = active.iter().map(|(file, _)| self.files.private_path(file)).find(|path| path.exists());
+                // A retired one too: there are those who trust it still.
+                let all = active.iter().chain(&retired);
+                let there = all.map(|(file, _)| self.files.private_path(file)).find(|path| path.exists());
                 if let Some(path) = there {
                     return Err(KeyRingError::AtTwoPlaces { log: log(), path: path.display().to_string() });
                 }

@@ -126,6 +126,54 @@ impl KeyFiles {
         remove(&self.public_path(log));
     }
 
+    /// Removes the files of a key that is kept elsewhere; whether there was a private one. A file that holds anything else
+    /// stays.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn remove_copy(&self, log: &str, key: &VerifierKey) -> Result<bool, KeyFileError> {
+        let (private, public) = (self.private_path(log), self.public_path(log));
+        let is_copy = self.read(log).is_ok_and(|there| there.verifier_key() == key);
+        if is_copy {
+            remove_durably(&private, &self.folder)?;
+        }
+        let text = fs::read_to_string(&public).unwrap_or_default();
+        if private.symlink_metadata().is_err() && text.trim_end_matches('\n') == key.to_string() {
+            remove_durably(&public, &self.folder)?;
+        }
+        Ok(is_copy)
+    }
+
+    /// Removes the files of a key that nothing was ever signed with, if they are there.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub(crate) fn remove(&self, log: &str) -> Result<(), KeyFileError> {
+        for path in [self.private_path(log), self.public_path(log)] {
+            if path.symlink_metadata().is_ok() {
+                remove_durably(&path, &self.folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that hold, or may hold, private keys; in order.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn private_files(&self) -> Result<Vec<PathBuf>, KeyFileError> {
+        let failed = |error| KeyFileError::Io { path: self.folder.clone(), error };
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        let mut paths = paths.map_err(failed)?;
+        paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(".skey")));
+        paths.sort();
+        Ok(paths)
+    }
+
     /// Reads a log's private key.
     ///
     /// # Errors
@@ -168,6 +216,11 @@ fn write_new(path: &Path, text: &str) -> Result<(), KeyFileError> {
         remove(path);
         KeyFileError::Io { path: path.to_owned(), error }
     })
+}
+
+fn remove_durably(path: &Path, folder: &Path) -> Result<(), KeyFileError> {
+    let removed = fs::remove_file(path).and_then(|()| sync_folder(folder));
+    removed.map_err(|error| KeyFileError::Io { path: path.to_owned(), error })
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -5,6 +5,7 @@
 
 mod append;
 mod batch;
+mod bound;
 mod bounds;
 mod clock;
 mod disk;
@@ -43,6 +44,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use append::{AppendError, Appended, IdempotencyKey};
 pub use batch::{BatchError, EntryBatch};
+pub use bound::{BoundKey, BoundKeys, BoundLog, bound_keys};
 pub use clock::{Clock, SystemClock};
 pub use fsck::{Finding, Progress, fsck};
 pub use head::{Head, LogInfo};

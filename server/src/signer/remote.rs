@@ -17,8 +17,8 @@ use cairn_tree::merkle::{Growth, Root};
 use cairn_tree::note::{NoteSignature, SignatureType, SignedNote, VerifierKey};
 use cairn_tree::size::TreeSize;
 use cairn_tree::statement::Statement;
+use cairn_tree::wire::signer::{Ask, HeadAsk, LINE_BYTES, Point, Told};
 
-use super::wire::{Ask, HeadAsk, LINE_BYTES, Point, Told};
 use super::{HeadSigner, HeadToSign, KeyType, SignerError};
 
 /// How long a signer may be away before that is a failure.
@@ -150,6 +150,7 @@ impl HeadSigner for RemoteSigner {
                 origin: head.origin.to_string(),
                 head: Point::from(head.new),
                 time_ms: head.time_ms,
+                released: Point::from(head.old),
                 from: from.get(),
                 proof: proof.iter().map(Hash::to_base64).collect(),
                 keys: self.vkeys(),

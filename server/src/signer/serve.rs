@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use cairn_listen::LocalListener;
 use cairn_tree::checkpoint::Origin;
-use cairn_tree::hash::Hash;
-use cairn_tree::merkle::{ConsistencyProof, Growth};
+use cairn_tree::merkle::Growth;
 use cairn_tree::note::{KeyName, NoteSignature, SignerKey};
+use cairn_tree::wire::signer::{Ask, HeadAsk, LINE_BYTES, Point, Told};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -21,7 +21,6 @@ use tracing::{error, warn};
 use zeroize::Zeroizing;
 
 use super::vault::{Judged, Vault, VaultError};
-use super::wire::{Ask, HeadAsk, LINE_BYTES, Point, Told};
 use super::{HeadToSign, KeyType, SignerError};
 use crate::engine::Clock;
 
@@ -56,7 +55,7 @@ impl Serving {
         // A panic while it is held is a bug of ours; the state on disk is whole, and what is asked next is judged by it.
         let mut vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
         let told = match ask {
-            Ask::Keys { origin } => match vault.keys_of(&origin) {
+            Ask::Keys { origin } => match vault.newest_keys_of(&origin) {
                 Some(keys) => Ok(Told::Keys(keys.iter().map(ToString::to_string).collect())),
                 None => Err(SignerError::Refused(format!("no keys of {origin:?} are here"))),
             },
@@ -102,11 +101,10 @@ fn sign_head(vault: &mut Vault, ask: &HeadAsk, now_ms: u64) -> Result<Told, Sign
     let malformed = |what: &str| SignerError::Refused(format!("{what} can't be read"));
     let origin = Origin::new(ask.origin.clone()).map_err(|_| malformed("the origin"))?;
     let new = ask.head.root().ok_or_else(|| malformed("the head"))?;
-    let hashes = ask.proof.iter().map(|text| Hash::from_base64(text)).collect::<Result<Vec<_>, _>>();
-    let proof = hashes.ok().and_then(|hashes| ConsistencyProof::from_hashes(hashes).ok());
-    let proof = proof.ok_or_else(|| malformed("the proof"))?;
+    let old = ask.released.root().ok_or_else(|| malformed("the released head"))?;
+    let proof = ask.proof().ok_or_else(|| malformed("the proof"))?;
     let no_more_proofs = |_: Growth| Err(String::new());
-    let head = HeadToSign { origin: &origin, old: new, new, time_ms: ask.time_ms, prove: &no_more_proofs };
+    let head = HeadToSign { origin: &origin, old, new, time_ms: ask.time_ms, prove: &no_more_proofs };
     match vault.sign_head(&head, (ask.from, &proof), &ask.keys, now_ms)? {
         Judged::Signed(lines) => Ok(signed(&lines)),
         Judged::From(last) => Ok(Told::From(Point::from(last))),

@@ -360,8 +360,11 @@ impl World {
 
     /// The same, and the writes of the high-water go through a gate.
     fn reopen_behind(&mut self, gate: &Gate) -> Arc<Faulty> {
+        self.reopen_behind_with(gate, &options(self.path()))
+    }
+
+    fn reopen_behind_with(&mut self, gate: &Gate, options: &EngineOptions) -> Arc<Faulty> {
         self.stop();
-        let options = options(self.path());
         let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings).unwrap());
         let faulty = Faulty {
             inner: Arc::clone(&rocks),
@@ -375,7 +378,7 @@ impl World {
         let store = Arc::clone(&faulty) as Arc<dyn Store>;
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let high_water = |path: &Path, database| gate.high_water(path, database);
-        self.engine = Engine::start(&options, store, rocks, high_water, clock, Arc::new(Unobserved)).unwrap();
+        self.engine = Engine::start(options, store, rocks, high_water, clock, Arc::new(Unobserved)).unwrap();
         faulty
     }
 }

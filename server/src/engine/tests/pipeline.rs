@@ -13,7 +13,7 @@ fn begin(world: &World, store: &Faulty, entries: core::ops::Range<usize>, key: &
 }
 
 /// The same, and until the store has it. What follows in the writer waits for the gate or for work.
-fn commit(world: &World, store: &Faulty, entries: core::ops::Range<usize>, key: &str) -> Sent {
+pub(super) fn commit(world: &World, store: &Faulty, entries: core::ops::Range<usize>, key: &str) -> Sent {
     let size = entries.end as u64;
     let sent = begin(world, store, entries, key);
     wait_until(|| size_in_store(world) >= size);

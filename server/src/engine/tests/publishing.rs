@@ -11,7 +11,7 @@ fn witness(number: u8) -> SignerKey {
 }
 
 /// A policy with one witness that can be asked.
-fn policy(quorum: &str) -> LogPolicy {
+pub(super) fn policy(quorum: &str) -> LogPolicy {
     let file = format!("witness w {} http://127.0.0.1:1\nquorum {quorum}\n", witness(1).verifier_key());
     LogPolicy::parse(file.as_bytes(), false).unwrap()
 }

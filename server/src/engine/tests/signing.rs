@@ -6,7 +6,7 @@ use cairn_tree::note::VerifierKey;
 use tokio::sync::watch as stop;
 
 use super::*;
-use crate::signer::{Connection, KeyType, Serving, Vault, listen};
+use crate::signer::{Connection, ImportError, KeyType, Serving, Vault, import, listen};
 
 /// A signer in a folder of its own, and a way to end it.
 struct Beside {
@@ -112,6 +112,52 @@ fn a_head_that_only_the_signer_knows_of_is_signed_again_or_extended() {
     world.append("main", &numbered(300..301));
 }
 
+/// The server ends after the signer has signed and before its own mark is durable, and again while it takes that up. The
+/// witnesses hold the log back meanwhile, so it starts from the head that it had marked.
+#[test]
+fn a_server_that_fails_again_while_it_takes_up_what_only_the_signer_knows_starts_all_the_same() {
+    let signer_process = Beside::new();
+    let mut world = World::new();
+    world.reopen_with(&signer_process).unwrap();
+    world.create(terms("main"), 1).unwrap();
+    world.append("main", &numbered(0..10));
+    let policy = super::publishing::policy("w");
+    world.runtime.block_on(world.engine.log("main").unwrap().set_policy(Some(policy))).unwrap();
+    let options = signer_process.options(world.path());
+    let gate = Gate::default();
+    let store = world.reopen_behind_with(&gate, &options);
+    let log = world.engine.log("main").unwrap();
+    world.runtime.block_on(log.let_go()).unwrap();
+    gate.shut();
+    let first = super::pipeline::commit(&world, &store, 10..20, "first");
+    gate.wait_for_write();
+    let second = super::pipeline::commit(&world, &store, 20..30, "second");
+    gate.open_to_failure();
+    drop((log, store));
+    for sent in [first, second] {
+        assert!(matches!(world.runtime.block_on(sent).unwrap(), Err(AppendError::Stopping(_))));
+    }
+    for _ in 0..3 {
+        let gate = Gate::default();
+        let store = world.reopen_behind_with(&gate, &options);
+        let log = world.engine.log("main").unwrap();
+        assert_eq!(log.head().size.get(), 10);
+        gate.shut();
+        let going = world.runtime.spawn({
+            let log = log.clone();
+            async move { log.let_go().await }
+        });
+        // The signer has signed all of it by now.
+        gate.wait_for_write();
+        gate.open_to_failure();
+        world.runtime.block_on(going).unwrap().unwrap_err();
+        drop((log, store));
+    }
+    world.reopen_with(&signer_process).unwrap();
+    world.runtime.block_on(world.engine.log("main").unwrap().let_go()).unwrap();
+    world.append("main", &numbered(30..31));
+}
+
 #[test]
 fn an_older_copy_of_the_database_is_refused_by_the_signer() {
     let signer_process = Beside::new();
@@ -183,11 +229,19 @@ fn keys_stand_at_one_place_and_must_be_there() {
     world.stop();
     signer_process.end();
     let mut vault = Vault::open(signer_process.folder.path()).unwrap();
-    let last = crate::high_water::Mark { size: TreeSize::ZERO, root: Hash::EMPTY_TREE, time_ms: 0 };
-    let origin = cairn_tree::checkpoint::Origin::new("example.com/logs/main").unwrap();
-    vault.import(&origin, vec![signer("main", 1)], last).unwrap();
-    vault.import(&origin, vec![signer("main", 1)], last).unwrap();
-    vault.import(&origin, vec![signer("main", 2)], last).unwrap_err();
+    let files = options(world.path()).key_files();
+    let import = |vault: &mut Vault| import(vault, &files, &bound_keys(&options(world.path())).unwrap());
+    // Neither here nor there.
+    assert!(matches!(import(&mut vault), Err(ImportError::Key { error: KeyFileError::Missing(_), .. })));
+    std::fs::rename(world.path().join("keys/moved"), world.path().join("keys/main.skey")).unwrap();
+    files.write("other", &signer("other", 2)).unwrap();
+    for removed in [1, 0] {
+        let imported = import(&mut vault).unwrap();
+        assert_eq!(imported.removed, removed);
+        let [left] = imported.left.as_slice() else { panic!("{imported:?}") };
+        assert_eq!(left.path, files.private_path("other"));
+        assert!(left.why.contains("no log of this database"), "{}", left.why);
+    }
     drop(vault);
     signer_process.start();
     world.reopen_with(&signer_process).unwrap();

@@ -1,6 +1,7 @@
 //! The life of keys and logs with the programs themselves: rotation under load while a watcher follows, an end and a
 //! successor, and a signer process that a taken-over server can't make sign two histories.
 
+mod import;
 mod keys;
 mod sealing;
 mod signer;

@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 use super::{active, append, cairn};
 
 /// A running signer; it is killed when it is dropped.
-struct Signer {
+pub(super) struct Signer {
     child: Child,
     socket: PathBuf,
 }
 
-fn command(dir: &Path, arguments: &[&str]) -> Command {
+pub(super) fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program("cairnd"));
     command.arg("signer").args(arguments).arg("--dir").arg(dir);
     command
 }
 
 impl Signer {
-    fn on(dir: &Path) -> Self {
+    pub(super) fn on(dir: &Path) -> Self {
         let mut command = command(dir, &["serve"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -66,12 +66,16 @@ fn with_signer(folder: &Path) -> (Data, PathBuf) {
     let done = run(command(&dir, &["import"]).arg("--data").arg(data.path()));
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(!data.path().join("keys/main.skey").exists());
-    let file = data.path().join("cairnd.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let socket = dir.join("socket");
-    let line = format!("socket = {}", json!(socket.to_str().unwrap()));
-    std::fs::write(&file, text.replacen("# socket = \"signer.sock\"", &line, 1)).unwrap();
+    point_to(&dir, data.path());
     (data, dir)
+}
+
+/// Names a signer in the configuration of a database.
+pub(super) fn point_to(dir: &Path, data: &Path) {
+    let file = data.join("cairnd.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let line = format!("socket = {}", json!(dir.join("socket").to_str().unwrap()));
+    std::fs::write(&file, text.replacen("# socket = \"signer.sock\"", &line, 1)).unwrap();
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn whoever_takes_the_server_over_gets_no_fork_no_rollback_and_no_lie_signed() {
     let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let head = |size: u64, root: &str, from: u64, proof: &[&str]| {
         json!({"ask": "head", "origin": origin, "head": {"size": size, "root": root}, "time_ms": 0, "from": from,
-            "proof": proof, "keys": [data.main.vkey]})
+            "released": {"size": size, "root": root}, "proof": proof, "keys": [data.main.vkey]})
     };
     let refused = |question: Value| {
         let answer = signer.ask(&question);

@@ -8,13 +8,18 @@
 //! | `high-water` | the last signed size, root and time of each log: the format of the server's own high-water file |
 //! | `lock` | held by the one process that uses the folder |
 //!
-//! A head is signed only if it is one of the last two again, or larger than the last and shown to extend it; and it is made durable before
-//! its signature leaves the process. The state of all keys of a log is one: a new key can't start a second history. A log
-//! without its state is refused at the start: a key whose past nobody knows must not sign.
+//! A head is signed if it is larger than the last and shown to extend it, and it is made durable before its signature
+//! leaves the process. It is signed again if it is the last one, or the last that the server had made durable when it
+//! asked for that: a server that crashed starts from there. The state of all keys of a log is one: a new key can't start a
+//! second history. A log without its state is refused at the start: a key whose past nobody knows must not sign.
+
+mod index;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -26,21 +31,17 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::statement::Statement;
 use cairn_tree::store::{DatabaseId, LogId};
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
+
+use index::{Entry, INDEX, Index, KeyLine, LIVE_KEYS, RETIRED_KEYS};
 
 use super::files::{head_lines, statement_lines};
 use super::{HeadToSign, SignerError};
 use crate::engine::{KeyFileError, KeyFiles};
 use crate::high_water::{HighWater, HighWaterError, Mark};
 
-const INDEX: &str = "signer.json";
-const FORMAT: u8 = 1;
-/// Longest index that is read.
-const INDEX_BYTES: u64 = 64 << 20;
-/// The most keys that one log can have: no more can stand in a statement.
-const KEYS_PER_LOG: usize = 16;
-/// Logs have numbers below this.
-const BEFORE_LAST: u32 = 1 << 31;
+const HIGH_WATER: &str = "high-water";
+/// Logs have numbers below this; with it, they name the head that a server may come back to.
+const RELEASED: u32 = 1 << 31;
 /// How far ahead of the signer's own clock a server may set a head's time.
 const AHEAD_MS: u64 = 5_000;
 
@@ -58,9 +59,15 @@ pub enum VaultError {
     /// There is one already.
     #[error("{} holds a signer already", .0.display())]
     Exists(PathBuf),
-    /// There is none.
+    /// There is none, or one that was never finished.
     #[error("{} holds no signer; make one with: cairnd signer init --dir {}", .0.display(), .0.display())]
     Missing(PathBuf),
+    /// There is a state, and nothing that says whose.
+    #[error(
+        "{} holds the state of a signer whose list of keys, signer.json, is lost: restore the newest copy of the folder, or \
+         choose another folder for a new signer", .0.display()
+    )]
+    NoIndex(PathBuf),
     /// Another process has it.
     #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),
@@ -118,29 +125,14 @@ struct Held {
     keys: Vec<SignerKey>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Index {
-    format: u8,
-    /// As hexadecimal digits; the state file carries the same.
-    id: String,
-    logs: Vec<Entry>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    number: u32,
-    origin: String,
-    keys: Vec<KeyLine>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyLine {
-    vkey: String,
-    /// It has signed no head yet.
-    fresh: bool,
+/// What comes to the signer from the server's own files.
+pub struct HandedOver {
+    /// The keys that sign.
+    pub active: Vec<SignerKey>,
+    /// Keys that sign no more.
+    pub retired: Vec<SignerKey>,
+    /// The last head that they signed and anybody may have seen.
+    pub last: Mark,
 }
 
 /// What became of a head that was to be signed.
@@ -152,20 +144,30 @@ pub(super) enum Judged {
 }
 
 impl Vault {
-    /// Makes an empty folder for a signer.
+    /// Makes an empty folder for a signer, or goes on where a crash cut that short.
     ///
     /// # Errors
     /// [`VaultError`].
     pub fn create(folder: &Path, id: DatabaseId) -> Result<(), VaultError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| VaultError::Io { path: folder.into(), error })?;
-        if folder.join(INDEX).exists() {
-            return Err(VaultError::Exists(folder.into()));
-        }
+        let failed = |error| VaultError::Io { path: folder.into(), error };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        sync_name(folder).map_err(failed)?;
         let _lock = lock(folder)?;
-        HighWater::create(&folder.join("high-water"), id)?;
-        // Last: a folder without it was never finished.
-        write_index(folder, &Index { format: FORMAT, id: id.to_string(), logs: Vec::new() })
+        let high_water = folder.join(HIGH_WATER);
+        // The list first, and the state last: a list without logs needs none, so it can be made whatever was lost.
+        let id = match Index::read(folder)? {
+            None if high_water.symlink_metadata().is_ok() => return Err(VaultError::NoIndex(folder.into())),
+            None => {
+                Index::new(id.to_string()).write(folder)?;
+                id
+            }
+            Some(index) if index.logs.is_empty() && high_water.symlink_metadata().is_err() => {
+                identity(&index).map_err(|problem| VaultError::Damaged { path: folder.join(INDEX), problem })?
+            }
+            Some(_) => return Err(VaultError::Exists(folder.into())),
+        };
+        HighWater::create(&high_water, id)?;
+        Ok(())
     }
 
     /// Opens the folder, and checks that every log has its keys and its state.
@@ -179,14 +181,12 @@ impl Vault {
         }
         let _lock = lock(folder)?;
         let damaged = |problem: String| VaultError::Damaged { path: path.clone(), problem };
-        let file = File::open(&path).map_err(|error| VaultError::Io { path: path.clone(), error })?;
-        let text = io::read_to_string(io::Read::take(file, INDEX_BYTES)).map_err(|error| damaged(error.to_string()))?;
-        let index: Index = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        if index.format != FORMAT {
-            return Err(damaged(format!("format {}, not {FORMAT}", index.format)));
+        let index = Index::read(folder)?.ok_or_else(|| VaultError::Missing(folder.into()))?;
+        let high_water = folder.join(HIGH_WATER);
+        if index.logs.is_empty() && high_water.symlink_metadata().is_err() {
+            return Err(VaultError::Missing(folder.into()));
         }
-        let id = u128::from_str_radix(&index.id, 16).map_err(|error| damaged(error.to_string()))?;
-        let (high_water, marks) = HighWater::open(&folder.join("high-water"), DatabaseId::new(id.to_be_bytes()))?;
+        let (high_water, marks) = HighWater::open(&high_water, identity(&index).map_err(damaged)?)?;
         let keys = KeyFiles::new(folder.join("keys"));
         let mut held = BTreeMap::new();
         for entry in &index.logs {
@@ -213,93 +213,144 @@ impl Vault {
         self.index.logs.iter().filter_map(line).collect()
     }
 
-    /// The public keys of a log, if it is known.
+    /// The public keys of a log, if it is known; those that are retired, too.
     #[must_use]
     pub fn keys_of(&self, origin: &str) -> Option<Vec<VerifierKey>> {
         let held = self.held.get(origin)?;
         Some(held.keys.iter().map(|key| key.verifier_key().clone()).collect())
     }
 
-    /// Takes over a log's keys, with the last head that they signed. Once more the same is no mistake.
+    /// The newest of the keys of a log, if it is known: at least those that sign or may come to sign.
+    pub(super) fn newest_keys_of(&self, origin: &str) -> Option<Vec<VerifierKey>> {
+        let entry = self.index.entry(origin)?;
+        let live = entry.keys.iter().filter(|line| !line.retired);
+        let retired = entry.keys.iter().rev().filter(|line| line.retired).take(RETIRED_KEYS);
+        live.chain(retired).map(|line| line.vkey.parse().ok()).collect()
+    }
+
+    /// Takes over a log's keys, with the last head that they signed. Once more the same is no mistake; keys that the log
+    /// has got since are added.
     ///
     /// # Errors
-    /// [`VaultError::Conflict`] if the log is there with other keys.
-    pub fn import(&mut self, origin: &Origin, keys: Vec<SignerKey>, last: Mark) -> Result<(), VaultError> {
-        if let Some(known) = self.keys_of(origin.as_str()) {
-            let same = keys.iter().all(|key| known.contains(key.verifier_key()));
-            let other = || VaultError::Conflict(format!("{origin} is here already, with other keys"));
-            return if same { Ok(()) } else { Err(other()) };
+    /// [`VaultError::Conflict`] if another history of the log is known here, or a longer one.
+    pub fn import(&mut self, origin: &Origin, from: HandedOver) -> Result<(), VaultError> {
+        let HandedOver { active, retired, last } = from;
+        let line = |key: &SignerKey, retired| KeyLine { vkey: key.verifier_key().to_string(), fresh: false, retired };
+        let keys = retired.into_iter().map(|key| (line(&key, true), key));
+        let keys: Vec<_> = keys.chain(active.into_iter().map(|key| (line(&key, false), key))).collect();
+        let Ok((number, known)) = self.last(origin.as_str()) else { return self.add(origin, keys, last) };
+        if last.size < known.size || (last.size == known.size && last.root != known.root) {
+            return Err(VaultError::Conflict(format!(
+                "a head of {origin} of {} entries is known here, which its database, of {} entries, does not have: it is an \
+                 older copy, or another history",
+                known.size, last.size
+            )));
         }
-        self.add(origin, keys, last, false)
+        let mut index = self.index.clone();
+        let Some(entry) = index.entry_mut(origin.as_str()) else { return Ok(()) };
+        let new: Vec<_> = keys.into_iter().filter(|(_, key)| !entry.has(key.verifier_key())).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        entry.keys.extend(new.iter().map(|(line, _)| line.clone()));
+        index.check()?;
+        new.iter().try_for_each(|(_, key)| self.write_key(number, key))?;
+        self.adopt(index)?;
+        self.held.entry(origin.to_string()).and_modify(|held| held.keys.extend(new.into_iter().map(|(_, key)| key)));
+        Ok(())
     }
 
     /// Makes a key from a seed; a key of the type that has signed nothing yet is given again instead.
     ///
     /// # Errors
-    /// [`VaultError`].
+    /// [`VaultError::Conflict`] if there is no room.
     pub fn new_key(&mut self, key: SignerKey, time_ms: u64) -> Result<VerifierKey, VaultError> {
         let origin = Origin::from(key.name());
         let public = key.verifier_key().clone();
-        let Some(entry) = self.index.logs.iter().find(|entry| entry.origin == origin.as_str()) else {
+        let line = KeyLine { vkey: public.to_string(), fresh: true, retired: false };
+        let mut index = self.index.clone();
+        let Some(entry) = index.entry_mut(origin.as_str()) else {
             let last = Mark { size: TreeSize::ZERO, root: Hash::EMPTY_TREE, time_ms };
-            self.add(&origin, vec![key], last, true)?;
+            self.add(&origin, vec![(line, key)], last)?;
             return Ok(public);
         };
-        for line in entry.keys.iter().filter(|line| line.fresh) {
-            if let Some(fresh) = line.vkey.parse::<VerifierKey>().ok().filter(|fresh| fresh.kind() == public.kind()) {
-                return Ok(fresh);
-            }
+        let fresh =
+            entry.keys.iter().filter(|line| line.fresh).filter_map(|line| line.vkey.parse::<VerifierKey>().ok());
+        if let Some(fresh) = fresh.into_iter().find(|fresh| fresh.kind() == public.kind()) {
+            return Ok(fresh);
         }
-        if entry.keys.len() >= KEYS_PER_LOG {
+        if entry.live() >= LIVE_KEYS {
             return Err(VaultError::Conflict(format!(
-                "{origin} has {KEYS_PER_LOG} keys already, the most that it can"
+                "{origin} has {LIVE_KEYS} keys that sign, the most that it can; retire one first: cairnd key rotate --retire"
             )));
         }
-        self.keys.write(&file_name(LogId::new(entry.number), &public), &key)?;
-        let mut index = self.index.clone();
-        if let Some(entry) = index.logs.iter_mut().find(|entry| entry.origin == origin.as_str()) {
-            entry.keys.push(KeyLine { vkey: public.to_string(), fresh: true });
-        }
-        write_index(&self.folder, &index)?;
-        self.index = index;
+        let number = LogId::new(entry.number);
+        let forgotten = entry.forget_retired(RETIRED_KEYS);
+        entry.keys.push(line);
+        index.check()?;
+        self.write_key(number, &key)?;
+        self.adopt(index)?;
         if let Some(held) = self.held.get_mut(origin.as_str()) {
+            held.keys.retain(|key| !forgotten.contains(&key.verifier_key().to_string()));
             held.keys.push(key);
         }
+        // Nothing names them any more: a file that a crash leaves here is never read.
+        let forgotten = forgotten.iter().filter_map(|vkey| vkey.parse().ok());
+        forgotten.for_each(|key| self.keys.discard(&file_name(number, &key)));
         Ok(public)
     }
 
-    fn add(&mut self, origin: &Origin, keys: Vec<SignerKey>, last: Mark, fresh: bool) -> Result<(), VaultError> {
+    fn add(&mut self, origin: &Origin, keys: Vec<(KeyLine, SignerKey)>, last: Mark) -> Result<(), VaultError> {
         // Never a number that a mark has: a log that a crash left half-made may have left one.
-        let numbers = self.high_water.marks().iter().map(|(log, _)| log.get()).filter(|number| *number < BEFORE_LAST);
+        let numbers = self.high_water.marks().iter().map(|(log, _)| log.get()).filter(|number| *number < RELEASED);
         let used = numbers.max().unwrap_or(0);
-        let number = LogId::new(used.saturating_add(1).min(BEFORE_LAST - 1));
-        for key in &keys {
-            self.keys.write(&file_name(number, key.verifier_key()), key)?;
-        }
-        // The state before the index: what the index names has a state.
-        self.mark(number, last)?;
-        let lines = keys.iter().map(|key| KeyLine { vkey: key.verifier_key().to_string(), fresh }).collect();
+        let number = LogId::new(used.saturating_add(1).min(RELEASED - 1));
+        let (lines, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
         let mut index = self.index.clone();
         index.logs.push(Entry { number: number.get(), origin: origin.to_string(), keys: lines });
-        write_index(&self.folder, &index)?;
-        self.index = index;
+        index.check()?;
+        keys.iter().try_for_each(|key| self.write_key(number, key))?;
+        // The state before the index: what the index names has a state.
+        self.mark(number, last, None)?;
+        self.adopt(index)?;
         self.held.insert(origin.to_string(), Held { number, keys });
         Ok(())
     }
 
-    /// Records a log's last head, and the one before it, which may be asked for again: a server that ended before it knew
-    /// of the last one's signature starts from there.
-    fn mark(&mut self, number: LogId, mark: Mark) -> Result<(), HighWaterError> {
-        let before = self.high_water.marks().get(number).filter(|last| last.size < mark.size);
+    /// Writes the file of a key that the index does not name yet. One that is there already is what a crash has left.
+    fn write_key(&self, number: LogId, key: &SignerKey) -> Result<(), VaultError> {
+        let name = file_name(number, key.verifier_key());
+        if self.keys.read(&name).is_ok_and(|there| there.verifier_key() == key.verifier_key()) {
+            return Ok(());
+        }
+        self.keys.remove(&name)?;
+        Ok(self.keys.write(&name, key)?)
+    }
+
+    /// Puts another index in force, durably.
+    fn adopt(&mut self, index: Index) -> Result<(), VaultError> {
+        index.write(&self.folder)?;
+        self.index = index;
+        Ok(())
+    }
+
+    /// Records a log's last head, and the one that the server may come back to: the last that it says it has made
+    /// durable, if that is one of the two that are recorded, else the last head before.
+    fn mark(&mut self, number: LogId, mark: Mark, released: Option<Root>) -> Result<(), HighWaterError> {
+        let marks = self.high_water.marks();
+        let is = |one: &Mark| released.is_some_and(|released| (one.size, one.root) == (released.size, released.hash));
+        let kept = marks.get(self::released(number)).filter(is);
+        let before = marks.get(number).filter(|last| last.size < mark.size && kept.is_none());
         let marks: Vec<_> =
-            before.map(|last| (before_last(number), last)).into_iter().chain([(number, mark)]).collect();
+            before.map(|last| (self::released(number), last)).into_iter().chain([(number, mark)]).collect();
         self.high_water.append(self.commit + 1, &marks)?;
         self.commit += 1;
         Ok(())
     }
 
-    /// Signs a head with these keys, if it is the last one or is shown to extend it; `proof` starts at size `from`.
-    /// The head is durable before this returns. `now_ms` is the signer's own time.
+    /// Signs a head with these keys, if it is the last one, or the one that the server may come back to, or is shown to
+    /// extend the last; `proof` starts at size `from`. The head is durable before this returns. `now_ms` is the signer's
+    /// own time.
     pub(super) fn sign_head(
         &mut self,
         head: &HeadToSign<'_>,
@@ -310,8 +361,8 @@ impl Vault {
         let origin = head.origin.as_str();
         let (number, last) = self.last(origin)?;
         let new = head.new;
-        let known = |mark: &Mark| (mark.size, mark.root) == (new.size, new.hash);
-        if let Some(before) = self.high_water.marks().get(before_last(number)).filter(known) {
+        let known = |mark: &Mark| new.size < last.size && (mark.size, mark.root) == (new.size, new.hash);
+        if let Some(before) = self.high_water.marks().get(released(number)).filter(known) {
             // With its own time: a newer one would make an older tree look like the newest.
             let head = HeadToSign { time_ms: before.time_ms, ..*head };
             return Ok(Judged::Signed(head_lines(&self.select(origin, keys)?, &head)?));
@@ -338,7 +389,7 @@ impl Vault {
         let next = Mark { size: new.size, root: new.hash, time_ms };
         if next != last {
             // Durable first: an answer that nobody remembers could be followed by another.
-            self.mark(number, next).map_err(|error| SignerError::Failed(error.to_string()))?;
+            self.mark(number, next, Some(head.old)).map_err(|error| SignerError::Failed(error.to_string()))?;
         }
         let head = HeadToSign { time_ms, ..*head };
         Ok(Judged::Signed(head_lines(&self.select(origin, keys)?, &head)?))
@@ -389,20 +440,18 @@ impl Vault {
         vkeys.iter().map(find).collect()
     }
 
-    /// Remembers that these keys sign heads, before they do.
+    /// Remembers that these keys, and no others, sign heads, before they do.
     fn use_keys(&mut self, origin: &str, vkeys: &[String]) -> Result<(), SignerError> {
         self.select(origin, vkeys)?;
-        let Some(position) = self.index.logs.iter().position(|entry| entry.origin == origin) else { return Ok(()) };
-        let begins = |line: &KeyLine| line.fresh && vkeys.contains(&line.vkey);
-        if !self.index.logs.get(position).is_some_and(|entry| entry.keys.iter().any(begins)) {
+        // Copied and written only when something changes: the list may be long, and heads are many.
+        if !self.index.entry(origin).is_some_and(|entry| entry.is_news(vkeys)) {
             return Ok(());
         }
         let mut index = self.index.clone();
-        let lines = index.logs.get_mut(position).into_iter().flat_map(|entry| &mut entry.keys);
-        lines.filter(|line| begins(line)).for_each(|line| line.fresh = false);
-        write_index(&self.folder, &index).map_err(|error| SignerError::Failed(error.to_string()))?;
-        self.index = index;
-        Ok(())
+        if let Some(entry) = index.entry_mut(origin) {
+            entry.used(vkeys);
+        }
+        self.adopt(index).map_err(|error| SignerError::Failed(error.to_string()))
     }
 }
 
@@ -419,9 +468,21 @@ fn contradiction(last: Mark, new: Root) -> Option<String> {
     (forks || empty).then(|| format!("another root was signed for {} entries: this one is of a fork", new.size))
 }
 
-/// The number under which the head before a log's last one is recorded.
-fn before_last(number: LogId) -> LogId {
-    LogId::new(number.get() | BEFORE_LAST)
+/// The number under which the head is recorded that a log's server may come back to.
+fn released(number: LogId) -> LogId {
+    LogId::new(number.get() | RELEASED)
+}
+
+/// Both files carry it.
+fn identity(index: &Index) -> Result<DatabaseId, String> {
+    let id = u128::from_str_radix(&index.id, 16).map_err(|error| error.to_string())?;
+    Ok(DatabaseId::new(id.to_be_bytes()))
+}
+
+/// Makes a folder's name outlive a power loss.
+fn sync_name(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
 }
 
 fn file_name(number: LogId, key: &VerifierKey) -> String {
@@ -453,19 +514,4 @@ fn lock(folder: &Path) -> Result<File, VaultError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Err(VaultError::Locked(folder.into())),
         Err(error) => Err(VaultError::Io { path, error: error.into() }),
     }
-}
-
-/// Puts the index in its place, whole and durable.
-fn write_index(folder: &Path, index: &Index) -> Result<(), VaultError> {
-    let (path, beside) = (folder.join(INDEX), folder.join("signer.json.new"));
-    let write = || -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(index)?;
-        text.push(b'\n');
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| VaultError::Io { path: path.clone(), error })
 }
