@@ -13,7 +13,10 @@ use cairn_tree::merkle::{ConsistencyProof, Growth};
 use cairn_tree::note::{NoteSignature, VerifierKey};
 use cairn_tree::size::TreeSize;
 use cairn_tree::wire::witness::{AddCheckpoint, Conflict, Cosignatures};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::cosigned::Cosigned;
 use super::endpoint::Endpoint;
 use super::transport::{NoReply, Reply, Transport};
 use crate::engine::{Head, Log, LogPolicy};
@@ -25,6 +28,8 @@ const REQUESTS: usize = 4;
 /// What is asked of whom.
 pub(super) struct Exchange {
     pub(super) transport: Arc<Transport>,
+    /// The log's share of it.
+    pub(super) share: Arc<Semaphore>,
     pub(super) log: Log,
     pub(super) policy: Arc<LogPolicy>,
     pub(super) endpoint: Arc<Endpoint>,
@@ -57,6 +62,8 @@ const LATELY: u64 = 10 * 60;
 pub(super) struct Line {
     /// Where its witness stands in the policy.
     pub(super) witness: usize,
+    /// Whether it is by whoever was asked; others may come along.
+    pub(super) own: bool,
     pub(super) line: NoteSignature,
     pub(super) time: Timestamp,
 }
@@ -79,6 +86,10 @@ pub(super) enum Failure {
     NoReply(#[from] NoReply),
     #[error("it does not know this log")]
     UnknownLog,
+    #[error("it does not know this log any more, although it has cosigned its head of size {0}: it has lost its state")]
+    LostState(TreeSize),
+    #[error("it answers with a cosignature that is here already; it has not cosigned the head anew")]
+    Replayed,
     #[error("it trusts none of the head's signatures")]
     Refused,
     #[error("it claims a history that this log's head does not extend")]
@@ -99,7 +110,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The kinds, as metrics count them.
-    pub(super) const KINDS: [&str; 11] = [
+    pub(super) const KINDS: [&str; 13] = [
         "unreachable",
         "timeout",
         "too_long",
@@ -111,6 +122,8 @@ impl Failure {
         "wrong_cosignature",
         "status",
         "malformed",
+        "lost_state",
+        "replayed",
     ];
 
     /// The place of this failure's kind.
@@ -127,6 +140,8 @@ impl Failure {
             Self::WrongCosignature(_) => 8,
             Self::Status(_) => 9,
             Self::Malformed(_) | Self::Log(_) => 10,
+            Self::LostState(_) => 11,
+            Self::Replayed => 12,
         }
     }
 
@@ -150,7 +165,7 @@ impl Exchange {
         for _ in 0..REQUESTS {
             let body = AddCheckpoint::new(old, self.proof(old)?, signed.clone());
             let body = body.map_err(|error| Failure::Log(error.to_string()))?.to_string();
-            let reply = self.transport.post(self.endpoint.prefix.add_checkpoint(), body).await?;
+            let reply = self.transport.post(&self.share, self.endpoint.prefix.add_checkpoint(), body).await?;
             match reply.status {
                 200 => return self.cosigned(&signed, &reply),
                 409 => match Conflict::parse(&reply.body) {
@@ -163,12 +178,21 @@ impl Exchange {
                     Err(error) => return Err(Failure::Malformed(error.to_string())),
                 },
                 422 => return self.other_history().await,
-                404 => return Err(Failure::UnknownLog),
+                404 => return Err(self.unknown()),
                 403 => return Err(Failure::Refused),
                 status => return Err(Failure::Status(status)),
             }
         }
         Err(Failure::Unsettled)
+    }
+
+    /// The witness does not know the log. If our durable checkpoint has its cosignature, it did once.
+    fn unknown(&self) -> Failure {
+        let checkpoint = self.log.checkpoint();
+        let size = checkpoint.size;
+        let published = Cosigned::published(checkpoint, &self.policy, Instant::now());
+        let knew = self.endpoint.witnesses.iter().any(|witness| published.has(*witness));
+        if knew && size > TreeSize::ZERO { Failure::LostState(size) } else { Failure::UnknownLog }
     }
 
     /// From the empty tree, and from a tree to itself, there is nothing to prove.
@@ -192,7 +216,10 @@ impl Exchange {
                         wrong += 1;
                         first_wrong.get_or_insert(format!("it was made at {time}, which is not about now"));
                     }
-                    Ok(Some(time)) => lines.push(Line { witness, line: line.clone(), time }),
+                    Ok(Some(time)) => {
+                        let own = self.endpoint.witnesses.contains(&witness);
+                        lines.push(Line { witness, own, line: line.clone(), time });
+                    }
                     Err(error) => {
                         wrong += 1;
                         first_wrong.get_or_insert(error.to_string());
@@ -200,7 +227,7 @@ impl Exchange {
                 }
             }
         }
-        if lines.iter().any(|line| self.endpoint.witnesses.contains(&line.witness)) {
+        if lines.iter().any(|line| line.own) {
             return Ok(Outcome::Cosigned { lines, wrong });
         }
         Err(match first_wrong {
@@ -223,7 +250,7 @@ impl Exchange {
     /// How the head that the witness serves contradicts the log, if it does.
     async fn shown(&self) -> Option<String> {
         let origin = &self.log.info().origin;
-        let reply = self.transport.get(self.endpoint.prefix.checkpoint_of(origin)).await.ok()?;
+        let reply = self.transport.get(&self.share, self.endpoint.prefix.checkpoint_of(origin)).await.ok()?;
         if reply.status == 200 { self.contradiction(&reply.body) } else { None }
     }
 

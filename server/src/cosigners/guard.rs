@@ -145,7 +145,9 @@ impl Guard {
             Outcome::Failed(Failure::OtherHistory) => {
                 let (name, size) = (&one.endpoint, task.log.head().size);
                 return Some(format!(
-                    "witness {name} has cosigned a history of this log that its released head of size {size} does not extend"
+                    "witness {name} says that it has cosigned a history of this log that its head of size {size} does not \
+                     extend, and shows no head of it. Ask whoever runs it for the head that it cosigned last: if this log's key \
+                     has signed that head, this database is an old copy or a fork"
                 ));
             }
             Outcome::Cosigned { lines, wrong } => {
@@ -154,6 +156,10 @@ impl Guard {
             }
             Outcome::Failed(failure) => {
                 one.number.into_iter().for_each(|at| task.report.failed(at, &failure));
+                if let Failure::LostState(_) = failure {
+                    // It agrees, as one that never knew the log does: it can't tell the difference. Whoever runs it can.
+                    tracing::error!(log = task.log.info().name, witness = %one.endpoint, %failure, "a witness has lost its state");
+                }
                 if !is_unknown(one, checkpoint, &failure) {
                     tracing::warn!(log = task.log.info().name, witness = %one.endpoint, %failure, "no answer to whether the log may go on");
                     one.backoff.fail(Instant::now(), task.limits.witness_backoff());
@@ -179,9 +185,9 @@ impl Guard {
 /// by a witness that has cosigned, that is no such answer.
 fn is_unknown(one: &Asked, checkpoint: &Arc<Head>, failure: &Failure) -> bool {
     match failure {
-        Failure::UnknownLog => true,
+        Failure::UnknownLog | Failure::LostState(_) => true,
         Failure::Refused => {
-            let published = Cosigned::published(Arc::clone(checkpoint), &one.policy);
+            let published = Cosigned::published(Arc::clone(checkpoint), &one.policy, Instant::now());
             !one.endpoint.witnesses.iter().any(|witness| published.has(*witness))
         }
         _ => false,

@@ -87,7 +87,8 @@ impl Cosigners {
                 let (seed, rounds) =
                     (random ^ u64::from(log.info().id.get()).rotate_left(32), Arc::clone(&self.rounds));
                 let (transport, limits, clock) = (Arc::clone(&transport), limits.clone(), Arc::clone(&clock));
-                tasks.spawn(Task { log, report, transport, limits, clock, rounds, seed }.run());
+                let share = transport.share();
+                tasks.spawn(Task { log, report, transport, share, limits, clock, rounds, seed }.run());
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use cairn_tree::size::TreeSize;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -26,6 +27,8 @@ pub(super) struct Task {
     pub(super) log: Log,
     pub(super) report: Arc<Report>,
     pub(super) transport: Arc<Transport>,
+    /// The log's share of the requests to witnesses.
+    pub(super) share: Arc<Semaphore>,
     pub(super) limits: Limits,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rounds: Arc<Histogram<{ crate::metrics::TIMES.len() }>>,
@@ -93,6 +96,11 @@ impl Task {
     }
 
     async fn halt(&self, reason: String) {
+        let reason = format!(
+            "{reason}. It goes on being read. If this database was restored from a backup and there is a newer copy, stop the \
+             server and put that in its place; else continue the log under another name: cairnd log seal {} --successor NAME",
+            self.log.info().name
+        );
         error!(log = self.log.info().name, reason, "the log is halted for good");
         if let Err(problem) = self.log.halt(reason).await {
             warn!(log = self.log.info().name, %problem, "the log could not be halted: the next start asks again");
@@ -113,7 +121,8 @@ impl Task {
         let mut course = Course::new(Arc::clone(policy), self.pace(), backoffs, begin, now);
         for Agreement { number, confirmed, lines } in agreed {
             if let Some(size) = confirmed {
-                course.cosigned(number, size, lines);
+                // They were made lately: the guard believes no others.
+                let _ = course.cosigned(number, size, lines, now);
             }
         }
         let mut flights: JoinSet<Flight> = JoinSet::new();
@@ -165,7 +174,10 @@ impl Task {
         match outcome {
             Outcome::Cosigned { lines, wrong } => {
                 self.report.confirmed(number, Some(size), wrong);
-                course.cosigned(number, size, lines);
+                if !course.cosigned(number, size, lines, Instant::now()) {
+                    self.report.failed(number, &Failure::Replayed);
+                    warn!(log = self.log.info().name, number, %size, failure = %Failure::Replayed, "a witness did not cosign");
+                }
             }
             Outcome::Contradicted(reason) => return Err(Ended::Contradicted(reason)),
             Outcome::Failed(failure) => {
@@ -174,7 +186,9 @@ impl Task {
                 let log = &self.log.info().name;
                 match failure {
                     // We know the proof to be right.
-                    Failure::OtherHistory => error!(log, number, %size, %failure, "a witness did not cosign"),
+                    Failure::OtherHistory | Failure::LostState(_) => {
+                        error!(log, number, %size, %failure, "a witness did not cosign");
+                    }
                     failure => warn!(log, number, %size, %failure, "a witness did not cosign"),
                 }
             }
@@ -192,6 +206,7 @@ impl Task {
         Exchange {
             times: not_from_the_future(self.clock.now_ms()),
             transport: Arc::clone(&self.transport),
+            share: Arc::clone(&self.share),
             log: self.log.clone(),
             policy: Arc::clone(policy),
             endpoint: Arc::clone(endpoint),

@@ -13,7 +13,8 @@
 //! A round keeps its head until its quorum is met or nobody is left who could answer: chasing each new head, slow
 //! witnesses would never cosign the same one. Each witness is asked one thing at a time; one that is slow is asked about
 //! the round at hand once it has answered the last. What it cosigned after the publication of the same head is added to
-//! that. A head at rest is sent again at an interval, and its newer cosignatures take the place of the older.
+//! that. A head at rest is sent again at an interval, and its newer cosignatures take the place of the older; a witness
+//! that answers with its old one has not answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use cairn_tree::size::TreeSize;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::cosigned::Cosigned;
+use super::cosigned::{Cosigned, News};
 use super::exchange::Line;
 use crate::engine::{Head, LogPolicy};
 
@@ -106,7 +107,7 @@ impl Course {
         Heads { published, newest }: Heads,
         now: Instant,
     ) -> Self {
-        let published = Cosigned::published(published, &policy);
+        let published = Cosigned::published(published, &policy, now);
         let member = |backoff| Member { confirmed: None, busy: false, asked: false, backoff };
         Self {
             policy,
@@ -157,21 +158,40 @@ impl Course {
         (!ask.is_empty()).then(|| (Arc::clone(&round.cosigned.head), ask))
     }
 
-    /// A witness has cosigned a head of this size.
-    pub(super) fn cosigned(&mut self, number: usize, size: TreeSize, lines: Vec<Line>) {
+    /// A witness has cosigned a head of this size; `false` if it only gives back what it gave before, which is no answer.
+    #[must_use]
+    pub(super) fn cosigned(&mut self, number: usize, size: TreeSize, lines: Vec<Line>, now: Instant) -> bool {
+        let (mut own, mut answered) = (false, false);
+        for line in lines {
+            let is_own = line.own;
+            let news = match &mut self.round {
+                Some(round) if round.cosigned.head.size == size => {
+                    let news = round.cosigned.add(line, now);
+                    round.fresh |= news == News::Taken;
+                    news
+                }
+                _ if self.published.head.size == size => {
+                    let news = self.published.add(line, now);
+                    self.late |= news == News::Taken;
+                    news
+                }
+                // Neither its round nor its publication is of interest any more.
+                _ => News::Same,
+            };
+            own |= is_own;
+            answered |= is_own && news != News::Old;
+        }
+        let answered = answered || !own;
         if let Some(member) = self.members.get_mut(number) {
             member.busy = false;
             member.confirmed = Some(size);
-            member.backoff.succeed();
-        }
-        for line in lines {
-            match &mut self.round {
-                Some(round) if round.cosigned.head.size == size => round.fresh |= round.cosigned.add(line),
-                _ if self.published.head.size == size => self.late |= self.published.add(line),
-                // Neither its round nor its publication is of interest any more.
-                _ => {}
+            if answered {
+                member.backoff.succeed();
+            } else {
+                member.backoff.fail(now, self.pace.backoff);
             }
         }
+        answered
     }
 
     /// A witness has not cosigned what it was asked about.

@@ -33,6 +33,10 @@ struct World {
     /// The chance of a failure, of 100, per witness.
     failing: Vec<u64>,
     published: Vec<(Instant, Publication)>,
+    /// Witnesses that give back the cosignature of this second.
+    stopped: Vec<Option<u64>>,
+    /// Cosignatures that were no answer.
+    refused: u64,
 }
 
 fn key(name: &str, kind: SignatureType, seed: u8) -> SignerKey {
@@ -62,7 +66,22 @@ impl World {
         let course = Course::new(Arc::clone(&policy), PACE, backoffs, heads, now);
         let failing = vec![0; witnesses.len()];
         let (answers, published, random) = (BTreeMap::new(), Vec::new(), seed);
-        Self { course, policy, witnesses, log, begun: now, now, random, answers, sent: 0, failing, published }
+        let (stopped, refused) = (vec![None; witnesses.len()], 0);
+        Self {
+            course,
+            policy,
+            witnesses,
+            log,
+            begun: now,
+            now,
+            random,
+            answers,
+            sent: 0,
+            failing,
+            published,
+            stopped,
+            refused,
+        }
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -129,9 +148,11 @@ impl World {
         }
         let signed = SignedCheckpoint::parse(&head.note).unwrap();
         let verified = signed.verify(&[self.log.verifier_key().clone()]).unwrap();
-        let time = Timestamp::new(1_000_000 + (self.now - self.begun).as_secs()).unwrap();
+        let second = self.stopped.get(number).copied().flatten().unwrap_or((self.now - self.begun).as_secs());
+        let time = Timestamp::new(1_000_000 + second).unwrap();
         let line = cosign(&verified, &self.witnesses[number], time).unwrap();
-        self.course.cosigned(number, head.size, vec![Line { witness: number, line, time }]);
+        let line = Line { witness: number, own: true, line, time };
+        self.refused += u64::from(!self.course.cosigned(number, head.size, vec![line], self.now));
     }
 
     fn last(&self) -> (u64, usize) {
@@ -212,4 +233,32 @@ fn a_log_that_fails_open_publishes_after_its_time_and_no_sooner() {
     world.failing = vec![0, 0];
     world.pass(Duration::from_secs(10));
     assert_eq!(world.last(), (3, 2));
+}
+
+#[test]
+fn a_witness_at_rest_that_gives_back_its_old_cosignature_has_not_answered() {
+    let mut world = World::new(2, "2", false, 13);
+    world.grow(5);
+    world.pass(Duration::from_secs(1));
+    let before = world.published.len();
+    world.stopped[1] = Some(0);
+    world.pass(Duration::from_secs(350));
+    assert_eq!(world.refused, 3, "one in each interval");
+    assert!(world.course.members[1].backoff.has_failed() && !world.course.members[0].backoff.has_failed());
+    // What the other one cosigned anew is published all the same.
+    assert_eq!((world.last(), world.published.len()), ((5, 2), before + 3));
+    world.stopped[1] = None;
+    world.pass(Duration::from_secs(100));
+    assert_eq!(world.refused, 3);
+    assert!(!world.course.members[1].backoff.has_failed());
+}
+
+#[test]
+fn the_same_second_again_is_an_answer_if_it_is_the_same_second() {
+    let mut world = World::new(1, "1", false, 15);
+    world.course.pace.recosign = Duration::from_millis(300);
+    world.grow(5);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.refused, 0);
+    assert!(world.sent > 30);
 }

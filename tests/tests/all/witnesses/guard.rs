@@ -5,7 +5,7 @@ use std::fs;
 use cairn_tests::server::{Server, cairnd};
 use cairn_tests::witness::{Fault, policy};
 
-use super::{ORIGIN, Scene, get, size, wait_for};
+use super::{ORIGIN, Scene, figure, get, size, wait_for};
 use crate::scene::copy;
 
 impl Scene {
@@ -140,6 +140,30 @@ fn claims_without_proof_hold_the_log_and_a_refused_proof_halts_it() {
     let halted = wait_for(|| scene.halted());
     assert!(halted.contains("witness w1"), "{halted}");
     assert_eq!(scene.append(&server, "integrated", b"b").status, 503);
+    // Nobody showed anything: it says whom to ask, and both ways on.
+    for words in ["Ask whoever runs it", "newer copy", "cairnd log seal main --successor"] {
+        assert!(halted.contains(words) && get(&server, "/readyz").text().contains(words), "{words}: {halted}");
+    }
+    let sealed = cairnd(scene.data.path(), &["log", "seal", "main", "--successor", "next"]);
+    assert_eq!(sealed.code, Some(0), "{sealed:?}");
+}
+
+/// A witness that has cosigned and forgets does not hold the log up: it can't tell. But whoever runs the log is told.
+#[test]
+fn a_witness_that_lost_its_state_agrees_and_is_named() {
+    let scene = Scene::new(2, 2);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"a");
+    assert_eq!(server.stop().code, Some(0));
+    scene.witnesses[0].forget();
+    let server = scene.data.serve();
+    scene.wait_until_it_goes_on(&server);
+    let lost = r#"cairn_witness_failures_total{log="main",witness="w1",kind="lost_state"}"#;
+    wait_for(|| (figure(&server, lost) > 0.0).then_some(()));
+    wait_for(|| get(&server, "/readyz").text().contains("it has lost its state").then_some(()));
+    assert_eq!(figure(&server, &lost.replace("w1", "w2")), 0.0);
+    assert_eq!(figure(&server, &lost.replace("lost_state", "unknown_log")), 0.0);
+    assert_eq!(server.stop().code, Some(0));
 }
 
 #[test]

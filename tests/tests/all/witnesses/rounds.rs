@@ -107,6 +107,25 @@ fn a_head_at_rest_is_cosigned_anew() {
     assert_eq!(size(&server, "checkpoint"), 1);
 }
 
+/// What a witness gave before does not become an answer by being given again.
+#[test]
+fn a_witness_that_gives_back_its_old_cosignature_of_a_head_at_rest_lags() {
+    let scene = Scene::new(2, 2);
+    scene.data.set_limit("witness_recosign_seconds", 3);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"a");
+    assert_eq!(get(&server, "/readyz").text(), "ready\n");
+    scene.witnesses[0].fault(Some(Fault::Stuck));
+    let lags = "witness w1 lags at 1: it answers with a cosignature that is here already";
+    wait_for(|| get(&server, "/readyz").text().contains(lags).then_some(()));
+    assert!(figure(&server, r#"cairn_witness_failures_total{log="main",witness="w1",kind="replayed"}"#) > 0.0);
+    assert_eq!(figure(&server, r#"cairn_witness_failing{log="main",witness="w1"}"#), 1.0);
+    assert_eq!(figure(&server, r#"cairn_witness_failing{log="main",witness="w2"}"#), 0.0);
+    // It is asked again at the next interval, and it is well as soon as it cosigns anew.
+    scene.witnesses[0].fault(None);
+    wait_for(|| (get(&server, "/readyz").text() == "ready\n").then_some(()));
+}
+
 #[test]
 fn without_a_quorum_the_checkpoint_is_the_head_and_cosignatures_are_added() {
     let scene = Scene::new(2, 0);
