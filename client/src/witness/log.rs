@@ -117,6 +117,20 @@ impl Log {
         Self { last: Some(cosigned), ..self.clone() }
     }
 
+    /// No fewer bytes than its record has.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        // Names and punctuation, and one more byte for each line break of the note.
+        const REST: usize = 512;
+        let text = |key: &VerifierKey| key.name().as_str().len() + key.public_key().len() * 4 / 3 + 32;
+        let keys: usize = self.keys.iter().map(text).sum();
+        let head = self
+            .last
+            .as_ref()
+            .map_or(0, |last| last.head.signed().encode().len() + last.head.keys().iter().map(text).sum::<usize>());
+        REST + self.origin.as_str().len() + keys + head
+    }
+
     /// The bytes of its record.
     ///
     /// # Errors
@@ -192,5 +206,36 @@ impl Cosigned {
             return Err(RecordError::OtherLog(head.origin().clone()));
         }
         Ok(Self::new(head, Timestamp::new(record.time)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::checkpoint::Checkpoint;
+    use cairn_tree::hash::Hash;
+    use cairn_tree::note::{KeyName, SignatureType, SignerKey};
+    use cairn_tree::size::TreeSize;
+
+    use super::*;
+
+    /// A record counts with its signatures and keys: sixteen of the long kind are a hundred times a short head.
+    #[test]
+    fn a_log_weighs_no_less_than_its_record_and_little_more() {
+        let name = KeyName::new("log.example/some/where").unwrap();
+        let key = |kind, seed| SignerKey::from_seed(name.clone(), kind, &[seed; 32]).unwrap();
+        for long in [0, 1, 15] {
+            let mut keys = vec![key(SignatureType::ED25519, 1)];
+            keys.extend((0..long).map(|number| key(SignatureType::COSIGNATURE_ML_DSA_44, 10 + number)));
+            let trusted: Vec<_> = keys.iter().map(|key| key.verifier_key().clone()).collect();
+            let origin = Origin::from(&name);
+            let log = Log::new(origin.clone(), trusted.clone());
+            let head = Checkpoint::new(origin, TreeSize::new(1_000_000).unwrap(), Hash::leaf(b"any"));
+            let time = Timestamp::new(1_700_000_000).unwrap();
+            let head = head.sign_all(&keys.iter().collect::<Vec<_>>(), time).unwrap().verify(&trusted).unwrap();
+            for log in [log.with(Arc::new(Cosigned::new(head, time))), log] {
+                let (record, weight) = (log.encode().unwrap().len(), log.weight());
+                assert!((record..record + 1_024).contains(&weight), "{record} bytes weigh {weight}");
+            }
+        }
     }
 }

@@ -222,8 +222,9 @@ impl Writer {
                 let same = current.last.clone().filter(|last| last.time() == time && *last.head() == head);
                 let cosigned = same.unwrap_or_else(|| {
                     let cosigned = Arc::new(Cosigned::new(head, time));
-                    group.bytes += cosigned.head().signed().note().unverified_text().len();
-                    group.changed.insert(hash, Arc::new(current.with(Arc::clone(&cosigned))));
+                    let next = Arc::new(current.with(Arc::clone(&cosigned)));
+                    group.bytes += next.weight();
+                    group.changed.insert(hash, next);
                     cosigned
                 });
                 // A handler that has gone away asked for this all the same.
@@ -233,6 +234,7 @@ impl Writer {
             Job::Change(change, done) => {
                 let result = self.changed(change, group);
                 if let Ok(log) = &result {
+                    group.bytes += log.weight();
                     group.changed.insert(OriginHash::of(&log.origin), Arc::clone(log));
                 }
                 group.changes.push(Answer { to: done, says: result });
