@@ -20,6 +20,8 @@ pub mod receipt;
 
 pub mod statement;
 
+pub mod record;
+
 pub mod wire;
 
 pub mod store;

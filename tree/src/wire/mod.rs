@@ -1,14 +1,16 @@
 //! What servers, clients and witnesses say to each other: the bodies, names and media types of the HTTP interfaces.
 //!
 //! [`append`] and [`read`] are the HTTP interface of one log, [`problem`] its errors, [`witness`] the C2SP tlog-witness
-//! protocol, [`signer`] what a server and the process beside it that has its keys say to each other. Nothing here speaks HTTP; nothing that is parsed here is verified. [`json`] holds the JSON forms that they
-//! share.
+//! protocol, [`signer`] what a server and the process beside it that has its keys say to each other, [`record`] the forms
+//! that audit records come in. Nothing here speaks HTTP; nothing that is parsed here is verified. [`json`] holds the JSON
+//! forms that they share.
 
 pub mod append;
 pub mod json;
 pub mod keys;
 pub mod problem;
 pub mod read;
+pub mod record;
 pub mod signer;
 pub mod witness;
 

@@ -1,0 +1,241 @@
+//! What else a record says: free attributes by name, and digests of data that is kept elsewhere. Each is disclosed by
+//! itself.
+
+use super::bounds::{MAX_ATTRIBUTES, MAX_EXTERNAL, MAX_INTEGER, MAX_VALUE_BYTES};
+use super::class::Class;
+use super::json::canonical::push_integer;
+use super::json::{FaultKind, Json, Read, Reader, Trouble};
+use super::text::{Name, push_name};
+
+/// Attributes and external digests, at least one of them; `A` and `E` are [`Attribute`] and [`External`], or what was shown
+/// of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributes<'a, A = Attribute<'a>, E = External<'a>> {
+    named: Vec<(Name<'a>, A)>,
+    external: Vec<E>,
+}
+
+/// A free attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute<'a> {
+    /// How confidential it is.
+    pub class: Class,
+    /// Its value.
+    pub value: Json<'a>,
+}
+
+/// The digest of data that is kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External<'a> {
+    class: Class,
+    name: Name<'a>,
+    size: u64,
+    media_type: Option<Name<'a>>,
+    sha256: [u8; 32],
+}
+
+/// Why attributes can't be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttributesError {
+    /// Neither an attribute nor an external digest.
+    #[error("there must be an attribute or an external digest")]
+    Empty,
+    /// More of them than there may be.
+    #[error("more than {MAX_ATTRIBUTES} attributes, or more than {MAX_EXTERNAL} external digests")]
+    TooMany,
+    /// A value is too long.
+    #[error("the attribute {0:?} is longer than {MAX_VALUE_BYTES} bytes")]
+    TooLong(String),
+    /// A name stands twice.
+    #[error("the attribute {0:?} stands twice")]
+    Twice(String),
+    /// Data larger than JSON can say.
+    #[error("a size is at most 2^53 - 1")]
+    Size,
+}
+
+impl<'a, A, E> Attributes<'a, A, E> {
+    /// Checks what holds whether or not they are shown.
+    pub(super) fn check(mut named: Vec<(Name<'a>, A)>, external: Vec<E>) -> Result<Self, AttributesError> {
+        if named.is_empty() && external.is_empty() {
+            return Err(AttributesError::Empty);
+        }
+        if named.len() > MAX_ATTRIBUTES || external.len() > MAX_EXTERNAL {
+            return Err(AttributesError::TooMany);
+        }
+        named.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut pairs = named.iter().zip(named.iter().skip(1));
+        match pairs.find(|((one, _), (other, _))| one == other) {
+            Some(((name, _), _)) => Err(AttributesError::Twice(name.as_str().to_owned())),
+            None => Ok(Self { named, external }),
+        }
+    }
+
+    /// The attributes, in the order of their names.
+    #[must_use]
+    pub fn named(&self) -> &[(Name<'a>, A)] {
+        &self.named
+    }
+
+    /// The external digests.
+    #[must_use]
+    pub fn external(&self) -> &[E] {
+        &self.external
+    }
+}
+
+impl<'a> Attributes<'a> {
+    /// Checks number, names and sizes.
+    ///
+    /// # Errors
+    /// [`AttributesError`].
+    pub fn new(named: Vec<(Name<'a>, Attribute<'a>)>, external: Vec<External<'a>>) -> Result<Self, AttributesError> {
+        let mut long = named.iter().filter(|(_, attribute)| attribute.value.as_str().len() > MAX_VALUE_BYTES);
+        match long.next() {
+            Some((name, _)) => Err(AttributesError::TooLong(name.as_str().to_owned())),
+            None => Self::check(named, external),
+        }
+    }
+}
+
+impl<'a> Attribute<'a> {
+    pub(super) fn push(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(b"{\"class\":\"");
+        json.extend_from_slice(self.class.name().as_bytes());
+        json.extend_from_slice(b"\",\"value\":");
+        json.extend_from_slice(self.value.as_str().as_bytes());
+        json.push(b'}');
+    }
+
+    pub(super) fn read(reader: &mut Reader<'a>) -> Read<Self> {
+        let start = reader.offset();
+        let (mut class, mut value) = (None, None);
+        reader.object(4, |reader, name, at| {
+            match &*name {
+                "class" => class = Some(Class::read(reader)?),
+                "value" => value = Some(reader.json()?),
+                _ => return Err(Trouble::new(at, FaultKind::Unknown)),
+            }
+            Ok(())
+        })?;
+        let missing = |name| move || Trouble::missing(start, name);
+        Ok(Self { class: class.ok_or_else(missing("class"))?, value: value.ok_or_else(missing("value"))? })
+    }
+
+    /// A copy that borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Attribute<'static> {
+        Attribute { class: self.class, value: self.value.into_owned() }
+    }
+}
+
+impl<'a> External<'a> {
+    /// The SHA-256 of so many bytes, with a name such as a file's.
+    ///
+    /// # Errors
+    /// [`AttributesError::Size`].
+    pub fn new(
+        name: Name<'a>,
+        size: u64,
+        sha256: [u8; 32],
+        media_type: Option<Name<'a>>,
+        class: Class,
+    ) -> Result<Self, AttributesError> {
+        if size > MAX_INTEGER {
+            return Err(AttributesError::Size);
+        }
+        Ok(Self { class, name, size, media_type, sha256 })
+    }
+
+    /// How confidential it is.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The data's name.
+    #[must_use]
+    pub const fn name(&self) -> &Name<'a> {
+        &self.name
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What kind of data it is.
+    #[must_use]
+    pub const fn media_type(&self) -> Option<&Name<'a>> {
+        self.media_type.as_ref()
+    }
+
+    /// The SHA-256 of the bytes.
+    #[must_use]
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    pub(super) fn push(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(b"{\"class\":\"");
+        json.extend_from_slice(self.class.name().as_bytes());
+        json.push(b'"');
+        if let Some(media_type) = &self.media_type {
+            media_type.push_member(json, "media_type");
+        }
+        self.name.push_member(json, "name");
+        push_name(json, "sha256");
+        json.push(b'"');
+        for byte in self.sha256 {
+            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            json.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        json.push(b'"');
+        push_name(json, "size");
+        push_integer(json, self.size);
+        json.push(b'}');
+    }
+
+    /// Reads one; without a class it is `otherwise`, where that is given.
+    pub(crate) fn read(reader: &mut Reader<'a>, otherwise: Option<Class>) -> Read<Self> {
+        let start = reader.offset();
+        let (mut class, mut name, mut size, mut media_type, mut sha256) = (otherwise, None, None, None, None);
+        reader.object(8, |reader, member, at| {
+            match &*member {
+                "class" => class = Some(Class::read(reader)?),
+                "name" => name = Some(Name::read(reader)?),
+                "size" => size = Some(reader.integer()?),
+                "media_type" => media_type = Some(Name::read(reader)?),
+                "sha256" => {
+                    let at = reader.offset();
+                    let hash: Option<crate::hash::Hash> = reader.string()?.parse().ok();
+                    let rule = FaultKind::Rule("must be 64 lower-case hexadecimal digits");
+                    sha256 = Some(*hash.ok_or(Trouble::new(at, rule))?.as_bytes());
+                }
+                _ => return Err(Trouble::new(at, FaultKind::Unknown)),
+            }
+            Ok(())
+        })?;
+        let missing = |name| move || Trouble::missing(start, name);
+        Ok(Self {
+            class: class.ok_or_else(missing("class"))?,
+            name: name.ok_or_else(missing("name"))?,
+            size: size.ok_or_else(missing("size"))?,
+            media_type,
+            sha256: sha256.ok_or_else(missing("sha256"))?,
+        })
+    }
+
+    /// A copy that borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> External<'static> {
+        External {
+            class: self.class,
+            name: self.name.into_owned(),
+            size: self.size,
+            media_type: self.media_type.map(Name::into_owned),
+            sha256: self.sha256,
+        }
+    }
+}

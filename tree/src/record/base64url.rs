@@ -1,0 +1,29 @@
+//! Unpadded base64url (RFC 4648, section 5), strictly: one value has one text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Appends the text of these bytes.
+pub(super) fn push(text: &mut String, bytes: &[u8]) {
+    URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
+/// The bytes of a text.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// The bytes of a text of exactly `N` bytes.
+pub(super) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let length = text.len() == (8 * N).div_ceil(6);
+    let decoded = length && URL_SAFE_NO_PAD.decode_slice_unchecked(text, &mut bytes).is_ok_and(|count| count == N);
+    decoded.then_some(bytes)
+}
+
+/// The text of an array whose text has `T` characters.
+pub(super) fn encode_array<const N: usize, const T: usize>(bytes: &[u8; N]) -> [u8; T] {
+    let mut text = [0; T];
+    let _written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
+    text
+}

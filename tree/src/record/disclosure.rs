@@ -1,0 +1,228 @@
+//! Disclosures (RFC 9901, section 4.2.2): the base64url of `[salt, value]`, hashed and kept as they are.
+//!
+//! All of ours have the form of array elements, since in a leaf each digest stands alone in its place: `[{"...":"digest"}]`.
+//! So nobody can put two contents behind one place and show each to somebody else, and what is erased keeps its name.
+//! A disclosure is never written anew from what it says: its text is what was hashed.
+
+use super::base64url;
+use super::bounds::{MAX_DISCLOSED_BYTES, MAX_DISCLOSURE_BYTES, MAX_DISCLOSURES};
+use super::digest::Digest;
+use super::json::{Fault, FaultKind, Read, Reader, Trouble};
+
+/// 128 random bits that nobody else knows, for one disclosure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Salt([u8; Salt::LEN]);
+
+impl Salt {
+    /// The length in bytes (RFC 9901, section 9.3, recommends 128 bits).
+    pub const LEN: usize = 16;
+    /// The length of its text.
+    pub const TEXT_LEN: usize = 22;
+
+    /// Wraps bytes of a cryptographically secure source, each used once.
+    #[must_use]
+    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Read<()> {
+        let at = reader.offset();
+        let salt: Option<[u8; Self::LEN]> = base64url::decode_array(&reader.string()?);
+        salt.map(drop).ok_or(Trouble::new(at, FaultKind::Rule("a salt is the base64url of 16 bytes")))
+    }
+}
+
+/// The disclosures of one record, each with its digest, in any order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Disclosures {
+    /// Each text with a tilde after it (RFC 9901, section 4).
+    text: String,
+    /// Where each text ends, and its digest.
+    each: Vec<(usize, Digest)>,
+}
+
+/// Why disclosures can't be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DisclosuresError {
+    /// More of them than there may be.
+    #[error("more than {MAX_DISCLOSURES} disclosures")]
+    TooMany,
+    /// One of them, or all together, are too long.
+    #[error("a disclosure of more than {MAX_DISCLOSURE_BYTES} bytes, or more than {MAX_DISCLOSED_BYTES} in all")]
+    TooLong,
+    /// A text that is not base64url.
+    #[error("a disclosure is unpadded base64url")]
+    NotBase64Url,
+    /// The text does not end with a tilde.
+    #[error("each disclosure is followed by a tilde")]
+    Tilde,
+    /// The same disclosure twice.
+    #[error("the same disclosure stands twice")]
+    Twice,
+}
+
+impl Disclosures {
+    /// None.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { text: String::new(), each: Vec::new() }
+    }
+
+    /// Reads disclosures with a tilde after each, and hashes them.
+    ///
+    /// # Errors
+    /// [`DisclosuresError`].
+    pub fn parse(text: &str) -> Result<Self, DisclosuresError> {
+        let body = text
+            .strip_suffix('~')
+            .map_or_else(|| if text.is_empty() { Ok("") } else { Err(DisclosuresError::Tilde) }, Ok)?;
+        Self::from_texts(if text.is_empty() { None } else { Some(body.split('~')) }.into_iter().flatten())
+    }
+
+    /// Takes single texts, and hashes them.
+    ///
+    /// # Errors
+    /// [`DisclosuresError`].
+    pub fn from_texts<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, DisclosuresError> {
+        let mut disclosures = Self::none();
+        for text in texts {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            if text.is_empty() || !text.bytes().all(plain) {
+                return Err(DisclosuresError::NotBase64Url);
+            }
+            disclosures.text.push_str(text);
+            disclosures.finish(text.len())?;
+        }
+        let mut digests: Vec<Digest> = disclosures.each.iter().map(|(_, digest)| *digest).collect();
+        digests.sort_unstable();
+        let twice = digests.iter().zip(digests.iter().skip(1)).any(|(one, other)| one == other);
+        if twice { Err(DisclosuresError::Twice) } else { Ok(disclosures) }
+    }
+
+    /// Ends the text whose last `length` bytes are a disclosure.
+    fn finish(&mut self, length: usize) -> Result<Digest, DisclosuresError> {
+        let end = self.text.len();
+        if self.each.len() >= MAX_DISCLOSURES {
+            return Err(DisclosuresError::TooMany);
+        }
+        if length > MAX_DISCLOSURE_BYTES || end > MAX_DISCLOSED_BYTES {
+            return Err(DisclosuresError::TooLong);
+        }
+        let digest = Digest::of(self.text.get(end - length..).unwrap_or_default());
+        self.text.push('~');
+        self.each.push((end, digest));
+        Ok(digest)
+    }
+
+    /// Adds what `json` holds: an array of a salt and a value.
+    pub(super) fn push(&mut self, json: &[u8]) -> Result<Digest, DisclosuresError> {
+        let start = self.text.len();
+        base64url::push(&mut self.text, json);
+        self.finish(self.text.len() - start)
+    }
+
+    /// With room for about so many bytes and disclosures.
+    pub(super) fn with_capacity(bytes: usize, count: usize) -> Self {
+        Self { text: String::with_capacity(bytes), each: Vec::with_capacity(count) }
+    }
+
+    /// The texts with their digests.
+    pub fn iter(&self) -> impl Iterator<Item = (Digest, &str)> {
+        let starts = core::iter::once(0).chain(self.each.iter().map(|(end, _)| end + 1));
+        starts.zip(&self.each).map(|(start, (end, digest))| (*digest, self.text.get(start..*end).unwrap_or_default()))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.each.is_empty()
+    }
+
+    /// The texts with a tilde after each.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Only those whose digest `keep` keeps, byte for byte.
+    #[must_use]
+    pub fn filtered(&self, mut keep: impl FnMut(&Digest) -> bool) -> Self {
+        let mut kept = Self::none();
+        for (digest, text) in self.iter().filter(|(digest, _)| keep(digest)) {
+            kept.text.push_str(text);
+            kept.each.push((kept.text.len(), digest));
+            kept.text.push('~');
+        }
+        kept
+    }
+}
+
+/// Their number and no content: what they hold is for those only who may see it.
+impl core::fmt::Debug for Disclosures {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Disclosures({} in {} bytes)", self.len(), self.text.len())
+    }
+}
+
+/// Begins the JSON of a disclosure.
+pub(super) fn begin(json: &mut Vec<u8>, salt: Salt) {
+    json.clear();
+    json.extend_from_slice(b"[\"");
+    json.extend_from_slice(&base64url::encode_array::<{ Salt::LEN }, { Salt::TEXT_LEN }>(&salt.0));
+    json.extend_from_slice(b"\",");
+}
+
+/// Appends a digest in its place: `[{"...":"digest"}]` (RFC 9901, section 4.2.4.2).
+pub(super) fn push_place(json: &mut Vec<u8>, digest: Digest) {
+    json.extend_from_slice(b"[{\"...\":\"");
+    json.extend_from_slice(&digest.to_text());
+    json.extend_from_slice(b"\"}]");
+}
+
+/// Reads `{"...":"digest"}`.
+pub(super) fn read_element(reader: &mut Reader<'_>) -> Read<Digest> {
+    let start = reader.offset();
+    let mut digest = None;
+    reader.object(1, |reader, name, at| {
+        if name != "..." {
+            return Err(Trouble::new(at, FaultKind::Unknown));
+        }
+        let at = reader.offset();
+        let read: Option<Digest> = reader.string()?.parse().ok();
+        digest = Some(read.ok_or(Trouble::new(at, FaultKind::Rule("must be a digest")))?);
+        Ok(())
+    })?;
+    digest.ok_or(Trouble::missing(start, "..."))
+}
+
+/// Reads a digest in its place: an array of this one element.
+pub(super) fn read_place(reader: &mut Reader<'_>) -> Read<Digest> {
+    let start = reader.offset();
+    let digest = reader.list(1, read_element)?.pop();
+    digest.ok_or(Trouble::new(start, FaultKind::Rule("must hold one digest")))
+}
+
+/// Reads a disclosure's text: the salt, then the value by `value`.
+pub(super) fn read_text<T>(text: &str, value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>) -> Result<T, Fault> {
+    let no_text = || Fault::new(&super::json::Pointer::ROOT, FaultKind::Rule("must be unpadded base64url"));
+    let json = base64url::decode(text).ok_or_else(no_text)?;
+    Reader::read(&json, MAX_DISCLOSURE_BYTES, |reader| {
+        let start = reader.offset();
+        let (mut count, mut read, mut value) = (0, None, Some(value));
+        reader.array(2, |reader| {
+            count += 1;
+            match value.take_if(|_| count == 2) {
+                Some(value) => read = Some(value(reader)?),
+                None => Salt::read(reader)?,
+            }
+            Ok(())
+        })?;
+        read.ok_or(Trouble::new(start, FaultKind::Rule("must be an array of a salt and a value")))
+    })
+}

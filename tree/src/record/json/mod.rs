@@ -1,0 +1,76 @@
+//! JSON as audit records need it (RFC 8259): every number and string is kept as it was written, and whatever two readers
+//! could understand differently is refused.
+//!
+//! Refused are duplicate names, invalid UTF-8, lone surrogates, and what is past a bound; each fault has its JSON Pointer
+//! (RFC 6901). `serde_json` was considered: it takes the last of two members with one name, its numbers pass through
+//! 64-bit types unless a feature is set for the whole build, and its errors have a line instead of a pointer.
+//!
+//! Not here: what members mean. Canonical JSON stands in [`canonical`].
+
+pub mod canonical;
+mod escape;
+mod fault;
+mod pointer;
+mod reader;
+mod value;
+
+pub use fault::{Fault, FaultKind};
+pub use pointer::{Pointer, PointerError};
+pub use reader::Kind;
+pub(crate) use reader::{Read, Reader, Trouble};
+pub use value::{Value, same_number};
+
+use std::borrow::Cow;
+
+/// A JSON value as text: valid, within the bounds, without white space between its tokens; numbers, escapes and the order
+/// of members are the sender's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Json<'a>(Cow<'a, str>);
+
+impl<'a> Json<'a> {
+    /// Wraps what a reader has checked.
+    pub(super) const fn checked(text: Cow<'a, str>) -> Self {
+        Self(text)
+    }
+
+    /// Reads one value.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn parse(text: &'a [u8]) -> Result<Self, Fault> {
+        Reader::read(text, super::bounds::MAX_INPUT_BYTES, |reader| reader.json())
+    }
+
+    /// A string.
+    #[must_use]
+    pub fn string(text: &str) -> Json<'static> {
+        let mut json = Vec::with_capacity(text.len() + 2);
+        canonical::push_string(&mut json, text);
+        Json(Cow::Owned(String::from_utf8(json).unwrap_or_default()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A copy that borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Json<'static> {
+        Json(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// The value as a tree.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        // What was checked once reads again.
+        Reader::read(self.0.as_bytes(), self.0.len(), |reader| reader.value()).unwrap_or(Value::Null)
+    }
+
+    /// Whether both mean the same value: white space, escapes, the order of members and the form of numbers aside.
+    #[must_use]
+    pub fn means(&self, other: &Json<'_>) -> bool {
+        self.0 == other.0 || self.value() == other.value()
+    }
+}

@@ -1,0 +1,164 @@
+//! The record leaf: the line `cairn.record/1`, and a line of canonical JSON (RFC 8785) with the event, what the sequencer
+//! added, and the producer's signature if there is one.
+//!
+//! One record has one leaf: decoding accepts only what encodes to the same bytes. A leaf of a later version is kept opaque.
+//! Nothing is verified here: neither signatures nor disclosures nor that the leaf is in a log.
+
+use super::bounds::MAX_LEAF_BYTES;
+use super::cursor::Cursor;
+use super::event::{Event, EventText};
+use super::server_part::ServerPart;
+use super::signature::{ProducerKeyId, ProducerSignature};
+use crate::hash::Hash;
+
+/// What every record leaf of any version begins with.
+const PREFIX: &str = "cairn.record/";
+/// The first line of this version.
+const HEADER: &str = "cairn.record/1\n";
+
+/// A record as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    event: Event,
+    server: ServerPart,
+    signature: Option<ProducerSignature>,
+}
+
+/// What a log's entry is, to those who read records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A record.
+    Record(Box<Leaf>),
+    /// A record of a version that is not known here. Its inclusion can be verified and nothing else.
+    Opaque,
+    /// No record.
+    Raw,
+}
+
+/// Why bytes are not the leaf of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LeafError {
+    /// They are more than a leaf may be.
+    #[error("a record's leaf is at most {MAX_LEAF_BYTES} bytes, not {0}")]
+    TooLong(usize),
+    /// Something else stands where the format wants this.
+    #[error("expected {expected} at byte {at}")]
+    Malformed {
+        /// The offset.
+        at: usize,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// The number and the hash of the record before contradict each other.
+    #[error("only the first record of a stream has no record before it")]
+    Place,
+}
+
+impl Leaf {
+    /// A record of its parts. Nothing is verified.
+    #[must_use]
+    pub const fn new(event: Event, server: ServerPart, signature: Option<ProducerSignature>) -> Self {
+        Self { event, server, signature }
+    }
+
+    /// The leaf's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        assemble(&self.event.to_text(), &self.server, self.signature.as_ref())
+    }
+
+    /// Tells records from other entries.
+    ///
+    /// # Errors
+    /// [`LeafError`] for what begins like a record of this version and is none.
+    pub fn classify(entry: &[u8]) -> Result<Entry, LeafError> {
+        if entry.starts_with(HEADER.as_bytes()) {
+            return Self::decode(entry).map(|leaf| Entry::Record(Box::new(leaf)));
+        }
+        Ok(if entry.starts_with(PREFIX.as_bytes()) { Entry::Opaque } else { Entry::Raw })
+    }
+
+    /// Reads a leaf of this version.
+    ///
+    /// # Errors
+    /// [`LeafError`] for anything that [`Leaf::encode`] would not have written.
+    pub fn decode(leaf: &[u8]) -> Result<Self, LeafError> {
+        if leaf.len() > MAX_LEAF_BYTES {
+            return Err(LeafError::TooLong(leaf.len()));
+        }
+        let mut cursor = Cursor::new(leaf)?;
+        cursor.literal(HEADER)?;
+        cursor.literal("{\"event\":")?;
+        let event = Event::read(&mut cursor)?;
+        cursor.literal(",\"server\":")?;
+        let server = ServerPart::read(&mut cursor)?;
+        let signature = match cursor.literal(",\"signature\":{\"key\":\"") {
+            Ok(()) => {
+                let key: ProducerKeyId = cursor.parse("the id of a producer's key", ProducerKeyId::TEXT_LEN)?;
+                cursor.literal("\",\"value\":\"")?;
+                let value = cursor.parse::<SignatureText>("a signature", ProducerSignature::TEXT_LEN)?.0;
+                cursor.literal("\"}")?;
+                Some(ProducerSignature::new(key, value))
+            }
+            Err(_) => None,
+        };
+        cursor.literal("}\n")?;
+        cursor.end()?;
+        Ok(Self { event, server, signature })
+    }
+
+    /// What was fixed before sending.
+    #[must_use]
+    pub const fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// What the sequencer added.
+    #[must_use]
+    pub const fn server(&self) -> &ServerPart {
+        &self.server
+    }
+
+    /// The producer's signature, unverified.
+    #[must_use]
+    pub const fn signature(&self) -> Option<&ProducerSignature> {
+        self.signature.as_ref()
+    }
+
+    /// The leaf hash.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        Hash::leaf(&self.encode())
+    }
+}
+
+/// The bytes of a leaf, from the event's text as it is: all that is left to do for the sequencer.
+#[must_use]
+pub fn assemble(event: &EventText, server: &ServerPart, signature: Option<&ProducerSignature>) -> Vec<u8> {
+    let mut leaf = Vec::with_capacity(event.as_bytes().len() + 512);
+    leaf.extend_from_slice(HEADER.as_bytes());
+    leaf.extend_from_slice(b"{\"event\":");
+    leaf.extend_from_slice(event.as_bytes());
+    leaf.extend_from_slice(b",\"server\":");
+    server.push(&mut leaf);
+    if let Some(signature) = signature {
+        leaf.extend_from_slice(b",\"signature\":{\"key\":\"");
+        leaf.extend_from_slice(&signature.key().to_text());
+        leaf.extend_from_slice(b"\",\"value\":\"");
+        leaf.extend_from_slice(&signature.to_text());
+        leaf.extend_from_slice(b"\"}");
+    }
+    leaf.extend_from_slice(b"}\n");
+    leaf
+}
+
+/// The base64url of a signature.
+struct SignatureText([u8; ProducerSignature::LEN]);
+
+impl core::str::FromStr for SignatureText {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        super::base64url::decode_array(text).map(Self).ok_or(())
+    }
+}

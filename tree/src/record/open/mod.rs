@@ -1,0 +1,254 @@
+//! Opening a record: disclosures are matched to the digests of an event or a leaf, and every digest comes out as disclosed,
+//! withheld or erased (RFC 9901, section 7.1). Whatever is none of these is an [`IntegrityError`], never a record.
+//!
+//! Only [`Record`] and [`Opened`] hold what was verified; they can't be made in another way. That the leaf is in a log is
+//! proven elsewhere ([`crate::receipt`], [`crate::merkle`]), and so is the producer's signature
+//! ([`super::signature::ProducerKey::verifies`]).
+
+mod matching;
+mod read;
+
+use super::attributes::{Attribute, Attributes, External};
+use super::digest::Digest;
+use super::disclosure::Disclosures;
+use super::event::{Event, Part};
+use super::json::Fault;
+use super::kind::Redactions;
+use super::leaf::{Leaf, LeafError};
+use super::parts::{Actor, Context, Object, Subjects};
+use super::server_part::Place;
+use super::shown::Shown;
+use super::stream::{StreamHead, StreamName, Topics};
+use super::values::{Field, Values};
+use crate::hash::Hash;
+use crate::size::LeafIndex;
+use matching::Matching;
+
+/// What comes with a leaf: its disclosures, and what is said of those that are not there.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'e> {
+    /// The disclosures.
+    pub disclosures: &'e Disclosures,
+    /// The digests whose content the reader may not see, as whoever answers says. Each must be one of the record's.
+    pub withheld: &'e [Digest],
+    /// What verified redaction records name.
+    pub redactions: &'e Redactions,
+}
+
+/// What a digest stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// A part of the event.
+    Part(Part),
+    /// A field of the values.
+    Field,
+    /// An attribute.
+    Attribute,
+    /// An external digest.
+    External,
+    /// The name of the stream.
+    Stream,
+    /// The topics of the stream.
+    Topics,
+    /// The head of another log's stream that the stream continues.
+    Continues,
+}
+
+/// Why a record can't be taken for good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IntegrityError {
+    /// The bytes are no record's leaf.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// Nothing explains a digest: no disclosure, no word of withholding, no redaction record.
+    #[error("nothing is there for the digest {digest} ({piece:?}): neither a disclosure nor a redaction record")]
+    Missing {
+        /// What it stands for.
+        piece: Piece,
+        /// The digest.
+        digest: Digest,
+    },
+    /// A disclosure has the right digest, but does not say what it should.
+    #[error("the disclosure of the digest {digest} ({piece:?}) is malformed: {fault}")]
+    Malformed {
+        /// What it stands for.
+        piece: Piece,
+        /// The digest.
+        digest: Digest,
+        /// What is wrong in it.
+        fault: Box<Fault>,
+    },
+    /// A disclosure whose digest is nowhere in the record (RFC 9901, section 7.1, step 5).
+    #[error("no digest of the record is {0}, of a disclosure that came with it")]
+    Unreferenced(Digest),
+    /// A digest stands twice in the record (RFC 9901, section 7.1, step 4).
+    #[error("the digest {0} stands twice in the record")]
+    Twice(Digest),
+    /// A digest is said to be withheld that is not in the record.
+    #[error("the digest {0} is said to be withheld, but is not in the record")]
+    WithheldElsewhere(Digest),
+    /// A digest is disclosed and said to be withheld at once.
+    #[error("the digest {0} is said to be withheld, but its disclosure is there")]
+    WithheldAndDisclosed(Digest),
+    /// The record is in a stream that is not the one of its object, nor the one it was meant for.
+    #[error("the record is in the stream {found}, but belongs in {expected}")]
+    Stream {
+        /// Where it is.
+        found: String,
+        /// Where it belongs.
+        expected: String,
+    },
+    /// The fields contradict each other.
+    #[error("the fields contradict each other: {0}")]
+    Fields(String),
+}
+
+/// Values whose fields are shown or not.
+pub type OpenValues = Values<'static, Shown<Field<'static>>>;
+/// Attributes that are shown or not.
+pub type OpenAttributes = Attributes<'static, Shown<Attribute<'static>>, Shown<External<'static>>>;
+
+/// What an event says, as far as it is shown. A part that the event does not have is disclosed as `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// What was done to which object.
+    pub object: Shown<Object<'static>>,
+    /// Who did it.
+    pub actor: Shown<Option<Actor<'static>>>,
+    /// The persons that the data is about.
+    pub subjects: Shown<Option<Subjects<'static>>>,
+    /// Why it was done, and what it belongs to.
+    pub context: Shown<Option<Context<'static>>>,
+    /// The object's data.
+    pub values: Shown<Option<OpenValues>>,
+    /// What else is said.
+    pub attributes: Shown<Option<OpenAttributes>>,
+}
+
+/// What the first record of a stream says about it, as far as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedStream {
+    /// What it can be searched by.
+    pub topics: Shown<Option<Topics<'static>>>,
+    /// The head of another log's stream that it continues.
+    pub continues: Shown<Option<StreamHead>>,
+}
+
+/// A record whose disclosures are verified against the leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    index: LeafIndex,
+    hash: Hash,
+    leaf: Leaf,
+    content: Opened,
+    stream: Option<Shown<StreamName<'static>>>,
+    opening: Option<OpenedStream>,
+}
+
+impl Opened {
+    /// Opens an event that is not in a log yet, such as a producer's: all of it must be there.
+    ///
+    /// # Errors
+    /// [`IntegrityError`].
+    pub fn of_event(event: &Event, disclosures: &Disclosures) -> Result<Self, IntegrityError> {
+        let redactions = Redactions::default();
+        let evidence = Evidence { disclosures, withheld: &[], redactions: &redactions };
+        let mut matching = Matching::new(evidence, LeafIndex::ZERO);
+        let opened = Self::read(event, &mut matching)?;
+        matching.finish()?;
+        Ok(opened)
+    }
+
+    fn read(event: &Event, matching: &mut Matching<'_>) -> Result<Self, IntegrityError> {
+        Ok(Self {
+            actor: matching.optional(Piece::Part(Part::Actor), event.digest(Part::Actor), read::actor)?,
+            attributes: read::attributes(matching, event.digest(Part::Attributes))?,
+            context: matching.optional(Piece::Part(Part::Context), event.digest(Part::Context), read::context)?,
+            object: matching.one(Piece::Part(Part::Object), event.digest(Part::Object), read::object)?,
+            subjects: matching.optional(Piece::Part(Part::Subjects), event.digest(Part::Subjects), read::subjects)?,
+            values: read::values(matching, event.digest(Part::Values))?,
+        })
+    }
+}
+
+impl Record {
+    /// Opens the entry at `index`; the caller has proven, or proves, that this entry of the log has these bytes.
+    ///
+    /// The name of the stream is looked for with the first record of a stream, which carries it. With others it may be
+    /// there as well.
+    ///
+    /// # Errors
+    /// [`IntegrityError`].
+    pub fn open(index: LeafIndex, entry: &[u8], evidence: Evidence<'_>) -> Result<Self, IntegrityError> {
+        let leaf = Leaf::decode(entry)?;
+        let mut matching = Matching::new(evidence, index);
+        let content = Opened::read(leaf.event(), &mut matching)?;
+        let id = leaf.server().stream.digest();
+        let (stream, opening) = match leaf.server().place {
+            Place::First { topics, continues } => {
+                let stream = matching.one(Piece::Stream, id, read::stream)?;
+                let topics = matching.optional(Piece::Topics, topics, read::topics)?;
+                let continues = matching.optional(Piece::Continues, continues, read::continues)?;
+                (Some(stream), Some(OpenedStream { topics, continues }))
+            }
+            Place::After { .. } if matching.knows(&id) => (Some(matching.one(Piece::Stream, id, read::stream)?), None),
+            Place::After { .. } => (None, None),
+        };
+        matching.finish()?;
+        if let Some(Shown::Disclosed(name)) = &stream {
+            check_stream(name, &content)?;
+        }
+        Ok(Self { index, hash: Hash::leaf(entry), leaf, content, stream, opening })
+    }
+
+    /// Where the record is in its log.
+    #[must_use]
+    pub const fn index(&self) -> LeafIndex {
+        self.index
+    }
+
+    /// The leaf hash of the bytes that were opened.
+    #[must_use]
+    pub const fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// The leaf.
+    #[must_use]
+    pub const fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// What the record says.
+    #[must_use]
+    pub const fn content(&self) -> &Opened {
+        &self.content
+    }
+
+    /// The name of its stream; `None` if it is not the first record and the name did not come with it.
+    #[must_use]
+    pub const fn stream(&self) -> Option<&Shown<StreamName<'static>>> {
+        self.stream.as_ref()
+    }
+
+    /// What it says about its stream, if it is the first.
+    #[must_use]
+    pub const fn opening(&self) -> Option<&OpenedStream> {
+        self.opening.as_ref()
+    }
+}
+
+/// A record is in the stream that its context names, or else in its object's own. What is not shown can't be compared.
+fn check_stream(found: &StreamName<'_>, content: &Opened) -> Result<(), IntegrityError> {
+    let (Shown::Disclosed(object), Shown::Disclosed(context)) = (&content.object, &content.context) else {
+        return Ok(());
+    };
+    let expected = match context.as_ref().and_then(|context| context.stream.clone()) {
+        Some(name) => StreamName::Named { tenant: object.tenant.clone(), name },
+        None => StreamName::of(object),
+    };
+    if *found == expected {
+        return Ok(());
+    }
+    Err(IntegrityError::Stream { found: found.to_string(), expected: expected.to_string() })
+}

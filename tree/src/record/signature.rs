@@ -1,0 +1,185 @@
+//! A producer's signature: Ed25519 over the canonical JSON of the event, with the id of the key.
+//!
+//! The id is the key's JWK thumbprint (RFC 7638; RFC 8037, section 2): the whole SHA-256 of the public key in a standard
+//! form, so that an id names one key and says nothing about whose it is. Not here: which keys a producer has.
+
+use core::fmt;
+use core::str::FromStr;
+
+use ed25519_dalek::{Signer as _, VerifyingKey};
+
+use super::base64url;
+use super::digest::{Digest, DigestError};
+use super::event::EventText;
+
+/// The id of a producer's key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProducerKeyId(Digest);
+
+/// A producer's public key: an Ed25519 point in its one encoding, not of small order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProducerKey {
+    point: VerifyingKey,
+    id: ProducerKeyId,
+}
+
+/// Bytes that are no producer's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are not a usable Ed25519 public key")]
+pub struct ProducerKeyError;
+
+/// A producer's private key. `Debug` shows the public half only.
+pub struct ProducerSigner {
+    secret: ed25519_dalek::SigningKey,
+    public: ProducerKey,
+}
+
+/// A signature that nobody may have verified yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ProducerSignature {
+    key: ProducerKeyId,
+    value: [u8; ProducerSignature::LEN],
+}
+
+impl ProducerKeyId {
+    /// The length of its text.
+    pub const TEXT_LEN: usize = Digest::TEXT_LEN;
+
+    /// The text, in ASCII.
+    #[must_use]
+    pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
+        self.0.to_text()
+    }
+}
+
+impl FromStr for ProducerKeyId {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for ProducerKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ProducerKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProducerKeyId({self})")
+    }
+}
+
+impl ProducerKey {
+    /// Checks a public key.
+    ///
+    /// # Errors
+    /// [`ProducerKeyError`].
+    pub fn new(bytes: &[u8; 32]) -> Result<Self, ProducerKeyError> {
+        let point = VerifyingKey::from_bytes(bytes).map_err(|_| ProducerKeyError)?;
+        // Two encodings of one point would be two keys.
+        if point.is_weak() || point.to_edwards().compress().as_bytes() != bytes {
+            return Err(ProducerKeyError);
+        }
+        Ok(Self::of(point))
+    }
+
+    fn of(point: VerifyingKey) -> Self {
+        let mut jwk = String::from("{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"");
+        base64url::push(&mut jwk, point.as_bytes());
+        jwk.push_str("\"}");
+        Self { point, id: ProducerKeyId(Digest::of(&jwk)) }
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub const fn id(&self) -> ProducerKeyId {
+        self.id
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.point.as_bytes()
+    }
+
+    /// Whether `signature` is this key's over the event (`verify_strict`, so that all verifiers agree).
+    #[must_use]
+    pub fn verifies(&self, event: &EventText, signature: &ProducerSignature) -> bool {
+        let value = ed25519_dalek::Signature::from_bytes(&signature.value);
+        signature.key == self.id && self.point.verify_strict(event.as_bytes(), &value).is_ok()
+    }
+}
+
+impl fmt::Debug for ProducerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProducerKey({})", self.id)
+    }
+}
+
+impl ProducerSigner {
+    /// The key of 32 uniformly random bytes.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let secret = ed25519_dalek::SigningKey::from_bytes(seed);
+        let public = ProducerKey::of(secret.verifying_key());
+        Self { secret, public }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub const fn key(&self) -> &ProducerKey {
+        &self.public
+    }
+
+    /// Signs an event.
+    #[must_use]
+    pub fn sign(&self, event: &EventText) -> ProducerSignature {
+        ProducerSignature { key: self.public.id, value: self.secret.sign(event.as_bytes()).to_bytes() }
+    }
+}
+
+impl fmt::Debug for ProducerSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProducerSigner(of {:?})", self.public)
+    }
+}
+
+impl ProducerSignature {
+    /// The length in bytes.
+    pub const LEN: usize = 64;
+    /// The length of its text.
+    pub const TEXT_LEN: usize = 86;
+
+    /// A signature with the id of the key that is said to have made it.
+    #[must_use]
+    pub const fn new(key: ProducerKeyId, value: [u8; Self::LEN]) -> Self {
+        Self { key, value }
+    }
+
+    /// Reads the base64url of a signature.
+    #[must_use]
+    pub fn parse(key: ProducerKeyId, value: &str) -> Option<Self> {
+        base64url::decode_array(value).map(|value| Self { key, value })
+    }
+
+    /// The id of the key that is said to have made it.
+    #[must_use]
+    pub const fn key(&self) -> ProducerKeyId {
+        self.key
+    }
+
+    /// The signature's text, in ASCII.
+    #[must_use]
+    pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
+        base64url::encode_array(&self.value)
+    }
+}
+
+impl fmt::Debug for ProducerSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProducerSignature(by {})", self.key)
+    }
+}

@@ -1,0 +1,289 @@
+//! The published vectors of records, which another implementation made (`tests/vectors/record/record.py`): built here, they
+//! come out the same byte for byte; opened, each digest comes to the same; and that implementation still holds them good.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::hash::Hash;
+use cairn_tree::record::digest::Digest;
+use cairn_tree::record::disclosure::{Disclosures, Salt};
+use cairn_tree::record::draft::{Content, Sealed};
+use cairn_tree::record::event::{EventHead, Part};
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::kind::{Concerned, RecordKind, Redactions, redaction};
+use cairn_tree::record::leaf::{Leaf, assemble};
+use cairn_tree::record::open::{Evidence, IntegrityError, Record};
+use cairn_tree::record::server_part::{LaterSeq, Place, Seq, ServerPart};
+use cairn_tree::record::shown::Shown;
+use cairn_tree::record::signature::{ProducerKey, ProducerSignature, ProducerSigner};
+use cairn_tree::record::stream::{Opening, StreamHead, StreamName, Topics};
+use cairn_tree::record::text::Name;
+use cairn_tree::record::time::Time;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::record::native::{NativeInput, parse};
+use serde_json::Value;
+
+const RECORDS: [&str; 5] = ["licence-created", "licence-changed", "licence-corrected", "doors", "owner-redacted"];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/record")
+}
+
+fn file(name: &str) -> Vec<u8> {
+    fs::read(folder().join(name)).unwrap()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no string"))
+}
+
+fn salts(list: &Value) -> impl FnMut() -> Salt + use<> {
+    use base64::Engine as _;
+    let list: Vec<Salt> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|salt| {
+            Salt::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text(salt)).unwrap().try_into().unwrap())
+        })
+        .collect();
+    let mut list = list.into_iter();
+    move || list.next().unwrap()
+}
+
+fn digests(list: &Value) -> Vec<Digest> {
+    list.as_array().unwrap().iter().map(|digest| text(digest).parse().unwrap()).collect()
+}
+
+/// A record of the folder with everything that is published about it.
+struct Case {
+    case: Value,
+    leaf: Vec<u8>,
+    disclosures: Disclosures,
+}
+
+impl Case {
+    fn load(name: &str) -> Self {
+        let case = serde_json::from_slice(&file(&format!("{name}.case.json"))).unwrap();
+        let leaf = file(&format!("{name}.leaf"));
+        let disclosures = String::from_utf8(file(&format!("{name}.disclosures"))).unwrap();
+        Self { case, leaf, disclosures: Disclosures::parse(&disclosures).unwrap() }
+    }
+
+    fn head(&self, id: Option<RecordId>, replaces: Option<RecordId>, time: Option<Time>) -> EventHead {
+        EventHead { log: Origin::new(text(&self.case["log"])).unwrap(), id: id.unwrap(), replaces, time: time.unwrap() }
+    }
+
+    fn server(&self) -> (ServerPart, Option<Disclosures>) {
+        let time = Time::parse_canonical(text(&self.case["server_time"])).unwrap();
+        let by = text(&self.case["by"]).parse().unwrap();
+        if let Some(after) = self.case.get("after") {
+            let before = Seq::new(after["seq"].as_u64().unwrap() - 1).unwrap();
+            let prev = Hash::from_base64(text(&after["prev"])).unwrap();
+            let place = Place::After { seq: LaterSeq::after(before).unwrap(), prev };
+            return (ServerPart { stream: text(&after["stream"]).parse().unwrap(), place, time, by }, None);
+        }
+        let given = &self.case["opening"];
+        let name = given["stream"].to_string();
+        let name = StreamName::parse(&name).unwrap();
+        let topics = given["topics"]
+            .as_array()
+            .map(|topics| Topics::new(topics.iter().map(|topic| Name::new(text(topic)).unwrap()).collect()).unwrap());
+        let continues = Some(&given["continues"]).filter(|head| !head.is_null()).map(|head| StreamHead {
+            log: Origin::new(text(&head["log"])).unwrap(),
+            stream: text(&head["stream"]).parse().unwrap(),
+            seq: Seq::new(head["seq"].as_u64().unwrap()).unwrap(),
+            leaf: Hash::from_base64(text(&head["leaf"])).unwrap(),
+        });
+        let opening = Opening::new(&name, topics.as_ref(), continues.as_ref(), salts(&given["salts"])).unwrap();
+        let part = ServerPart { stream: opening.id(), place: opening.place(), time, by };
+        (part, Some(opening.disclosures().clone()))
+    }
+
+    fn signer(&self) -> Option<ProducerSigner> {
+        let seed = self.case.get("seed")?;
+        Some(ProducerSigner::from_seed(text(seed).parse::<Hash>().unwrap().as_bytes()))
+    }
+}
+
+/// The event of a record of the folder, from what it says.
+fn sealed(name: &str, case: &Case) -> Sealed {
+    let record = file(&format!("{name}.record.json"));
+    if name == "owner-redacted" {
+        return own_record(&record, case);
+    }
+    let inputs = parse(&record).unwrap();
+    let [NativeInput::Plain(input)] = inputs.as_slice() else { panic!("{name}: {inputs:?}") };
+    assert_eq!(input.content.salts(), case.case["salts"].as_array().unwrap().len(), "{name}");
+    input.content.seal(case.head(input.id, input.replaces, input.time), salts(&case.case["salts"])).unwrap()
+}
+
+/// What the log writes about itself is not taken from producers.
+fn own_record(record: &[u8], case: &Case) -> Sealed {
+    let refused = parse(record).unwrap_err();
+    assert_eq!(refused.pointer(), "/object");
+    let record: Value = serde_json::from_slice(record).unwrap();
+    let new = &record["values"]["whole"]["new"];
+    let concerned = Concerned {
+        id: text(&record["object"]["id"]).parse().unwrap(),
+        index: LeafIndex::new(new["index"].as_u64().unwrap()).unwrap(),
+    };
+    let tenant = Name::new(text(&record["object"]["tenant"])).unwrap();
+    let (object, values) = redaction(tenant, concerned, &digests(&new["digests"])).unwrap();
+    assert_eq!(RecordKind::of(&object), RecordKind::Redaction);
+    let content =
+        Content { object, actor: None, subjects: None, context: None, values: Some(values), attributes: None };
+    let head = case.head(text(&record["id"]).parse().ok(), None, Time::parse_canonical(text(&record["time"])).ok());
+    content.seal(head, salts(&case.case["salts"])).unwrap()
+}
+
+#[test]
+fn records_are_built_byte_for_byte_as_published() {
+    for name in RECORDS {
+        let case = Case::load(name);
+        let sealed = sealed(name, &case);
+        let (server, opening) = case.server();
+        let signature = case.signer().map(|signer| signer.sign(sealed.text()));
+        let leaf = assemble(sealed.text(), &server, signature.as_ref());
+        assert_eq!(String::from_utf8_lossy(&leaf), String::from_utf8_lossy(&case.leaf), "{name}");
+        let all = [sealed.disclosures().as_str(), opening.as_ref().map_or("", Disclosures::as_str)].concat();
+        assert_eq!(all, case.disclosures.as_str(), "{name}");
+        assert_eq!(Hash::leaf(&leaf).to_base64(), text(&case.case["leaf_hash"]), "{name}");
+
+        let decoded = Leaf::decode(&leaf).unwrap();
+        assert_eq!(decoded, Leaf::new(sealed.event().clone(), server, signature));
+        assert_eq!(decoded.encode(), leaf);
+    }
+}
+
+#[test]
+fn the_signed_record_is_signed_by_the_published_key() {
+    let case = Case::load("licence-changed");
+    let leaf = Leaf::decode(&case.leaf).unwrap();
+    let signature = leaf.signature().unwrap();
+    let key = ProducerKey::new(text(&case.case["public_key"]).parse::<Hash>().unwrap().as_bytes()).unwrap();
+    // RFC 8037, appendix A.3.
+    assert_eq!(key.id().to_string(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    assert!(key.verifies(&leaf.event().to_text(), signature));
+
+    let other = Case::load("licence-created");
+    assert!(!key.verifies(&Leaf::decode(&other.leaf).unwrap().event().to_text(), signature));
+    let mut value = signature.to_text().to_vec();
+    value[3] = if value[3] == b'A' { b'B' } else { b'A' };
+    let forged = ProducerSignature::parse(key.id(), core::str::from_utf8(&value).unwrap()).unwrap();
+    assert!(!key.verifies(&leaf.event().to_text(), &forged));
+    let stranger = ProducerSigner::from_seed(&[7; 32]);
+    assert!(!stranger.key().verifies(&leaf.event().to_text(), signature));
+}
+
+fn redactions(list: &Value) -> Redactions {
+    let mut redactions = Redactions::default();
+    for given in list.as_array().unwrap() {
+        let case = Case::load(text(&given["record"]));
+        let none = Redactions::default();
+        let evidence = Evidence { disclosures: &case.disclosures, withheld: &[], redactions: &none };
+        let index = LeafIndex::new(given["index"].as_u64().unwrap()).unwrap();
+        redactions.take_up(&Record::open(index, &case.leaf, evidence).unwrap()).unwrap();
+    }
+    redactions
+}
+
+/// What became of each digest, in the words of the vectors.
+fn outcome(record: &Record) -> serde_json::Map<String, Value> {
+    fn words<T>(shown: &Shown<T>) -> Value {
+        match shown {
+            Shown::Disclosed(_) => "disclosed".into(),
+            Shown::Withheld => "withheld".into(),
+            Shown::Erased(index) => format!("erased {index}").into(),
+        }
+    }
+    let content = record.content();
+    let mut all: Vec<(String, Value)> = vec![
+        (Part::Actor.name().to_owned(), words(&content.actor)),
+        (Part::Attributes.name().to_owned(), words(&content.attributes)),
+        (Part::Context.name().to_owned(), words(&content.context)),
+        (Part::Object.name().to_owned(), words(&content.object)),
+        (Part::Subjects.name().to_owned(), words(&content.subjects)),
+        (Part::Values.name().to_owned(), words(&content.values)),
+    ];
+    if let Shown::Disclosed(Some(attributes)) = &content.attributes {
+        all.extend(attributes.named().iter().map(|(name, shown)| (format!("attributes {name}"), words(shown))));
+        let external = attributes.external().iter().enumerate();
+        all.extend(external.map(|(number, shown)| (format!("external {number}"), words(shown))));
+    }
+    if let Shown::Disclosed(Some(values)) = &content.values {
+        all.extend(values.fields().iter().map(|(pointer, shown)| (format!("values {pointer}"), words(shown))));
+    }
+    all.extend(record.stream().map(|shown| ("stream".to_owned(), words(shown))));
+    if let Some(opening) = record.opening() {
+        all.push(("topics".to_owned(), words(&opening.topics)));
+        all.push(("continues".to_owned(), words(&opening.continues)));
+    }
+    all.into_iter().collect()
+}
+
+fn refusal(error: &IntegrityError) -> &'static str {
+    match error {
+        IntegrityError::Missing { .. } => "refused: missing",
+        IntegrityError::Unreferenced(_) => "refused: unreferenced",
+        IntegrityError::Twice(_) => "refused: twice",
+        IntegrityError::WithheldElsewhere(_) => "refused: withheld elsewhere",
+        IntegrityError::WithheldAndDisclosed(_) => "refused: withheld and disclosed",
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn every_digest_comes_to_what_is_published() {
+    let openings: Value = serde_json::from_slice(&file("openings.json")).unwrap();
+    let openings = openings.as_array().unwrap();
+    assert!(openings.len() >= 20);
+    for opening in openings {
+        let case = Case::load(text(&opening["record"]));
+        let left_out = digests(&opening["left_out"]);
+        let kept = case.disclosures.filtered(|digest| !left_out.contains(digest));
+        let added = opening["added"].as_array().unwrap().iter().map(text);
+        let disclosures = Disclosures::from_texts(kept.iter().map(|(_, text)| text).chain(added)).unwrap();
+        let withheld = digests(&opening["withheld"]);
+        let redactions = redactions(&opening["redactions"]);
+        let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &redactions };
+        let index = LeafIndex::new(opening["index"].as_u64().unwrap()).unwrap();
+        let found = match Record::open(index, &case.leaf, evidence) {
+            Ok(record) => {
+                assert_eq!(record.hash(), Hash::leaf(&case.leaf));
+                Value::Object(outcome(&record))
+            }
+            Err(error) => refusal(&error).into(),
+        };
+        assert_eq!(found, opening["outcome"], "{}", opening["name"]);
+    }
+}
+
+#[test]
+fn the_page_of_the_format_shows_the_first_record() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/record.md")).unwrap();
+    let case = Case::load("licence-created");
+    assert!(page.contains(core::str::from_utf8(&case.leaf).unwrap()), "the leaf");
+    assert!(page.contains(text(&case.case["leaf_hash"])), "the leaf hash");
+    let record = String::from_utf8(file("licence-created.record.json")).unwrap();
+    assert!(page.contains(&record), "the record");
+    for (digest, disclosure) in case.disclosures.iter().take(2) {
+        assert!(page.contains(disclosure) && page.contains(&digest.to_string()), "{disclosure}");
+    }
+}
+
+/// Where Python is installed: the other implementation still makes the same.
+#[test]
+fn the_other_implementation_agrees() {
+    let Ok(checked) =
+        Command::new("python3").arg("record.py").current_dir(folder()).env("PYTHONDONTWRITEBYTECODE", "1").output()
+    else {
+        eprintln!("python3 is not installed: the vectors are checked by this implementation alone");
+        return;
+    };
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
