@@ -1,8 +1,11 @@
-//! The forms that records come in over HTTP, read and checked.
+//! The forms that records come in over HTTP, read and checked: our own, CloudEvents 1.0, and the rows of DIGIT's audit
+//! service.
 //!
 //! Pure parsing: every fault has its JSON Pointer, in a batch with the record's number in front. What a server adds (ids,
 //! times, salts) is not here, nor who may append what.
 
+pub mod cloudevents;
+pub mod digit;
 pub mod native;
 
 use crate::hash::Hash;
