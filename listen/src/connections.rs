@@ -17,6 +17,9 @@ use crate::service::Service;
 /// How often the watchdogs look.
 const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND);
 
+/// How many connections give way at once, so that looking for them costs a newcomer little.
+const ROOM: usize = 256;
+
 const LEAVE: u8 = 0;
 const CLOSE: u8 = 1;
 const CUT: u8 = 2;
@@ -81,6 +84,18 @@ impl Connections {
                 line.tell(if stop_now { Verdict::Close } else { verdict });
             }
         }
+    }
+
+    /// Lets the oldest of those go that ask for nothing, so that others find a place; tells whether there were any.
+    pub(super) fn make_room(&self) -> bool {
+        let open = self.lock();
+        let verdict = |(line, watchdog): &(Arc<Line>, Watchdog)| watchdog.when_crowded(&line.pulse);
+        let silent = open.lines.iter().filter(|(_, member)| verdict(member) != Verdict::Leave);
+        let mut oldest: Vec<u64> = silent.map(|(number, _)| *number).collect();
+        oldest.sort_unstable();
+        oldest.truncate(ROOM);
+        oldest.iter().filter_map(|number| open.lines.get(number)).for_each(|member| member.0.tell(verdict(member)));
+        !oldest.is_empty()
     }
 
     // A panic while the lock is held leaves the map whole.

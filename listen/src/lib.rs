@@ -13,6 +13,7 @@ mod connections;
 mod listener;
 mod local;
 mod open_files;
+mod pace;
 mod payload;
 mod pulse;
 mod service;

@@ -13,12 +13,13 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::bounds::Bounds;
 use crate::connections::{Connections, Membership, stopped};
+use crate::pace::Pace;
 use crate::pulse::Verdict;
 use crate::service::{Observer, Service};
 use crate::tls::ALPN_HTTP2;
@@ -28,6 +29,8 @@ use crate::wire::Wire;
 const BACKLOG: u32 = 4_096;
 /// How long to wait when the system gives out no more sockets; some connection will end.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection that was told to give way may take; meanwhile nobody else is accepted.
+const GIVING_WAY: Duration = Duration::from_millis(100);
 /// How long a refused connection has for its one request.
 const REFUSED_TIME: Duration = Duration::from_secs(5);
 
@@ -110,6 +113,7 @@ struct Server<S> {
     connections: Arc<Connections>,
     open: Arc<Semaphore>,
     refused: Arc<Semaphore>,
+    pace: Arc<Pace>,
     most: u32,
 }
 
@@ -131,15 +135,16 @@ impl<S: Service> Server<S> {
             connections: Arc::default(),
             open: Arc::new(Semaphore::new(most as usize)),
             refused: Arc::new(Semaphore::new(bounds.refused_connections)),
+            pace: Arc::new(Pace::new(Instant::now())),
             most,
             bounds,
         }
     }
 
-    /// Finds a place for a new connection. Over the limit it gets the refusal; when even those are too many, the next
-    /// ones wait in the kernel until one of them is done.
+    /// Finds a place for a new connection. Over the limit one that asks for nothing gives way, else the new one gets the
+    /// refusal; when even those are too many, the next ones wait in the kernel until one of them is done.
     async fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &mut watch::Receiver<bool>) {
-        if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
+        if let Some(permit) = self.place().await {
             self.spawn(stream, peer, permit, Admission::Served);
             return;
         }
@@ -152,6 +157,17 @@ impl<S: Service> Server<S> {
                 }
             }
         }
+    }
+
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
+            return Some(permit);
+        }
+        if !self.connections.make_room() {
+            return None;
+        }
+        // Those that were told to go need a moment to do so.
+        timeout(GIVING_WAY, Arc::clone(&self.open).acquire_owned()).await.ok()?.ok()
     }
 
     fn spawn(
@@ -181,7 +197,8 @@ impl<S: Service> Server<S> {
             debug!(%peer, %error, "a connection ended before it began");
             return;
         }
-        let wire = Wire::new(stream, Arc::clone(&member.line.pulse), self.bounds.body.drain_bytes);
+        let pulse = Arc::clone(&member.line.pulse);
+        let wire = Wire::new(stream, pulse, self.bounds.body.drain_bytes, Arc::clone(&self.pace));
         let Some(tls) = &self.tls else {
             return self.drive(wire, peer, member, admission).await;
         };

@@ -175,6 +175,18 @@ impl Watchdog {
         self.waiting_for = 0;
         Verdict::Close
     }
+
+    /// What to do with the connection when others find no place: one that has not asked for anything in a second is cut,
+    /// one that has nothing to ask for as long as a header may take is closed.
+    pub(super) fn when_crowded(&self, pulse: &Pulse) -> Verdict {
+        let busy = pulse.handling.load(Relaxed) > 0 || pulse.is_answering();
+        match pulse.begun.load(Relaxed) {
+            _ if busy => Verdict::Leave,
+            0 if self.waiting_for > TICKS_PER_SECOND => Verdict::Cut,
+            begun if begun > 0 && begun == self.last_begun && self.waiting_for > self.header => Verdict::Close,
+            _ => Verdict::Leave,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -229,6 +241,24 @@ mod tests {
         assert_eq!(watchdog.step(&pulse, true), Verdict::Cut, "unless others need the room");
         pulse.blocked();
         assert_eq!(ticks_until(Verdict::Cut, &pulse, &mut watchdog), Some(17));
+    }
+
+    #[test]
+    fn only_who_asks_nothing_gives_way_when_it_is_crowded() {
+        let (silent, mut watchdog) = watchdog();
+        assert_eq!(watchdog.when_crowded(&silent), Verdict::Leave, "it has only just come");
+        (0..3).for_each(|_| assert_eq!(watchdog.step(&silent, false), Verdict::Leave));
+        assert_eq!(watchdog.when_crowded(&silent), Verdict::Cut);
+        let asked = Arc::new(Pulse::default());
+        let busy = asked.begin();
+        let mut watchdog = Watchdog::new(&Bounds::default());
+        (0..20).for_each(|_| assert_eq!(watchdog.step(&asked, false), Verdict::Leave));
+        assert_eq!(watchdog.when_crowded(&asked), Verdict::Leave, "it waits for its answer");
+        drop(busy);
+        (0..16).for_each(|_| assert_eq!(watchdog.step(&asked, false), Verdict::Leave));
+        assert_eq!(watchdog.when_crowded(&asked), Verdict::Leave, "it may ask again soon");
+        (0..2).for_each(|_| assert_eq!(watchdog.step(&asked, false), Verdict::Leave));
+        assert_eq!(watchdog.when_crowded(&asked), Verdict::Close);
     }
 
     #[test]

@@ -11,27 +11,43 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::pace::Pace;
 use crate::pulse::Pulse;
 
 /// What the preface of HTTP/2 begins with (RFC 9113, section 3.4) and no request of HTTP/1.1 does.
 const HTTP2_PREFACE: &[u8] = b"PRI ";
 /// How long a peer may go on sending after it was told that the connection is over.
 const LINGER: Duration = Duration::from_secs(5);
+/// Bytes that one connection drops before it lets others go on.
+const TURN: usize = 256 << 10;
+/// The shortest pause between two turns.
+const BREATH: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
     pulse: Arc<Pulse>,
-    /// Bytes that may still be dropped while closing.
-    drain: u64,
-    linger: Option<Pin<Box<Sleep>>>,
+    closing: Closing,
+}
+
+/// What happens between our last byte and the peer's.
+#[derive(Debug)]
+struct Closing {
+    /// Bytes that may still be dropped.
+    left: u64,
+    /// Shared by all connections.
+    pace: Arc<Pace>,
+    /// When it ends in any case; set once our side is closed.
+    end: Option<Pin<Box<Sleep>>>,
+    /// Until when nothing is read, because all connections together dropped enough.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>, drain: u64) -> Self {
-        Self { stream, pulse, drain, linger: None }
+    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>, drain: u64, pace: Arc<Pace>) -> Self {
+        Self { stream, pulse, closing: Closing { left: drain, pace, end: None, pause: None } }
     }
 
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -81,28 +97,45 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        if wire.linger.is_none() {
-            ready!(Pin::new(&mut wire.stream).poll_shutdown(cx))?;
+        let Self { stream, closing, .. } = self.get_mut();
+        if closing.end.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
         }
-        let linger = wire.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        closing.poll(stream, cx).map(Ok)
+    }
+}
+
+impl Closing {
+    /// Reads and drops, until the peer is done or gone, or has had its bytes or its time.
+    fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         let mut scratch = [0; 8192];
-        // One turn drops a bounded amount, so that a fast sender can't keep this task from yielding.
-        for _ in 0..64 {
-            if wire.drain == 0 || linger.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(()));
+        loop {
+            let now = Instant::now();
+            if self.left == 0
+                || end.as_mut().poll(cx).is_ready()
+                || (self.pause.is_none() && self.pace.is_exhausted(now))
+            {
+                return Poll::Ready(());
             }
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut wire.stream).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    wire.drain = wire.drain.saturating_sub(buf.filled().len() as u64);
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            let mut dropped = 0;
+            while dropped < TURN {
+                let mut buf = ReadBuf::new(&mut scratch);
+                match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                    Poll::Ready(Ok(())) if !buf.filled().is_empty() => dropped += buf.filled().len(),
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if dropped == 0 => return Poll::Pending,
+                    Poll::Pending => break,
                 }
-                // The peer is done, or gone.
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => return Poll::Pending,
             }
+            self.left = self.left.saturating_sub(dropped as u64);
+            // Also without a wait the task yields after each turn, so that a fast sender does not keep its thread.
+            let until = self.pace.drop_bytes(dropped, now).unwrap_or(now);
+            self.pause = Some(Box::pin(sleep_until(until.max(now + BREATH))));
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

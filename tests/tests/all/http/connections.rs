@@ -153,6 +153,24 @@ fn connections_over_the_limit_are_answered_503_and_places_become_free() {
     }
 }
 
+/// Thousands that connect and say nothing would else keep everybody out until each has had its time.
+#[test]
+fn connections_that_never_ask_give_way_to_those_that_do() {
+    let running = Running::start_with(|data| data.set_limit("connections", 8));
+    let asked = Request::get("/healthz");
+    let mut kept = Connection::open(running.server.address()).unwrap();
+    assert_eq!(kept.ask(&asked).unwrap().status, 200);
+    let silent: Vec<_> = (0..7).map(|_| raw(&running, b"")).collect();
+    let begun = Instant::now();
+    while Connection::open(running.server.address()).unwrap().ask(&asked).unwrap().status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(6), "they kept their places");
+    }
+    assert_eq!(kept.ask(&asked).unwrap().status, 200, "who has asked stays");
+    for mut stream in silent {
+        assert_eq!(rest(&mut stream), "");
+    }
+}
+
 #[test]
 fn who_sends_too_much_still_gets_to_read_the_refusal() {
     let running = Running::start();
