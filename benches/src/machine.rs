@@ -70,6 +70,11 @@ pub(crate) fn peak_mib(process: u32) -> f64 {
     kib(line_of(&format!("/proc/{process}/status"), "VmHWM")) / 1_024.0
 }
 
+/// The memory that another process has now, in MiB.
+pub(crate) fn resident_mib_of(process: u32) -> f64 {
+    kib(line_of(&format!("/proc/{process}/status"), "VmRSS")) / 1_024.0
+}
+
 fn fdatasyncs(path: &Path) -> std::io::Result<Vec<Duration>> {
     let file = File::create(path)?;
     file.write_all_at(&vec![0; SYNCS as usize * BLOCK], 0)?;

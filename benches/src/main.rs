@@ -12,6 +12,7 @@ mod programs;
 mod report;
 mod rows;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use machine::Machine;
 use payload::Payload;
 use programs::Cores;
 use report::{Report, Row};
+use rows::overload::attack::Attack;
 
 /// Measures how fast Cairn is, as ratios to bare baselines in the same run.
 #[derive(Debug, Parser)]
@@ -100,6 +102,8 @@ enum Which {
     Witnesses,
     /// Checkpoints added to a witness.
     Witness,
+    /// What callers notice while others abuse the server.
+    Overload,
 }
 
 /// What this program starts itself for, in a process of its own.
@@ -127,6 +131,18 @@ enum Own {
         folder: PathBuf,
         /// Entries per commit.
         per_commit: f64,
+        /// How long.
+        seconds: u64,
+    },
+    /// Abuses a server for a while and tells what it got done.
+    #[command(hide = true)]
+    Attack {
+        /// How.
+        kind: Attack,
+        /// The server.
+        address: SocketAddr,
+        /// What appends are told.
+        token: String,
         /// How long.
         seconds: u64,
     },
@@ -165,6 +181,12 @@ impl Own {
                 let payload = Payload::new(u64::from(std::process::id()));
                 bare_rocks::run(&folder, &payload, per_commit, Duration::from_secs(seconds))?.to_string()
             }
+            Self::Attack { kind, address, token, seconds } => {
+                let _files = cairn_listen::raise_open_files();
+                let runtime = tokio::runtime::Runtime::new()?;
+                let done = runtime.block_on(kind.run(address, token, Duration::from_secs(seconds)));
+                serde_json::to_string(&done)?
+            }
         };
         println!("{told}");
         Ok(())
@@ -185,6 +207,7 @@ impl Which {
             Self::Opening => Ok(vec![rows::opening::measure(settings)?]),
             Self::Witnesses => Ok(vec![rows::witnessed::measure(settings)?]),
             Self::Witness => rows::witness::measure(settings),
+            Self::Overload => rows::overload::measure(settings),
         }
     }
 }

@@ -8,9 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
 use serde::Deserialize;
 
 use crate::bare_http::Bodies;
+use crate::rows::overload::attack::Attack;
 
 /// How long a server may take to be ready, and to answer one request.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -153,6 +155,11 @@ impl Server {
         processor_seconds(&format!("/proc/{}/stat", self.child.id()), Used::Own)
     }
 
+    /// The memory that it has now, in MiB.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        crate::machine::resident_mib_of(self.child.id())
+    }
+
     /// The most memory that it ever had, in MiB.
     pub(crate) fn peak_mib(&self) -> f64 {
         crate::machine::peak_mib(self.child.id())
@@ -243,6 +250,15 @@ pub(crate) fn load(server: &Server, ask: Ask, cores: &Cores) -> anyhow::Result<L
     loaded.server_cores = (after.0 - before.0) / loaded.seconds;
     loaded.load_cores = (after.1 - before.1) / loaded.seconds;
     Ok(loaded)
+}
+
+/// Starts this program again, to abuse a server for a while from these cores.
+pub(crate) fn attackers(server: &Server, attack: Attack, time: Duration, cores: Option<&str>) -> anyhow::Result<Child> {
+    let mut command = pinned(&std::env::current_exe()?, cores);
+    let kind = attack.to_possible_value().context("an attack has a name")?;
+    command.args(["attack", kind.get_name(), server.origin().trim_start_matches("http://"), server.token()]);
+    command.arg(time.as_secs().to_string());
+    command.stdout(Stdio::piped()).spawn().with_context(|| format!("{command:?}"))
 }
 
 /// Whose processor time.

@@ -1,0 +1,94 @@
+//! What callers notice while others abuse the server: the 99th percentile of their appends and proofs with an attack on,
+//! beside the same without, in turns; and the server's memory.
+
+pub(crate) mod attack;
+
+use std::process::Child;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum as _;
+
+use self::attack::{Attack, Done};
+use crate::Settings;
+use crate::programs::{Ask, Cores, Loaded, Server, attackers, init, load};
+use crate::report::{Rounds, Row};
+
+/// Callers that behave: few enough that they do not fill the server themselves.
+const CALLERS: usize = 4;
+/// How long an attack has before anything is measured.
+const LEAD: Duration = Duration::from_secs(2);
+/// Entries of the log, in batches, before the first round: enough for proofs and a large bundle.
+const BATCHES: Duration = Duration::from_secs(1);
+/// Memory that an attack may cost beside what the configured bounds let wait in memory: 64 MiB for everything else.
+const ROOM_MIB: f64 = 64.0;
+
+/// A row of appends and one of proofs for each attack.
+pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
+    let data = settings.folder()?;
+    let token = init(data.path())?;
+    let cores = apart(settings);
+    let server = Server::cairn(data.path(), token, &cores.callers)?;
+    load(&server, Ask { mode: "batch", connections: 4, time: BATCHES }, &cores.callers)?;
+    let mut rows = Vec::new();
+    for attack in Attack::value_variants() {
+        rows.extend(attacked(settings, &server, &cores, *attack)?);
+    }
+    Ok(rows)
+}
+
+/// The attackers have a core of their own, so that the callers are not slowed by them but by the server alone.
+struct Apart {
+    callers: Cores,
+    attackers: Option<String>,
+}
+
+fn apart(settings: &Settings) -> Apart {
+    let callers = settings.cores();
+    match std::thread::available_parallelism().map_or(1, usize::from) {
+        cores if cores >= 4 && settings.load_cores.is_none() => {
+            let callers = Cores { load: Some((cores - 2).to_string()), ..callers };
+            Apart { callers, attackers: Some((cores - 1).to_string()) }
+        }
+        _ => Apart { attackers: callers.load.clone(), callers },
+    }
+}
+
+fn attacked(settings: &Settings, server: &Server, cores: &Apart, attack: Attack) -> anyhow::Result<Vec<Row>> {
+    let modes = ["single", "proof"];
+    let mut rounds = [Rounds::default(), Rounds::default()];
+    let (mut done, before, mut most) = (Done::default(), server.resident_mib(), 0_f64);
+    let ask = |mode| Ask { mode, connections: CALLERS, time: settings.time() };
+    for round in 0..settings.rounds {
+        let quiet = modes.map(|mode| load(server, ask(mode), &cores.callers));
+        let time = LEAD + 2 * settings.time() + LEAD;
+        let attackers = attackers(server, attack, time, cores.attackers.as_deref())?;
+        std::thread::sleep(LEAD);
+        let busy = modes.map(|mode| load(server, ask(mode), &cores.callers));
+        most = most.max(server.resident_mib());
+        done = finish(attackers)?;
+        anyhow::ensure!(done.connections > 0, "{attack:?} did not reach the server");
+        for ((rounds, busy), quiet) in rounds.iter_mut().zip(busy).zip(quiet) {
+            let (busy, quiet): (Loaded, Loaded) = (busy?, quiet?);
+            eprintln!("  {attack:?} {round}: p99 {:.2} ms, without {:.2} ms; {done:?}", busy.p99_ms, quiet.p99_ms);
+            rounds.push(busy.p99_ms, quiet.p99_ms);
+        }
+    }
+    let rows = modes.iter().zip(&rounds).map(|(mode, rounds)| {
+        let what = format!("p99 in ms of {mode} by {CALLERS} callers, beside the same without the attack");
+        let mut row = rounds.row(&format!("{attack:?}, {mode}"), &what, "<= 2, memory flat");
+        row.met = Some(row.ratio <= Some(2.0) && most < before + ROOM_MIB);
+        let Done { connections, closed, bytes } = done;
+        row.notes.push(format!(
+            "{connections} connections, {closed} closed, {} MiB sent; {most:.0} MiB resident, before {before:.0}",
+            bytes >> 20
+        ));
+        row
+    });
+    Ok(rows.collect())
+}
+
+fn finish(attackers: Child) -> anyhow::Result<Done> {
+    let output = attackers.wait_with_output()?;
+    serde_json::from_slice(&output.stdout).context("the attackers' report")
+}
