@@ -37,7 +37,7 @@ audit: ## published advisories about our dependencies; installs cargo-deny and c
 bench: setup ## how fast, as ratios to bare baselines in the same run (takes a while; wants an idle machine)
 	@bash benches/run.sh
 
-fuzz: setup ## every parser, FUZZ_SECONDS each (default 20)
+fuzz: setup ## every parser and the HTTP surface, FUZZ_SECONDS each (default 20)
 	@bash build/fuzz.sh
 
 interop: setup ## other people's clients and witnesses against ours; needs Go
