@@ -9,6 +9,7 @@
 pub mod attributes;
 mod base64url;
 pub mod bounds;
+pub mod chain;
 pub mod class;
 mod cursor;
 pub mod digest;
@@ -21,6 +22,7 @@ pub mod kind;
 pub mod leaf;
 pub mod open;
 pub mod parts;
+pub mod replay;
 pub mod server_part;
 pub mod shown;
 pub mod signature;

@@ -135,7 +135,7 @@ impl fmt::Display for Place<'_> {
 }
 
 /// Appends a reference token (RFC 6901, section 3).
-pub(super) fn push_token(pointer: &mut String, token: &str) {
+pub(in crate::record) fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
     for character in token.chars() {
         match character {

@@ -1,0 +1,194 @@
+//! The chain of a stream: numbers without gaps, each record holding the leaf hash of the one before.
+//!
+//! Not here: that the records are in the log, which inclusion proofs show, nor what they say.
+
+use super::leaf::{Leaf, LeafError};
+use super::open::Record;
+use super::server_part::{Place, Seq};
+use super::stream::{StreamHead, StreamId};
+use super::time::Time;
+use crate::checkpoint::Origin;
+use crate::hash::Hash;
+use crate::size::LeafIndex;
+
+/// Follows the records of one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    log: Origin,
+    stream: StreamId,
+    last: Option<Link>,
+}
+
+/// A record that is in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Where it is in the log.
+    pub index: LeafIndex,
+    /// Its number in the stream.
+    pub seq: Seq,
+    /// Its leaf hash.
+    pub hash: Hash,
+    /// When it was sequenced.
+    pub time: Time,
+}
+
+/// Why a record does not go on with a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// The entry is no record.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// The record is another log's.
+    #[error("the record is of the log {found}, the stream of {expected}")]
+    Log {
+        /// The log of the stream.
+        expected: Origin,
+        /// The log of the record.
+        found: Origin,
+    },
+    /// The record is another stream's.
+    #[error("the record is of the stream {found}, not of {expected}")]
+    Stream {
+        /// The stream that is followed.
+        expected: StreamId,
+        /// The stream of the record.
+        found: StreamId,
+    },
+    /// A number is missing, or comes again.
+    #[error("the next record of the stream is number {expected}, not {found}")]
+    Seq {
+        /// The number that comes next.
+        expected: u64,
+        /// The number of the record.
+        found: Seq,
+    },
+    /// The record goes on from another one than the one before it.
+    #[error("record {seq} goes on from the leaf hash {found}, but the record before it has {expected}")]
+    Prev {
+        /// The record's number.
+        seq: Seq,
+        /// The leaf hash of the record before.
+        expected: Hash,
+        /// The leaf hash in the record.
+        found: Hash,
+    },
+    /// The record is before the one that it goes on from, in the log.
+    #[error("record {seq} is at index {found}, but the record before it is at {before}")]
+    Index {
+        /// The record's number.
+        seq: Seq,
+        /// The index of the record before.
+        before: LeafIndex,
+        /// The index of the record.
+        found: LeafIndex,
+    },
+    /// The server's time went back.
+    #[error("record {seq} has the server's time {found}, but the record before it has {before}")]
+    Time {
+        /// The record's number.
+        seq: Seq,
+        /// The time of the record before.
+        before: Time,
+        /// The time of the record.
+        found: Time,
+    },
+}
+
+impl Chain {
+    /// A stream from its beginning.
+    #[must_use]
+    pub const fn new(log: Origin, stream: StreamId) -> Self {
+        Self { log, stream, last: None }
+    }
+
+    /// A stream after a record that is known to be good.
+    #[must_use]
+    pub const fn after(log: Origin, stream: StreamId, last: Link) -> Self {
+        Self { log, stream, last: Some(last) }
+    }
+
+    /// The last record that was taken.
+    #[must_use]
+    pub const fn last(&self) -> Option<&Link> {
+        self.last.as_ref()
+    }
+
+    /// The head of the stream.
+    #[must_use]
+    pub fn head(&self) -> Option<StreamHead> {
+        let head =
+            |last: &Link| StreamHead { log: self.log.clone(), stream: self.stream, seq: last.seq, leaf: last.hash };
+        self.last.as_ref().map(head)
+    }
+
+    /// Takes the entry at an index, whose disclosures are of no matter here.
+    ///
+    /// # Errors
+    /// [`ChainError`]; the chain stays as it was.
+    pub fn push_entry(&mut self, index: LeafIndex, entry: &[u8]) -> Result<Leaf, ChainError> {
+        let leaf = Leaf::decode(entry)?;
+        self.push(index, &leaf, Hash::leaf(entry))?;
+        Ok(leaf)
+    }
+
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// [`ChainError`]; the chain stays as it was.
+    pub fn push_record(&mut self, record: &Record) -> Result<(), ChainError> {
+        self.push(record.index(), record.leaf(), record.hash())
+    }
+
+    fn push(&mut self, index: LeafIndex, leaf: &Leaf, hash: Hash) -> Result<(), ChainError> {
+        let (log, server) = (&leaf.event().head().log, leaf.server());
+        if *log != self.log {
+            return Err(ChainError::Log { expected: self.log.clone(), found: log.clone() });
+        }
+        if server.stream != self.stream {
+            return Err(ChainError::Stream { expected: self.stream, found: server.stream });
+        }
+        let seq = server.place.seq();
+        let expected = self.last.map_or(0, |last| last.seq.get() + 1);
+        if seq.get() != expected {
+            return Err(ChainError::Seq { expected, found: seq });
+        }
+        if let (Some(last), Place::After { prev, .. }) = (self.last, server.place) {
+            if prev != last.hash {
+                return Err(ChainError::Prev { seq, expected: last.hash, found: prev });
+            }
+            if index <= last.index {
+                return Err(ChainError::Index { seq, before: last.index, found: index });
+            }
+            if server.time < last.time {
+                return Err(ChainError::Time { seq, before: last.time, found: server.time });
+            }
+        }
+        self.last = Some(Link { index, seq, hash, time: server.time });
+        Ok(())
+    }
+}
+
+/// All records of a stream from its beginning up to one of them, opened and with their chain checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History(Vec<Record>);
+
+impl History {
+    /// Checks the chain of records that are in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub fn new(records: Vec<Record>) -> Result<Self, ChainError> {
+        if let Some(first) = records.first() {
+            let leaf = first.leaf();
+            let mut chain = Chain::new(leaf.event().head().log.clone(), leaf.server().stream);
+            records.iter().try_for_each(|record| chain.push_record(record))?;
+        }
+        Ok(Self(records))
+    }
+
+    /// The records.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.0
+    }
+}

@@ -1,0 +1,333 @@
+//! Replay: the states of a stream's objects, as its records make them (`docs/record.md`, Replay).
+//!
+//! Pure and total: what does not fit together is flagged and never an error, since the records are what they are.
+
+mod diff;
+mod node;
+mod patch;
+
+pub use diff::{Difference, diff};
+pub use node::{Node, Unknown};
+pub use patch::Misfit;
+
+use std::collections::BTreeMap;
+
+use super::chain::History;
+use super::id::RecordId;
+use super::json::{Json, Pointer};
+use super::open::{OpenValues, Record};
+use super::parts::Object;
+use super::server_part::Seq;
+use super::shown::Shown;
+use super::text::{Effect, Name};
+use super::time::Time;
+use super::values::{Field, Form, Sides, Values};
+use crate::size::LeafIndex;
+use patch::{Change, patch};
+
+/// Whose state it is: an object, or one row of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// The tenant.
+    pub tenant: Name<'static>,
+    /// The part of the tenant's system.
+    pub module: Name<'static>,
+    /// The kind of object.
+    pub entity: Name<'static>,
+    /// The object's id.
+    pub id: Name<'static>,
+    /// The row, where there are several.
+    pub row: Option<Name<'static>>,
+}
+
+/// What is known of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Its data; `None` when its life has ended, or not begun.
+    pub data: Option<Node>,
+    /// How many lives have begun.
+    pub lives: u64,
+    /// The number of the last record that acted on it.
+    pub last: Seq,
+}
+
+/// Which of a record and its correction acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Each record where it stands.
+    AsRecorded,
+    /// The last correction in the place of the record it corrects.
+    Corrected,
+}
+
+/// Up to where records act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// All.
+    End,
+    /// Up to this number, included.
+    Seq(Seq),
+    /// Up to this time of the server, included.
+    ServerTime(Time),
+    /// Up to this time of the producers, included, and in the order of their times.
+    ProducerTime(Time),
+}
+
+/// Something that does not fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The number of the record.
+    pub seq: Seq,
+    /// Where the record is in the log.
+    pub index: LeafIndex,
+    /// What is odd.
+    pub oddity: Oddity,
+}
+
+/// What does not fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Oddity {
+    /// The object was there already.
+    CreateOnLive,
+    /// The object was not there.
+    UpdateOnAbsent,
+    /// The object was not there.
+    DeleteOnAbsent,
+    /// The old values that it gives are not those of the state, at these pointers.
+    OldDiffers(Vec<String>),
+    /// A field has no place in the state.
+    Misfit(Pointer<'static>, Misfit),
+    /// It corrects a record that is not before it in the stream.
+    ReplacesUnknown(RecordId),
+    /// What it did is not shown.
+    ObjectUnknown(Unknown),
+}
+
+/// The states, and what was odd on the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The states.
+    pub states: BTreeMap<ObjectKey, State>,
+    /// What was odd, in the order in which records acted.
+    pub flags: Vec<Flag>,
+}
+
+impl ObjectKey {
+    /// The key of an object.
+    #[must_use]
+    pub fn of(object: &Object<'_>) -> Self {
+        let Object { tenant, module, entity, id, row, .. } = object.clone();
+        Self {
+            tenant: tenant.into_owned(),
+            module: module.into_owned(),
+            entity: entity.into_owned(),
+            id: id.into_owned(),
+            row: row.map(Name::into_owned),
+        }
+    }
+}
+
+/// Replays a stream.
+#[must_use]
+pub fn replay(history: &History, view: View, until: Until) -> Replayed {
+    let mut replayed = Replayed::default();
+    let mut places = replayed.places(history.records(), view);
+    places.retain(|place| match until {
+        Until::End => true,
+        Until::Seq(seq) => place.at.leaf().server().place.seq() <= seq,
+        Until::ServerTime(time) => place.at.leaf().server().time <= time,
+        Until::ProducerTime(time) => place.at.leaf().event().head().time <= time,
+    });
+    if let Until::ProducerTime(_) = until {
+        places.sort_by_key(|place| place.at.leaf().event().head().time);
+    }
+    for place in places {
+        replayed.act(place.acting);
+    }
+    replayed
+}
+
+/// A place in the order of records, and the record that acts there.
+struct Acting<'r> {
+    at: &'r Record,
+    acting: &'r Record,
+}
+
+impl Replayed {
+    fn places<'r>(&mut self, records: &'r [Record], view: View) -> Vec<Acting<'r>> {
+        let mut places: Vec<Acting<'r>> = Vec::with_capacity(records.len());
+        // The place in which each record, or what corrects it, acts.
+        let mut by_id: BTreeMap<RecordId, usize> = BTreeMap::new();
+        for record in records {
+            let head = record.leaf().event().head();
+            let target = head.replaces.map(|id| (id, by_id.get(&id).copied()));
+            match target {
+                Some((id, None)) => self.flag(record, Oddity::ReplacesUnknown(id)),
+                Some((_, Some(place))) if view == View::Corrected => {
+                    if let Some(place) = places.get_mut(place) {
+                        place.acting = record;
+                    }
+                    by_id.insert(head.id, place);
+                    continue;
+                }
+                _ => {}
+            }
+            by_id.insert(head.id, places.len());
+            places.push(Acting { at: record, acting: record });
+        }
+        places
+    }
+
+    fn flag(&mut self, record: &Record, oddity: Oddity) {
+        let seq = record.leaf().server().place.seq();
+        self.flags.push(Flag { seq, index: record.index(), oddity });
+    }
+
+    fn act(&mut self, record: &Record) {
+        let object = match Unknown::or_shown(&record.content().object) {
+            Ok(object) => object,
+            Err(unknown) => {
+                // It may have done anything to any of them.
+                self.states.values_mut().for_each(|state| state.data = Some(Node::Unknown(unknown)));
+                return self.flag(record, Oddity::ObjectUnknown(unknown));
+            }
+        };
+        let effect = object.operation.effect();
+        if effect == Effect::None {
+            return;
+        }
+        let last = record.leaf().server().place.seq();
+        let key = ObjectKey::of(object);
+        let mut state = self.states.remove(&key).unwrap_or(State { data: None, lives: 0, last });
+        state.last = last;
+        // What was ended or created by a record whose object is not shown is not odd.
+        match (effect, &state.data) {
+            (Effect::Create, Some(data)) if !matches!(data, Node::Unknown(_)) => {
+                self.flag(record, Oddity::CreateOnLive);
+            }
+            (Effect::Update, None) => self.flag(record, Oddity::UpdateOnAbsent),
+            (Effect::Delete, None) => self.flag(record, Oddity::DeleteOnAbsent),
+            _ => {}
+        }
+        if let Shown::Disclosed(Some(values)) = &record.content().values {
+            let shown = |(pointer, field): &(Pointer<'static>, Shown<Field<'static>>)| {
+                (pointer.clone(), Unknown::or_shown(field).cloned())
+            };
+            let differing = differing(state.data.as_ref(), values.form(), values.fields().iter().map(shown));
+            if !differing.is_empty() {
+                self.flag(record, Oddity::OldDiffers(differing));
+            }
+        }
+        match effect {
+            Effect::Delete => state.data = None,
+            Effect::Create | Effect::Update => {
+                if effect == Effect::Create || state.data.is_none() {
+                    state.lives += 1;
+                }
+                let before = state.data.take().filter(|_| effect == Effect::Update);
+                state.data = Some(self.written(record, before));
+            }
+            Effect::None => {}
+        }
+        self.states.insert(key, state);
+    }
+
+    /// The data after a record.
+    fn written(&mut self, record: &Record, before: Option<Node>) -> Node {
+        let values = match Unknown::or_shown(&record.content().values) {
+            Ok(Some(values)) => values,
+            Ok(None) => return before.unwrap_or_else(Node::empty),
+            Err(unknown) => return Node::Unknown(unknown),
+        };
+        let mut data = match values.form() {
+            Form::Fields => before.unwrap_or_else(Node::empty),
+            Form::Whole(_) => Node::empty(),
+        };
+        let misfits = patch(&mut data, changes(values));
+        for (pointer, misfit) in misfits {
+            self.flag(record, Oddity::Misfit(pointer, misfit));
+        }
+        data
+    }
+}
+
+/// What the fields of values do to a state.
+fn changes(values: &OpenValues) -> Vec<(Pointer<'static>, Change)> {
+    let change = |(pointer, field): &(Pointer<'static>, Shown<Field<'static>>)| {
+        let change = match Unknown::or_shown(field) {
+            Ok(Field { new: Some(new), .. }) => Change::Put(new.value().into()),
+            // In a whole document it is not there to begin with.
+            Ok(_) if values.form() != Form::Fields => return None,
+            Ok(_) => Change::Remove,
+            Err(unknown) => Change::Put(Node::Unknown(unknown)),
+        };
+        Some((pointer.clone(), change))
+    };
+    values.fields().iter().filter_map(change).collect()
+}
+
+/// The pointers at which the old values of a record that is about to be appended are not those of the state. What is
+/// unknown differs from nothing.
+#[must_use]
+pub fn old_differs(state: Option<&Node>, values: &Values<'_>) -> Vec<String> {
+    let fields = values.fields().iter().map(|(pointer, field)| (pointer.clone(), Ok(field.clone())));
+    differing(state, values.form(), fields)
+}
+
+fn differing<'a>(
+    state: Option<&Node>,
+    form: Form,
+    fields: impl Iterator<Item = (Pointer<'a>, Result<Field<'a>, Unknown>)>,
+) -> Vec<String> {
+    let old_of = |field: Field<'a>| field.old.as_ref().map(Json::value).map(Node::from);
+    match form {
+        Form::Whole(Sides::New) => Vec::new(),
+        Form::Whole(Sides::Old | Sides::Both) => {
+            let mut old = Node::empty();
+            let put = |(pointer, field): (Pointer<'a>, Result<Field<'a>, Unknown>)| match field {
+                Ok(field) => old_of(field).map(|old| (pointer, Change::Put(old))),
+                Err(unknown) => Some((pointer, Change::Put(Node::Unknown(unknown)))),
+            };
+            // The fields of one document always have a place.
+            let _misfits = patch(&mut old, fields.filter_map(put).collect());
+            let certain = diff(state, Some(&old)).into_iter().filter(|difference| difference.certain);
+            certain.map(|difference| difference.pointer).collect()
+        }
+        Form::Fields => {
+            let differs = |(pointer, field): (Pointer<'a>, Result<Field<'a>, Unknown>)| {
+                let old = field.ok().and_then(old_of)?;
+                let found = Found::at(state, &pointer);
+                let differs = match found {
+                    Found::Node(node) => old.same(node) == Some(false),
+                    Found::Nothing => true,
+                    Found::Unknown => false,
+                };
+                differs.then(|| pointer.as_str().to_owned())
+            };
+            fields.filter_map(differs).collect()
+        }
+    }
+}
+
+/// What a pointer leads to.
+enum Found<'n> {
+    Node(&'n Node),
+    Nothing,
+    Unknown,
+}
+
+impl<'n> Found<'n> {
+    fn at(state: Option<&'n Node>, pointer: &Pointer<'_>) -> Self {
+        let Some(mut node) = state else { return Self::Nothing };
+        for token in pointer.tokens() {
+            match node {
+                Node::Unknown(_) => return Self::Unknown,
+                _ => match node.child(&token) {
+                    Some(child) => node = child,
+                    None => return Self::Nothing,
+                },
+            }
+        }
+        Self::Node(node)
+    }
+}
