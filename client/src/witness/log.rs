@@ -33,7 +33,8 @@ pub struct Log {
 pub struct Cosigned {
     head: VerifiedCheckpoint,
     time: Timestamp,
-    /// The head with the log's lines and ours. A function of the head, the time and our keys, so it is not written down.
+    /// The head with the log's lines and ours. It follows from the head, the time and our keys, so it is not written down;
+    /// after a start the ML-DSA-44 line, which is made with randomness, is another one for the same head and time.
     shown: OnceLock<Shown>,
 }
 

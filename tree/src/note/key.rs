@@ -7,8 +7,8 @@ use core::str::FromStr;
 use std::sync::Arc;
 
 use ed25519_dalek::{Signature, VerifyingKey};
-use ml_dsa::MlDsa44;
 
+use super::ml_dsa;
 use super::name::{KeyId, KeyName, KeyNameError, SignatureType};
 use super::{decode_base64, encode_base64};
 
@@ -26,26 +26,11 @@ pub struct VerifierKey {
 enum Material {
     /// For 0x01 and 0x04: a canonical point that is not of small order.
     Ed25519(VerifyingKey),
-    /// For 0x06.
-    MlDsa44(Arc<MlDsa44Key>),
+    /// For 0x06; copies of the key share it.
+    MlDsa44(Arc<ml_dsa::PublicKey>),
     /// For all other types.
     Opaque(Box<[u8]>),
 }
-
-/// An ML-DSA-44 public key with what all its verifications need: expanding it takes as long as a verification, and 24
-/// KiB, which copies of the key share.
-struct MlDsa44Key {
-    bytes: [u8; VerifierKey::ML_DSA_44_BYTES],
-    expanded: ml_dsa::VerifyingKey<MlDsa44>,
-}
-
-impl PartialEq for MlDsa44Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
-}
-
-impl Eq for MlDsa44Key {}
 
 /// Why a text is not a vkey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +79,7 @@ impl VerifierKey {
     /// The length of an Ed25519 public key.
     pub const ED25519_BYTES: usize = 32;
     /// The length of an ML-DSA-44 public key.
-    pub const ML_DSA_44_BYTES: usize = 1312;
+    pub const ML_DSA_44_BYTES: usize = ml_dsa::PUBLIC_KEY_BYTES;
 
     /// Makes a key from its parts; the id follows from them.
     ///
@@ -117,11 +102,10 @@ impl VerifierKey {
     }
 
     /// Makes a key of type 0x06 from what a signer derived from its seed.
-    pub(super) fn from_ml_dsa_44(name: KeyName, expanded: ml_dsa::VerifyingKey<MlDsa44>) -> Self {
+    pub(super) fn from_ml_dsa_44(name: KeyName, key: ml_dsa::PublicKey) -> Self {
         let kind = SignatureType::COSIGNATURE_ML_DSA_44;
-        let bytes: [u8; Self::ML_DSA_44_BYTES] = expanded.encode().into();
-        let id = KeyId::derive(&name, kind, &bytes);
-        Self { name, id, kind, material: Material::MlDsa44(Arc::new(MlDsa44Key { bytes, expanded })) }
+        let id = KeyId::derive(&name, kind, key.bytes());
+        Self { name, id, kind, material: Material::MlDsa44(Arc::new(key)) }
     }
 
     /// The name of the key.
@@ -147,7 +131,7 @@ impl VerifierKey {
     pub fn public_key(&self) -> &[u8] {
         match &self.material {
             Material::Ed25519(point) => point.as_bytes(),
-            Material::MlDsa44(key) => &key.bytes,
+            Material::MlDsa44(key) => key.bytes(),
             Material::Opaque(bytes) => bytes,
         }
     }
@@ -162,8 +146,7 @@ impl VerifierKey {
             Material::Ed25519(point) => {
                 Signature::from_slice(signature).is_ok_and(|signature| point.verify_strict(message, &signature).is_ok())
             }
-            Material::MlDsa44(key) => ml_dsa::Signature::<MlDsa44>::try_from(signature)
-                .is_ok_and(|signature| key.expanded.verify_with_context(message, &[], &signature)),
+            Material::MlDsa44(key) => key.verifies(message, signature),
             Material::Opaque(_) => false,
         }
     }
@@ -185,9 +168,7 @@ impl Material {
             SignatureType::COSIGNATURE_ML_DSA_44 => {
                 let bytes: [u8; VerifierKey::ML_DSA_44_BYTES] =
                     bytes.try_into().map_err(|_| length(VerifierKey::ML_DSA_44_BYTES))?;
-                // Every string of this length is a key (FIPS 204, algorithm 23), and no two are the same.
-                let expanded = ml_dsa::VerifyingKey::decode(&bytes.into());
-                Ok(Self::MlDsa44(Arc::new(MlDsa44Key { bytes, expanded })))
+                Ok(Self::MlDsa44(Arc::new(ml_dsa::PublicKey::new(bytes))))
             }
             _ if bytes.is_empty() => Err(VerifierKeyError::Base64),
             _ => Ok(Self::Opaque(bytes.into())),

@@ -4,11 +4,10 @@
 //! cosignature, which is not the note's bare text, stands in [`crate::cosignature`].
 
 pub mod key;
+mod ml_dsa;
 pub mod name;
 pub mod signed;
 pub mod signer;
-#[cfg(test)]
-mod tests;
 
 pub use key::{VerifierKey, VerifierKeyError};
 pub use name::{KeyId, KeyName, KeyNameError, SignatureType};

@@ -2,16 +2,17 @@
 //! `PRIVATE+KEY+<name>+<id>+<base64 of type and seed>`.
 //!
 //! The id is the public key's. No randomness here: the caller gives the 32-byte seed, which for ML-DSA-44 is the one that
-//! FIPS 204 makes keys from, and both kinds of signatures are deterministic. The seed and what follows from it are wiped
-//! when the key is dropped, and `Debug` shows the public half only.
+//! FIPS 204 makes keys from. Ed25519 signatures are deterministic, and `ml_dsa` says when those of ML-DSA-44 are. The seed
+//! and what follows from it are wiped when the key is dropped, and `Debug` shows the public half only.
 
 use core::fmt;
 use core::str::FromStr;
 
-use ml_dsa::{Keypair as _, MlDsa44, Signer as _};
+use ed25519_dalek::Signer as _;
 use zeroize::Zeroizing;
 
 use super::key::VerifierKey;
+use super::ml_dsa;
 use super::name::{KeyId, KeyName, KeyNameError, SignatureType};
 use super::signed::NoteSignature;
 use super::{decode_base64, encode_base64};
@@ -27,8 +28,7 @@ pub struct SignerKey {
 /// The private key; the variant always fits the public key's type. Both wipe themselves.
 enum Secret {
     Ed25519(ed25519_dalek::SigningKey),
-    /// With its expanded form, most of it on the heap.
-    MlDsa44(ml_dsa::SigningKey<MlDsa44>),
+    MlDsa44(ml_dsa::PrivateKey),
 }
 
 /// Why a text is not an skey, or why a key cannot be made. No message repeats any of the text.
@@ -52,6 +52,9 @@ pub enum SignerKeyError {
     /// Nothing here signs with keys of this type.
     #[error("cannot sign with a key for {0}")]
     Type(SignatureType),
+    /// The library makes no key, which is not expected to be seen.
+    #[error("the cryptographic library made no key")]
+    Library,
     /// The id is not the one that follows from the name, the type and the public key.
     #[error("the key id is {found}, but the name and the key give {expected}")]
     IdMismatch {
@@ -73,9 +76,9 @@ pub enum SignError {
         /// What the key is for.
         found: SignatureType,
     },
-    /// ML-DSA signs by trial; all trials failed, which is not expected to be seen (FIPS 204, appendix C).
-    #[error("no signature was found within the bound on trials")]
-    Trials,
+    /// The library made no signature, which is not expected to be seen.
+    #[error("the cryptographic library made no signature")]
+    Library,
 }
 
 impl SignerKey {
@@ -101,8 +104,9 @@ impl SignerKey {
                 Ok(Self { secret: Secret::Ed25519(secret), public })
             }
             SignatureType::COSIGNATURE_ML_DSA_44 => {
-                let secret = ml_dsa::SigningKey::from_seed(seed.into());
-                let public = VerifierKey::from_ml_dsa_44(name, secret.verifying_key());
+                let secret = ml_dsa::PrivateKey::from_seed(seed).map_err(|_| SignerKeyError::Library)?;
+                let public = secret.public().map_err(|_| SignerKeyError::Library)?;
+                let public = VerifierKey::from_ml_dsa_44(name, public);
                 Ok(Self { secret: Secret::MlDsa44(secret), public })
             }
             other => Err(SignerKeyError::Type(other)),
@@ -146,7 +150,7 @@ impl SignerKey {
     fn seed(&self) -> &[u8] {
         match &self.secret {
             Secret::Ed25519(secret) => secret.as_bytes(),
-            Secret::MlDsa44(secret) => secret.as_seed(),
+            Secret::MlDsa44(secret) => secret.seed(),
         }
     }
 
@@ -167,11 +171,7 @@ impl SignerKey {
     pub(crate) fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         match &self.secret {
             Secret::Ed25519(secret) => Ok(secret.sign(message).to_bytes().to_vec()),
-            // The pure variant with an empty context (FIPS 204, algorithm 2, deterministic).
-            Secret::MlDsa44(secret) => {
-                let signature = secret.try_sign(message).map_err(|_| SignError::Trials)?;
-                Ok(signature.encode().to_vec())
-            }
+            Secret::MlDsa44(secret) => secret.sign(message).map_err(|_| SignError::Library),
         }
     }
 
