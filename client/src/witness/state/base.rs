@@ -21,6 +21,8 @@ pub(super) const FILE_NAME: &str = "witness.redb";
 const LOGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("logs");
 const BINDING: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("binding");
 const BINDING_KEY: &str = "binding";
+/// The number of a commit that is in the journal; whoever does not know this row passes over it.
+const MARK_KEY: &str = "mark";
 const FORMAT: u32 = 1;
 const CHECKSUM: usize = 32;
 /// Memory for redb's pages: they are read once and written in bulk.
@@ -56,6 +58,8 @@ impl Binding {
 pub(super) struct Base {
     database: Database,
     pub(super) binding: Binding,
+    /// The newest commit that the journal is known to have had.
+    mark: u64,
     path: PathBuf,
 }
 
@@ -64,7 +68,7 @@ impl Base {
     pub(super) fn create(folder: &Path, binding: Binding) -> Result<(), StoreError> {
         let path = folder.join(FILE_NAME);
         let database = Database::create(&path).map_err(|error| failed(&path, error))?;
-        Self { database, binding, path }.write(&[])
+        Self { database, binding, mark: 0, path }.write(&[])
     }
 
     /// Opens the file, and checks all of it.
@@ -89,8 +93,37 @@ impl Base {
                 format_args!("it has format {}, and this program reads {FORMAT}", binding.format),
             ));
         }
+        let mark = match table.get(MARK_KEY).map_err(|error| fail(error.into()))? {
+            Some(value) => checked(MARK_KEY.as_bytes(), value.value())
+                .and_then(|content| content.try_into().ok().map(u64::from_be_bytes))
+                .ok_or_else(|| damaged(&path, "its mark of the journal does not fit its checksum"))?,
+            None => 0,
+        };
         drop((value, table, read));
-        Ok(Self { database, binding, path })
+        Ok(Self { database, binding, mark, path })
+    }
+
+    /// The newest commit that the journal is known to have had.
+    pub(super) fn mark(&self) -> u64 {
+        self.mark.max(self.binding.commit)
+    }
+
+    /// Takes note, durably, that the journal has this commit.
+    pub(super) fn set_mark(&mut self, commit: u64) -> Result<(), StoreError> {
+        let write = || -> Result<(), redb::Error> {
+            let mut write = self.database.begin_write()?;
+            write.set_durability(Durability::Immediate)?;
+            write.set_two_phase_commit(true);
+            {
+                let mut table = write.open_table(BINDING)?;
+                table.insert(MARK_KEY, sealed(MARK_KEY.as_bytes(), &commit.to_be_bytes()).as_slice())?;
+            }
+            write.commit()?;
+            Ok(())
+        };
+        write().map_err(|error| failed(&self.path, error))?;
+        self.mark = commit;
+        Ok(())
     }
 
     /// All records.

@@ -26,6 +26,17 @@ pub(super) struct Journal {
     length: usize,
 }
 
+/// What the base knows of the journal beside it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// The epoch that the journal is in.
+    pub(super) epoch: u64,
+    /// The newest commit that the base holds itself.
+    pub(super) folded: u64,
+    /// The newest commit that the journal is known to have had.
+    pub(super) mark: u64,
+}
+
 /// What a journal held when it was opened.
 pub(super) struct Found {
     pub(super) journal: Journal,
@@ -43,8 +54,9 @@ impl Journal {
         journal.append(&[]).map_err(io)
     }
 
-    /// Reads the file of a base in `epoch` that holds everything through `folded`.
-    pub(super) fn open(folder: &Path, id: StoreId, epoch: u64, folded: u64) -> Result<Found, StoreError> {
+    /// Reads the file of a base that knows this of it.
+    pub(super) fn open(folder: &Path, id: StoreId, from: Known) -> Result<Found, StoreError> {
+        let Known { epoch, folded, mark } = from;
         let path = folder.join(FILE_NAME);
         let io = |error| StoreError::Io { path: path.clone(), error };
         let damaged = |error| StoreError::Journal { path: path.clone(), error };
@@ -54,6 +66,10 @@ impl Journal {
         // An epoch begins with a commit of its own. Without it the process ended between the base's commit and that one,
         // and the journal still has the commit that the base was brought up to; an older copy of the file has not.
         if payloads.is_empty() && sector::newest(id, &bytes).unwrap_or(0) != folded {
+            return Err(StoreError::OldJournal { path });
+        }
+        // Older copies of the same epoch read like a journal that was just so long. Only the base can tell.
+        if folded + (payloads.len() as u64) < mark {
             return Err(StoreError::OldJournal { path });
         }
         let end = payloads.iter().map(|payload| sector::footprint(payload.len())).sum();

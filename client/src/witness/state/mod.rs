@@ -5,8 +5,10 @@
 //! over what the journal has, and says up to which commit; only then is the journal written from its beginning again.
 //! So starting after a crash is what happens anyway.
 //!
-//! Damage is told from what a crash leaves, and refused: a witness that lost a head could cosign a fork. Both files
-//! restored from an older backup are not noticed here.
+//! Damage is told from what a crash leaves, and refused: a witness that lost a head could cosign a fork. So is an older
+//! copy of one of the files, since the base also takes note, about once a second, of how far the journal goes. Not noticed
+//! here, nor by anybody without outside help: both files restored from one backup, and after a crash a copy of the journal
+//! that lacks only what came after the last mark.
 
 mod base;
 mod journal;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::base::{Base, Binding};
-use self::journal::{Found, Journal};
+use self::journal::{Found, Journal, Known};
 pub use self::sector::Damage;
 use super::keys::Cosigners;
 use super::log::{Log, RecordError};
@@ -172,8 +174,8 @@ impl Store {
             let path = folder.join(base::FILE_NAME);
             return Err(StoreError::OtherKeys { path, bound: base.binding.keys.join(" "), given: given.join(" ") });
         }
-        let Found { journal, payloads } =
-            Journal::open(folder, base.binding.id(), base.binding.epoch, base.binding.commit)?;
+        let known = Known { epoch: base.binding.epoch, folded: base.binding.commit, mark: base.mark() };
+        let Found { journal, payloads } = Journal::open(folder, base.binding.id(), known)?;
         let mut records: HashMap<OriginHash, Vec<u8>> = base.records()?.into_iter().collect();
         let mut fresh = HashSet::new();
         for payload in &payloads {
@@ -208,6 +210,26 @@ impl Store {
             return Err(StoreError::Failed);
         }
         let result = self.write(logs);
+        self.failed = result.is_err();
+        result
+    }
+
+    /// Whether the base knows of the newest commit, itself or by its mark.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        // The commit that begins an epoch is empty: it is nothing that could be missed.
+        self.journal.commit() <= self.base.mark().max(self.base.binding.commit + 1)
+    }
+
+    /// Lets the base take note of the newest commit: from then on an older copy of the journal is told from this one.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the state is of no more use after it.
+    pub fn mark(&mut self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        let result = if self.is_marked() { Ok(()) } else { self.base.set_mark(self.journal.commit()) };
         self.failed = result.is_err();
         result
     }

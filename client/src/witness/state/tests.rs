@@ -217,6 +217,46 @@ fn older_copies_of_either_file_are_refused() {
     assert_eq!(sizes(&folder.open().unwrap()), expect(&[(1, 1)]));
 }
 
+/// A journal that was put back after a crash: within one epoch only the mark tells it from the newest.
+#[test]
+fn an_older_copy_of_the_journal_is_refused_within_an_epoch_too() {
+    let folder = Folder::new();
+    let mut store = folder.open().unwrap();
+    store.commit(&[log(1, 1)]).unwrap();
+    let older = fs::read(folder.journal()).unwrap();
+    store.commit(&[log(1, 2)]).unwrap();
+    assert!(!store.is_marked());
+    store.mark().unwrap();
+    assert!(store.is_marked());
+    let marked = fs::read(folder.journal()).unwrap();
+    store.commit(&[log(1, 3)]).unwrap();
+    drop(store);
+    let (journal, base) = (fs::read(folder.journal()).unwrap(), fs::read(folder.base()).unwrap());
+    let attempt = |journal: &[u8]| {
+        fs::write(folder.journal(), journal).unwrap();
+        fs::write(folder.base(), &base).unwrap();
+        folder.open().map(|store| sizes(&store))
+    };
+    assert!(matches!(attempt(&older), Err(StoreError::OldJournal { .. })));
+    // What came after the mark is not missed: nobody here can know of it.
+    assert_eq!(attempt(&marked).unwrap(), expect(&[(1, 2)]));
+    assert_eq!(attempt(&journal).unwrap(), expect(&[(1, 3)]));
+}
+
+#[test]
+fn a_second_mark_costs_nothing_and_a_failed_state_has_none() {
+    let folder = Folder::new();
+    let mut store = folder.open().unwrap();
+    assert!(store.is_marked(), "the base holds everything after a start");
+    store.commit(&[log(1, 1)]).unwrap();
+    store.mark().unwrap();
+    let before = fs::read(folder.base()).unwrap();
+    store.mark().unwrap();
+    assert_eq!(fs::read(folder.base()).unwrap(), before);
+    store.failed = true;
+    assert!(matches!(store.mark(), Err(StoreError::Failed)));
+}
+
 #[test]
 fn a_missing_file_and_other_keys_are_refused() {
     let folder = Folder::new();
