@@ -20,6 +20,12 @@ pub const COMMIT_JOBS: usize = 512;
 pub const COMMIT_BYTES: usize = 1 << 20;
 /// How often a request is decided anew because others were faster.
 pub const DECISIONS: usize = 4;
+/// How far the clock may be behind the last time that was signed for a log. Further behind, nothing is signed for it.
+pub const CLOCK_BEHIND_SECONDS: u64 = 60;
+/// How often the same trouble is logged at most.
+pub const TROUBLE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the base takes note of how far the journal goes, while it grows.
+pub const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Evidence files of one log.
 pub const EVIDENCE_PER_LOG: usize = 16;
 /// Evidence files of all logs together.

@@ -45,6 +45,9 @@ pub enum ChangeError {
     /// There are too many keys.
     #[error("a log has at most {most} keys", most = bounds::LOG_KEYS)]
     TooManyKeys,
+    /// The writer's queue is full.
+    #[error("too many checkpoints are waiting; try again")]
+    Busy,
     /// The state can't be written any more.
     #[error("the state can't be written any more; the witness is ending")]
     Failed,

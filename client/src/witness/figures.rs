@@ -35,6 +35,7 @@ pub struct Figures {
     commit_requests: Histogram,
     waiting: Gauge<i64, AtomicI64>,
     contradictions: Counter<u64, AtomicU64>,
+    behind: Counter<u64, AtomicU64>,
     connections: Gauge<i64, AtomicI64>,
     refused: Counter<u64, AtomicU64>,
     cut: Counter<u64, AtomicU64>,
@@ -50,6 +51,7 @@ impl Default for Figures {
             commit_requests: Histogram::new(NUMBERS),
             waiting: Gauge::default(),
             contradictions: Counter::default(),
+            behind: Counter::default(),
             connections: Gauge::default(),
             refused: Counter::default(),
             cut: Counter::default(),
@@ -63,6 +65,8 @@ impl Default for Figures {
         registry.register("waiting", "Requests that wait for the writer", figures.waiting.clone());
         let help = "Signed heads that contradict a cosigned one of the same size";
         registry.register("contradictions", help, figures.contradictions.clone());
+        let help = "Requests that were refused because the clock is behind the last time that was signed for their log";
+        registry.register("clock_refusals", help, figures.behind.clone());
         registry.register("connections", "Open connections", figures.connections.clone());
         registry.register("connections_refused", "Connections over the limit", figures.refused.clone());
         let help = "Connections cut off because they did nothing for too long";
@@ -92,6 +96,11 @@ impl Figures {
     /// A log has contradicted itself.
     pub(super) fn contradiction(&self) {
         self.contradictions.inc();
+    }
+
+    /// A request was refused because the clock is behind.
+    pub(super) fn behind(&self) {
+        self.behind.inc();
     }
 
     /// All figures in the OpenMetrics text format, with those of the logs.
@@ -155,6 +164,11 @@ impl Collector for Scrape {
             let age = self.now.saturating_sub(last.time().seconds());
             metric.encode_family(&labels)?.encode_gauge(&(age as f64))?;
         }
+        let newest = cosigned().filter(|(log, _)| log.listed).map(|(_, last)| last.time().seconds()).max();
+        let help =
+            "Seconds that the clock is behind the newest cosignature; past a minute nothing is signed for that log.";
+        let mut metric = encoder.encode_descriptor("clock_behind_seconds", help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&(newest.unwrap_or(0).saturating_sub(self.now) as f64))?;
         let listed = self.logs.iter().filter(|log| log.listed).count();
         let mut metric = encoder.encode_descriptor("logs", "Logs that are watched.", None, MetricType::Gauge)?;
         metric.encode_gauge(&(listed as f64))

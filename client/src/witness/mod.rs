@@ -22,7 +22,7 @@ mod writer;
 
 pub use admin::{AdminError, Reply, Request, Session, listen as listen_for_admin};
 pub use change::{Change, ChangeError};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Behind, Clock, SystemClock};
 pub use figures::Figures;
 pub use gossip::Shelf;
 pub use keys::{Cosigners, KeyFileError};
@@ -35,12 +35,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use cairn_tree::checkpoint::VerifiedCheckpoint;
+use cairn_tree::checkpoint::Origin;
 use cairn_tree::wire::witness::AddCheckpoint;
 use tokio::sync::{Semaphore, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use self::clock::time_after;
 use self::decide::{Known, Refusal, Refused, decide};
 use self::evidence::{Cabinet, KeepError};
 use self::state::{Store, StoreError};
@@ -59,6 +61,8 @@ pub struct Witness {
     clock: Arc<dyn Clock>,
     figures: Arc<Figures>,
     waiting: std::sync::Mutex<std::collections::HashMap<OriginHash, usize>>,
+    /// When the clock was last complained of.
+    complained: std::sync::Mutex<Option<Instant>>,
 }
 
 /// What becomes of a request.
@@ -70,6 +74,8 @@ pub enum Verdict {
     Refused(Refusal),
     /// There is no room for it now.
     Busy,
+    /// The clock is behind a time that was signed for the log.
+    Behind(Behind),
     /// The state can't be written any more, or a key can't sign.
     Failed,
 }
@@ -90,9 +96,14 @@ impl Witness {
     ) -> io::Result<(Self, Closing)> {
         let figures = Arc::<Figures>::default();
         let cabinet = Arc::new(Cabinet::open(folder.join(EVIDENCE))?);
-        let (desk, closing) = writer::start(store, Arc::clone(&clock), Arc::clone(&figures))?;
+        let (desk, closing) = writer::start(store, Arc::clone(&figures))?;
         let (waiting, writing_evidence) = (std::sync::Mutex::default(), Arc::new(Semaphore::new(1)));
-        Ok((Self { desk, cosigners, cabinet, writing_evidence, clock, figures, waiting }, closing))
+        let complained = std::sync::Mutex::default();
+        let witness = Self { desk, cosigners, cabinet, writing_evidence, clock, figures, waiting, complained };
+        if let Some((origin, behind)) = witness.behind() {
+            witness.complain(&origin, behind);
+        }
+        Ok((witness, closing))
     }
 
     /// Decides a request, and records and cosigns the head if that is right.
@@ -111,7 +122,16 @@ impl Witness {
                 }
             };
             let Some(_place) = Place::take(self, hash) else { return Verdict::Busy };
-            match self.record(seen, head).await {
+            let last = seen.last.as_ref().map(|last| last.time());
+            let time = match time_after(last, self.clock.now()) {
+                Ok(time) => time,
+                Err(behind) => {
+                    self.figures.behind();
+                    self.complain(&seen.origin, behind);
+                    return Verdict::Behind(behind);
+                }
+            };
+            match self.record(seen, Cosigned::new(head, time)).await {
                 Ok(shown) => return Verdict::Cosigned(shown),
                 Err(Undone::Overtaken) => {}
                 Err(Undone::Busy) => return Verdict::Busy,
@@ -121,13 +141,14 @@ impl Witness {
         Verdict::Busy
     }
 
-    async fn record(&self, seen: Arc<Log>, head: VerifiedCheckpoint) -> Result<Shown, Undone> {
-        let ticket = self.desk.cosign(seen, head)?;
-        // The cosignature is made while the disk works. Nobody gets it before the state is durable.
-        if let Ok(cosigned) = ticket.assigned.await {
-            let _ = cosigned.shown(&self.cosigners);
-        }
-        let cosigned = ticket.done.await.unwrap_or(Err(Undone::Failed))?;
+    async fn record(&self, seen: Arc<Log>, cosigned: Cosigned) -> Result<Shown, Undone> {
+        let cosigned = Arc::new(cosigned);
+        let done = self.desk.cosign(seen, Arc::clone(&cosigned))?;
+        // The cosignatures are made here while the writer waits for the disk. Nobody gets to see them before it says that
+        // the head is durable: what it refuses, or can't write, is dropped with its signatures at the `?` below.
+        let _ = cosigned.shown(&self.cosigners);
+        let cosigned = done.await.unwrap_or(Err(Undone::Failed))?;
+        // Another one if the same head was cosigned at the same second before: then that answer is given again.
         cosigned.shown(&self.cosigners).map_err(|error| {
             warn!(%error, "a head could not be cosigned");
             Undone::Failed
@@ -178,6 +199,32 @@ impl Witness {
     #[must_use]
     pub fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// The watched log whose last cosignature the clock is furthest behind, if it is too far behind to sign for it.
+    #[must_use]
+    pub fn behind(&self) -> Option<(Origin, Behind)> {
+        let now = self.clock.now();
+        let logs = self.desk.logs();
+        let last = logs.iter().filter(|log| log.listed).filter_map(|log| Some((log, log.last.as_ref()?.time())));
+        let (log, time) = last.max_by_key(|(_, time)| *time)?;
+        time_after(Some(time), now).err().map(|behind| (log.origin.clone(), behind))
+    }
+
+    /// Says what is wrong with the clock, as loudly as a log can, but not for every request.
+    fn complain(&self, origin: &Origin, Behind { seconds }: Behind) {
+        // A panic while the lock is held leaves the time whole.
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|then| then.elapsed() >= bounds::TROUBLE_INTERVAL) {
+            *complained = Some(Instant::now());
+            error!(
+                %origin,
+                seconds,
+                "this machine's clock is behind the last time that was signed for a log; nothing is cosigned for it until \
+                 the clock has come near that time: set the clock right if it is wrong. If it was wrong before and is right \
+                 now, and the wait is too long, the log needs a new witness"
+            );
+        }
     }
 
     /// The folder of evidence.

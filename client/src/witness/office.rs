@@ -9,7 +9,7 @@ use super::admin::{Reply, Request};
 use super::change::{Change, ChangeError};
 use super::log::Log;
 use super::state::{Store, StoreError};
-use super::{Clock, Figures, OriginHash, Witness, writer};
+use super::{Figures, OriginHash, Witness, writer};
 
 /// A log, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,13 +86,9 @@ pub fn list_offline(store: &Store) -> Vec<LogLine> {
 ///
 /// # Errors
 /// [`StoreError`]; a change that is refused is an `Ok(Err)`.
-pub fn change_offline(
-    store: Store,
-    change: Change,
-    clock: Arc<dyn Clock>,
-) -> Result<Result<LogLine, ChangeError>, StoreError> {
+pub fn change_offline(store: Store, change: Change) -> Result<Result<LogLine, ChangeError>, StoreError> {
     // The writer is the only one that knows how, running or not.
-    let (changed, store) = writer::change_once(store, change, clock, Arc::<Figures>::default())?;
+    let (changed, store) = writer::change_once(store, change, Arc::<Figures>::default())?;
     store.close()?;
     Ok(changed.map(|log| LogLine::of(&log)))
 }

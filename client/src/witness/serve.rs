@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use tracing::{debug, error, info};
 
 use super::decide::Refusal;
-use super::{OriginHash, Verdict, Witness, bounds};
+use super::{Behind, OriginHash, Verdict, Witness, bounds};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The type of a 409's body (C2SP tlog-witness, add-checkpoint).
@@ -112,7 +112,12 @@ impl Site {
             Route::Health if *self.witness.failed().borrow() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the state can't be written any more\n".to_owned())
             }
-            Route::Health => text(StatusCode::OK, "ok\n".to_owned()),
+            Route::Health => match self.witness.behind() {
+                Some((origin, behind)) => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, format!("{origin}: {}", clock_text(behind)))
+                }
+                None => text(StatusCode::OK, "ok\n".to_owned()),
+            },
             Route::Metrics => match self.witness.figures().render(self.witness.logs(), self.witness.now()) {
                 Ok(figures) => typed(text(StatusCode::OK, figures), OPEN_METRICS),
                 Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
@@ -167,8 +172,15 @@ fn verdict_answer(verdict: Verdict) -> Answer {
             if matches!(refusal, Refusal::Conflict { .. }) { typed(answer, TREE_SIZE) } else { answer }
         }
         Verdict::Busy => busy("too many checkpoints are waiting\n"),
+        Verdict::Behind(behind) => busy(&clock_text(behind)),
         Verdict::Failed => text(StatusCode::INTERNAL_SERVER_ERROR, "the witness can't record checkpoints\n".to_owned()),
     }
+}
+
+fn clock_text(Behind { seconds }: Behind) -> String {
+    format!(
+        "the witness's clock is {seconds} s behind the last time that it signed for this log; until then it signs nothing\n"
+    )
 }
 
 fn body_refused(error: &BodyError, version: Version) -> Answer {
@@ -235,6 +247,7 @@ fn told(peer: SocketAddr, request: &AddCheckpoint, verdict: &Verdict) {
             info!(%peer, %origin, %old, %size, status = refusal.status(), reason = %refusal, "refused");
         }
         Verdict::Busy => info!(%peer, %origin, %old, %size, "busy"),
+        Verdict::Behind(behind) => info!(%peer, %origin, %old, %size, seconds = behind.seconds, "the clock is behind"),
         Verdict::Failed => error!(%peer, %origin, %old, %size, "failed"),
     }
 }

@@ -6,17 +6,16 @@
 //! sent back. So the check and the change are one step, and two racing requests can't roll a log back.
 
 use std::collections::HashMap;
+use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use cairn_tree::checkpoint::{Timestamp, VerifiedCheckpoint};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tracing::error;
 
 use super::bounds;
 use super::change::{Change, ChangeError};
-use super::clock::Clock;
 use super::figures::{Figures, Waiting};
 use super::log::{Cosigned, Log};
 use super::origin_hash::OriginHash;
@@ -25,7 +24,7 @@ use super::state::{Logs, Store, StoreError};
 /// What the writer is asked.
 #[derive(Debug)]
 enum Job {
-    Cosign(Box<Cosign>),
+    Cosign(Cosign),
     Change(Change, oneshot::Sender<Result<Arc<Log>, ChangeError>>),
 }
 
@@ -34,10 +33,8 @@ enum Job {
 struct Cosign {
     /// The version of the log that the decision was made on.
     seen: Arc<Log>,
-    head: VerifiedCheckpoint,
-    /// Told as soon as the time is fixed, so that the handler signs while the disk works. The result is for nobody to see
-    /// until `done` says so.
-    assigned: oneshot::Sender<Arc<Cosigned>>,
+    /// The head, with a time that is not before the last one of that version.
+    cosigned: Arc<Cosigned>,
     done: oneshot::Sender<Result<Arc<Cosigned>, Undone>>,
     waiting: Waiting,
 }
@@ -56,18 +53,14 @@ pub(super) enum Undone {
 /// The way to the writer, and what it has made durable so far.
 #[derive(Debug)]
 pub(super) struct Desk {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::SyncSender<Job>,
     published: Arc<RwLock<Logs>>,
     failed: watch::Receiver<bool>,
     figures: Arc<Figures>,
 }
 
-/// A head that the writer has taken.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    pub(super) assigned: oneshot::Receiver<Arc<Cosigned>>,
-    pub(super) done: oneshot::Receiver<Result<Arc<Cosigned>, Undone>>,
-}
+/// Told once a head that was handed in is durable, or why it is not: what is to be shown for it.
+pub(super) type Done = oneshot::Receiver<Result<Arc<Cosigned>, Undone>>;
 
 struct Writer {
     store: Store,
@@ -75,7 +68,8 @@ struct Writer {
     published: Arc<RwLock<Logs>>,
     failed: watch::Sender<bool>,
     figures: Arc<Figures>,
-    clock: Arc<dyn Clock>,
+    /// When the base last took note of how far the journal goes.
+    marked: Instant,
 }
 
 /// What is told to whoever waits, once the commit is durable.
@@ -110,14 +104,13 @@ struct Group {
 /// Starts the thread. It ends, and the state is closed, when the desk is dropped.
 pub(super) fn start(
     store: Store,
-    clock: Arc<dyn Clock>,
     figures: Arc<Figures>,
 ) -> std::io::Result<(Desk, JoinHandle<Result<(), StoreError>>)> {
-    let (sender, jobs) = mpsc::channel(bounds::QUEUE);
+    let (sender, jobs) = mpsc::sync_channel(bounds::QUEUE);
     let published = Arc::new(RwLock::new(store.logs().clone()));
     let (failed, failing) = watch::channel(false);
     let desk = Desk { jobs: sender, published: Arc::clone(&published), failed: failing, figures: Arc::clone(&figures) };
-    let writer = Writer { store, jobs, published, failed, figures, clock };
+    let writer = Writer { store, jobs, published, failed, figures, marked: Instant::now() };
     let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer.run())?;
     Ok((desk, thread))
 }
@@ -126,11 +119,10 @@ pub(super) fn start(
 pub(super) fn change_once(
     store: Store,
     change: Change,
-    clock: Arc<dyn Clock>,
     figures: Arc<Figures>,
 ) -> Result<(Result<Arc<Log>, ChangeError>, Store), StoreError> {
-    let ((_, jobs), (failed, _)) = (mpsc::channel(1), watch::channel(false));
-    let mut writer = Writer { store, jobs, published: Arc::default(), failed, figures, clock };
+    let ((_, jobs), (failed, _)) = (mpsc::sync_channel(1), watch::channel(false));
+    let mut writer = Writer { store, jobs, published: Arc::default(), failed, figures, marked: Instant::now() };
     let mut group = Group::default();
     let changed = writer.changed(change, &group);
     if let Ok(log) = &changed {
@@ -158,22 +150,25 @@ impl Desk {
         self.failed.clone()
     }
 
-    /// Hands in a head that was decided on `seen`.
-    pub(super) fn cosign(&self, seen: Arc<Log>, head: VerifiedCheckpoint) -> Result<Ticket, Undone> {
-        let (assigned, is_assigned) = oneshot::channel();
+    /// Hands in a head that was decided on `seen`, and whose time is not before the last one of `seen`.
+    pub(super) fn cosign(&self, seen: Arc<Log>, cosigned: Arc<Cosigned>) -> Result<Done, Undone> {
         let (done, is_done) = oneshot::channel();
-        let job = Cosign { seen, head, assigned, done, waiting: Waiting::new(&self.figures) };
-        match self.jobs.try_send(Job::Cosign(Box::new(job))) {
-            Ok(()) => Ok(Ticket { assigned: is_assigned, done: is_done }),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Undone::Busy),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Undone::Failed),
+        let job = Cosign { seen, cosigned, done, waiting: Waiting::new(&self.figures) };
+        match self.jobs.try_send(Job::Cosign(job)) {
+            Ok(()) => Ok(is_done),
+            Err(TrySendError::Full(_)) => Err(Undone::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(Undone::Failed),
         }
     }
 
     /// Makes a change durable.
     pub(super) async fn change(&self, change: Change) -> Result<Arc<Log>, ChangeError> {
         let (done, is_done) = oneshot::channel();
-        self.jobs.send(Job::Change(change, done)).await.map_err(|_| ChangeError::Failed)?;
+        match self.jobs.try_send(Job::Change(change, done)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(ChangeError::Busy),
+            Err(TrySendError::Disconnected(_)) => return Err(ChangeError::Failed),
+        }
         is_done.await.unwrap_or(Err(ChangeError::Failed))
     }
 
@@ -185,7 +180,17 @@ impl Desk {
 
 impl Writer {
     fn run(mut self) -> Result<(), StoreError> {
-        while let Some(first) = self.jobs.blocking_recv() {
+        if let Err(failure) = self.work() {
+            error!(error = %failure, "the state can't be written any more; the process must end");
+            // The state is never written again: whether this commit is on the disk is known after a restart only.
+            let _ = self.failed.send(true);
+            return Err(failure);
+        }
+        self.store.close()
+    }
+
+    fn work(&mut self) -> Result<(), StoreError> {
+        while let Some(first) = self.next()? {
             let mut group = Group::default();
             self.admit(first, &mut group);
             // No timer: whatever came in during the last commit is the next one.
@@ -196,39 +201,52 @@ impl Writer {
                 let Ok(job) = self.jobs.try_recv() else { break };
                 self.admit(job, &mut group);
             }
-            if let Err(failure) = self.commit(group) {
-                error!(error = %failure, "the state can't be written any more; the process must end");
-                // The state is never written again: whether this commit is on the disk is known after a restart only.
-                let _ = self.failed.send(true);
-                return Err(failure);
+            self.commit(group)?;
+            if self.marked.elapsed() >= bounds::MARK_INTERVAL {
+                self.mark()?;
             }
         }
-        self.store.close()
+        Ok(())
+    }
+
+    /// The next job, whenever it comes; `None` once nobody can send any.
+    fn next(&mut self) -> Result<Option<Job>, StoreError> {
+        // After the last commit of many, the base learns of it a moment later.
+        if !self.store.is_marked() {
+            match self.jobs.recv_timeout(bounds::MARK_INTERVAL) {
+                Ok(job) => return Ok(Some(job)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => self.mark()?,
+            }
+        }
+        Ok(self.jobs.recv().ok())
+    }
+
+    fn mark(&mut self) -> Result<(), StoreError> {
+        self.marked = Instant::now();
+        self.store.mark()
     }
 
     /// Checks a job against the newest version of its log, and makes the next one.
     fn admit(&self, job: Job, group: &mut Group) {
         match job {
             Job::Cosign(job) => {
-                let Cosign { seen, head, assigned, done, waiting } = *job;
+                let Cosign { seen, cosigned, done, waiting } = job;
                 let hash = OriginHash::of(&seen.origin);
-                let current = self.current(hash, group).filter(|current| is_same(current, &seen));
+                let current =
+                    self.current(hash, group).filter(|current| is_same(current, &seen) && is_after(&cosigned, current));
                 group.waiting.push(waiting);
                 let Some(current) = current else {
                     group.overtaken.push(Answer { to: done, says: Err(Undone::Overtaken) });
                     return;
                 };
-                let time = self.time(&current);
-                let same = current.last.clone().filter(|last| last.time() == time && *last.head() == head);
-                let cosigned = same.unwrap_or_else(|| {
-                    let cosigned = Arc::new(Cosigned::new(head, time));
+                let is_known = |last: &Arc<Cosigned>| last.time() == cosigned.time() && last.head() == cosigned.head();
+                let cosigned = current.last.clone().filter(is_known).unwrap_or_else(|| {
                     let next = Arc::new(current.with(Arc::clone(&cosigned)));
                     group.bytes += next.weight();
                     group.changed.insert(hash, next);
                     cosigned
                 });
-                // A handler that has gone away asked for this all the same.
-                let _ = assigned.send(Arc::clone(&cosigned));
                 group.cosigned.push(Answer { to: done, says: Ok(cosigned) });
             }
             Job::Change(change, done) => {
@@ -244,12 +262,6 @@ impl Writer {
 
     fn current(&self, hash: OriginHash, group: &Group) -> Option<Arc<Log>> {
         group.changed.get(&hash).or_else(|| self.store.logs().get(&hash)).cloned()
-    }
-
-    /// Now, unless that is before what was signed for the log already; and never zero.
-    fn time(&self, log: &Log) -> Timestamp {
-        let last = log.last.as_ref().map_or(1, |last| last.time().seconds());
-        Timestamp::new(self.clock.now().max(last)).unwrap_or(Timestamp::MAX)
     }
 
     fn changed(&self, change: Change, group: &Group) -> Result<Arc<Log>, ChangeError> {
@@ -286,4 +298,9 @@ impl Writer {
 fn is_same(current: &Arc<Log>, seen: &Arc<Log>) -> bool {
     Arc::ptr_eq(current, seen)
         || current.listed == seen.listed && current.tree() == seen.tree() && current.keys == seen.keys
+}
+
+/// Whether a cosignature's time may follow what the log has: another request may have been given a later one meanwhile.
+fn is_after(cosigned: &Cosigned, current: &Log) -> bool {
+    current.last.as_ref().is_none_or(|last| last.time() <= cosigned.time())
 }

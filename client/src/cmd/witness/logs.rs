@@ -1,7 +1,6 @@
 //! `cairn witness add-log`, `remove-log` and `list-logs`: in the witness that runs on the folder, else in the folder itself.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::note::VerifierKey;
@@ -11,7 +10,7 @@ use super::DirOption;
 use super::folder::Folder;
 use crate::cmd::failure::Failure;
 use crate::cmd::terminal::{Form, Terminal};
-use crate::witness::{LogLine, Reply, Request, Session, SystemClock, change_offline, list_offline};
+use crate::witness::{LogLine, Reply, Request, Session, change_offline, list_offline};
 
 /// Watch a log, or trust further keys for one that is watched.
 ///
@@ -111,7 +110,7 @@ fn ask(folder: &Path, request: Request) -> Result<Reply, Failure> {
         }
         Some(Err(error)) => Reply::Failed(error),
         Some(Ok(change)) => {
-            let changed = change_offline(store, change, Arc::new(SystemClock)).map_err(|error| refused(&error))?;
+            let changed = change_offline(store, change).map_err(|error| refused(&error))?;
             changed.map_or_else(|error| Reply::Failed(error.to_string()), Reply::Changed)
         }
     };
