@@ -46,8 +46,13 @@ impl Budget {
     /// A part of so many bytes, if there is room for it.
     #[must_use]
     pub fn part(&self, bytes: usize) -> Option<Reservation> {
-        let mut reservation = Reservation { used: Arc::clone(&self.used), most: self.most, bytes: 0 };
+        let mut reservation = self.begin();
         reservation.add(bytes).then_some(reservation)
+    }
+
+    /// A part without bytes yet.
+    fn begin(&self) -> Reservation {
+        Reservation { used: Arc::clone(&self.used), most: self.most, bytes: 0 }
     }
 
     /// A part of so many bytes while the bound is not reached; the last one may pass it. For what is in memory already.
@@ -80,6 +85,17 @@ impl Reservation {
         self.bytes
     }
 
+    /// Grows to hold `received` bytes, and twice as many if there is room, but never more than `whole`. So a body has room
+    /// for what has come of it and no more: who declares much and sends nothing takes nothing from others, and one that is
+    /// half there finds room for the rest.
+    fn hold(&mut self, received: usize, whole: usize) -> bool {
+        if received <= self.bytes {
+            return true;
+        }
+        let ahead = received.saturating_mul(2).min(whole).max(received);
+        self.add(ahead - self.bytes) || self.add(received - self.bytes)
+    }
+
     fn add(&mut self, bytes: usize) -> bool {
         // Only the counter itself is shared; no other memory hangs on its order.
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
@@ -104,6 +120,8 @@ impl Drop for Reservation {
 pub struct BodyBounds {
     /// The time for a body, besides what its bytes take at the slowest rate.
     pub time: Duration,
+    /// The longest pause in which nothing of it comes in.
+    pub pause: Duration,
     /// The slowest rate at which a body may come in.
     pub bytes_per_second: u64,
     /// Bytes of a refused body that are read and dropped, so that its sender gets to read the refusal.
@@ -112,7 +130,12 @@ pub struct BodyBounds {
 
 impl Default for BodyBounds {
     fn default() -> Self {
-        Self { time: Duration::from_secs(8), bytes_per_second: 64 << 10, drain_bytes: 64 << 20 }
+        Self {
+            time: Duration::from_secs(8),
+            pause: Duration::from_secs(4),
+            bytes_per_second: 64 << 10,
+            drain_bytes: 64 << 20,
+        }
     }
 }
 
@@ -169,18 +192,19 @@ pub async fn read(
     if declared.is_some_and(|length| length > most as u64) {
         return Err(BodyError::TooLarge { found: declared, most });
     }
-    let length = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    let mut reservation = budget.part(length).ok_or(BodyError::NoRoom)?;
-    let mut collector = Collector::new(body, length, bounds);
+    let whole = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(most);
+    // A full budget is told at once, to clients that wait with the body for a word (RFC 9110, section 10.1.1).
+    if whole > 0 && budget.is_full() {
+        return Err(BodyError::NoRoom);
+    }
+    let mut reservation = budget.begin();
+    let mut collector = Collector::new(body, bounds);
     while let Some(received) = collector.step().await? {
         if received > most {
             return Err(BodyError::TooLarge { found: None, most });
         }
-        if received > reservation.bytes {
-            let more = received - reservation.bytes;
-            if !reservation.add(more) {
-                return Err(BodyError::NoRoom);
-            }
+        if !reservation.hold(received, whole) {
+            return Err(BodyError::NoRoom);
         }
     }
     Ok(ReadBody { bytes: collector.finish(), reservation })
@@ -210,7 +234,6 @@ pub async fn drain(body: &mut Incoming, bounds: BodyBounds) {
 /// Frames on their way into one piece; a body of a single frame is not copied.
 struct Collector<'a> {
     body: &'a mut Incoming,
-    capacity: usize,
     first: Bytes,
     rest: BytesMut,
     start: Instant,
@@ -218,8 +241,8 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(body: &'a mut Incoming, capacity: usize, bounds: BodyBounds) -> Self {
-        Self { body, capacity, first: Bytes::new(), rest: BytesMut::new(), start: Instant::now(), bounds }
+    fn new(body: &'a mut Incoming, bounds: BodyBounds) -> Self {
+        Self { body, first: Bytes::new(), rest: BytesMut::new(), start: Instant::now(), bounds }
     }
 
     /// Reads one frame; the bytes so far, or `None` at the end.
@@ -242,16 +265,17 @@ impl<'a> Collector<'a> {
             return;
         }
         if self.rest.is_empty() {
-            self.rest.reserve(self.capacity.max(self.first.len() + data.len()));
+            self.rest.reserve(self.first.len() + data.len());
             self.rest.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.rest.extend_from_slice(&data);
     }
 
-    /// A fixed time, and what the bytes so far take at the slowest rate that is allowed.
+    /// A fixed time, and what the bytes so far take at the slowest rate that is allowed; and no longer than a pause.
     fn deadline(&self, received: usize) -> Instant {
         let rate = self.bounds.bytes_per_second.max(1);
-        self.start + self.bounds.time + Duration::from_secs(received as u64 / rate)
+        let end = self.start + self.bounds.time + Duration::from_secs(received as u64 / rate);
+        end.min(Instant::now() + self.bounds.pause)
     }
 
     fn received(&self) -> usize {
@@ -293,5 +317,77 @@ mod tests {
         assert_eq!(budget.used(), 149);
         drop((first, last));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_body_has_room_for_what_has_come_of_it_and_a_little_ahead() {
+        let budget = Budget::new(100);
+        let mut body = budget.begin();
+        assert!(body.hold(0, 90) && budget.used() == 0, "declared, and nothing came");
+        assert!(body.hold(20, 90) && body.bytes() == 40);
+        assert!(body.hold(40, 90) && body.bytes() == 40);
+        assert!(body.hold(50, 90) && body.bytes() == 90, "never more than was declared");
+        let mut other = budget.begin();
+        assert!(other.hold(8, 90) && other.bytes() == 8, "no room to hold any ahead");
+        assert!(!other.hold(11, 90));
+        drop(body);
+        assert!(other.hold(11, 90) && other.bytes() == 22);
+    }
+
+    /// Sends these pieces of one request, each after its pause, and tells what became of its body, and how much room it
+    /// took when the last piece had come.
+    async fn sent(pieces: &[(u64, &'static str)], bounds: BodyBounds) -> (Result<usize, BodyError>, usize) {
+        use hyper::service::service_fn;
+        use hyper_util::rt::TokioIo;
+        use tokio::io::AsyncWriteExt as _;
+
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (budget, tell) = (Budget::new(1 << 20), std::sync::Mutex::new(Some(tell)));
+        let used = budget.clone();
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let (budget, tell) = (budget.clone(), tell.lock().unwrap().take().unwrap());
+            async move {
+                let (parts, mut body) = request.into_parts();
+                let read = read(&mut body, &parts.headers, 1 << 20, &budget, bounds).await;
+                tell.send(read.map(|read| read.bytes.len())).unwrap();
+                Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Empty::<Bytes>::new()))
+            }
+        });
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let serving = tokio::spawn(connection);
+        for (pause, piece) in pieces {
+            tokio::time::sleep(Duration::from_millis(*pause)).await;
+            client.write_all(piece.as_bytes()).await.unwrap();
+        }
+        // The reader has its turn.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let held = used.used();
+        let read = told.await.unwrap();
+        serving.abort();
+        (read, held)
+    }
+
+    const DECLARED: &str = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 131072\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_only_declared_takes_no_room_and_is_let_go_after_a_pause() {
+        let begun = Instant::now();
+        let (read, held) = sent(&[(0, DECLARED)], BodyBounds::default()).await;
+        assert_eq!((read, held), (Err(BodyError::Late { received: 0 }), 0));
+        assert_eq!(begun.elapsed().as_secs(), 4);
+        let (read, held) = sent(&[(0, DECLARED), (0, "abc")], BodyBounds::default()).await;
+        assert_eq!((read, held), (Err(BodyError::Late { received: 3 }), 6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_has_its_time_and_no_more() {
+        let begun = Instant::now();
+        let trickle: Vec<(u64, &str)> =
+            core::iter::once((0, DECLARED)).chain(core::iter::repeat_n((3_000, "x"), 2)).collect();
+        let (read, _) = sent(&trickle, BodyBounds::default()).await;
+        assert_eq!((read, begun.elapsed().as_secs()), (Err(BodyError::Late { received: 2 }), 8));
+        let whole = [(0, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n"), (3_000, "ab"), (3_000, "cd")];
+        assert_eq!(sent(&whole, BodyBounds::default()).await.0, Ok(4));
     }
 }

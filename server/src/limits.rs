@@ -234,7 +234,7 @@ impl Limits {
     #[must_use]
     pub fn bodies(&self) -> BodyBounds {
         let (bytes_per_second, drain_bytes) = (self.body_bytes_per_second(), self.drain_bytes());
-        BodyBounds { time: self.body_time(), bytes_per_second, drain_bytes }
+        BodyBounds { time: self.body_time(), bytes_per_second, drain_bytes, ..BodyBounds::default() }
     }
 
     /// Lowers the connection limit to what the process may open.
