@@ -82,6 +82,11 @@ fn kills_under_load_forget_no_cosigned_head() {
                     }
                 });
             }
+            // However busy the machine is, the witness is at work by then.
+            let begun = std::time::Instant::now();
+            while count.load(Ordering::SeqCst) == 0 && begun.elapsed() < cairn_tests::server::PATIENCE {
+                std::thread::yield_now();
+            }
             // Any moment may be the wrong one: this wait is the fault, nothing is waited for.
             std::thread::sleep(Duration::from_micros(20_000 + random.below(60_000) as u64));
             under_load += usize::from(in_flight.load(Ordering::SeqCst) > 0);
