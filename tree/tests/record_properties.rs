@@ -149,6 +149,23 @@ proptest! {
 }
 
 #[test]
+fn what_nests_as_deep_as_it_may_is_opened_again() {
+    let tenant = written::name("pb");
+    let event = |depth: usize| {
+        let data = ["[".repeat(depth), "]".repeat(depth)].concat();
+        format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{data}}}"#)
+    };
+    assert!(cairn_tree::wire::record::cloudevents::parse(event(64).as_bytes(), &tenant).is_err());
+    let body = event(63);
+    let inputs = cairn_tree::wire::record::cloudevents::parse(body.as_bytes(), &tenant).unwrap();
+    let log = cairn_tree::checkpoint::Origin::new("log.example").unwrap();
+    let (id, time) = (written::id(0), written::server_time(0));
+    let head = cairn_tree::record::event::EventHead { log, id, replaces: None, time };
+    let sealed = inputs[0].record.content.seal(head, written::salts(1)).unwrap();
+    assert!(Opened::of_event(sealed.event(), sealed.disclosures()).is_ok());
+}
+
+#[test]
 fn no_changed_bit_of_one_record_passes() {
     let mut writer = Writer::new();
     let entry = writer

@@ -18,7 +18,7 @@ pub const MAX_DISCLOSURES: usize = 4 * 1024;
 /// The most bytes of all disclosures of one record.
 pub const MAX_DISCLOSED_BYTES: usize = 4 * 1024 * 1024;
 
-/// How deep arrays and objects may nest in any JSON that is read here.
+/// How deep arrays and objects may nest in any JSON that is read here; within a disclosure, in its value's values.
 pub const MAX_DEPTH: usize = 64;
 /// The most characters of a number.
 pub const MAX_NUMBER_BYTES: usize = 128;

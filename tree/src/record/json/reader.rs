@@ -1,6 +1,6 @@
 //! Reading JSON (RFC 8259) from front to back: the caller asks for what should come next.
 //!
-//! Total: every byte sequence is read or refused, recursion ends at [`MAX_DEPTH`]. Names within an object are compared after
+//! Total: every byte sequence is read or refused, recursion ends at a bound. Names within an object are compared after
 //! unescaping; a second one of the same name is refused wherever it stands, also in values that are only passed over.
 
 use core::fmt;
@@ -62,6 +62,7 @@ pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    max_depth: usize,
     /// Whether white space was passed since this was last cleared.
     spaced: bool,
     /// The names of all objects that are open, with their offsets.
@@ -74,11 +75,20 @@ const FEW_NAMES: usize = 16;
 impl<'a> Reader<'a> {
     /// Reads all of a text with `read`, which must leave nothing but white space.
     pub(crate) fn read<T>(bytes: &'a [u8], max: usize, read: impl FnOnce(&mut Self) -> Read<T>) -> Result<T, Fault> {
+        Self::read_within(bytes, (max, MAX_DEPTH), read)
+    }
+
+    /// The same with another bound on nesting than [`MAX_DEPTH`], after the one on bytes.
+    pub(crate) fn read_within<T>(
+        bytes: &'a [u8],
+        (max, max_depth): (usize, usize),
+        read: impl FnOnce(&mut Self) -> Read<T>,
+    ) -> Result<T, Fault> {
         if bytes.len() > max {
             return Err(Fault::whole(FaultKind::TextTooLong(max)));
         }
         let text = core::str::from_utf8(bytes).map_err(|error| Fault::whole(FaultKind::Utf8(error.valid_up_to())))?;
-        let mut reader = Self { text, at: 0, depth: 0, spaced: false, names: Vec::new() };
+        let mut reader = Self { text, at: 0, depth: 0, max_depth, spaced: false, names: Vec::new() };
         let all = |reader: &mut Self| {
             let value = read(reader)?;
             reader.space();
@@ -131,8 +141,8 @@ impl<'a> Reader<'a> {
     }
 
     fn descend(&mut self) -> Read<()> {
-        if self.depth >= MAX_DEPTH {
-            return Err(Trouble::new(self.at, FaultKind::Depth(MAX_DEPTH)));
+        if self.depth >= self.max_depth {
+            return Err(Trouble::new(self.at, FaultKind::Depth(self.max_depth)));
         }
         self.depth += 1;
         self.at += 1;

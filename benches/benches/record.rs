@@ -1,0 +1,127 @@
+//! How fast records are read, sealed, put into leaves, and opened again, on one core.
+//!
+//! The reference record is 1.5 KB of JSON with 24 fields of values, each disclosed by itself, beside object, actor, subject,
+//! context and an attribute: 34 disclosures with those of nothing. What was measured stands in `README.md`.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark fails by panicking")]
+
+use std::hint::black_box;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::hash::Hash;
+use cairn_tree::record::disclosure::{Disclosures, Salt};
+use cairn_tree::record::draft::Sealed;
+use cairn_tree::record::event::EventHead;
+use cairn_tree::record::id::{Pseudonym, RecordId};
+use cairn_tree::record::kind::Redactions;
+use cairn_tree::record::leaf::{Leaf, assemble};
+use cairn_tree::record::open::{Evidence, Record};
+use cairn_tree::record::server_part::{LaterSeq, Place, Seq, ServerPart};
+use cairn_tree::record::stream::{Opening, StreamName};
+use cairn_tree::record::time::Time;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::record::RecordInput;
+use cairn_tree::wire::record::native::{NativeInput, parse};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const FIELDS: usize = 24;
+
+/// The reference record in our own form.
+fn reference() -> String {
+    let field = |number: usize| format!(r#""field_{number:02}":"value {:08x}""#, number * 0x0137_9bdf);
+    let fields: Vec<String> = (0..FIELDS).map(field).collect();
+    format!(
+        r#"{{"object":{{"tenant":"pb.amritsar","module":"tradelicense","entity":"eg_tl_tradelicense",
+"id":"PB-TL-2026-11-22-000017","operation":"update","category":"data","action":"approve"}},
+"actor":{{"id":"8a1f3b4c-5d6e-4f70-8192-a3b4c5d6e7f8","type":"user","roles":["TL_APPROVER"]}},
+"subjects":["9c2e3b4c-5d6e-4f70-8192-a3b4c5d6e7f8"],
+"context":{{"reason":"documents verified","purpose":"licensing","transaction":"TX-2026-000017",
+"correlation":"c-2026-000017","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
+"values":{{"schema":{{"uri":"https://schemas.example/tl","version":"3"}},"whole":{{"new":{{{}}}}}}},
+"attributes":{{"channel":"counter"}}}}"#,
+        fields.join(",")
+    )
+}
+
+fn input(body: &str) -> RecordInput<'_> {
+    match parse(body.as_bytes()).unwrap().pop() {
+        Some(NativeInput::Plain(input)) => *input,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Salts that are all different; random ones cost their source what it costs.
+fn salts() -> impl FnMut() -> Salt {
+    let mut number = 0_u128;
+    move || {
+        number = number.wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        Salt::new(number.to_be_bytes())
+    }
+}
+
+fn head() -> EventHead {
+    let time = Time::from_millis(1_795_330_229_123).unwrap();
+    let log = Origin::new("log.example/logs/licences").unwrap();
+    EventHead { log, id: RecordId::v7(time, [7; 10]), replaces: None, time }
+}
+
+fn server(name: &StreamName<'_>) -> ServerPart {
+    let opening = Opening::new(name, None, None, salts()).unwrap();
+    let seq = LaterSeq::after(Seq::new(41).unwrap()).unwrap();
+    let place = Place::After { seq, prev: Hash::leaf(b"before") };
+    ServerPart { stream: opening.id(), place, time: head().time, by: Pseudonym::new([9; 16]) }
+}
+
+fn sealed(input: &RecordInput<'_>) -> Sealed {
+    input.content.seal(head(), salts()).unwrap()
+}
+
+fn record(c: &mut Criterion) {
+    let body = reference();
+    let input = input(&body);
+    let sealed = sealed(&input);
+    let server = server(&StreamName::of(&input.content.object));
+    let leaf = assemble(sealed.text(), &server, None);
+    println!(
+        "the reference record: {} bytes of JSON, {} disclosures of {} bytes in all, a leaf of {} bytes",
+        body.len(),
+        sealed.disclosures().len(),
+        sealed.disclosures().as_str().len(),
+        leaf.len()
+    );
+    let mut group = c.benchmark_group("the reference record");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("read from JSON", |b| b.iter(|| parse(black_box(body.as_bytes())).unwrap()));
+    group.bench_function("sealed", |b| {
+        let mut salt = salts();
+        let head = head();
+        b.iter(|| black_box(&input).content.seal(head.clone(), &mut salt).unwrap());
+    });
+    group.bench_function("put into its leaf, and hashed", |b| {
+        b.iter(|| Hash::leaf(&assemble(black_box(sealed.text()), black_box(&server), None)));
+    });
+    group.bench_function("built: read, sealed, put into its leaf, and hashed", |b| {
+        let mut salt = salts();
+        let head = head();
+        b.iter(|| {
+            let inputs = parse(black_box(body.as_bytes())).unwrap();
+            let Some(NativeInput::Plain(input)) = inputs.into_iter().next() else { panic!() };
+            let sealed = input.content.seal(head.clone(), &mut salt).unwrap();
+            Hash::leaf(&assemble(sealed.text(), &server, None))
+        });
+    });
+    group.bench_function("its leaf decoded", |b| b.iter(|| Leaf::decode(black_box(&leaf)).unwrap()));
+    group.bench_function("opened: its disclosures hashed, matched and read", |b| {
+        let redactions = Redactions::default();
+        let index = LeafIndex::ZERO;
+        b.iter(|| {
+            let disclosures = Disclosures::parse(black_box(sealed.disclosures().as_str())).unwrap();
+            let evidence = Evidence { disclosures: &disclosures, withheld: &[], redactions: &redactions };
+            Record::open(index, &leaf, evidence).unwrap()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, record);
+criterion_main!(benches);
