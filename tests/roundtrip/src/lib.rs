@@ -8,6 +8,7 @@
 mod json;
 mod kept;
 mod proofs;
+mod record;
 mod surface;
 mod texts;
 mod tree;
@@ -68,6 +69,16 @@ targets! {
     entries = tree::entries, MANY;
     /// Keys of rows.
     store_key = tree::store_key, MANY;
+    /// Leaves of records, and their events.
+    record_leaf = record::leaf, MANY;
+    /// Disclosures, and opening records with them.
+    record_disclosures = record::disclosures, MANY;
+    /// JSON as records keep it.
+    record_json = record::json, MANY;
+    /// The forms that records come in, sealed and opened again.
+    record_input = record::input, MANY;
+    /// Names of streams.
+    stream_name = record::stream_name, MANY;
     /// Whole connections to the server.
     surface = surface::surface, SOME;
 }
