@@ -8,6 +8,16 @@ pub(super) fn push(text: &mut String, bytes: &[u8]) {
     URL_SAFE_NO_PAD.encode_string(bytes, text);
 }
 
+/// Appends the text of these bytes in ASCII, and tells how long it is.
+pub(super) fn push_ascii(text: &mut Vec<u8>, bytes: &[u8]) -> usize {
+    let start = text.len();
+    let length = (8 * bytes.len()).div_ceil(6);
+    text.resize(start + length, 0);
+    // As long as it is told to be, so that this does not fail.
+    let _written = URL_SAFE_NO_PAD.encode_slice(bytes, text.get_mut(start..).unwrap_or_default());
+    length
+}
+
 /// The bytes of a text.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()

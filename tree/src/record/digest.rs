@@ -2,6 +2,7 @@
 //!
 //! Not the tree's hash: that one separates leaves from nodes and is written in standard base64 ([`crate::hash`]).
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
@@ -13,8 +14,8 @@ use sha2::block_api::compress256;
 const INITIAL_STATE: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// The digest of a disclosure.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The digest of a disclosure. Digests are in the order of their bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; Digest::LEN]);
 
 /// A text that is not a digest.
@@ -34,8 +35,13 @@ impl Digest {
     /// the time.
     #[must_use]
     pub fn of(text: &str) -> Self {
+        Self::of_ascii(text.as_bytes())
+    }
+
+    /// The same for a text as bytes.
+    pub(super) fn of_ascii(text: &[u8]) -> Self {
         let mut state = INITIAL_STATE;
-        let (blocks, rest) = text.as_bytes().as_chunks::<64>();
+        let (blocks, rest) = text.as_chunks::<64>();
         compress256(&mut state, blocks);
         // FIPS 180-4, section 5.1.1: a mark, zeros, and the length in bits.
         let mut last = [0; 128];
@@ -77,6 +83,20 @@ impl Digest {
         // 32 bytes take 43 characters, so that this does not fail.
         let _written = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text);
         text
+    }
+}
+
+impl Ord for Digest {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Nearly always the first eight bytes decide.
+        let [one, two] = [self, other].map(|digest| digest.0.first_chunk::<8>().copied().map(u64::from_be_bytes));
+        one.cmp(&two).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Digest {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::attributes::Attributes;
 use super::digest::Digest;
-use super::disclosure::{Disclosures, DisclosuresError, Salt, begin, push_place};
+use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin, push_place};
 use super::event::{Event, EventHead, EventText};
 use super::json::canonical::push_string;
 use super::parts::{Actor, Context, Object, Subjects};
@@ -50,7 +50,7 @@ impl Content<'_> {
     /// [`DisclosuresError`] if what the record says is too much for one.
     pub fn seal(&self, head: EventHead, mut salt: impl FnMut() -> Salt) -> Result<Sealed, DisclosuresError> {
         let mut press = Press {
-            disclosures: Disclosures::with_capacity(self.estimate(), self.salts()),
+            disclosures: Making::with_capacity(self.estimate(), self.salts()),
             json: Vec::with_capacity(512),
             places: Vec::with_capacity(64 * self.salts()),
             salt: &mut salt,
@@ -64,7 +64,7 @@ impl Content<'_> {
         let subjects = press.part(self.subjects.as_ref(), |subjects, json| subjects.push(json))?;
         let values = press.values(self.values.as_ref())?;
         let event = Event::new(head, [actor, attributes, context, object, subjects, values]);
-        Ok(Sealed { text: event.to_text(), event, disclosures: press.disclosures })
+        Ok(Sealed { text: event.to_text(), event, disclosures: press.disclosures.done() })
     }
 
     /// About how long the disclosures' texts are together.
@@ -81,7 +81,7 @@ impl Content<'_> {
 
 /// Makes disclosures one after another, in the same two buffers.
 struct Press<'s, S> {
-    disclosures: Disclosures,
+    disclosures: Making,
     json: Vec<u8>,
     /// The places of the fields of the part that is made.
     places: Vec<u8>,

@@ -8,7 +8,7 @@ use core::str::FromStr;
 
 use super::bounds::MAX_TOPICS;
 use super::digest::{Digest, DigestError};
-use super::disclosure::{Disclosures, DisclosuresError, Salt, begin};
+use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin};
 use super::json::canonical::{push_integer, push_string};
 use super::json::{Fault, FaultKind, Read, Reader, Trouble};
 use super::parts::{Object, PartError, read_names};
@@ -298,7 +298,7 @@ impl Opening {
         continues: Option<&StreamHead>,
         mut salt: impl FnMut() -> Salt,
     ) -> Result<Self, DisclosuresError> {
-        let mut disclosures = Disclosures::with_capacity(512, 3);
+        let mut disclosures = Making::with_capacity(512, 3);
         let mut json = Vec::new();
         let mut push = |value: &dyn Fn(&mut Vec<u8>)| {
             begin(&mut json, salt());
@@ -315,7 +315,7 @@ impl Opening {
             None => json.extend_from_slice(b"null"),
             Some(head) => head.push(json),
         })?;
-        Ok(Self { id, place: Place::First { topics, continues }, disclosures })
+        Ok(Self { id, place: Place::First { topics, continues }, disclosures: disclosures.done() })
     }
 
     /// The id of the stream.

@@ -3,6 +3,7 @@
 //! Deliberately absent: other numbers. RFC 8785 writes them as doubles, which would change what was said; where they may
 //! stand, in disclosures, text is hashed as it is.
 
+use super::escape::plain_length;
 use super::{Fault, FaultKind, Pointer, Value};
 use crate::record::bounds::MAX_INTEGER;
 
@@ -10,14 +11,13 @@ use crate::record::bounds::MAX_INTEGER;
 pub fn push_string(json: &mut Vec<u8>, text: &str) {
     json.push(b'"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        let (plain, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+    loop {
+        let (plain, from) = rest.split_at_checked(plain_length(rest.as_bytes())).unwrap_or((rest, ""));
         json.extend_from_slice(plain.as_bytes());
-        let Some((byte, _)) = from.as_bytes().split_first() else { break };
+        let Some(byte) = from.as_bytes().first() else { break };
         push_escape(json, *byte);
         rest = from.get(1..).unwrap_or_default();
     }
-    json.extend_from_slice(rest.as_bytes());
     json.push(b'"');
 }
 

@@ -5,6 +5,28 @@ use std::borrow::Cow;
 use super::FaultKind;
 use super::reader::{Read, Trouble};
 
+/// How many bytes stand before the first quotation mark, backslash or control character, eight at a time.
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The lowest bit that is set is that of the first zero byte; those above it may be false.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = zero(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let found = quote | backslash | control;
+        if found != 0 {
+            return 8 * index + (found.trailing_zeros() / 8) as usize;
+        }
+    }
+    let special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+    let plain = rest.iter().position(special).unwrap_or(rest.len());
+    bytes.len() - rest.len() + plain
+}
+
 /// The text without the white space between its tokens.
 pub(super) fn without_space(text: &str) -> String {
     let (mut inside, mut escaped) = (false, false);

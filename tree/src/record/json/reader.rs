@@ -6,7 +6,7 @@
 use core::fmt;
 use std::borrow::Cow;
 
-use super::escape::{unescape, without_space};
+use super::escape::{plain_length, unescape, without_space};
 use super::{Fault, FaultKind, Json, Value};
 use crate::record::bounds::{MAX_DEPTH, MAX_INTEGER, MAX_NUMBER_BYTES};
 
@@ -69,8 +69,8 @@ pub(crate) struct Reader<'a> {
     names: Vec<(Cow<'a, str>, usize)>,
 }
 
-/// Up to so many names are compared each with each; more are sorted.
-const FEW_NAMES: usize = 16;
+/// Up to so many names are compared with those only that share a bit with them; more are sorted.
+const FEW_NAMES: usize = 64;
 
 impl<'a> Reader<'a> {
     /// Reads all of a text with `read`, which must leave nothing but white space.
@@ -197,9 +197,13 @@ impl<'a> Reader<'a> {
         let names = self.names.get_mut(first..).unwrap_or_default();
         let mut twice = None;
         if names.len() <= FEW_NAMES {
+            let mut seen = [0_u64; 16];
             for (count, (name, at)) in names.iter().enumerate() {
-                let mut earlier = names.iter().take(count);
-                if earlier.any(|(other, _)| other == name) {
+                let (word, bit) = fingerprint(name);
+                let Some(seen) = seen.get_mut(word) else { break };
+                let maybe = *seen & bit != 0;
+                *seen |= bit;
+                if maybe && names.iter().take(count).any(|(other, _)| other == name) {
                     twice = Some(*at);
                     break;
                 }
@@ -267,6 +271,7 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         self.at += 1;
         loop {
+            self.at += plain_length(bytes.get(self.at..).unwrap_or_default());
             match bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
@@ -276,8 +281,7 @@ impl<'a> Reader<'a> {
                     escaped = true;
                     self.at += 2;
                 }
-                Some(0..=0x1f) => return Err(self.expected("no control character")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.expected("no control character")),
                 None => {
                     self.at = bytes.len();
                     return Err(self.expected("a closing quotation mark"));
@@ -406,4 +410,16 @@ impl<'a> Reader<'a> {
             }
         })
     }
+}
+
+/// One of 1,024 bits for a name: the word it is in, and the bit in the word. Equal names have equal bits.
+fn fingerprint(name: &str) -> (usize, u64) {
+    let bytes = name.as_bytes();
+    let end = bytes
+        .last_chunk::<8>()
+        .copied()
+        .map_or_else(|| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)), u64::from_le_bytes);
+    let start = bytes.first_chunk::<8>().copied().map_or(0, u64::from_le_bytes);
+    let mixed = (end ^ start.rotate_left(29) ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (usize::from((mixed >> 60) as u8), 1 << (mixed >> 54 & 63))
 }

@@ -123,7 +123,14 @@ impl<'a, F> Values<'a, F> {
         if form == Form::Fields && fields.is_empty() {
             return Err(ValuesError::Empty);
         }
-        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        if !fields.is_sorted_by(|(one, _), (other, _)| one <= other) {
+            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        // Members of one object, in order and each once: the usual case has nothing to look for.
+        let flat = fields.iter().all(|(pointer, _)| pointer.as_str().rfind('/') == Some(0));
+        if flat && fields.is_sorted_by(|(one, _), (other, _)| one < other) {
+            return Ok(Self { schema, form, fields });
+        }
         for (index, (pointer, _)) in fields.iter().enumerate() {
             // In this order whatever a field is within stands before it.
             let before = fields.get(..index).unwrap_or_default();
