@@ -294,6 +294,11 @@ fn every(stride: usize) -> impl Fn(&'static str, &[u8]) -> Vec<usize> {
     move |_, bytes| (0..bytes.len()).step_by(stride).collect()
 }
 
+/// Where each record's kind stands, in the logs and the manifest.
+fn kinds(sort: &'static str, bytes: &[u8]) -> Vec<usize> {
+    lengths(sort, bytes).iter().step_by(2).map(|at| at + 2).collect()
+}
+
 /// Where the two bytes of each record's length stand, in the logs and the manifest.
 fn lengths(sort: &'static str, bytes: &[u8]) -> Vec<usize> {
     const BLOCK: usize = 32 << 10;
@@ -350,6 +355,15 @@ fn a_flipped_bit_is_noticed() {
 fn a_flipped_bit_in_the_length_of_a_record_is_noticed() {
     for flip in [0x01, 0x10, 0x80] {
         flips(lengths, flip);
+    }
+}
+
+/// RocksDB alone takes some of these for records of a recycled log: it drops what follows in a log, and never comes to the
+/// end of a manifest.
+#[test]
+fn a_flipped_bit_in_the_kind_of_a_record_is_noticed() {
+    for bit in 0..8 {
+        flips(kinds, 1 << bit);
     }
 }
 
