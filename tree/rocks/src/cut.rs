@@ -15,20 +15,29 @@
 //! And one bit makes of a record's kind that of a record in a recycled log, which this program never writes. RocksDB then
 //! takes the rest of a log for what an older use of its file left, and drops it; over a manifest it turns in a circle and
 //! never ends. So the kinds of all records of these files are looked at.
+//!
+//! The other way round, RocksDB refuses what an honest power failure leaves: a commit whose sync did not return, of which
+//! the disk has some sectors and not others, which read as zeros. There is at most one such commit, at the end of the
+//! newest log, and [`drop_torn_commit`] takes it away. Should it have been released all the same, its sectors were lost
+//! otherwise, and the high-water refuses the database.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
 
 const BLOCK: u64 = 32 << 10;
+/// A disk writes so many bytes whole or not at all.
+const SECTOR: u64 = 512;
 const HEADER: usize = 7;
 /// The kinds of records (its `db/log_format.h`): whole, or the parts of one that does not fit its block.
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
 const LAST: u8 = 4;
+/// Kinds of records in a recycled log.
+const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 /// What RocksDB adds to a rotated checksum, so that a checksum of checksums is not degenerate (its `util/crc32c.h`).
 const MASK: u32 = 0xa282_ead8;
 
@@ -43,6 +52,69 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Cuts off the last commit of a database that did not open, if sectors of it are missing; false if none are.
+pub(crate) fn drop_torn_commit(path: &Path) -> Result<bool, OpenError> {
+    let failed = |error: io::Error| OpenError::from_io(path, &error);
+    let files = record_files(path).map_err(failed)?;
+    let number = |file: &PathBuf| file.file_stem()?.to_str()?.parse::<u64>().ok();
+    // Manifests have no number there.
+    let Some((_, newest)) = files.into_iter().filter_map(|file| Some((number(&file)?, file))).max() else {
+        return Ok(false);
+    };
+    let Some(offset) = torn_commit(&newest).map_err(failed)? else { return Ok(false) };
+    let cut = || {
+        let file = OpenOptions::new().write(true).open(&newest)?;
+        file.set_len(offset)?;
+        file.sync_all()
+    };
+    cut().map_err(failed)?;
+    Ok(true)
+}
+
+/// Where the torn part of the last commit of a log begins.
+fn torn_commit(path: &Path) -> io::Result<Option<u64>> {
+    let mut file = File::open(path)?;
+    let (mut start, mut torn) = (0, None);
+    loop {
+        let mut block = Vec::new();
+        (&mut file).take(BLOCK).read_to_end(&mut block)?;
+        if block.is_empty() {
+            return Ok(torn);
+        }
+        let mut at = 0;
+        while let Some((header, rest)) = block.get(at..).and_then(Header::split) {
+            let payload = rest.get(..header.length).filter(|_| (FULL..=LAST).contains(&header.kind));
+            let begins = matches!(header.kind, FULL | FIRST);
+            match payload {
+                // A commit after it: then it was synced, and this is damage.
+                Some(payload) if header.fits(payload) && begins && torn.is_some() => return Ok(None),
+                Some(payload) if header.fits(payload) => {}
+                _ if torn.is_some() => {}
+                _ => {
+                    let part = rest.get(..payload.map_or(rest.len(), <[u8]>::len)).unwrap_or_default();
+                    let offset = start + at as u64;
+                    if !lacks_a_sector(part, offset + HEADER as u64) {
+                        return Ok(None);
+                    }
+                    torn = Some(offset);
+                }
+            }
+            // Where a header is missing, nobody knows where the next one stands, but for the next block's first.
+            let Some(payload) = payload else { break };
+            at += HEADER + payload.len();
+        }
+        start += block.len() as u64;
+    }
+}
+
+/// Whether all that a sector holds of these bytes, which stand at `offset`, is zeros.
+fn lacks_a_sector(bytes: &[u8], offset: u64) -> bool {
+    let first = usize::try_from(SECTOR - offset % SECTOR).unwrap_or(usize::MAX).min(bytes.len());
+    let (first, rest) = bytes.split_at(first);
+    let is_missing = |piece: &[u8]| !piece.is_empty() && piece.iter().all(|byte| *byte == 0);
+    is_missing(first) || rest.chunks(SECTOR as usize).any(is_missing)
 }
 
 fn record_files(path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -93,19 +165,25 @@ impl Header {
         let checksum = u32::from_le_bytes([c0, c1, c2, c3]).wrapping_sub(MASK).rotate_left(15);
         Some((Self { checksum, length: u16::from_le_bytes([l0, l1]).into(), kind }, rest))
     }
+
+    /// Whether these bytes are the payload.
+    fn fits(&self, payload: &[u8]) -> bool {
+        !payload.iter().fold(step(u32::MAX, self.kind), |state, byte| step(state, *byte)) == self.checksum
+    }
 }
 
-/// The offset of a record of a kind that is never written.
+/// The offset of a record of a kind that is never written. Other kinds that there are not, RocksDB refuses.
 fn damaged_kind(block: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let (header, _) = Header::split(block.get(at..)?)?;
-        match header.kind {
-            FULL | FIRST | MIDDLE | LAST => at += HEADER + header.length,
-            // The rest of the block was never written.
-            0 => return None,
-            _ => return Some(at),
+        if RECYCLED.contains(&header.kind) {
+            return Some(at);
         }
+        if !(FULL..=LAST).contains(&header.kind) {
+            return None;
+        }
+        at += HEADER + header.length;
     }
 }
 
@@ -153,10 +231,7 @@ fn could_follow(bytes: &[u8], room: usize) -> bool {
         _ => false,
     };
     let whole = rest.get(..header.length);
-    fits && whole.is_none_or(|payload| {
-        let state = payload.iter().fold(step(u32::MAX, header.kind), |state, byte| step(state, *byte));
-        !state == header.checksum
-    })
+    fits && whole.is_none_or(|payload| header.fits(payload))
 }
 
 /// CRC-32C, a byte at a time: a block is little.
@@ -213,11 +288,10 @@ mod tests {
         assert_eq!(damaged_kind(&block), None);
         let mut start = 0;
         for written in &records {
-            for bit in 2..8 {
+            for bit in 0..8 {
                 let mut damaged = block.clone();
                 damaged[start + 6] ^= 1 << bit;
-                // The last part of a record becomes zeros by one bit: RocksDB misses it.
-                let expected = if damaged[start + 6] == 0 { None } else { Some(start) };
+                let expected = RECYCLED.contains(&damaged[start + 6]).then_some(start);
                 assert_eq!(damaged_kind(&damaged), expected, "bit {bit} at {start}");
             }
             start += written.len();

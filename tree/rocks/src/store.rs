@@ -70,7 +70,13 @@ impl RocksStore {
             Ok(_) => {
                 // Before RocksDB, which would take damage for the end of a file, and remove the tables after it.
                 cut::check(path)?;
-                Self::start(path, settings, &settings.database())
+                match Self::start(path, settings, &settings.database()) {
+                    // Nobody else has it open, or it would be locked.
+                    Err(OpenError::Corrupt { .. }) if cut::drop_torn_commit(path)? => {
+                        Self::start(path, settings, &settings.database())
+                    }
+                    opened => opened,
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing(path.into())),
             Err(error) => Err(OpenError::from_io(path, &error)),

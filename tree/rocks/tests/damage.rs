@@ -367,6 +367,44 @@ fn a_flipped_bit_in_the_kind_of_a_record_is_noticed() {
     }
 }
 
+/// What a power failure leaves of a commit whose sync did not return: some of its sectors, in any order.
+#[test]
+fn a_torn_last_commit_is_dropped_whole() {
+    const SECTOR: usize = 512;
+    let folder = tempfile::tempdir().expect("a directory");
+    let (sound, torn) = (folder.path().join("sound"), folder.path().join("torn"));
+    make(&sound);
+    let (_, log) = files(&sound).into_iter().rfind(|(sort, _)| *sort == "write-ahead log").expect("a log");
+    let bytes = fs::read(&log).expect("the log");
+    // The last record that is whole or begins a commit.
+    let begins = |at: &&usize| matches!(bytes[**at], 1 | 2);
+    let start = kinds("write-ahead log", &bytes).iter().rfind(begins).expect("a commit") - 6;
+    let mut outcomes = BTreeMap::new();
+    for round in 0..64_u64 {
+        let (mut damaged, mut state) = (bytes.clone(), round);
+        let mut at = start;
+        while at < bytes.len() {
+            let end = (at + 1).next_multiple_of(SECTOR).min(bytes.len());
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if (state >> 60) % 4 < round % 5 {
+                damaged[at..end].fill(0);
+            }
+            at = end;
+        }
+        copy(&sound, &torn);
+        fs::write(torn.join(log.file_name().expect("a name")), damaged).expect("the log");
+        *outcomes.entry(judge(&torn, &format!("round {round}"))).or_insert(0) += 1;
+    }
+    assert!(outcomes.keys().all(|outcome| matches!(outcome, Outcome::TailLost | Outcome::Sound)), "{outcomes:?}");
+    assert!(outcomes[&Outcome::TailLost] > 20, "{outcomes:?}");
+    // The commit before it was synced: sectors that are missing there are damage.
+    let mut damaged = bytes;
+    damaged[start - 2 * SECTOR..start - SECTOR].fill(0);
+    copy(&sound, &torn);
+    fs::write(torn.join(log.file_name().expect("a name")), damaged).expect("the log");
+    assert_eq!(judge(&torn, "the commit before"), Outcome::Refused);
+}
+
 #[test]
 fn a_cut_file_is_noticed_or_loses_the_newest_commits_whole() {
     cuts(409);
