@@ -5,8 +5,10 @@ LISTEN ?= 127.0.0.1:6962
 DATA ?= data
 NETWORK ?= network
 export LISTEN DATA NETWORK
+# What `make torture` is told, where it is told.
+export SEED MINUTES ONLY WORLD HANDS CYCLES FOLDER
 
-.PHONY: help setup run network stop test lint audit bench fuzz interop readme
+.PHONY: help setup run network stop test lint audit bench fuzz torture interop readme
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +41,9 @@ bench: setup ## how fast, as ratios to bare baselines in the same run (takes a w
 
 fuzz: setup ## every parser and the HTTP surface, FUZZ_SECONDS each (default 20)
 	@bash build/fuzz.sh
+
+torture: setup ## break the server for real, MINUTES long (default 30; SEED=, ONLY=kill|syscall|power|bitflip|...)
+	@bash build/torture.sh
 
 interop: setup ## other people's clients and witnesses against ours; needs Go
 	@bash tests/interop/run.sh

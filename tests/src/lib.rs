@@ -2,10 +2,12 @@
 //! themselves stand in `tests/`.
 
 pub mod command;
+pub mod folder;
 pub mod http;
 pub mod lying;
 pub mod oracle;
 pub mod own_witness;
+pub mod preload;
 pub mod random;
 pub mod server;
 pub mod witness;

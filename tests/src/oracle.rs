@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, Timestamp};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, Frontier, Root};
 use cairn_tree::policy::Trust;
@@ -22,14 +22,42 @@ use crate::server::LogKey;
 
 /// How a log contradicts what it showed. The words say what, where, and against what.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Contradiction(String);
+#[error("{words}")]
+pub struct Contradiction {
+    wrong: Wrong,
+    words: String,
+}
+
+/// What sort of wrong it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wrong {
+    /// An acknowledged entry is not there.
+    Lost,
+    /// Two heads, or a head and what was acknowledged, can't both be of one log.
+    Contradicted,
+    /// Bytes were served as good that are not.
+    Bytes,
+    /// It can't be read at all.
+    Unreadable,
+}
+
+impl Contradiction {
+    fn new(wrong: Wrong, words: impl Into<String>) -> Self {
+        Self { wrong, words: words.into() }
+    }
+
+    /// What sort of wrong it is.
+    #[must_use]
+    pub const fn wrong(&self) -> Wrong {
+        self.wrong
+    }
+}
 
 /// Says what contradicts what.
 macro_rules! ensure {
-    ($condition:expr, $($words:tt)+) => {
+    ($condition:expr, $wrong:ident, $($words:tt)+) => {
         if !$condition {
-            return Err(Contradiction(format!($($words)+)));
+            return Err(Contradiction::new(Wrong::$wrong, format!($($words)+)));
         }
     };
 }
@@ -43,6 +71,8 @@ pub struct Oracle {
     entries: BTreeMap<u64, Vec<u8>>,
     /// Roots that it has signed, by size.
     heads: BTreeMap<u64, Hash>,
+    /// The first and the last time that was signed with them, where a key signs one.
+    times: BTreeMap<u64, (Timestamp, Timestamp)>,
     /// Heads up to this size have been compared with a larger one by the log's own consistency proofs.
     proven: u64,
 }
@@ -65,7 +95,14 @@ impl Oracle {
     #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
     pub fn new(log: &LogKey) -> Self {
         let keys = log.vkey.parse().expect("a vkey");
-        Self { name: log.name.clone(), keys, entries: BTreeMap::new(), heads: BTreeMap::new(), proven: 0 }
+        Self {
+            name: log.name.clone(),
+            keys,
+            entries: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            times: BTreeMap::new(),
+            proven: 0,
+        }
     }
 
     /// The log's name.
@@ -91,8 +128,9 @@ impl Oracle {
     /// # Errors
     /// [`Contradiction`] if it is not signed, or another was signed at its size.
     pub fn see_head(&mut self, text: &[u8]) -> Result<Root, Contradiction> {
-        let signed = SignedCheckpoint::parse(text)
-            .map_err(|error| Contradiction(format!("log {}: a head does not parse: {error}", self.name)))?;
+        let signed = SignedCheckpoint::parse(text).map_err(|error| {
+            Contradiction::new(Wrong::Bytes, format!("log {}: a head does not parse: {error}", self.name))
+        })?;
         self.see_checkpoint(&signed)
     }
 
@@ -101,13 +139,46 @@ impl Oracle {
     /// # Errors
     /// As [`Oracle::see_head`].
     pub fn see_checkpoint(&mut self, signed: &SignedCheckpoint) -> Result<Root, Contradiction> {
-        let verified = signed
-            .verify(self.keys.as_slice())
-            .map_err(|error| Contradiction(format!("log {}: a head does not verify: {error}", self.name)))?;
+        let verified = signed.verify(self.keys.as_slice()).map_err(|error| {
+            Contradiction::new(Wrong::Bytes, format!("log {}: a head does not verify: {error}", self.name))
+        })?;
         let Root { size, hash } = verified.tree();
         let known = *self.heads.entry(size.get()).or_insert(hash);
-        ensure!(known == hash, "log {}: two roots were signed at size {size}: {known} and {hash}", self.name);
+        ensure!(
+            known == hash,
+            Contradicted,
+            "log {}: two roots were signed at size {size}: {known} and {hash}",
+            self.name
+        );
+        if let Some(time) = verified.time() {
+            self.see_time(size.get(), time)?;
+        }
         Ok(verified.tree())
+    }
+
+    /// What is signed is never older than what a smaller tree was signed with.
+    fn see_time(&mut self, size: u64, time: Timestamp) -> Result<(), Contradiction> {
+        let (first, last) = self.times.entry(size).or_insert((time, time));
+        (*first, *last) = ((*first).min(time), (*last).max(time));
+        let smaller = self.times.range(..size).next_back();
+        if let Some((other, (_, last))) = smaller.filter(|(_, (_, last))| *last > time) {
+            ensure!(
+                false,
+                Contradicted,
+                "log {}: time went back from {last} at size {other} to {time} at {size}",
+                self.name
+            );
+        }
+        let larger = self.times.range(size + 1..).next();
+        if let Some((other, (first, _))) = larger.filter(|(_, (first, _))| *first < time) {
+            ensure!(
+                false,
+                Contradicted,
+                "log {}: time went back from {time} at size {size} to {first} at {other}",
+                self.name
+            );
+        }
+        Ok(())
     }
 
     /// Learns that an entry was acknowledged with this receipt.
@@ -116,9 +187,9 @@ impl Oracle {
     /// [`Contradiction`] if the receipt does not prove it, or its place is another entry's.
     pub fn see_receipt(&mut self, entry: &[u8], receipt: &Receipt) -> Result<(), Contradiction> {
         self.see_checkpoint(receipt.checkpoint())?;
-        receipt
-            .verify(entry, &Trust::Log(self.keys.clone()))
-            .map_err(|error| Contradiction(format!("log {}: a receipt does not verify: {error}", self.name)))?;
+        receipt.verify(entry, &Trust::Log(self.keys.clone())).map_err(|error| {
+            Contradiction::new(Wrong::Bytes, format!("log {}: a receipt does not verify: {error}", self.name))
+        })?;
         self.see_entry(receipt.index().get(), entry)
     }
 
@@ -128,7 +199,7 @@ impl Oracle {
     /// [`Contradiction`] if its place is another entry's.
     pub fn see_entry(&mut self, index: u64, entry: &[u8]) -> Result<(), Contradiction> {
         let known = self.entries.entry(index).or_insert_with(|| entry.to_vec());
-        ensure!(known == entry, "log {}: index {index} was given to two entries", self.name);
+        ensure!(known == entry, Contradicted, "log {}: index {index} was given to two entries", self.name);
         Ok(())
     }
 
@@ -156,7 +227,7 @@ impl Oracle {
         let head = self.see_head(&reader.get("head")?.body)?;
         let checkpoint = self.see_head(&reader.get("checkpoint")?.body)?;
         for size in [head.size, checkpoint.size] {
-            ensure!(size.get() >= smallest, "log {}: the head fell from {smallest} to {size}", self.name);
+            ensure!(size.get() >= smallest, Contradicted, "log {}: the head fell from {smallest} to {size}", self.name);
         }
         let content = reader.content(head)?;
         self.check_content(&content)?;
@@ -189,17 +260,22 @@ impl Oracle {
         for size in 0..=content.entries.len() as u64 {
             while let Some((_, root)) = heads.next_if(|(at, _)| **at == size) {
                 let found = frontier.root().hash;
-                ensure!(found == *root, "log {}: at size {size} it signed {root}, its entries give {found}", self.name);
+                ensure!(
+                    found == *root,
+                    Contradicted,
+                    "log {}: at size {size} it signed {root}, its entries give {found}",
+                    self.name
+                );
             }
             if let Some(entry) = content.entries.get(size as usize) {
                 let pushed = frontier.push(Hash::leaf(entry), &mut |_, _| {});
-                ensure!(pushed.is_ok(), "log {}: a tree of {size} entries is full", self.name);
+                ensure!(pushed.is_ok(), Bytes, "log {}: a tree of {size} entries is full", self.name);
             }
         }
-        ensure!(heads.next().is_none(), "log {}: a head is larger than the log", self.name);
+        ensure!(heads.next().is_none(), Contradicted, "log {}: a head is larger than the log", self.name);
         for (index, entry) in &self.entries {
             let found = content.entries.get(*index as usize);
-            ensure!(found == Some(entry), "log {}: acknowledged entry {index} is {found:?}", self.name);
+            ensure!(found == Some(entry), Lost, "log {}: acknowledged entry {index} is {found:?}", self.name);
         }
         Ok(())
     }
@@ -209,10 +285,10 @@ impl Oracle {
         for (size, root) in self.heads.iter().filter(|(size, _)| unproven(**size)) {
             let target = format!("proof/consistency?from={size}&to={}", newest.size);
             let answer: ConsistencyAnswer = reader.json(&target)?;
-            let size = TreeSize::new(*size).map_err(|error| Contradiction(error.to_string()))?;
+            let size = TreeSize::new(*size).map_err(|error| Contradiction::new(Wrong::Bytes, error.to_string()))?;
             let claim = Extension { old: Root { size, hash: *root }, new: newest };
             let verified = answer.proof.verify(&claim);
-            ensure!(verified.is_ok(), "log {}: {target}: {verified:?}", self.name);
+            ensure!(verified.is_ok(), Bytes, "log {}: {target}: {verified:?}", self.name);
         }
         self.proven = newest.size.get();
         Ok(())
@@ -220,7 +296,7 @@ impl Oracle {
 
     fn check_entry(&mut self, reader: &mut Reader, index: u64, entry: &[u8]) -> Result<(), Contradiction> {
         let answer: EntryAnswer = reader.json(&format!("entries/{index}"))?;
-        ensure!(answer.entry.0 == entry, "log {}: acknowledged entry {index} is another", self.name);
+        ensure!(answer.entry.0 == entry, Bytes, "log {}: acknowledged entry {index} is another", self.name);
         self.see_receipt(entry, &answer.receipt())
     }
 }
@@ -237,7 +313,8 @@ struct Reader {
 impl Reader {
     fn open(address: SocketAddr, log: &str) -> Result<Self, Contradiction> {
         let connection = Connection::open(address);
-        let connection = connection.map_err(|error| Contradiction(format!("can't connect: {error}")))?;
+        let connection =
+            connection.map_err(|error| Contradiction::new(Wrong::Unreadable, format!("can't connect: {error}")))?;
         Ok(Self { connection, log: log.to_owned() })
     }
 
@@ -249,13 +326,22 @@ impl Reader {
         let request = Request::get(format!("/logs/{}/{resource}", self.log)).with("accept", "application/json");
         let response = self.ask(resource, request)?;
         serde_json::from_slice(&response.body)
-            .map_err(|error| Contradiction(format!("log {}: {resource}: {error}", self.log)))
+            .map_err(|error| Contradiction::new(Wrong::Bytes, format!("log {}: {resource}: {error}", self.log)))
     }
 
     fn ask(&mut self, resource: &str, request: Request) -> Result<Response, Contradiction> {
         let answer = self.connection.ask(&request);
-        let answer = answer.map_err(|error| Contradiction(format!("log {}: {resource}: {error:?}", self.log)))?;
-        ensure!(answer.status == 200, "log {}: {resource} is answered {}: {}", self.log, answer.status, answer.text());
+        let answer = answer.map_err(|error| {
+            Contradiction::new(Wrong::Unreadable, format!("log {}: {resource}: {error:?}", self.log))
+        })?;
+        ensure!(
+            answer.status == 200,
+            Unreadable,
+            "log {}: {resource} is answered {}: {}",
+            self.log,
+            answer.status,
+            answer.text()
+        );
         Ok(answer)
     }
 
@@ -267,9 +353,15 @@ impl Reader {
             let tile: TileCoord = bundle.tile();
             let bytes = self.get(&bundle.to_string())?.body;
             let parsed = Entries::parse_bundle(&bytes, bundle.width());
-            let parsed = parsed.map_err(|error| Contradiction(format!("log {}: {bundle}: {error}", self.log)))?;
+            let parsed = parsed
+                .map_err(|error| Contradiction::new(Wrong::Bytes, format!("log {}: {bundle}: {error}", self.log)))?;
             let leaves: Vec<u8> = parsed.leaf_hashes().iter().flat_map(|leaf| *leaf.as_bytes()).collect();
-            ensure!(self.get(&tile.to_string())?.body == leaves, "log {}: {tile} does not fit {bundle}", self.log);
+            ensure!(
+                self.get(&tile.to_string())?.body == leaves,
+                Bytes,
+                "log {}: {tile} does not fit {bundle}",
+                self.log
+            );
             entries.extend(parsed.iter().map(<[u8]>::to_vec));
         }
         Ok(Content { head, entries })

@@ -48,6 +48,15 @@ impl Random {
         (self.number() % bound as u64) as usize
     }
 
+    /// One of these.
+    ///
+    /// # Panics
+    /// If there are none.
+    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
+    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        *choices.get(self.below(choices.len())).expect("a choice")
+    }
+
     /// True once in so many times.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0

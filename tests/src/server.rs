@@ -240,6 +240,11 @@ impl Starting {
         let _ = self.child.wait();
     }
 
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

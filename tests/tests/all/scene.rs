@@ -1,7 +1,5 @@
 //! What several rooms need to set a scene: a server with some entries, copies of its folder.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use cairn_tests::http::{Connection, Request};
@@ -27,22 +25,9 @@ pub(crate) fn append(server: &Server, data: &Data, oracle: &mut Oracle, entry: &
     oracle.see_receipt(entry, &receipt).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
-/// Copies a folder with what is in it, modes included, as `cp -r` does. Sockets are left out, and what a running server
-/// removes meanwhile.
+/// Copies a folder, as [`cairn_tests::folder::copy`] does.
 pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let target = to.join(file.file_name());
-        let Ok(kind) = file.file_type() else { continue };
-        if kind.is_dir() {
-            copy(&file.path(), &target);
-        } else if kind.is_file() {
-            let copied = fs::copy(file.path(), target).map_err(|error| error.kind());
-            assert!(copied.is_ok() || copied == Err(ErrorKind::NotFound), "{}: {copied:?}", file.path().display());
-        }
-    }
+    cairn_tests::folder::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
 }
 
 /// The folder of this repository.

@@ -1,101 +1,54 @@
 //! Power failures: what was written and not synced is gone. What was acknowledged is not.
 //!
-//! The server runs with a library preloaded (`disk.c`) that keeps beside its folder what a disk would hold: bytes get
+//! The server runs with a library preloaded (`cairn_tests::preload`) that keeps beside its folder what a disk would hold: bytes get
 //! there by a sync of their file, names by a sync of their folder. After kill -9 that copy is all there is. The library is
 //! compiled by the C compiler that compiles RocksDB; where there is none, the tests are ignored.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use cairn_tests::oracle::Oracle;
+use cairn_tests::preload::Disk;
 use cairn_tests::random::Random;
-use cairn_tests::server::{Data, Ended, Server, Starting, run};
+use cairn_tests::server::{Data, Ended, Server, Starting};
 
 use crate::crash::load::{Hands, Log, Stage};
 use crate::crash::producers::{Producer, Story, Then, Way};
-use crate::scene::copy;
 
 /// How long a sync takes, in microseconds: long enough that many crashes come before its end.
 const DELAY: &str = "400";
 
-/// The compiled library.
-pub(crate) fn library() -> &'static Path {
-    static LIBRARY: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let folder = LIBRARY.get_or_init(|| {
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-        let folder = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/power/disk.c");
-        let mut command = Command::new(compiler);
-        command
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-o"])
-            .arg(folder.path().join("disk.so"))
-            .arg(source)
-            .arg("-ldl");
-        let compiled = run(&mut command);
-        assert_eq!(compiled.code, Some(0), "{compiled:?}");
-        folder
-    });
-    folder.path()
-}
-
 /// A machine whose disk forgets what was not synced.
 struct Machine {
     folder: tempfile::TempDir,
-    library: PathBuf,
     data: Data,
 }
 
 impl Machine {
     fn new() -> Self {
-        let library = library().join("disk.so");
         let folder = tempfile::tempdir().unwrap();
         let data = Data::init(folder.path().join("data"));
-        Self { folder, library, data }
+        Self { folder, data }
     }
 
-    fn disk(&self) -> PathBuf {
-        self.folder.path().join("disk")
+    fn disk(&self) -> Disk {
+        Disk::new(self.data.path(), self.folder.path().join("disk"))
     }
 
     /// Starts the server on the disk; `faults` are what `disk.c` says they are.
     fn start(&self, faults: &[(&str, &str)]) -> Starting {
-        let disk = self.disk();
-        let mut environment = vec![("LD_PRELOAD", self.library.as_path()), ("DISK_COPY", &disk)];
-        environment.extend([("DISK_FOLDER", self.data.path()), ("DISK_DELAY", Path::new(DELAY))]);
+        let (library, disk) = (Disk::library(), self.disk().environment());
+        let mut environment = vec![("LD_PRELOAD", library.as_path()), ("DISK_DELAY", Path::new(DELAY))];
+        environment.extend(disk.iter().map(|(name, value)| (*name, value.as_path())));
         environment.extend(faults.iter().map(|(name, value)| (*name, Path::new(*value))));
         Starting::on(self.data.path(), &environment)
     }
 
     /// Puts what the disk holds in the place of the folder, and returns the files that differed.
     fn power_fails(&self) -> Vec<String> {
-        let (names, path) = (self.disk().join("names"), self.data.path());
-        let (on_disk, live) = (contents(&names), contents(path));
-        let all = on_disk.keys().chain(live.keys().filter(|name| !on_disk.contains_key(*name)));
-        let lost = all.filter(|name| on_disk.get(*name) != live.get(*name)).cloned().collect();
-        fs::remove_dir_all(path).unwrap();
-        copy(&names, path);
-        fs::remove_dir_all(self.disk()).unwrap();
-        lost
+        self.disk().power_fails(None).unwrap().files
     }
-}
-
-/// The files that matter to the database, by name. RocksDB's own LOG is for people.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for part in ["", "db", "keys"] {
-        for file in fs::read_dir(folder.join(part)).unwrap() {
-            let file = file.unwrap();
-            let name = file.file_name().into_string().unwrap();
-            if file.file_type().unwrap().is_file() && !name.starts_with("LOG") && !name.starts_with("OPTIONS") {
-                found.insert(format!("{part}/{name}"), fs::read(file.path()).unwrap());
-            }
-        }
-    }
-    found
 }
 
 /// Producers that are at work whenever there is a server.
@@ -172,8 +125,8 @@ fn power_failures_under_load_lose_nothing_that_was_acknowledged() {
             std::thread::sleep(Duration::from_micros(random.below(60_000) as u64));
             starting.kill();
             // Before the library has taken stock there is no disk that could have forgotten anything.
-            interrupted += usize::from(machine.disk().join("ready").exists() && !machine.power_fails().is_empty());
-            let _unfinished = fs::remove_dir_all(machine.disk());
+            interrupted += usize::from(machine.disk().is_ready() && !machine.power_fails().is_empty());
+            machine.disk().clear().unwrap();
         }
         let server = Server::ready(machine.start(faults));
         load.check(&server, &mut random);

@@ -1,25 +1,20 @@
 //! A witness whose disk forgets what was not synced, or fails: what was cosigned stays known, and a failed sync ends it.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use cairn_tests::http::Connection;
 use cairn_tests::lying::Model;
 use cairn_tests::own_witness::{WitnessData, add_checkpoint, growth};
+use cairn_tests::preload::Disk;
 use cairn_tests::random::Random;
 use cairn_tests::server::Starting;
-
-use crate::power::library;
-use crate::scene::copy;
 
 const SIZE: u64 = 2_000;
 
 /// A witness on such a disk (`disk.c`), its log, and the largest size for which an answer came.
 struct Machine {
     folder: tempfile::TempDir,
-    library: PathBuf,
     data: WitnessData,
     log: Model,
     cosigned: u64,
@@ -27,28 +22,28 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let library = library().join("disk.so");
         let folder = tempfile::tempdir().unwrap();
         let data = WitnessData::init(folder.path().join("witness"));
         let log = super::log("log.example/one", 1, SIZE);
         data.add(&log);
-        Self { folder, library, data, log, cosigned: 0 }
+        Self { folder, data, log, cosigned: 0 }
+    }
+
+    fn disk(&self) -> Disk {
+        Disk::new(self.data.path(), self.folder.path().join("disk"))
     }
 
     fn start(&self, faults: &[(&str, &str)]) -> Starting {
-        let disk = self.folder.path().join("disk");
-        let mut environment = vec![("LD_PRELOAD", self.library.as_os_str()), ("DISK_COPY", disk.as_os_str())];
-        environment.push(("DISK_FOLDER", self.data.path().as_os_str()));
+        let (library, disk) = (Disk::library(), self.disk().environment());
+        let mut environment = vec![("LD_PRELOAD", library.as_os_str())];
+        environment.extend(disk.iter().map(|(name, value)| (*name, value.as_os_str())));
         environment.extend(faults.iter().map(|(name, value)| (*name, OsStr::new(*value))));
         self.data.start(&environment)
     }
 
     /// The folder becomes what the disk holds.
     fn power_fails(&self) {
-        let disk = self.folder.path().join("disk");
-        fs::remove_dir_all(self.data.path()).unwrap();
-        copy(&disk.join("names"), self.data.path());
-        fs::remove_dir_all(disk).unwrap();
+        self.disk().power_fails(None).unwrap();
     }
 
     /// Grows what is cosigned until the witness is gone, or `rounds` are over.

@@ -191,8 +191,8 @@ static void take_over_names(const char *below) {
     if (listing) closedir(listing);
 }
 
-__attribute__((constructor)) static void begin(void) {
-    char path[PATH_MAX];
+/* Other libraries may make calls before this one's constructor has run. */
+static void resolve(void) {
     real_open = dlsym(RTLD_NEXT, "open64");
     real_write = dlsym(RTLD_NEXT, "write");
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
@@ -203,6 +203,11 @@ __attribute__((constructor)) static void begin(void) {
     real_rename = dlsym(RTLD_NEXT, "rename");
     real_unlink = dlsym(RTLD_NEXT, "unlink");
     real_close = dlsym(RTLD_NEXT, "close");
+}
+
+__attribute__((constructor)) static void begin(void) {
+    char path[PATH_MAX];
+    resolve();
     const char *wanted = getenv("DISK_FOLDER");
     copy = getenv("DISK_COPY");
     if (!wanted || !copy) return;
@@ -237,6 +242,7 @@ static void made(const char *path, int fd, int existed) {
 
 static int open_any(const char *path, int flags, mode_t mode) {
     struct stat about;
+    if (!real_open) resolve();
     int existed = !(flags & O_CREAT) || lstat(path, &about) == 0;
     int fd = real_open(path, flags, mode);
     if (flags & (O_WRONLY | O_RDWR)) made(path, fd, existed);
@@ -250,6 +256,7 @@ int open64(const char *path, int flags, ...) { MODE(flags, mode) return open_any
 
 int close(int fd) {
     if (fd >= 0 && fd < MAX_FD) tracked[fd] = 0;
+    if (!real_close) resolve();
     return real_close(fd);
 }
 
@@ -273,18 +280,21 @@ static void wrote(int fd, off_t from, ssize_t count) {
 static int is_tracked(int fd) { return fd >= 0 && fd < MAX_FD && tracked[fd]; }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
+    if (!real_write) resolve();
     ssize_t done = real_write(fd, bytes, count);
     if (is_tracked(fd)) wrote(fd, lseek(fd, 0, SEEK_CUR) - (done > 0 ? done : 0), done);
     return done;
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
+    if (!real_writev) resolve();
     ssize_t done = real_writev(fd, parts, count);
     if (is_tracked(fd)) wrote(fd, lseek(fd, 0, SEEK_CUR) - (done > 0 ? done : 0), done);
     return done;
 }
 
 static ssize_t pwrite_any(int fd, const void *bytes, size_t count, off_t at) {
+    if (!real_pwrite) resolve();
     ssize_t done = real_pwrite(fd, bytes, count, at);
     if (is_tracked(fd)) wrote(fd, at, done);
     return done;
@@ -294,6 +304,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) { return pwrit
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) { return pwrite_any(fd, bytes, count, at); }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
+    if (!real_pwritev) resolve();
     ssize_t done = real_pwritev(fd, parts, count, at);
     if (is_tracked(fd)) wrote(fd, at, done);
     return done;
@@ -302,6 +313,7 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
 static int sync_any(int fd) {
     struct stat about;
     char path[PATH_MAX], self[64];
+    if (!real_fsync) resolve();
     if (!folder || fstat(fd, &about)) return real_fsync(fd);
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(self, path, sizeof path - 1);
@@ -333,6 +345,7 @@ int fsync(int fd) { return sync_any(fd); }
 int fdatasync(int fd) { return sync_any(fd); }
 
 int rename(const char *from, const char *to) {
+    if (!real_rename) resolve();
     int done = real_rename(from, to);
     pthread_mutex_lock(&lock);
     if (!done) parent_changed(to);
@@ -341,6 +354,7 @@ int rename(const char *from, const char *to) {
 }
 
 int unlink(const char *path) {
+    if (!real_unlink) resolve();
     int done = real_unlink(path);
     pthread_mutex_lock(&lock);
     if (!done) parent_changed(path);

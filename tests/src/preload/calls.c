@@ -1,0 +1,239 @@
+/*
+ * Faults in the operating system's calls, for the files of one folder of one process; and another clock.
+ *
+ * Preloaded into a program (LD_PRELOAD), it counts the calls that change files below a folder, and does something at one
+ * of them. Where it stands before another such library, that one sees only the calls that are let through.
+ *
+ *   CALLS_FOLDER    the folder, an absolute path without links
+ *   CALLS_CONTROL   a file of 512 bytes, shared with whoever watches: the struct below. It may be written at any time.
+ *   CALLS_CLASS     which calls count: "change" for all of the following, or one of write (to the file's position),
+ *                   pwrite (to a place), sync (fsync), datasync (fdatasync, sync_file_range), rename, open (to write or
+ *                   make), truncate, allocate (fallocate), remove (unlink); or "read" (read and pread), which is none
+ *                   of "change"
+ *   CALLS_DO        what happens: an errno by name (EIO, ENOSPC, EINTR, EDQUOT), and nothing is done; "short": only a
+ *                   part of the bytes is written or read; "kill-before", "kill-half" (some of the sectors of 512 bytes
+ *                   that a write goes to, where it goes to several) and "kill-after": SIGKILL
+ *   CALLS_SUFFIX    if set, only files whose name ends so count
+ *
+ * The clock: `clock_ms` of the control file is added to CLOCK_REALTIME, and what was told is counted.
+ *
+ * Not covered: mmap, stdio (RocksDB's LOG) and calls that are made past the C library (file locks, free space).
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+struct control {
+    uint64_t calls;       /* that counted so far */
+    uint64_t at;          /* the number of the call at which it happens, from 1; 0: none */
+    uint64_t every;       /* and at each so many calls after it; 0: once */
+    uint64_t fired;       /* how often it happened */
+    int64_t clock_ms;     /* what is added to the time */
+    uint64_t clock_reads; /* how often such a time was told */
+    char where[256];      /* the call and the file of the last time */
+};
+
+static const char *folder, *class_name, *deed, *suffix;
+static volatile struct control *control;
+static struct control nobody;
+/* Children that a program starts are not the program. */
+static pid_t owner;
+
+static int (*real_open)(const char *, int, ...);
+static int (*real_openat)(int, const char *, int, ...);
+static ssize_t (*real_write)(int, const void *, size_t);
+static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
+static ssize_t (*real_writev)(int, const struct iovec *, int);
+static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t);
+static ssize_t (*real_read)(int, void *, size_t);
+static ssize_t (*real_pread)(int, void *, size_t, off_t);
+static int (*real_ftruncate)(int, off_t);
+static int (*real_fallocate)(int, int, off_t, off_t);
+static int (*real_fsync)(int);
+static int (*real_fdatasync)(int);
+static int (*real_sync_file_range)(int, off64_t, off64_t, unsigned int);
+static int (*real_rename)(const char *, const char *);
+static int (*real_unlink)(const char *);
+static int (*real_clock_gettime)(clockid_t, struct timespec *);
+
+/* At the start, or at the first call, if another library makes one in its own constructor. */
+__attribute__((constructor)) static void begin(void) {
+    if (control) return;
+    control = &nobody;
+    real_open = dlsym(RTLD_NEXT, "open64");
+    real_openat = dlsym(RTLD_NEXT, "openat64");
+    real_write = dlsym(RTLD_NEXT, "write");
+    real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
+    real_writev = dlsym(RTLD_NEXT, "writev");
+    real_pwritev = dlsym(RTLD_NEXT, "pwritev64");
+    real_read = dlsym(RTLD_NEXT, "read");
+    real_pread = dlsym(RTLD_NEXT, "pread64");
+    real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
+    real_fallocate = dlsym(RTLD_NEXT, "fallocate64");
+    real_fsync = dlsym(RTLD_NEXT, "fsync");
+    real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
+    real_sync_file_range = dlsym(RTLD_NEXT, "sync_file_range");
+    real_rename = dlsym(RTLD_NEXT, "rename");
+    real_unlink = dlsym(RTLD_NEXT, "unlink");
+    real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
+    const char *path = getenv("CALLS_CONTROL");
+    class_name = getenv("CALLS_CLASS");
+    deed = getenv("CALLS_DO");
+    suffix = getenv("CALLS_SUFFIX");
+    if (!path) return;
+    int fd = real_open(path, O_RDWR | O_CLOEXEC);
+    void *shared = fd < 0 ? MAP_FAILED : mmap(NULL, 512, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (shared == MAP_FAILED) {
+        fprintf(stderr, "calls.c: %s: %s\n", path, strerror(errno));
+        _exit(70);
+    }
+    control = shared;
+    folder = getenv("CALLS_FOLDER");
+    owner = getpid();
+}
+
+enum step { PASS, FAIL, SHORT, HALF_THEN_DIE, THEN_DIE };
+
+static void die(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
+
+/* What happens at this call, which is told and counted before it does. */
+static enum step step_at(const char *class, const char *path) {
+    static const struct { const char *name; int number; } errors[] = {
+        { "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EINTR", EINTR }, { "EDQUOT", EDQUOT },
+    };
+    size_t length = folder ? strlen(folder) : 0;
+    if (!length || !class_name || !deed || strncmp(path, folder, length) || path[length] != '/') return PASS;
+    if (strcmp(class_name, class) && (strcmp(class_name, "change") || !strcmp(class, "read"))) return PASS;
+    if (!strcmp(deed, "short") && !strstr("write pwrite read", class)) return PASS;
+    size_t whole = strlen(path), end = suffix ? strlen(suffix) : 0;
+    if (end > whole || (end && strcmp(path + whole - end, suffix))) return PASS;
+    /* RocksDB's own LOG is for people. */
+    if (!strncmp(strrchr(path, '/'), "/LOG", 4)) return PASS;
+    if (getpid() != owner) return PASS;
+    uint64_t number = __atomic_add_fetch(&control->calls, 1, __ATOMIC_SEQ_CST), at = control->at, every = control->every;
+    if (!at || number < at || (number > at && (!every || (number - at) % every))) return PASS;
+    snprintf((char *)control->where, sizeof control->where, "%s %s of %s", deed, class, path + length + 1);
+    __atomic_add_fetch(&control->fired, 1, __ATOMIC_SEQ_CST);
+    if (!strcmp(deed, "short")) return SHORT;
+    if (!strcmp(deed, "kill-before")) die();
+    if (!strcmp(deed, "kill-half")) return HALF_THEN_DIE;
+    if (!strcmp(deed, "kill-after")) return THEN_DIE;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        if (!strcmp(deed, errors[i].name)) errno = errors[i].number;
+    }
+    return FAIL;
+}
+
+static enum step step_of(const char *class, int fd) {
+    char path[PATH_MAX], self[64];
+    if (!folder) return PASS;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    int before = errno;
+    ssize_t length = readlink(self, path, sizeof path - 1);
+    errno = before;
+    if (length <= 0 || path[0] != '/') return PASS;
+    path[length] = 0;
+    return step_at(class, path);
+}
+
+/*
+ * A write that is cut short has half of its bytes, at least one: nothing at all would be the end of a file, or an error.
+ * One that a kill cuts short ends with a sector, since the kernel ends it with a page.
+ */
+static size_t part(enum step step, size_t count, off_t at) {
+    if (step == SHORT && count > 1) return count / 2;
+    if (step != HALF_THEN_DIE) return count;
+    off_t end = (at + (off_t)(count / 2)) / 512 * 512;
+    return end > at ? (size_t)(end - at) : 0;
+}
+
+static off_t position(int fd, enum step step) { return step == HALF_THEN_DIE ? lseek(fd, 0, SEEK_CUR) : 0; }
+
+/* What every call looks like whose whole effect can be had or not. */
+#define WHOLE(decided, real) do { \
+        if (!control) begin(); \
+        enum step now = (decided); \
+        if (now == FAIL) return -1; \
+        if (now == HALF_THEN_DIE) die(); \
+        int done = (real); \
+        if (now == THEN_DIE) die(); \
+        return done; \
+    } while (0)
+
+/* And one whose bytes may be done in part. */
+#define PARTLY(decided, count, place, real) do { \
+        if (!control) begin(); \
+        enum step now = (decided); \
+        if (now == FAIL) return -1; \
+        size_t some = part(now, (count), (place)); \
+        if (now == SHORT && (count) == 1) __atomic_sub_fetch(&control->fired, 1, __ATOMIC_SEQ_CST); \
+        ssize_t done = (real); \
+        if (now == HALF_THEN_DIE || now == THEN_DIE) die(); \
+        return done; \
+    } while (0)
+
+ssize_t write(int fd, const void *bytes, size_t count) { PARTLY(step_of("write", fd), count, position(fd, now), real_write(fd, bytes, some)); }
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) { PARTLY(step_of("pwrite", fd), count, at, real_pwrite(fd, bytes, some, at)); }
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) { PARTLY(step_of("pwrite", fd), count, at, real_pwrite(fd, bytes, some, at)); }
+ssize_t read(int fd, void *bytes, size_t count) { PARTLY(step_of("read", fd), count, 0, real_read(fd, bytes, some)); }
+ssize_t pread(int fd, void *bytes, size_t count, off_t at) { PARTLY(step_of("read", fd), count, 0, real_pread(fd, bytes, some, at)); }
+ssize_t pread64(int fd, void *bytes, size_t count, off_t at) { PARTLY(step_of("read", fd), count, 0, real_pread(fd, bytes, some, at)); }
+
+/* A part of several pieces: half of the first. One that a kill cuts short has nothing. */
+static ssize_t some_pieces(enum step now, int fd, const struct iovec *pieces, int count, off_t at) {
+    struct iovec first = { pieces ? pieces->iov_base : NULL, pieces ? pieces->iov_len : 0 };
+    if (now == HALF_THEN_DIE) return 0;
+    if (now == SHORT && count > 0) {
+        first.iov_len = part(now, first.iov_len, 0);
+        pieces = &first;
+        count = 1;
+    }
+    return at < 0 ? real_writev(fd, pieces, count) : real_pwritev(fd, pieces, count, at);
+}
+
+ssize_t writev(int fd, const struct iovec *pieces, int count) { PARTLY(step_of("write", fd), 0, 0, ((void)some, some_pieces(now, fd, pieces, count, -1))); }
+ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at) { PARTLY(step_of("pwrite", fd), 0, 0, ((void)some, some_pieces(now, fd, pieces, count, at))); }
+ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off_t at) { PARTLY(step_of("pwrite", fd), 0, 0, ((void)some, some_pieces(now, fd, pieces, count, at))); }
+
+int fsync(int fd) { WHOLE(step_of("sync", fd), real_fsync(fd)); }
+int fdatasync(int fd) { WHOLE(step_of("datasync", fd), real_fdatasync(fd)); }
+int sync_file_range(int fd, off64_t from, off64_t count, unsigned int flags) { WHOLE(step_of("datasync", fd), real_sync_file_range(fd, from, count, flags)); }
+int ftruncate(int fd, off_t length) { WHOLE(step_of("truncate", fd), real_ftruncate(fd, length)); }
+int ftruncate64(int fd, off_t length) { WHOLE(step_of("truncate", fd), real_ftruncate(fd, length)); }
+int fallocate(int fd, int mode, off_t from, off_t count) { WHOLE(step_of("allocate", fd), real_fallocate(fd, mode, from, count)); }
+int fallocate64(int fd, int mode, off_t from, off_t count) { WHOLE(step_of("allocate", fd), real_fallocate(fd, mode, from, count)); }
+int rename(const char *from, const char *to) { WHOLE(step_at("rename", to), real_rename(from, to)); }
+int unlink(const char *path) { WHOLE(step_at("remove", path), real_unlink(path)); }
+
+#define MODE(flags) mode_t mode = 0; if ((flags) & (O_CREAT | __O_TMPFILE)) { va_list more; va_start(more, flags); mode = va_arg(more, mode_t); va_end(more); }
+#define CHANGES(flags) ((flags) & (O_WRONLY | O_RDWR | O_CREAT))
+
+int open(const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_open(path, flags, mode)); }
+int open64(const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_open(path, flags, mode)); }
+int openat(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_openat(at, path, flags, mode)); }
+int openat64(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_openat(at, path, flags, mode)); }
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    if (!control) begin();
+    int done = real_clock_gettime(clock, time);
+    int64_t shift = control->clock_ms;
+    if (done || !shift || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return done;
+    int64_t nanos = time->tv_nsec + shift % 1000 * 1000000;
+    time->tv_sec += shift / 1000 + (nanos < 0 ? -1 : nanos / 1000000000);
+    time->tv_nsec = (nanos + 1000000000) % 1000000000;
+    __atomic_add_fetch(&control->clock_reads, 1, __ATOMIC_SEQ_CST);
+    return done;
+}

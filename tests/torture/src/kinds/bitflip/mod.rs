@@ -1,0 +1,186 @@
+//! One flipped bit in a file of a stopped database, byte after byte. The start refuses, a log halts, a read answers an
+//! error, or nothing that is served or signed is wrong.
+//!
+//! Most flips are shown to the engine alone, in a process of their own (`worker`): it opens the database as `cairnd serve`
+//! does, reads everything that a client can ask for, appends, and compares. Each two-hundredth, and those in files that
+//! the engine does not read, are shown to the real server.
+
+mod victim;
+pub mod worker;
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use cairn_tests::folder::copy;
+use cairn_tests::random::Random;
+use cairn_tests::server::program;
+use serde::{Deserialize, Serialize};
+
+use super::{Setting, files};
+use crate::tally::{Finding, Sort, Tally};
+use victim::Victim;
+
+/// Every so many flips, one is shown to the real server.
+const REAL: usize = 200;
+/// So many worlds see each byte of all files once.
+const SLICES: usize = 32;
+/// How long the worker may take for one flip.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One flip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Flip {
+    pub(super) file: PathBuf,
+    pub(super) at: usize,
+    pub(super) bit: u8,
+}
+
+/// What came of it, as the worker says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    /// The start refused.
+    Refused,
+    /// The log takes no appends.
+    Halted,
+    /// Some answers were errors, all others right.
+    Errors,
+    /// Everything was right.
+    Sound,
+    /// What must never be.
+    BadBytes(String),
+    Lost(String),
+    Failed(String),
+}
+
+impl Flip {
+    pub(super) fn inflict(&self, folder: &Path) -> io::Result<()> {
+        let path = folder.join(&self.file);
+        let mut bytes = fs::read(&path)?;
+        if let Some(byte) = bytes.get_mut(self.at) {
+            *byte ^= 1 << self.bit;
+        }
+        fs::write(path, bytes)
+    }
+}
+
+pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) -> Result<(), Finding> {
+    let mut victim = Victim::make(setting.folder, random.fork())?;
+    let slice = setting.number as usize % SLICES;
+    let mut flips = Vec::new();
+    for (file, length) in victim.files()? {
+        flips.extend((slice..length).step_by(SLICES).map(|at| Flip {
+            file: file.clone(),
+            at,
+            bit: random.below(8) as u8,
+        }));
+    }
+    // Mixed, so that an early end leaves no file out.
+    flips.sort_by_cached_key(|_| random.number());
+    let mut worker = None;
+    for (done, flip) in flips.into_iter().enumerate() {
+        if !setting.goes_on(done as u64) {
+            break;
+        }
+        tally.cycles += 1;
+        tally.fired += 1;
+        let sort = sort(&flip.file);
+        let engine_reads = !matches!(sort.as_str(), "cairnd.toml" | "tokens.json" | "keys/main.vkey");
+        if !engine_reads || done % REAL == 0 {
+            let outcome = real(&mut victim, &flip).map_err(|finding| finding.within(format_args!("{flip:?}")))?;
+            tally.note(format!("real server: {sort}: {outcome}"));
+            continue;
+        }
+        let asked = match worker.take() {
+            Some(worker) => worker,
+            None => Worker::start(victim.path(), &victim.vkey())?,
+        };
+        let (asked, outcome) = asked.ask(&flip)?;
+        worker = asked;
+        let (found, words) = match outcome {
+            Outcome::BadBytes(words) => (Sort::BadBytes, words),
+            Outcome::Lost(words) => (Sort::Lost, words),
+            Outcome::Failed(words) => (Sort::Failed, words),
+            fine => {
+                tally.note(format!("engine: {sort}: {}", format!("{fine:?}").to_lowercase()));
+                continue;
+            }
+        };
+        let kept = victim.keep();
+        return Err(Finding { sort: found, words: format!("{flip:?} of {kept:?}: {words}") });
+    }
+    tally.acked += victim.acked();
+    Ok(())
+}
+
+/// Files of a sort are one.
+fn sort(file: &Path) -> String {
+    super::points::point(&file.to_string_lossy())
+}
+
+/// A start of the real server on a damaged copy.
+fn real(victim: &mut Victim, flip: &Flip) -> Result<&'static str, Finding> {
+    let image = victim.path().with_file_name("image");
+    if image.exists() {
+        fs::remove_dir_all(&image)?;
+    }
+    copy(victim.path(), &image)?;
+    flip.inflict(&image)?;
+    files::judge(&mut victim.world, &image)
+}
+
+/// The process that opens damaged copies.
+struct Worker {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Worker {
+    fn start(victim: &Path, vkey: &str) -> Result<Self, Finding> {
+        let mut command = Command::new(program("torture"));
+        command.arg("bitflip-worker").arg("--victim").arg(victim).arg("--vkey").arg(vkey);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(Finding::failed("the harness: a worker without pipes"));
+        };
+        let (sender, lines) = mpsc::channel();
+        // Ends with the worker, whose standard output it reads.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, stdin, lines })
+    }
+
+    /// What came of a flip; and the worker, if it is still there.
+    fn ask(mut self, flip: &Flip) -> Result<(Option<Self>, Outcome), Finding> {
+        let text = serde_json::to_string(flip).map_err(|error| Finding::failed(error.to_string()))?;
+        let sent = writeln!(self.stdin, "{text}").and_then(|()| self.stdin.flush());
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => match serde_json::from_str(&line) {
+                Ok(outcome) => Ok((Some(self), outcome)),
+                Err(error) => Err(Finding::failed(format!("the harness: {error}: {line}"))),
+            },
+            Err(RecvTimeoutError::Timeout) => Ok((None, Outcome::Failed("it never ends".to_owned()))),
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = self.child.wait();
+                Ok((None, Outcome::Failed(format!("the process died: {status:?}, {sent:?}"))))
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,109 @@
+//! A small stopped database with rows in tables and in the write-ahead log, whose entries follow from their numbers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cairn_tests::http::{Connection, Request};
+use cairn_tests::oracle::Oracle;
+use cairn_tests::random::Random;
+use cairn_tree::tile::Entries;
+use cairn_tree::wire::append::BatchAnswer;
+use cairn_tree::wire::media;
+
+use crate::tally::{Finding, Sort};
+use crate::world::World;
+
+/// Entries before the last start, which are in tables, and after it, which are in the write-ahead log.
+const IN_TABLES: u64 = 300;
+pub(super) const IN_ALL: u64 = 560;
+/// Entries per append.
+const BATCH: u64 = 20;
+/// Of the high-water's zeros behind its frames, one step of so many bytes is enough.
+const FRAMES: usize = 24 << 10;
+
+pub(super) struct Victim {
+    pub(super) world: World,
+}
+
+/// The entry of this number; lengths differ.
+pub(super) fn entry(number: u64) -> Vec<u8> {
+    let mut entry = format!("entry {number} ").into_bytes();
+    entry.extend((0..number % 61).map(|position| (position * number) as u8));
+    entry
+}
+
+impl Victim {
+    pub(super) fn make(folder: &Path, random: Random) -> Result<Self, Finding> {
+        let mut world = World::new(folder, random)?;
+        for numbers in [0..IN_TABLES, IN_TABLES..IN_ALL] {
+            let mut up = world.up()?;
+            let mut connection = Connection::open(up.address)?;
+            for first in numbers.step_by(BATCH as usize) {
+                let entries: Vec<_> = (first..(first + BATCH).min(IN_ALL)).map(entry).collect();
+                let Some(oracle) = world.oracles.first_mut() else { continue };
+                append(&mut connection, oracle, &world.data.token, &entries)?;
+            }
+            // What a clean stop may tidy up is to be there too.
+            up.process.kill();
+        }
+        Ok(Self { world })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.world.data.path()
+    }
+
+    pub(super) fn vkey(&self) -> String {
+        self.world.data.main.vkey.clone()
+    }
+
+    pub(super) fn acked(&self) -> u64 {
+        IN_ALL
+    }
+
+    pub(super) fn keep(&mut self) -> Option<PathBuf> {
+        self.world.keep()
+    }
+
+    /// The files that are read, with how much of each is to be tried. RocksDB's own LOG is for people.
+    pub(super) fn files(&self) -> Result<Vec<(PathBuf, usize)>, Finding> {
+        let mut files = Vec::new();
+        for part in ["", "db", "keys"] {
+            for file in fs::read_dir(self.path().join(part))? {
+                let file = file?;
+                let name = file.file_name().to_string_lossy().into_owned();
+                let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+                let length = match name.as_str() {
+                    "high-water" => length.min(FRAMES),
+                    name if name.starts_with("LOG") || name.starts_with("OPTIONS") => 0,
+                    _ => length,
+                };
+                if file.file_type()?.is_file() {
+                    files.push((Path::new(part).join(name), length));
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn append(connection: &mut Connection, oracle: &mut Oracle, token: &str, entries: &[Vec<u8>]) -> Result<(), Finding> {
+    let bad = |words: String| Finding { sort: Sort::BadBytes, words };
+    let mut bytes = Vec::new();
+    for entry in entries {
+        Entries::encode(entry, &mut bytes).map_err(|error| Finding::failed(error.to_string()))?;
+    }
+    let request = Request::post("/logs/main/entries?receipts=1", bytes)
+        .with("content-type", media::ENTRIES)
+        .with("authorization", format!("Bearer {token}"));
+    let answer = connection.ask(&request).map_err(|broken| Finding::failed(format!("{broken:?}")))?;
+    if answer.status != 200 {
+        return Err(Finding::failed(answer.text()));
+    }
+    let answer: BatchAnswer = serde_json::from_slice(&answer.body).map_err(|error| bad(error.to_string()))?;
+    for (entry, receipt) in entries.iter().zip(answer.receipts()) {
+        oracle.see_receipt(entry, &receipt)?;
+    }
+    Ok(())
+}

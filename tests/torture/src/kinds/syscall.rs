@@ -1,0 +1,105 @@
+//! Calls of the operating system that fail or are cut short: each class of them, each errno, at any of its calls.
+
+use std::time::Duration;
+
+use cairn_tests::preload::{Calls, Class, Deed};
+use cairn_tests::random::Random;
+
+use super::Setting;
+use crate::tally::{Finding, Sort, Tally};
+use crate::world::{Up, World, ended_well, ready, wait_for_answers, wait_until};
+
+const WORK: Duration = Duration::from_secs(20);
+/// Answers after which a server at work is given up on to come to the call.
+const ANSWERS: u64 = 12;
+/// What a disk and its file system say.
+const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EDQUOT"];
+
+/// A class and what is done to it. Half of them cut bytes short, which a server has to get over: there one run sees many.
+fn choose(random: &mut Random) -> (Class, Deed) {
+    if random.one_in(2) {
+        let class = random.one_of(&[Class::Write, Class::WriteAt, Class::Read]);
+        return (class, Deed::Short);
+    }
+    let class = random.one_of(&Class::ALL);
+    let errno = match class {
+        Class::Read => "EIO",
+        _ => random.one_of(&ERRORS),
+    };
+    (class, Deed::Fail(errno))
+}
+
+pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -> Result<(), Finding> {
+    let mut done = 0;
+    while setting.goes_on(done) {
+        done += 1;
+        tally.cycles += 1;
+        let (class, deed) = choose(&mut world.random);
+        let calls = Calls::new(world.data.path(), &world.folder().join("calls"), (class, deed))?;
+        let every = if deed == Deed::Short { 1 + world.random.below(3) as u64 } else { 0 };
+        let starts = world.random.one_in(3);
+        if starts {
+            calls.arm(1 + world.random.below(30) as u64, every)?;
+        }
+        let starting = world.start(&calls.environment(&[]));
+        match ready(starting)? {
+            Err(ended) => {
+                if calls.fired()? == 0 {
+                    return Err(Finding::failed(format!("it does not start, and nothing failed: {ended:?}")));
+                }
+                ended_well(&ended).map_err(|finding| finding.within(calls.place().unwrap_or_default()))?;
+            }
+            Ok(mut up) => {
+                match world.check(up.address) {
+                    // A read may have failed; what is answered all the same is right.
+                    Err(finding) if starts && finding.sort == Sort::Failed => tally.note("an answer was an error"),
+                    other => drop(other?),
+                }
+                at_work(world, &mut up, &calls, every, tally)?;
+            }
+        }
+        let fired = calls.fired()?;
+        tally.fired += fired;
+        if fired > 0 {
+            tally.note_many(format!("{} {}", class.name(), deed.name()), fired);
+        }
+    }
+    world.finish(tally, true)
+}
+
+fn at_work(world: &mut World, up: &mut Up, calls: &Calls, every: u64, tally: &mut Tally) -> Result<(), Finding> {
+    let process = &mut up.process;
+    world.work(up.address, tally, |signals, random| {
+        if calls.fired()? == 0 {
+            calls.arm_ahead(1 + random.below(12) as u64, every)?;
+        }
+        // It fires, and shows what becomes of it; or enough is done without.
+        wait_until(|| Ok(calls.fired()? > 0 || process.has_ended()), Duration::from_millis(30))?;
+        wait_until(|| Ok(process.has_ended()), Duration::from_millis(2))?;
+        wait_for_answers(signals, ANSWERS, Duration::from_millis(20))?;
+        if must_end(calls)? && !wait_until(|| Ok(process.has_ended()), WORK)? {
+            return Err(Finding::failed(format!("a failed sync does not end it: {}", calls.place()?)));
+        }
+        if !process.has_ended() {
+            // A kill between the parts of one write is no machine's doing.
+            calls.arm(0, 0)?;
+            wait_for_answers(signals, 1, Duration::from_millis(20))?;
+            process.kill();
+        }
+        Ok(())
+    })?;
+    let ended = up.process.ended();
+    if ended.code.is_some() {
+        ended_well(&ended).map_err(|finding| finding.within(calls.place().unwrap_or_default()))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether what has failed is a sync of what a commit stands on: then nobody knows what is on disk, and no try helps.
+fn must_end(calls: &Calls) -> Result<bool, Finding> {
+    let place = calls.place()?;
+    let is_sync = place.contains(" sync of ") || place.contains(" datasync of ");
+    let is_error = !place.starts_with("short");
+    Ok(is_sync && is_error && (place.ends_with(".log") || place.ends_with("high-water")))
+}

@@ -1,0 +1,113 @@
+//! `torture`: the command behind `make torture`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cairn_torture::kinds::Kind;
+use cairn_torture::{Plan, bitflip_worker, run, tally};
+use clap::{Parser, Subcommand};
+
+/// Breaks the real server again and again, and tells what became of what it had acknowledged.
+#[derive(Debug, Parser)]
+#[command(name = "torture")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Part>,
+    /// What all choices follow from; the clock gives one if there is none.
+    #[arg(long, env = "SEED")]
+    seed: Option<u64>,
+    /// How long, over all kinds.
+    #[arg(long, env = "MINUTES", default_value_t = 10.0)]
+    minutes: f64,
+    /// The kinds, separated by `|` or `,`; all of them if there is none.
+    #[arg(long, env = "ONLY")]
+    only: Option<String>,
+    /// Worlds beside each other; as many as there are processors if none is given.
+    #[arg(long, env = "HANDS")]
+    hands: Option<usize>,
+    /// Cycles per world.
+    #[arg(long, env = "CYCLES", default_value_t = 60)]
+    cycles: u64,
+    /// Only this world of each kind, to see again what one did.
+    #[arg(long, env = "WORLD")]
+    world: Option<u64>,
+    /// Where worlds are made: in memory if the system has such a place, else among temporary files.
+    #[arg(long, env = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Shows flipped bits to the engine; started by the command itself.
+    #[command(hide = true)]
+    BitflipWorker {
+        /// The folder of the sound database.
+        #[arg(long)]
+        victim: PathBuf,
+        /// The log's key.
+        #[arg(long)]
+        vkey: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(Part::BitflipWorker { victim, vkey }) = &arguments.command {
+        return match bitflip_worker::run(victim, vkey) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error.to_string()),
+        };
+    }
+    let kinds = match kinds(arguments.only.as_deref()) {
+        Ok(kinds) => kinds,
+        Err(words) => return failed(&words),
+    };
+    let memory = PathBuf::from("/dev/shm");
+    let beside = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = Plan {
+        seed: arguments.seed.unwrap_or_else(clock),
+        kinds,
+        time: Duration::from_secs_f64((arguments.minutes * 60.0).clamp(1.0, 1e7)),
+        hands: arguments.hands.unwrap_or(processors),
+        cycles: arguments.cycles,
+        world: arguments.world,
+        folder: arguments.folder.unwrap_or(beside),
+    };
+    say(&format!("SEED={}, worlds in {}, {} at a time", plan.seed, plan.folder.display(), plan.hands));
+    let done = run(&plan, std::io::stderr().is_terminal());
+    let mut text = tally::table(&done);
+    text.push('\n');
+    for (kind, tally) in &done {
+        // Numbers and a name are always JSON.
+        text.push_str(&serde_json::to_string(&tally.line(*kind, plan.seed)).unwrap_or_default());
+        text.push('\n');
+    }
+    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+        return ExitCode::FAILURE;
+    }
+    if done.iter().all(|(_, tally)| tally.is_clean()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn kinds(only: Option<&str>) -> Result<Vec<Kind>, String> {
+    let Some(only) = only.filter(|only| !only.is_empty()) else { return Ok(Kind::ALL.to_vec()) };
+    let names = only.split(['|', ',', ' ']).filter(|name| !name.is_empty());
+    let known = || Kind::ALL.map(Kind::name).join(", ");
+    names.map(|name| Kind::parse(name).ok_or_else(|| format!("no kind {name:?}; there are: {}", known()))).collect()
+}
+
+fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64 % 1_000_000_007)
+}
+
+fn say(words: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "torture: {words}");
+}
+
+fn failed(words: &str) -> ExitCode {
+    say(words);
+    ExitCode::from(2)
+}
