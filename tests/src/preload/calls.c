@@ -7,7 +7,8 @@
  *   CALLS_FOLDER    the folder, an absolute path without links
  *   CALLS_CONTROL   a file of 512 bytes, shared with whoever watches: the struct below. It may be written at any time.
  *   CALLS_CLASS     which calls count: "change" for all of the following, or one of write (to the file's position),
- *                   pwrite (to a place), sync (fsync), datasync (fdatasync, sync_file_range), rename, open (to write or
+ *                   pwrite (to a place), sync (fsync), datasync (fdatasync), range (sync_file_range, of which RocksDB
+ *                   asks whether it is there), rename, open (to write or
  *                   make), truncate, allocate (fallocate), remove (unlink); or "read" (read and pread), which is none
  *                   of "change"
  *   CALLS_DO        what happens: an errno by name (EIO, ENOSPC, EINTR, EDQUOT), and nothing is done; "short": only a
@@ -210,7 +211,7 @@ ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off_t at) { PAR
 
 int fsync(int fd) { WHOLE(step_of("sync", fd), real_fsync(fd)); }
 int fdatasync(int fd) { WHOLE(step_of("datasync", fd), real_fdatasync(fd)); }
-int sync_file_range(int fd, off64_t from, off64_t count, unsigned int flags) { WHOLE(step_of("datasync", fd), real_sync_file_range(fd, from, count, flags)); }
+int sync_file_range(int fd, off64_t from, off64_t count, unsigned int flags) { WHOLE(step_of("range", fd), real_sync_file_range(fd, from, count, flags)); }
 int ftruncate(int fd, off_t length) { WHOLE(step_of("truncate", fd), real_ftruncate(fd, length)); }
 int ftruncate64(int fd, off_t length) { WHOLE(step_of("truncate", fd), real_ftruncate(fd, length)); }
 int fallocate(int fd, int mode, off_t from, off_t count) { WHOLE(step_of("allocate", fd), real_fallocate(fd, mode, from, count)); }

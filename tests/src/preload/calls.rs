@@ -28,8 +28,10 @@ pub enum Class {
     WriteAt,
     /// `fsync`.
     Sync,
-    /// `fdatasync` and `sync_file_range`.
+    /// `fdatasync`.
     SyncData,
+    /// `sync_file_range`, which promises nothing.
+    SyncRange,
     /// `rename`.
     Rename,
     /// Opening to write, or making.
@@ -61,12 +63,13 @@ pub enum Deed {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Change,
         Self::Write,
         Self::WriteAt,
         Self::Sync,
         Self::SyncData,
+        Self::SyncRange,
         Self::Rename,
         Self::Open,
         Self::Truncate,
@@ -84,6 +87,7 @@ impl Class {
             Self::WriteAt => "pwrite",
             Self::Sync => "sync",
             Self::SyncData => "datasync",
+            Self::SyncRange => "range",
             Self::Rename => "rename",
             Self::Open => "open",
             Self::Truncate => "truncate",

@@ -8,7 +8,9 @@
  *
  *   DISK_FOLDER   the folder, an absolute path without links
  *   DISK_COPY     where the copy is kept: inodes/ holds contents by inode number, names/ links them to their names; a
- *                 file named ready tells that all is there that was in the folder at the start
+ *                 file named ready tells that all is there that was in the folder at the start. Where a process before
+ *                 this one has made it, and ended without a power failure, it goes on: what that one did not sync is
+ *                 still to be synced
  *   DISK_EARLY    if set, names reach the disk at once, before the bytes of their files
  *   DISK_LIES     if set, syncing a file whose name ends so is answered with success, and does nothing
  *   DISK_DELAY    if set, how many microseconds a sync of a file takes at least, so that a crash may come before its end
@@ -191,6 +193,31 @@ static void take_over_names(const char *below) {
     if (listing) closedir(listing);
 }
 
+/* A process before this one has taken over: anything that it wrote may not be on the disk yet. */
+static void go_on(const char *below) {
+    char path[PATH_MAX], name[PATH_MAX * 2];
+    struct stat about;
+    struct dirent *entry;
+    snprintf(path, sizeof path, "%s%s", folder, below);
+    DIR *listing = opendir(path);
+    if (!listing) give_up("the folder");
+    while ((entry = readdir(listing))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        if (lstat(name, &about)) continue;
+        if (S_ISDIR(about.st_mode)) {
+            snprintf(name, sizeof name, "%s/%s", below, entry->d_name);
+            go_on(name);
+        } else if (S_ISREG(about.st_mode)) {
+            struct dirty *one = calloc(1, sizeof *one);
+            if (!one) give_up("memory");
+            *one = (struct dirty){ about.st_ino, 0, about.st_size, dirty_files };
+            dirty_files = one;
+        }
+    }
+    closedir(listing);
+}
+
 /* Other libraries may make calls before this one's constructor has run. */
 static void resolve(void) {
     real_open = dlsym(RTLD_NEXT, "open64");
@@ -216,6 +243,11 @@ __attribute__((constructor)) static void begin(void) {
     if (getenv("DISK_FAILS")) fails = atol(getenv("DISK_FAILS"));
     if (getenv("DISK_DELAY")) delay = atol(getenv("DISK_DELAY"));
     folder = wanted;
+    snprintf(path, sizeof path, "%s/ready", copy);
+    if (access(path, F_OK) == 0) {
+        go_on("");
+        return;
+    }
     snprintf(path, sizeof path, "%s/inodes", copy);
     mkdir(copy, 0700);
     mkdir(path, 0700);

@@ -78,8 +78,18 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
                 "at work"
             }
         };
+        // The process alone may die first; what it has not synced is in the system's memory then, and may be forgotten
+        // after another one has built on it.
+        if setting.goes_on(done) && world.random.one_in(3) {
+            tally.note("the process died, and the power failed later");
+            continue;
+        }
         let forgotten = machine.power_fails(world)?;
         count(&forgotten, what, tally);
+    }
+    let disk = Disk::new(world.data.path(), world.folder().join("disk"));
+    if disk.is_ready() {
+        disk.power_fails(None)?;
     }
     world.finish(tally, true)
 }

@@ -69,6 +69,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
 
 fn at_work(world: &mut World, up: &mut Up, calls: &Calls, every: u64, tally: &mut Tally) -> Result<(), Finding> {
     let process = &mut up.process;
+    let at_start = calls.fired()? > 0;
     world.work(up.address, tally, |signals, random| {
         if calls.fired()? == 0 {
             calls.arm_ahead(1 + random.below(12) as u64, every)?;
@@ -78,7 +79,8 @@ fn at_work(world: &mut World, up: &mut Up, calls: &Calls, every: u64, tally: &mu
         wait_until(|| Ok(process.has_ended()), Duration::from_millis(2))?;
         wait_for_answers(signals, ANSWERS, Duration::from_millis(20))?;
         if must_end(calls)? && !wait_until(|| Ok(process.has_ended()), WORK)? {
-            return Err(Finding::failed(format!("a failed sync does not end it: {}", calls.place()?)));
+            let when = if at_start { "at a start" } else { "at work" };
+            return Err(Finding::failed(format!("a failed sync {when} does not end it: {}", calls.place()?)));
         }
         if !process.has_ended() {
             // A kill between the parts of one write is no machine's doing.
