@@ -8,7 +8,7 @@ export LISTEN DATA NETWORK
 # What `make torture` is told, where it is told.
 export SEED MINUTES ONLY WORLD HANDS CYCLES FOLDER
 
-.PHONY: help setup run network stop test lint audit bench fuzz torture interop readme
+.PHONY: help setup run network stop test lint audit bench fuzz torture canaries interop readme
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,6 +44,9 @@ fuzz: setup ## every parser and the HTTP surface, FUZZ_SECONDS each (default 20)
 
 torture: setup ## break the server for real, MINUTES long (default 30; SEED=, ONLY=kill|syscall|power|bitflip|...)
 	@bash build/torture.sh
+
+canaries: setup ## builds broken on purpose: each is found by the fault that names it
+	@bash build/canaries.sh
 
 interop: setup ## other people's clients and witnesses against ours; needs Go
 	@bash tests/interop/run.sh

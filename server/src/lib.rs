@@ -5,6 +5,8 @@
 
 pub mod admin;
 pub mod auth;
+#[cfg(feature = "canaries")]
+pub mod canary;
 pub mod config;
 pub mod cosigners;
 pub mod engine;

@@ -17,13 +17,19 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What the ready line says before the URL.
 const READY: &str = "cairnd is ready at http://";
 
-/// The program of this name beside the test's own.
+/// The environment variable that names another `cairnd` than the one beside the test's own program.
+const OTHER: &str = "CAIRN_TESTS_CAIRND";
+
+/// The program of this name beside the test's own, unless the environment names another `cairnd`.
 ///
 /// # Panics
 /// If it was not built.
 #[must_use]
 #[expect(clippy::panic, reason = "support for tests: without the program there is nothing to test")]
 pub fn program(name: &str) -> PathBuf {
+    if let Some(other) = std::env::var_os(OTHER).filter(|_| name == "cairnd") {
+        return other.into();
+    }
     let own = std::env::current_exe().unwrap_or_default();
     let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
     beside.unwrap_or_else(|| panic!("{name} is not built; run: cargo build --workspace --release --bins"))

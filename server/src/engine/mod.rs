@@ -192,7 +192,10 @@ impl Engine {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
         let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings)?);
-        Self::start(options, Arc::clone(&rocks) as Arc<dyn Store>, rocks, HighWater::open, clock, observer)
+        let store = Arc::clone(&rocks) as Arc<dyn Store>;
+        #[cfg(feature = "canaries")]
+        let store = crate::canary::flipping(store);
+        Self::start(options, store, rocks, HighWater::open, clock, observer)
     }
 
     /// Starts on a store that is open: `store` is `rocks`, or stands before it to fail on purpose; so may the high-water.

@@ -264,6 +264,12 @@ impl HighWater {
     /// # Errors
     /// [`HighWaterError`] for anything that this program and a crash cannot have left.
     pub fn open(path: &Path, database: DatabaseId) -> Result<(Self, Marks), HighWaterError> {
+        #[cfg(feature = "canaries")]
+        if crate::canary::has_no_high_water() {
+            // What it recorded is forgotten; it may well be gone.
+            let _ = std::fs::remove_file(path);
+            return Ok((Self::create(path, database)?, Marks::default()));
+        }
         Self::open_on(Box::new(RealDisk), path, database, BOUNDS)
     }
 
@@ -370,10 +376,18 @@ impl HighWater {
             self.fill(self.end + length)?;
         }
         write_all_at(self.file.as_mut(), &bytes, self.end).map_err(on_io(&self.path, "written"))?;
-        self.file.sync_data().map_err(on_io(&self.path, "synced"))?;
+        self.sync_frames()?;
         self.end += length;
         self.marks.advance(commit, marks);
         Ok(())
+    }
+
+    fn sync_frames(&mut self) -> Result<(), HighWaterError> {
+        #[cfg(feature = "canaries")]
+        if crate::canary::Canary::AckBeforeFsync.sings() {
+            return Ok(());
+        }
+        self.file.sync_data().map_err(on_io(&self.path, "synced"))
     }
 
     /// With many logs a file of newest marks is long itself, and must not be written anew at every commit.

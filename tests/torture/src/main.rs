@@ -33,6 +33,9 @@ struct Arguments {
     /// Only this world of each kind, to see again what one did.
     #[arg(long, env = "WORLD")]
     world: Option<u64>,
+    /// Findings after which a kind is given up.
+    #[arg(long, default_value_t = 20)]
+    enough: u64,
     /// Where worlds are made: in memory if the system has such a place, else among temporary files.
     #[arg(long, env = "FOLDER")]
     folder: Option<PathBuf>,
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         hands: arguments.hands.unwrap_or(processors),
         cycles: arguments.cycles,
         world: arguments.world,
+        enough: arguments.enough,
         folder: arguments.folder.unwrap_or(beside),
     };
     say(&format!("SEED={}, worlds in {}, {} at a time", plan.seed, plan.folder.display(), plan.hands));

@@ -13,9 +13,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::kinds::{Kind, Setting};
 use crate::tally::{Finding, Tally};
 
-/// Findings after which a kind is given up: more of the same tell nothing new.
-const ENOUGH: u64 = 20;
-
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -31,6 +28,8 @@ pub struct Plan {
     pub cycles: u64,
     /// The only world to run of each kind, for a replay.
     pub world: Option<u64>,
+    /// Findings after which a kind is given up: more of the same tell nothing new.
+    pub enough: u64,
     /// Where worlds are made.
     pub folder: PathBuf,
 }
@@ -57,7 +56,7 @@ fn run_kind(plan: &Plan, kind: Kind, deadline: Instant, bar: &ProgressBar) -> Ta
     std::thread::scope(|scope| {
         for _ in 0..plan.hands.max(1) {
             scope.spawn(|| {
-                while Instant::now() < deadline && !has_enough(&lock(&whole)) {
+                while Instant::now() < deadline && lock(&whole).findings() < plan.enough {
                     if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
                         return;
                     }
@@ -77,12 +76,6 @@ fn run_kind(plan: &Plan, kind: Kind, deadline: Instant, bar: &ProgressBar) -> Ta
 
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn has_enough(tally: &Tally) -> bool {
-    use crate::tally::Sort;
-    let sorts = [Sort::Lost, Sort::Contradiction, Sort::BadBytes, Sort::Failed];
-    sorts.map(|sort| tally.count(sort)).iter().sum::<u64>() >= ENOUGH
 }
 
 /// One world. What panics in it is a finding.

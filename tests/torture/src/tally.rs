@@ -132,6 +132,12 @@ impl Tally {
         self.findings.is_empty()
     }
 
+    /// How many findings there are.
+    #[must_use]
+    pub fn findings(&self) -> u64 {
+        self.findings.values().sum()
+    }
+
     /// How many findings of a sort there are.
     #[must_use]
     pub fn count(&self, sort: Sort) -> u64 {

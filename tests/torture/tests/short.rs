@@ -22,6 +22,7 @@ fn every_kind_of_fault_is_survived() {
         hands: 3,
         cycles: 25,
         world: None,
+        enough: 1,
         folder: folder.path().to_owned(),
     };
     let done = run(&plan, false);

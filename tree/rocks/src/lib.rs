@@ -18,6 +18,8 @@
 //!
 //! A wrong value is never read, and a commit is never seen in part.
 
+#[cfg(feature = "canaries")]
+pub mod canary;
 mod cut;
 mod error;
 mod family;

@@ -40,6 +40,10 @@ impl Settings {
         let mut options = Options::default();
         // A commit that a crash cut short is dropped; any other damage that RocksDB can tell apart is an error.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        #[cfg(feature = "canaries")]
+        if crate::canary::Canary::WalByDefault.sings() {
+            options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        }
         options.set_paranoid_checks(true);
         // A closed write-ahead log that was synced must be there, whole, at the next start.
         options.set_track_and_verify_wals_in_manifest(true);
@@ -97,6 +101,8 @@ impl Settings {
 pub(crate) fn synced() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(true);
+    #[cfg(feature = "canaries")]
+    options.set_sync(!crate::canary::Canary::AckBeforeFsync.sings());
     options
 }
 

@@ -67,6 +67,8 @@ impl RocksStore {
     /// [`OpenError::Missing`] if none was ever created there; never a new, empty one instead.
     pub fn open(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
         match fs::metadata(path.join(CURRENT)) {
+            #[cfg(feature = "canaries")]
+            Ok(_) if crate::canary::Canary::WalByDefault.sings() => Self::start(path, settings, &settings.database()),
             Ok(_) => {
                 // Before RocksDB, which would take damage for the end of a file, and remove the tables after it.
                 cut::check(path)?;

@@ -15,6 +15,11 @@ use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// Brings `track.checked` up to the commit's head from the stored bytes alone. On an error the track is of no more use.
 pub(super) fn read_back(store: &dyn Store, track: &mut Track, written: &Written) -> Result<(), ReadError> {
+    #[cfg(feature = "canaries")]
+    if crate::canary::Canary::SignBeforeCheck.sings() {
+        track.checked = track.working.clone();
+        return Ok(());
+    }
     let stored = Stored::new(store, track.shared.info.id);
     let mut tiles = Vec::new();
     absorb_entries(store, &stored, track, written, &mut tiles)?;

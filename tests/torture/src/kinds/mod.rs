@@ -1,6 +1,7 @@
 //! The kinds of faults. Each has a function that makes a world, breaks it many times, and counts what it did.
 
 pub mod bitflip;
+mod bundle;
 mod clock;
 mod copies;
 mod files;
@@ -39,6 +40,10 @@ pub enum Kind {
     Copies,
     /// A clock that goes back and forward.
     Clock,
+    /// As [`Kind::Bitflip`], in the write-ahead log alone and before the real server alone.
+    Wal,
+    /// A bit that flips on the way to the store: takes a server that does so (`make canaries`).
+    Bundle,
 }
 
 /// What a kind needs to know of its run.
@@ -62,7 +67,7 @@ impl Setting<'_> {
 }
 
 impl Kind {
-    /// All of them, in the order in which they run.
+    /// All that any server survives, in the order in which they run.
     pub const ALL: [Self; 9] = [
         Self::Kill,
         Self::Points,
@@ -88,19 +93,23 @@ impl Kind {
             Self::Files => "files",
             Self::Copies => "copies",
             Self::Clock => "clock",
+            Self::Wal => "wal",
+            Self::Bundle => "bundle",
         }
     }
 
     /// The kind of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.into_iter().chain([Self::Wal, Self::Bundle]).find(|kind| kind.name() == name)
     }
 
     /// Runs one world of this kind. What was done until a finding is in the tally.
     pub(crate) fn run(self, setting: &Setting<'_>, random: Random, tally: &mut Tally) -> Result<(), Finding> {
-        if self == Self::Bitflip {
-            return bitflip::run(setting, random, tally);
+        match self {
+            Self::Bitflip => return bitflip::run(setting, random, tally),
+            Self::Wal => return bitflip::run_wal(setting, random, tally),
+            _ => {}
         }
         let mut world = World::new(setting.folder, random)?;
         let done = match self {
@@ -112,7 +121,8 @@ impl Kind {
             Self::Files => files::run(setting, &mut world, tally),
             Self::Copies => copies::run(setting, &mut world, tally),
             Self::Clock => clock::run(setting, &mut world, tally),
-            Self::Bitflip => Ok(()),
+            Self::Bundle => bundle::run(setting, &mut world, tally),
+            Self::Bitflip | Self::Wal => Ok(()),
         };
         done.map_err(|finding| match world.keep() {
             Some(kept) => finding.within(format_args!("in {}", kept.display())),

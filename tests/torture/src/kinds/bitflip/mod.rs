@@ -116,6 +116,28 @@ pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) 
     Ok(())
 }
 
+/// Every byte of the write-ahead log in turn, before the real server.
+pub(super) fn run_wal(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) -> Result<(), Finding> {
+    let mut victim = Victim::make(setting.folder, random.fork())?;
+    tally.acked += victim.acked();
+    let logs = victim.files()?.into_iter().filter(|(file, _)| file.extension().is_some_and(|end| end == "log"));
+    let mut flips = Vec::new();
+    for (file, length) in logs {
+        flips.extend((0..length).map(|at| Flip { file: file.clone(), at, bit: random.below(8) as u8 }));
+    }
+    flips.sort_by_cached_key(|_| random.number());
+    for (done, flip) in flips.into_iter().enumerate() {
+        if !setting.goes_on(done as u64) {
+            break;
+        }
+        tally.cycles += 1;
+        tally.fired += 1;
+        let outcome = real(&mut victim, &flip).map_err(|finding| finding.within(format_args!("{flip:?}")))?;
+        tally.note(outcome);
+    }
+    Ok(())
+}
+
 /// Files of a sort are one.
 fn sort(file: &Path) -> String {
     super::points::point(&file.to_string_lossy())

@@ -1,0 +1,60 @@
+//! What is broken on purpose in the server (`cairn_rocks::canary`), and a bit that flips on the way to the store: the fault
+//! that only the check before a signature finds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cairn_tree::store::{Batch, CommitError, Key, KeyRange, Kind, Store, StoreError};
+
+pub use cairn_rocks::canary::Canary;
+
+#[cfg(not(debug_assertions))]
+compile_error!("the feature `canaries` breaks the log on purpose; build it with `make canaries` only");
+
+/// The environment variable that says in which commit of entries a bit flips, counted from 1.
+const FLIP: &str = "CAIRND_FLIP";
+
+/// Whether the database alone says what was released.
+pub(crate) fn has_no_high_water() -> bool {
+    Canary::NoHighWater.sings() || Canary::WalByDefault.sings()
+}
+
+/// The store, with a bit that flips if the environment says so.
+pub(crate) fn flipping(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    match std::env::var(FLIP).ok().and_then(|at| at.parse().ok()) {
+        Some(at) => Arc::new(Flipping { store, left: AtomicU64::new(at) }),
+        None => store,
+    }
+}
+
+struct Flipping {
+    store: Arc<dyn Store>,
+    /// Commits of entries until it flips, that one included.
+    left: AtomicU64,
+}
+
+impl Store for Flipping {
+    fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.store.get_many(keys)
+    }
+
+    fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        self.store.scan(range, limit)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        let (mut puts, deletes) = batch.into_parts();
+        let row = puts.iter_mut().find(|(key, _)| matches!(key.kind(), Kind::Bundle | Kind::Piece));
+        if let Some((key, value)) = row
+            && self.left.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(last) = value.last_mut()
+        {
+            *last ^= 1;
+            tracing::warn!(?key, "a bit flipped on the way to the store");
+        }
+        let mut batch = Batch::new();
+        puts.into_iter().for_each(|(key, value)| batch.put(key, value));
+        deletes.into_iter().for_each(|key| batch.delete(key));
+        self.store.commit(batch)
+    }
+}
