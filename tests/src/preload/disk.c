@@ -103,31 +103,46 @@ static void sync_file(int fd, const struct stat *about) {
     real_close(to);
 }
 
-/* Brings the names in one folder to the disk: first those that are new or changed, then those that are gone. */
-static void sync_names(const char *below) {
-    char live[PATH_MAX], kept[PATH_MAX], from[PATH_MAX], name[PATH_MAX * 2], fresh[PATH_MAX];
+/* Links what is new in a folder, or what is another file now. */
+static void link_names(const char *live, const char *kept, int is_there) {
+    char from[PATH_MAX], name[PATH_MAX * 2], fresh[PATH_MAX];
     struct stat about, before;
     struct dirent *entry;
-    snprintf(live, sizeof live, "%s%s", folder, below);
-    snprintf(kept, sizeof kept, "%s/names%s", copy, below);
-    mkdir(kept, 0700);
-    if (stat(live, &about) == 0) chmod(kept, about.st_mode & 07777);
     DIR *listing = opendir(live);
-    if (!listing) return;
-    while ((entry = readdir(listing))) {
+    while (listing && (entry = readdir(listing))) {
         snprintf(name, sizeof name, "%s/%s", live, entry->d_name);
         if (lstat(name, &about) || !S_ISREG(about.st_mode)) continue;
         inode_path(from, about.st_ino);
         int made = real_open(from, O_WRONLY | O_CREAT | O_CLOEXEC, about.st_mode & 07777);
         if (made >= 0) real_close(made);
         snprintf(name, sizeof name, "%s/%s", kept, entry->d_name);
-        if (stat(name, &before) == 0 && stat(from, &about) == 0 && before.st_ino == about.st_ino) continue;
+        int was_there = stat(name, &before) == 0;
+        if (was_there != is_there) continue;
+        if (was_there && stat(from, &about) == 0 && before.st_ino == about.st_ino) continue;
         snprintf(fresh, sizeof fresh, "%s/fresh", copy);
         real_unlink(fresh);
         if (link(from, fresh) || real_rename(fresh, name)) give_up("link of the copy");
     }
-    closedir(listing);
-    if (!(listing = opendir(kept))) return;
+    if (listing) closedir(listing);
+}
+
+/*
+ * Brings the names in one folder to the disk: first those that are new, then those that are another file now, at last
+ * those that are gone. A journal keeps their order, so that a file which is renamed into place never names one that is
+ * not there yet.
+ */
+static void sync_names(const char *below) {
+    char live[PATH_MAX], kept[PATH_MAX], name[PATH_MAX * 2];
+    struct stat about;
+    struct dirent *entry;
+    snprintf(live, sizeof live, "%s%s", folder, below);
+    snprintf(kept, sizeof kept, "%s/names%s", copy, below);
+    mkdir(kept, 0700);
+    if (stat(live, &about) == 0) chmod(kept, about.st_mode & 07777);
+    link_names(live, kept, 0);
+    link_names(live, kept, 1);
+    DIR *listing = opendir(kept);
+    if (!listing) return;
     while ((entry = readdir(listing))) {
         snprintf(name, sizeof name, "%s/%s", live, entry->d_name);
         if (entry->d_type == DT_REG && lstat(name, &about)) {
