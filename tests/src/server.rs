@@ -107,6 +107,12 @@ impl Data {
         Self { path, token: made.producer_token, main }
     }
 
+    /// A copy of another one, in this folder.
+    #[must_use]
+    pub fn at(path: PathBuf, of: &Self) -> Self {
+        Self { path, token: of.token.clone(), main: of.main.clone() }
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {

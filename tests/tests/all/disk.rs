@@ -25,12 +25,12 @@ const BATCH: usize = 32;
 const ENTRY: usize = 64_000;
 
 /// A mounted tmpfs, unmounted when it is dropped.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    fn mount() -> Self {
+    pub(crate) fn mount() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs"]).arg(folder.path());
@@ -39,7 +39,7 @@ impl SmallDisk {
         Self { folder }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -48,13 +48,13 @@ impl SmallDisk {
     }
 
     /// Leaves so much free space.
-    fn fill_to(&self, free: u64) {
+    pub(crate) fn fill_to(&self, free: u64) {
         let stat = rustix::fs::statvfs(self.path()).unwrap();
         let more = (stat.f_bavail * stat.f_frsize).saturating_sub(free);
         fs::write(self.filler(), vec![1; usize::try_from(more).unwrap()]).unwrap();
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
 }

@@ -12,6 +12,7 @@ mod crash;
 mod disk;
 mod histories;
 mod http;
+mod incidents;
 mod journey;
 mod lies;
 mod life;
