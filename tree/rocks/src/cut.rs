@@ -26,6 +26,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
+use crate::store::CURRENT;
 
 const BLOCK: u64 = 32 << 10;
 /// A disk writes so many bytes whole or not at all.
@@ -58,8 +59,12 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
 pub(crate) fn drop_torn_commit(path: &Path) -> Result<bool, OpenError> {
     let failed = |error: io::Error| OpenError::from_io(path, &error);
     let files = record_files(path).map_err(failed)?;
-    let number = |file: &PathBuf| file.file_stem()?.to_str()?.parse::<u64>().ok();
-    // Manifests have no number there.
+    let number = |file: &PathBuf| {
+        // A start that was cut short leaves newer ones without anything in them.
+        fs::metadata(file).ok().filter(|about| about.len() > 0)?;
+        file.file_stem()?.to_str()?.parse::<u64>().ok()
+    };
+    // A manifest has no number there.
     let Some((_, newest)) = files.into_iter().filter_map(|file| Some((number(&file)?, file))).max() else {
         return Ok(false);
     };
@@ -117,11 +122,14 @@ fn lacks_a_sector(bytes: &[u8], offset: u64) -> bool {
     is_missing(first) || rest.chunks(SECTOR as usize).any(is_missing)
 }
 
+/// The write-ahead logs, and the manifest that counts: a start that was cut short leaves others, of which the disk may have
+/// anything.
 fn record_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let current = fs::read(path.join(CURRENT))?;
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("MANIFEST-") || name.ends_with(".log") {
+        if name.as_bytes() == current.trim_ascii_end() || name.ends_with(".log") {
             files.push(path.join(name));
         }
     }

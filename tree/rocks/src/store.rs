@@ -17,7 +17,7 @@ use crate::family::Family;
 use crate::settings::{Settings, synced, verified};
 
 /// The file that every RocksDB database has, and that is written last when one is created.
-const CURRENT: &str = "CURRENT";
+pub(crate) const CURRENT: &str = "CURRENT";
 /// What a record in a `WriteBatch` takes beyond its key and value, at most: tag, family, two lengths.
 const RECORD_OVERHEAD: usize = 16;
 

@@ -367,6 +367,14 @@ fn a_flipped_bit_in_the_kind_of_a_record_is_noticed() {
     }
 }
 
+/// What a start leaves that did not come to its end: a log without anything in it, and a manifest that nothing names.
+fn leave_a_start_that_was_cut_short(path: &Path) {
+    fs::write(path.join("900000.log"), b"").expect("a log");
+    // A record that runs past the end, though a shorter one is there whole: damage, if it counted.
+    let empty = [0x4a, 0x39, 0xa5, 0x2b, 0x44, 0x0f, 1];
+    fs::write(path.join("MANIFEST-900001"), [&[0; 512][..], &empty, &[1; 40]].concat()).expect("a manifest");
+}
+
 /// What a power failure leaves of a commit whose sync did not return: some of its sectors, in any order.
 #[test]
 fn a_torn_last_commit_is_dropped_whole() {
@@ -393,6 +401,9 @@ fn a_torn_last_commit_is_dropped_whole() {
         }
         copy(&sound, &torn);
         fs::write(torn.join(log.file_name().expect("a name")), damaged).expect("the log");
+        if round % 2 == 0 {
+            leave_a_start_that_was_cut_short(&torn);
+        }
         *outcomes.entry(judge(&torn, &format!("round {round}"))).or_insert(0) += 1;
     }
     assert!(outcomes.keys().all(|outcome| matches!(outcome, Outcome::TailLost | Outcome::Sound)), "{outcomes:?}");
