@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Library;
@@ -66,19 +67,32 @@ impl Disk {
         let (on_disk, live) = (contents(&names)?, contents(&self.folder)?);
         let all = on_disk.keys().chain(live.keys().filter(|name| !on_disk.contains_key(*name)));
         let files: Vec<String> = all.filter(|name| on_disk.get(*name) != live.get(*name)).cloned().collect();
+        let in_place: Vec<bool> = files.iter().map(|name| self.is_in_place(name)).collect();
         let mut forgotten = Forgotten { files, torn: 0 };
         fs::remove_dir_all(&self.folder)?;
         copy(&names, &self.folder)?;
-        for name in &forgotten.files {
+        for (name, in_place) in forgotten.files.iter().zip(in_place) {
             let (Some(random), Some(old), Some(new)) = (torn.as_deref_mut(), on_disk.get(name), live.get(name)) else {
                 continue;
             };
+            if !in_place {
+                continue;
+            }
             let mixed = mix(old, new, random);
             forgotten.torn += usize::from(mixed != *old && mixed != *new);
             fs::write(self.folder.join(name), mixed)?;
         }
         self.clear()?;
         Ok(forgotten)
+    }
+
+    /// Whether a name means the same file on the disk as in the folder. Another one was put into its place otherwise, and
+    /// no sector of that is in this.
+    fn is_in_place(&self, name: &str) -> bool {
+        let inode = |path: &Path| fs::metadata(path).ok().map(|about| about.ino());
+        let Some(live) = inode(&self.folder.join(name)) else { return false };
+        let kept = inode(&self.copy.join("inodes").join(live.to_string()));
+        kept.is_some() && kept == inode(&self.copy.join("names").join(name))
     }
 
     /// Throws away what the disk holds.

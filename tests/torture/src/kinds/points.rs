@@ -70,11 +70,12 @@ fn at_work(world: &mut World, address: std::net::SocketAddr, calls: &Calls, tall
     Ok(())
 }
 
-/// The name of a point: files of a sort are one.
+/// The name of a point: files of a sort are one. What follows a plus sign is a key's digest.
 pub(super) fn point(place: &str) -> String {
     let mut name = String::new();
     for part in place.chars() {
         match part {
+            'a'..='f' | '0'..='9' if name.ends_with('+') => {}
             '0'..='9' if name.ends_with('N') => {}
             '0'..='9' => name.push('N'),
             other => name.push(other),

@@ -28,6 +28,8 @@ use victim::Victim;
 const REAL: usize = 200;
 /// So many worlds see each byte of all files once.
 const SLICES: usize = 32;
+/// A flip takes far less than a start of the server; so many of them count as one cycle of a world.
+const PER_CYCLE: u64 = 50;
 /// How long the worker may take for one flip.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -82,7 +84,7 @@ pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) 
     flips.sort_by_cached_key(|_| random.number());
     let mut worker = None;
     for (done, flip) in flips.into_iter().enumerate() {
-        if !setting.goes_on(done as u64) {
+        if !setting.goes_on(done as u64 / PER_CYCLE) {
             break;
         }
         tally.cycles += 1;
