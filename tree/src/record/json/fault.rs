@@ -137,6 +137,9 @@ impl fmt::Display for Place<'_> {
 /// Appends a reference token (RFC 6901, section 3).
 pub(in crate::record) fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
+    if !token.bytes().any(|byte| matches!(byte, b'~' | b'/')) {
+        return pointer.push_str(token);
+    }
     for character in token.chars() {
         match character {
             '~' => pointer.push_str("~0"),

@@ -10,6 +10,7 @@
 pub mod canonical;
 mod escape;
 mod fault;
+mod names;
 mod pointer;
 mod reader;
 mod value;

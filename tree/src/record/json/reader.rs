@@ -7,6 +7,7 @@ use core::fmt;
 use std::borrow::Cow;
 
 use super::escape::{plain_length, unescape, without_space};
+use super::names::first_repeated;
 use super::{Fault, FaultKind, Json, Value};
 use crate::record::bounds::{MAX_DEPTH, MAX_INTEGER, MAX_NUMBER_BYTES};
 
@@ -57,6 +58,9 @@ impl Trouble {
 
 pub(crate) type Read<T> = Result<T, Trouble>;
 
+/// Room for the names of the objects that are open at once in most texts.
+const NAMES: usize = 32;
+
 /// A place in a text.
 pub(crate) struct Reader<'a> {
     text: &'a str,
@@ -68,9 +72,6 @@ pub(crate) struct Reader<'a> {
     /// The names of all objects that are open, with their offsets.
     names: Vec<(Cow<'a, str>, usize)>,
 }
-
-/// Up to so many names are compared with those only that share a bit with them; more are sorted.
-const FEW_NAMES: usize = 64;
 
 impl<'a> Reader<'a> {
     /// Reads all of a text with `read`, which must leave nothing but white space.
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
             return Err(Fault::whole(FaultKind::TextTooLong(max)));
         }
         let text = core::str::from_utf8(bytes).map_err(|error| Fault::whole(FaultKind::Utf8(error.valid_up_to())))?;
-        let mut reader = Self { text, at: 0, depth: 0, max_depth, spaced: false, names: Vec::new() };
+        let mut reader = Self { text, at: 0, depth: 0, max_depth, spaced: false, names: Vec::with_capacity(NAMES) };
         let all = |reader: &mut Self| {
             let value = read(reader)?;
             reader.space();
@@ -194,25 +195,7 @@ impl<'a> Reader<'a> {
 
     /// Refuses two equal names among those from `first` on, and forgets them.
     fn distinct(&mut self, first: usize) -> Read<()> {
-        let names = self.names.get_mut(first..).unwrap_or_default();
-        let mut twice = None;
-        if names.len() <= FEW_NAMES {
-            let mut seen = [0_u64; 16];
-            for (count, (name, at)) in names.iter().enumerate() {
-                let (word, bit) = fingerprint(name);
-                let Some(seen) = seen.get_mut(word) else { break };
-                let maybe = *seen & bit != 0;
-                *seen |= bit;
-                if maybe && names.iter().take(count).any(|(other, _)| other == name) {
-                    twice = Some(*at);
-                    break;
-                }
-            }
-        } else {
-            names.sort_unstable();
-            let pairs = names.iter().zip(names.iter().skip(1));
-            twice = pairs.filter(|(one, other)| one.0 == other.0).map(|(_, other)| other.1).min();
-        }
+        let twice = first_repeated(self.names.get_mut(first..).unwrap_or_default());
         self.names.truncate(first);
         twice.map_or(Ok(()), |at| Err(Trouble::new(at, FaultKind::Duplicate)))
     }
@@ -410,16 +393,4 @@ impl<'a> Reader<'a> {
             }
         })
     }
-}
-
-/// One of 1,024 bits for a name: the word it is in, and the bit in the word. Equal names have equal bits.
-fn fingerprint(name: &str) -> (usize, u64) {
-    let bytes = name.as_bytes();
-    let end = bytes
-        .last_chunk::<8>()
-        .copied()
-        .map_or_else(|| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)), u64::from_le_bytes);
-    let start = bytes.first_chunk::<8>().copied().map_or(0, u64::from_le_bytes);
-    let mixed = (end ^ start.rotate_left(29) ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (usize::from((mixed >> 60) as u8), 1 << (mixed >> 54 & 63))
 }

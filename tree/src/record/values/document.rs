@@ -40,7 +40,7 @@ impl<'a> Document<'a> {
         if reader.kind()? != Kind::Object {
             return reader.json().map(Self::Other);
         }
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(MEMBERS);
         reader.object(MAX_FIELDS, |reader, name, _| {
             members.push((name, reader.json()?));
             Ok(())
@@ -69,6 +69,9 @@ impl<'a> Document<'a> {
         }
     }
 }
+
+/// Room for the members of most documents.
+const MEMBERS: usize = 32;
 
 type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 type Fields<'a> = Vec<(Pointer<'a>, Field<'a>)>;
