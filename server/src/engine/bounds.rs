@@ -33,7 +33,9 @@ pub(super) const SWEEP_ROWS: usize = 1_000;
 pub(super) const SWEEP_LOGS: usize = 64;
 /// Expanded tiles in memory, in bytes: those of some three million entries, of which proofs then cost look-ups only.
 pub(super) const TILE_CACHE_BYTES: usize = 192 << 20;
-/// Tiles and bundles as they are served, in bytes.
-pub(super) const SERVED_CACHE_BYTES: usize = 64 << 20;
+/// Tiles as they are served, in bytes.
+pub(super) const SERVED_CACHE_BYTES: usize = 32 << 20;
+/// Bundles as they are served, in bytes, unfinished ones too: at least three of the longest.
+pub(super) const BUNDLE_CACHE_BYTES: usize = 64 << 20;
 /// Entries that are re-hashed in one go where a range of a log is checked, at start and by `fsck`.
 pub(super) const REPLAY_BUNDLES: usize = 64;

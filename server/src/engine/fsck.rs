@@ -36,6 +36,14 @@ struct Expected {
     size: TreeSize,
     root: Hash,
     who: &'static str,
+    /// The perfect nodes over all full bundles, if it names them.
+    nodes: Option<Vec<Hash>>,
+}
+
+impl Expected {
+    const fn new(who: &'static str, size: TreeSize, root: Hash) -> Self {
+        Self { size, root, who, nodes: None }
+    }
 }
 
 /// Checks a database that no server has open.
@@ -60,10 +68,10 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
             }
         };
         // In the order of their sizes.
-        let checkpoint = checkpoint.map(|head| Expected { size: head.size, root: head.root, who: "checkpoint" });
+        let checkpoint = checkpoint.map(|head| Expected::new("checkpoint", head.size, head.root));
         let mut expected = Vec::from_iter(checkpoint);
-        expected.extend(marks.get(id).map(|mark| Expected { size: mark.size, root: mark.root, who: "high-water" }));
-        expected.push(Expected { size: row.size, root: row.root, who: "head row" });
+        expected.extend(marks.get(id).map(|mark| Expected::new("high-water", mark.size, mark.root)));
+        expected.push(Expected { nodes: row.nodes.clone(), ..Expected::new("head row", row.size, row.root) });
         let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size));
         let problem = problem.and_then(|()| check_index(&store, &stored, binding.hash_index, binding.dedup)).err();
         let halted = match row.state {
@@ -89,7 +97,7 @@ pub(super) fn check_served(
     let checkpoint = log.publishing.checkpoint(|| log.head());
     let head = log.head();
     let expected = [(&checkpoint, "checkpoint"), (&head, "signed head")];
-    let expected = expected.map(|(head, who)| Expected { size: head.size, root: head.root, who });
+    let expected = expected.map(|(head, who)| Expected::new(who, head.size, head.root));
     let stored = Stored::new(store, log.info.id);
     check_log(&stored, &expected, progress).err()
 }
@@ -102,13 +110,16 @@ fn check_index(store: &dyn Store, stored: &Stored<'_>, hash_index: bool, dedup: 
 /// Re-hashes a log from its first entry, and compares it with each expected head on the way.
 fn check_log(stored: &Stored<'_>, expected: &[Expected], progress: &mut dyn FnMut(TreeSize)) -> Result<(), String> {
     let mut tree = GrowingTree::new();
-    for Expected { size, root, who } in expected {
+    for Expected { size, root, who, nodes } in expected {
         if *size < tree.size() {
             return Err(format!("the {who} has size {size}, less than the {} of another record", tree.size()));
         }
         replay(stored, &mut tree, *size, progress).map_err(|error: ReadError| error.to_string())?;
         if tree.root() != *root {
             return Err(format!("the entries hash to {} at size {size}, but the {who} says {root}", tree.root()));
+        }
+        if nodes.as_ref().is_some_and(|nodes| *nodes != tree.nodes()) {
+            return Err(format!("the {who} lists other nodes of the tree at size {size} than the entries hash to"));
         }
     }
     Ok(())

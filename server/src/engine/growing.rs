@@ -114,6 +114,13 @@ impl GrowingTree {
         self.frontier.root().hash
     }
 
+    /// The perfect nodes over all full bundles, largest first.
+    #[must_use]
+    pub(super) fn nodes(&self) -> Vec<Hash> {
+        let count = perfect_nodes(self.size());
+        self.frontier.hashes().iter().take(count).copied().collect()
+    }
+
     /// Appends leaves and tells of each tile that they complete.
     ///
     /// # Errors
@@ -154,6 +161,23 @@ impl Default for GrowingTree {
 pub(super) fn width(size: TreeSize, level: usize) -> usize {
     let shift = level as u32 * TILE_HEIGHT;
     size.get().checked_shr(shift).map_or(0, |hashes| (hashes % TILE_WIDTH as u64) as usize)
+}
+
+/// How many perfect nodes stand over all full bundles of a tree.
+fn perfect_nodes(size: TreeSize) -> usize {
+    (size.get() / TILE_WIDTH as u64).count_ones() as usize
+}
+
+/// The root of a tree of this size, from the perfect nodes over its full bundles and the leaves of the unfinished one.
+/// `None` if these are not as many as such a tree has.
+#[must_use]
+pub(super) fn root_of(size: TreeSize, nodes: Vec<Hash>, leaves: &[Hash]) -> Option<Hash> {
+    let full = TreeSize::new(size.get() - size.get() % TILE_WIDTH as u64).ok()?;
+    let mut frontier = Frontier::from_parts(full, nodes).ok()?;
+    if !leaves.is_empty() {
+        frontier.extend(leaves, &mut |_, _| {}).ok()?;
+    }
+    (frontier.size() == size).then(|| frontier.root().hash)
 }
 
 /// Adds the hash at position `index` of a level, and hands the tile on when that fills it.

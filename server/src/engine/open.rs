@@ -240,16 +240,7 @@ fn open_log(
         let (found, released) = (format!("size {}", row.size), format!("size {}", mark.size));
         return Err(OpenError::Behind { what: format!("log {}", info.name), found, released });
     }
-    let mut tree = stored.growing(mark.size)?;
-    if tree.root() != mark.root {
-        let (size, found, released) = (mark.size, tree.root(), mark.root);
-        return Err(OpenError::Changed { log: info.name, size, found, released });
-    }
-    // Past the mark nothing was released: damage there halts the log, and its good part stays readable.
-    let grown = replay(&stored, &mut tree, row.size, &mut |_| {}).and_then(|()| {
-        let wrong = stored.damaged("the tree at size", row.size.get(), "its entries do not hash to the head's root");
-        if tree.root() == row.root { Ok(()) } else { Err(wrong) }
-    });
+    let grown = if is_as_released(&stored, &row, mark)? { Ok(()) } else { grow(&stored, &info, &row, mark)? };
     let publishing = read_publishing(store, id, &standing.binding, mark.size)?;
     let (size, root, time_ms) = match &grown {
         // Its witnesses are asked before anything larger than what was released is signed.
@@ -276,6 +267,40 @@ fn open_log(
         }
     }
     Ok(())
+}
+
+/// Whether the log ends with its last released head, by its head row and the entries of its unfinished bundle alone.
+/// Tiles are compared with the root before they are used: by the writer when it takes the log up, by readers, by `fsck`.
+fn is_as_released(stored: &Stored<'_>, row: &HeadRow, mark: Mark) -> Result<bool, OpenError> {
+    let (true, Some(nodes)) = ((row.size, row.root) == (mark.size, mark.root), row.nodes.clone()) else {
+        return Ok(false);
+    };
+    match stored.root_by(mark.size, nodes) {
+        Ok(root) => Ok(root == Some(mark.root)),
+        Err(ReadError::Store(StoreError::Io(problem))) => Err(StoreError::Io(problem).into()),
+        // What is wrong is told by who looks more closely.
+        Err(_) => Ok(false),
+    }
+}
+
+/// The same from the tiles, and with everything past the released head: what does not fit that head is refused.
+fn grow(
+    stored: &Stored<'_>,
+    info: &LogInfo,
+    row: &HeadRow,
+    mark: Mark,
+) -> Result<Result<(), ReadError>, OpenError> {
+    let mut tree = stored.growing(mark.size)?;
+    if tree.root() != mark.root {
+        let (size, found, released) = (mark.size, tree.root(), mark.root);
+        return Err(OpenError::Changed { log: info.name.clone(), size, found, released });
+    }
+    // Past the mark nothing was released: damage there halts the log, and its good part stays readable.
+    Ok(replay(stored, &mut tree, row.size, &mut |_| {}).and_then(|()| {
+        let wrong = stored.damaged("the tree at size", row.size.get(), "its entries do not hash to the head's root");
+        let nodes = row.nodes.as_ref().is_none_or(|nodes| *nodes == tree.nodes());
+        if tree.root() == row.root && nodes { Ok(()) } else { Err(wrong) }
+    }))
 }
 
 /// A log's checkpoint, if it has one apart from its head.

@@ -13,10 +13,10 @@ use cairn_tree::merkle::{ConsistencyProof, InclusionProof};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 use cairn_tree::tile::{BundleCoord, Entries, NodePlace, Tile, TileCoord};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use super::bounds::{SERVED_CACHE_BYTES, TILE_CACHE_BYTES};
+use super::bounds::{BUNDLE_CACHE_BYTES, SERVED_CACHE_BYTES, TILE_CACHE_BYTES};
 use super::growing::Edge;
 use super::head::{Head, Shared};
 use super::stored::{ReadError, Stored, WIDTH};
@@ -25,24 +25,20 @@ use super::stored::{ReadError, Stored, WIDTH};
 pub(super) struct Reader {
     pub(super) store: Arc<dyn Store>,
     tiles: Cache<(LogId, u8, u64), Arc<Tile>>,
-    served: Cache<(LogId, Served), Bytes, Length>,
+    served: Cache<(LogId, TileCoord), Bytes, Length>,
+    /// Unfinished ones by their width: an event stream takes them in many pieces, and its neighbours take the same.
+    bundles: Cache<(LogId, BundleCoord), Bytes, Length>,
     edges: Cache<(LogId, TreeSize), Arc<Edge>>,
     /// The hashes of right edges, for the sizes that proofs are asked for.
     folded: Cache<(LogId, TreeSize), Arc<EdgeHashes>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Served {
-    Tile(TileCoord),
-    Bundle(BundleCoord),
 }
 
 /// Weighs what is served by its bytes.
 #[derive(Clone)]
 struct Length;
 
-impl Weighter<(LogId, Served), Bytes> for Length {
-    fn weight(&self, _: &(LogId, Served), bytes: &Bytes) -> u64 {
+impl<K> Weighter<K, Bytes> for Length {
+    fn weight(&self, _: &K, bytes: &Bytes) -> u64 {
         bytes.len() as u64
     }
 }
@@ -51,6 +47,8 @@ impl Weighter<(LogId, Served), Bytes> for Length {
 const EXPANDED_TILE_BYTES: usize = 511 * Hash::LEN;
 /// The bytes of a full tile as it is served.
 const TILE_BYTES: usize = 256 * Hash::LEN;
+/// Bundles of a common length that the cache has room for.
+const BUNDLES: usize = 1_024;
 /// Edges of logs that have not been written to for long.
 const EDGES: usize = 256;
 /// Folded edges, of at most 2 KiB each: those of the newest heads of many logs.
@@ -71,7 +69,7 @@ impl Reader {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         let served = Cache::with_weighter(SERVED_CACHE_BYTES / TILE_BYTES, SERVED_CACHE_BYTES as u64, Length);
         let tiles = Cache::new(TILE_CACHE_BYTES / EXPANDED_TILE_BYTES);
-        Self { store, tiles, served, edges: Cache::new(EDGES), folded: Cache::new(FOLDED_EDGES) }
+        Self { store, tiles, served, bundles: bundle_cache(), edges: Cache::new(EDGES), folded: Cache::new(FOLDED_EDGES) }
     }
 
     fn stored(&self, log: &Shared) -> Stored<'_> {
@@ -86,7 +84,12 @@ impl Reader {
         if let Some(edge) = self.edges.get(&key) {
             return Ok(edge);
         }
-        let edge = Arc::new(self.stored(log).growing(head.size)?.edge());
+        let mut tree = self.stored(log).growing(head.size)?;
+        if tree.root() != head.root {
+            let size = head.size.get();
+            return Err(self.stored(log).damaged("the tree at size", size, "its tiles do not hash to the head's root"));
+        }
+        let edge = Arc::new(tree.edge());
         self.edges.insert(key, Arc::clone(&edge));
         Ok(edge)
     }
@@ -183,7 +186,7 @@ impl Reader {
         if coord.width() > widest.width() {
             return Ok(None);
         }
-        let key = (log.info.id, Served::Tile(coord));
+        let key = (log.info.id, coord);
         if let Some(bytes) = self.served.get(&key) {
             return Ok(Some(bytes));
         }
@@ -205,15 +208,9 @@ impl Reader {
         if coord.width() > widest.width() {
             return Ok(None);
         }
-        let key = (log.info.id, Served::Bundle(coord));
-        if let Some(bytes) = self.served.get(&key) {
-            return Ok(Some(bytes));
-        }
-        let bytes = Bytes::from(self.stored(log).bundle(coord.index(), coord.width().get())?);
-        if coord.width().is_full() {
-            self.served.insert(key, bytes.clone());
-        }
-        Ok(Some(bytes))
+        // Whoever asks for one that is being read waits for that: it may have 16 MiB, and many may ask.
+        let read = || self.stored(log).bundle(coord.index(), coord.width().get()).map(Bytes::from);
+        self.bundles.get_or_insert_with(&(log.info.id, coord), read).map(Some)
     }
 
     /// One entry; `None` past the head.
@@ -303,6 +300,17 @@ impl Reader {
         let Some(index) = &log.index else { return Ok(None) };
         let found = index.find_many(&*self.store, || log.head().size, core::slice::from_ref(leaf))?.pop().flatten();
         Ok(found.filter(|index| head.size.contains(*index)))
+    }
+}
+
+/// In one part: in several, none would have room for a long bundle.
+fn bundle_cache<K: Eq + core::hash::Hash>() -> Cache<K, Bytes, Length> {
+    let mut options = OptionsBuilder::new();
+    options.shards(1).estimated_items_capacity(BUNDLES).weight_capacity(BUNDLE_CACHE_BYTES as u64);
+    // Only a missing capacity is refused.
+    match options.build() {
+        Ok(options) => Cache::with_options(options, Length, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+        Err(_) => Cache::with_weighter(BUNDLES, BUNDLE_CACHE_BYTES as u64, Length),
     }
 }
 

@@ -10,7 +10,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel};
 use cairn_tree::tile::{Entries, Width};
 
-use super::growing::{GrowingTree, perfect_root, width};
+use super::growing::{GrowingTree, perfect_root, root_of, width};
 use super::layout::RowError;
 
 /// Entries per bundle and hashes per tile, as the unit of indexes.
@@ -194,6 +194,15 @@ impl<'a> Stored<'a> {
             edge.push(tiles.iter().map(|hashes| perfect_root(hashes)).collect());
         }
         GrowingTree::from_edge(size, edge).ok_or_else(|| self.damaged("edge at size", size.get(), "widths"))
+    }
+
+    /// The root at `size` by what the head row says of the full bundles: a few reads, and no tile. Whether it is right is
+    /// for the caller to see.
+    ///
+    /// # Errors
+    /// As [`Stored::bundle`].
+    pub(super) fn root_by(&self, size: TreeSize, nodes: Vec<Hash>) -> Result<Option<Hash>, ReadError> {
+        Ok(root_of(size, nodes, &self.leaves(size.get() / WIDTH, width(size, 0))?))
     }
 
     /// The error for something of this log.

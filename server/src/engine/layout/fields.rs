@@ -16,6 +16,17 @@ impl<'a> Fields<'a> {
         if found == version { Ok(fields) } else { Err(fields.error(format!("version {found}, not {version}"))) }
     }
 
+    /// The same for a row of several versions; gives the one that it has.
+    pub(super) fn open_any(row: &'static str, versions: &[u8], bytes: &'a [u8]) -> Result<(Self, u8), RowError> {
+        let mut fields = Self { row, rest: bytes };
+        let [found] = fields.array()?;
+        if versions.contains(&found) {
+            Ok((fields, found))
+        } else {
+            Err(fields.error(format!("version {found}, not one of {versions:?}")))
+        }
+    }
+
     /// The next `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RowError> {
         let (field, rest) = self.rest.split_first_chunk().ok_or_else(|| self.error("too short"))?;

@@ -8,7 +8,10 @@ use super::RowError;
 use super::fields::Fields;
 
 const ROW: &str = "head";
-const VERSION: u8 = 1;
+/// Without the perfect nodes.
+const SHORT: u8 = 1;
+/// With them.
+const LONG: u8 = 2;
 
 const OPEN: u8 = 0;
 const HALTED: u8 = 1;
@@ -43,6 +46,9 @@ pub(in crate::engine) struct HeadRow {
     /// by the log's next commit. They outlive the bundle's own commit, so that the bytes under the last signed head
     /// stay readable should that commit turn out damaged.
     pub stale: (u64, u64),
+    /// The perfect nodes over all full bundles, largest first: with the entries of the unfinished one they give the root,
+    /// so that a start reads no tiles. Rows of older versions, and of logs that were halted, have none.
+    pub nodes: Option<Vec<Hash>>,
 }
 
 impl HeadRow {
@@ -52,7 +58,8 @@ impl HeadRow {
         Key::numbered(log, Kind::Head, 0)
     }
 
-    /// The bytes: version, commit, state, size, root, time, stale range, and a halted log's reason.
+    /// The bytes: version, commit, state, size, root, time, stale range, the count of nodes and the nodes if there are any,
+    /// and a halted log's reason.
     #[must_use]
     pub(in crate::engine) fn encode(&self) -> Vec<u8> {
         let (code, reason) = match &self.state {
@@ -60,7 +67,7 @@ impl HeadRow {
             LogState::Halted(reason) => (HALTED, reason.as_str()),
             LogState::Sealed => (SEALED, ""),
         };
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![if self.nodes.is_some() { LONG } else { SHORT }];
         bytes.extend_from_slice(&self.commit.to_be_bytes());
         bytes.push(code);
         bytes.extend_from_slice(&self.size.get().to_be_bytes());
@@ -68,6 +75,11 @@ impl HeadRow {
         bytes.extend_from_slice(&self.time_ms.to_be_bytes());
         bytes.extend_from_slice(&self.stale.0.to_be_bytes());
         bytes.extend_from_slice(&self.stale.1.to_be_bytes());
+        if let Some(nodes) = &self.nodes {
+            // A tree has at most 63.
+            bytes.push(nodes.len() as u8);
+            nodes.iter().for_each(|node| bytes.extend_from_slice(node.as_bytes()));
+        }
         bytes.extend_from_slice(reason.as_bytes());
         bytes
     }
@@ -77,13 +89,19 @@ impl HeadRow {
     /// # Errors
     /// [`RowError`] for anything else.
     pub(in crate::engine) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let mut fields = Fields::open(ROW, VERSION, bytes)?;
+        let (mut fields, version) = Fields::open_any(ROW, &[SHORT, LONG], bytes)?;
         let commit = fields.u64()?;
         let code = fields.u8()?;
         let size = TreeSize::new(fields.u64()?).map_err(|error| fields.error(format!("size: {error}")))?;
         let root = Hash::new(fields.array()?);
         let time_ms = fields.u64()?;
         let stale = (fields.u64()?, fields.u64()?);
+        let nodes = if version == LONG {
+            let count = fields.u8()?;
+            Some((0..count).map(|_| Ok(Hash::new(fields.array()?))).collect::<Result<Vec<_>, RowError>>()?)
+        } else {
+            None
+        };
         let state = match code {
             OPEN => LogState::Open,
             SEALED => LogState::Sealed,
@@ -91,11 +109,11 @@ impl HeadRow {
                 let reason =
                     core::str::from_utf8(fields.rest()).map_err(|_| RowError::new(ROW, "reason is not text"))?;
                 let state = LogState::Halted(reason.to_owned());
-                return Ok(Self { commit, state, size, root, time_ms, stale });
+                return Ok(Self { commit, state, size, root, time_ms, stale, nodes });
             }
             other => return Err(fields.error(format!("unknown state {other}"))),
         };
         fields.end()?;
-        Ok(Self { commit, state, size, root, time_ms, stale })
+        Ok(Self { commit, state, size, root, time_ms, stale, nodes })
     }
 }

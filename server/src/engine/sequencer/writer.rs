@@ -209,7 +209,8 @@ impl Writer {
         self.parts.database.next_log = LogId::new(id.get() + 1);
         let commit = self.next_commit(&mut batch);
         let Head { size, root, time_ms, .. } = head;
-        let row = HeadRow { commit, state: LogState::Open, size, root, time_ms, stale: (0, 0) };
+        let (state, nodes) = (LogState::Open, Some(Vec::new()));
+        let row = HeadRow { commit, state, size, root, time_ms, stale: (0, 0), nodes };
         batch.put(BindingRow::key(id), standing.binding.encode());
         batch.put(HeadRow::key(id), row.encode());
         self.commit(batch)?;
@@ -281,7 +282,7 @@ impl Writer {
         let mut batch = Batch::new();
         let commit = self.next_commit(&mut batch);
         let (size, root, time_ms) = (head.size, head.root, head.time_ms);
-        let row = HeadRow { commit, state: state.clone(), size, root, time_ms, stale: (0, 0) };
+        let row = HeadRow { commit, state: state.clone(), size, root, time_ms, stale: (0, 0), nodes: None };
         batch.put(HeadRow::key(log), row.encode());
         undo.into_iter().for_each(|key| batch.delete(key));
         self.commit(batch)?;

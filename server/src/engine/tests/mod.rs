@@ -6,6 +6,7 @@ mod life;
 mod model;
 mod pipeline;
 mod publishing;
+mod reading;
 mod refusals;
 mod signing;
 
@@ -238,6 +239,8 @@ struct Faulty {
     damaged: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind)>>,
     /// Commits that have begun.
     begun: AtomicU64,
+    /// Kinds of rows that were read, each time.
+    read: std::sync::Mutex<Vec<cairn_tree::store::Kind>>,
 }
 
 /// What happens to the next commit.
@@ -291,6 +294,11 @@ impl Faulty {
         self.begun.load(Ordering::SeqCst)
     }
 
+    /// How often rows like these were read since this was last asked of any.
+    fn reads_of(&self, kind: impl Fn(cairn_tree::store::Kind) -> bool) -> usize {
+        core::mem::take(&mut *self.read.lock().unwrap()).into_iter().filter(|read| kind(*read)).count()
+    }
+
     fn fired(&self) -> u64 {
         self.fired.load(Ordering::SeqCst)
     }
@@ -298,6 +306,7 @@ impl Faulty {
 
 impl Store for Faulty {
     fn get_many(&self, keys: &[cairn_tree::store::Key]) -> Result<Vec<Option<Vec<u8>>>, cairn_tree::store::StoreError> {
+        self.read.lock().unwrap().extend(keys.iter().map(cairn_tree::store::Key::kind));
         self.readable(|log, kind| keys.iter().any(|key| (key.log(), key.kind()) == (log, kind)))?;
         self.inner.get_many(keys)
     }
@@ -307,6 +316,7 @@ impl Store for Faulty {
         range: &cairn_tree::store::KeyRange,
         limit: usize,
     ) -> Result<Vec<(cairn_tree::store::Key, Vec<u8>)>, cairn_tree::store::StoreError> {
+        self.read.lock().unwrap().extend(range.kind());
         self.readable(|log, kind| *range == cairn_tree::store::KeyRange::all(log, kind))?;
         self.inner.scan(range, limit)
     }
@@ -328,7 +338,8 @@ impl Store for Faulty {
             None => false,
         };
         let row = puts.iter_mut().find(|(key, _)| key.log() != LogId::DATABASE && hit(key.kind()));
-        let middle = |value: &mut Vec<u8>| value.len() / 2;
+        // Of a head the root: what stands behind it may be of no use by the next start.
+        let middle = |value: &mut Vec<u8>| if fault.flip == Some(Row::Head) { 40 } else { value.len() / 2 };
         let flipped = row
             .map(|(_, value)| {
                 let at = middle(value);
@@ -373,6 +384,7 @@ impl World {
             fired: AtomicU64::new(0),
             damaged: std::sync::Mutex::default(),
             begun: AtomicU64::new(0),
+            read: std::sync::Mutex::default(),
         };
         let faulty = Arc::new(faulty);
         let store = Arc::clone(&faulty) as Arc<dyn Store>;
