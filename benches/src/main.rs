@@ -58,6 +58,9 @@ pub(crate) struct Settings {
     /// Entries of the database that is opened.
     #[arg(long, default_value_t = 10_000_000)]
     large: u64,
+    /// Logs of the database of many logs that is opened.
+    #[arg(long, default_value_t = 1_000)]
+    logs: usize,
     /// Where databases are made; the disk that is measured. Several GiB must be free.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
@@ -104,6 +107,8 @@ enum Which {
     Witness,
     /// What callers notice while others abuse the server.
     Overload,
+    /// Appends with keys at a signer process, and with an ML-DSA-44 key.
+    Signer,
 }
 
 /// What this program starts itself for, in a process of its own.
@@ -204,10 +209,11 @@ impl Which {
                 both.into_iter().map(|index| rows::engine_batches::measure(settings, index)).collect()
             }
             Self::Space => both.into_iter().map(|index| rows::space::measure(settings, index)).collect(),
-            Self::Opening => Ok(vec![rows::opening::measure(settings)?]),
+            Self::Opening => Ok(vec![rows::opening::measure(settings)?, rows::opening::measure_many(settings)?]),
             Self::Witnesses => Ok(vec![rows::witnessed::measure(settings)?]),
             Self::Witness => rows::witness::measure(settings),
             Self::Overload => rows::overload::measure(settings),
+            Self::Signer => rows::signer::measure(settings),
         }
     }
 }

@@ -182,6 +182,13 @@ impl Drop for Server {
     }
 }
 
+/// `cairnd signer serve` on a signer that is there; it says on its standard output when it is ready.
+pub(crate) fn signer(dir: &Path, cores: &Cores) -> anyhow::Result<Child> {
+    let mut command = pinned(&beside("cairnd")?, cores.server.as_deref());
+    command.args(["signer", "serve", "--dir"]).arg(dir).stdout(Stdio::piped());
+    command.spawn().with_context(|| format!("{command:?}"))
+}
+
 /// Makes a witness in a folder, which watches these logs.
 pub(crate) fn init_witness(folder: &Path, vkeys: &[String]) -> anyhow::Result<()> {
     let run = |arguments: &[&str]| -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ pub(crate) mod engine_batches;
 pub(crate) mod http;
 pub(crate) mod opening;
 pub(crate) mod overload;
+pub(crate) mod signer;
 pub(crate) mod space;
 pub(crate) mod witness;
 pub(crate) mod witnessed;

@@ -11,7 +11,7 @@ use cairnd::engine::{Engine, SystemClock, Unobserved};
 use serde::{Deserialize, Serialize};
 
 use crate::Settings;
-use crate::engine::{Appender, HashIndex, Until, options};
+use crate::engine::{Appender, HashIndex, Until, many, options};
 use crate::machine::resident_mib;
 use crate::payload::Payload;
 use crate::report::{Row, median};
@@ -94,6 +94,34 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Row> {
         target: "< 2 s, memory flat".to_owned(),
         met: Some(most < 2.0),
         notes,
+    })
+}
+
+/// Opens a database of many logs, each with as many unfinished tiles as its size can have.
+///
+/// # Errors
+/// Whatever the engine says.
+pub(crate) fn measure_many(settings: &Settings) -> anyhow::Result<Row> {
+    let folder = settings.folder()?;
+    eprintln!("  filling {} logs with {} entries each", settings.logs, many::ENTRIES);
+    many::fill(folder.path(), settings.logs)?;
+    let opened: Vec<Opened> =
+        (0..settings.rounds.max(3)).map(|_| in_own_process(folder.path())).collect::<Result<_, _>>()?;
+    let of = |part: fn(&Opened) -> f64| median(&opened.iter().map(part).collect::<Vec<_>>());
+    let first = opened.first().context("one opening")?;
+    Ok(Row {
+        name: "opening many".to_owned(),
+        what: format!("seconds to open a database with {} logs of {} entries", settings.logs, many::ENTRIES),
+        cairn: of(|one| one.seconds),
+        bare: None,
+        ratio: None,
+        spread: None,
+        target: "(for information)".to_owned(),
+        met: None,
+        notes: vec![
+            format!("the first opening after the fill: {:.2} s", first.seconds),
+            format!("{:.0} MiB before, {:.0} MiB when open", of(|one| one.before_mib), of(|one| one.after_mib)),
+        ],
     })
 }
 

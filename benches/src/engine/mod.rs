@@ -1,5 +1,7 @@
 //! The engine without HTTP: a fresh database with one log, and callers that append batches.
 
+pub(crate) mod many;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -130,7 +132,7 @@ impl Appender {
         let origin = format!("example.com/logs/{LOG}");
         let signer = SignerKey::from_seed(KeyName::new(origin.clone())?, SignatureType::ED25519, &[1; 32])?;
         let terms = Terms {
-            name: LOG.to_owned(),
+            name: cairnd::log_name::LogName::new(LOG)?,
             origin,
             private: false,
             open_append: false,
