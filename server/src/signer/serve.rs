@@ -46,7 +46,13 @@ impl Serving {
         (Arc::new(Self { vault: Mutex::new(vault), clock, allowed, broken }), told)
     }
 
-    /// Answers one line.
+    /// Answers one line as the socket does; neither has its newline.
+    #[must_use]
+    pub fn answer_line(&self, line: &[u8]) -> Vec<u8> {
+        // Strings and numbers always serialize.
+        serde_json::to_vec(&self.answer(line)).unwrap_or_default()
+    }
+
     fn answer(&self, line: &[u8]) -> Told {
         let ask: Ask = match serde_json::from_slice(line) {
             Ok(ask) => ask,
@@ -152,8 +158,10 @@ async fn converse(mut stream: UnixStream, serving: &Arc<Serving>) -> io::Result<
             return write(&mut writer, &Told::Refused("a line is too long, or was cut off".to_owned())).await;
         }
         let serving = Arc::clone(serving);
-        let told = tokio::task::spawn_blocking(move || serving.answer(&line)).await.map_err(io::Error::other)?;
-        write(&mut writer, &told).await?;
+        let mut told =
+            tokio::task::spawn_blocking(move || serving.answer_line(&line)).await.map_err(io::Error::other)?;
+        told.push(b'\n');
+        timeout(LINE_TIME, writer.write_all(&told)).await??;
     }
 }
 

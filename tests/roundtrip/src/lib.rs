@@ -9,6 +9,7 @@ mod json;
 mod kept;
 mod proofs;
 mod record;
+mod signing;
 mod surface;
 mod texts;
 mod tree;
@@ -79,6 +80,10 @@ targets! {
     record_input = record::input, MANY;
     /// Names of streams.
     stream_name = record::stream_name, MANY;
+    /// What logs say about themselves, and following them by it.
+    statement = signing::statement, MANY;
+    /// What a server and its signer say, and a signer that is asked.
+    signer = signing::signer, SOME;
     /// Whole connections to the server.
     surface = surface::surface, SOME;
 }
