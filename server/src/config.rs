@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{LimitError, Limits};
+use crate::log_name::OriginPrefix;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "cairnd.toml";
@@ -65,17 +66,11 @@ impl Default for Serve {
 }
 
 /// What new logs are called.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logs {
     /// What stands before `/NAME` in a new log's origin.
-    pub origin_prefix: String,
-}
-
-impl Default for Logs {
-    fn default() -> Self {
-        Self { origin_prefix: "localhost/logs".into() }
-    }
+    pub origin_prefix: OriginPrefix,
 }
 
 /// What stands on which disk.
@@ -206,8 +201,8 @@ impl Config {
 
 /// The file that `init` writes: every key with its default and what it means.
 #[must_use]
-pub fn commented(origin_prefix: &str, high_water: Option<&Path>) -> String {
-    let prefix = toml::Value::from(origin_prefix);
+pub fn commented(origin_prefix: &OriginPrefix, high_water: Option<&Path>) -> String {
+    let prefix = toml::Value::from(origin_prefix.as_str());
     let high_water = match high_water.and_then(Path::to_str) {
         Some(path) => format!("high_water = {}", toml::Value::from(path)),
         None => "# high_water = \"high-water\"".into(),
@@ -268,9 +263,9 @@ mod tests {
 
     #[test]
     fn the_commented_file_is_the_defaults_and_all_its_lines_are_keys() {
-        let text = commented("log.example/logs", None);
+        let text = commented(&OriginPrefix::new("log.example/logs").unwrap(), None);
         let config = parse(&text).unwrap();
-        assert_eq!(config.logs.origin_prefix, "log.example/logs");
+        assert_eq!(config.logs.origin_prefix.as_str(), "log.example/logs");
         assert_eq!(config.limits, Limits::default());
         let bare: String = text
             .lines()

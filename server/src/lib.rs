@@ -13,5 +13,6 @@ pub mod engine;
 pub mod high_water;
 pub mod http;
 pub mod limits;
+pub mod log_name;
 pub mod metrics;
 pub mod signer;

@@ -3,7 +3,7 @@
 use super::operator::{Operator, line, new_key};
 use super::{KeyLine, KeysLine, LogLine, Reply};
 use crate::engine::{KeyStatus, Log, Terms};
-use crate::http::is_log_name;
+use crate::log_name::LogName;
 use crate::signer::KeyType;
 
 impl Operator {
@@ -29,11 +29,9 @@ impl Operator {
     /// Ends a log and lets another go on, which is made like it unless it is there.
     pub(super) async fn seal(&self, name: &str, successor: String) -> Result<Reply, String> {
         let old = self.log(name)?;
-        if !is_log_name(&successor) {
-            return Err(format!("{successor:?} is not a log's name"));
-        }
+        let successor = LogName::new(successor).map_err(|error| error.to_string())?;
         let there = self.engine.log(&successor).map(|log| log.info().origin.clone());
-        let origin = there.unwrap_or_else(|| format!("{}/{successor}", self.origin_prefix));
+        let origin = there.unwrap_or_else(|| self.origin_prefix.origin(&successor));
         // As many keys as the old log has, of the same types.
         let types = old.vkeys().into_iter().filter_map(|key| key.parse().ok()).map(|key| KeyType::of(&key));
         let mut kinds: Vec<KeyType> = Vec::new();
@@ -66,5 +64,5 @@ fn keys(log: &Log) -> KeysLine {
         };
         KeyLine { vkey: key.vkey, status: status.to_owned(), first_size: key.first_size }
     };
-    KeysLine { log: log.info().name.clone(), keys: log.keys().into_iter().map(key).collect() }
+    KeysLine { log: log.info().name.to_string(), keys: log.keys().into_iter().map(key).collect() }
 }

@@ -12,7 +12,7 @@ use super::{FindingLine, LogLine, NewToken, PolicyLine, Progress, Reply, Request
 use crate::auth::{Rights, Selector, Token, TokenFile, TokenFileError, TokenId, TokenText, Tokens};
 use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
-use crate::http::is_log_name;
+use crate::log_name::{LogName, OriginPrefix};
 use crate::signer::{KeyType, draw_key};
 
 /// How often a check tells how far it is.
@@ -27,7 +27,7 @@ pub struct Operator {
     /// The tokens.
     pub tokens: TokenOffice,
     /// What stands before `/NAME` in a new log's origin.
-    pub origin_prefix: String,
+    pub origin_prefix: OriginPrefix,
     /// Whether a log that anyone may append to can be served where this server listens.
     pub open_append_allowed: bool,
 }
@@ -88,17 +88,13 @@ impl Operator {
     /// What is wrong, in words.
     pub async fn create_log(&self, new: NewLog) -> Result<LogLine, String> {
         let NewLog { name, open_append, private, dedup, ml_dsa } = new;
-        if !is_log_name(&name) {
-            return Err(format!(
-                "{name:?} is not a log's name: 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit"
-            ));
-        }
+        let name = LogName::new(name).map_err(|error| error.to_string())?;
         if open_append && !self.open_append_allowed {
             return Err("this server listens off loopback, where logs that anyone may append to are not served; \
                         see open_append_off_loopback in the configuration"
                 .into());
         }
-        let origin = format!("{}/{name}", self.origin_prefix);
+        let origin = self.origin_prefix.origin(&name);
         let kinds = [Some(KeyType::Ed25519), ml_dsa.then_some(KeyType::MlDsa44)];
         let keys = kinds.into_iter().flatten().map(|kind| new_key(&origin, kind)).collect::<Result<_, _>>()?;
         let terms = Terms { name, origin, private, open_append, dedup, hash_index: true };
@@ -123,7 +119,7 @@ impl Operator {
         let logs = self.engine.logs();
         let check = move || {
             let findings = logs.iter().map(|log| {
-                let (name, size) = (log.info().name.clone(), log.head().size.get());
+                let (name, size) = (log.info().name.to_string(), log.head().size.get());
                 let mut told = Instant::now();
                 let finding = log.fsck(&mut |done: TreeSize| {
                     if told.elapsed() >= PROGRESS {
@@ -150,7 +146,7 @@ pub(super) fn line(log: &Log) -> LogLine {
         LogState::Halted(reason) => format!("halted: {reason}"),
     };
     LogLine {
-        name: info.name.clone(),
+        name: info.name.to_string(),
         origin: info.origin.clone(),
         vkey: log.vkeys().into_iter().next().unwrap_or_default(),
         size: log.head().size.get(),
@@ -166,7 +162,7 @@ fn policy_line(log: &Log) -> PolicyLine {
     let policy = log.policy();
     let file = policy.as_ref().map(|policy| Bytes(policy.file().to_vec()));
     let fail_open = policy.is_some_and(|policy| policy.fail_open());
-    PolicyLine { log: log.info().name.clone(), policy: file, fail_open, held: log.is_held() }
+    PolicyLine { log: log.info().name.to_string(), policy: file, fail_open, held: log.is_held() }
 }
 
 /// A new key that signs as this origin.

@@ -10,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use crate::log_name::LogName;
+
 /// What every token's text begins with, so that scanners for leaked secrets can find it.
 const PREFIX: &str = "cairn_";
 const ID_BYTES: usize = 6;
@@ -223,8 +225,8 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         let stem = text.strip_suffix('*').unwrap_or(text);
-        let plain = stem.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
-        if text.is_empty() || !plain || stem.len() > 63 {
+        let plain = stem.bytes().all(LogName::has_room_for);
+        if text.is_empty() || !plain || stem.len() > LogName::MAX_BYTES {
             return Err(SelectorError::Selector(text.to_owned()));
         }
         Ok(Self { text: text.into() })

@@ -13,6 +13,7 @@ use cairnd::admin::{LogLine, NewLog, Operator, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, SystemClock, Unobserved};
+use cairnd::log_name::OriginPrefix;
 use serde::Serialize;
 
 use super::folder::{block_on, engine_options};
@@ -27,7 +28,7 @@ pub(super) struct Init {
     #[arg(long, value_name = "DIR", env = "CAIRND_DATA")]
     data: PathBuf,
     /// What stands before /NAME in the origin of logs: the host that serves them, and /logs.
-    #[arg(long, value_name = "HOST/logs", default_value = "localhost/logs")]
+    #[arg(long, value_name = "HOST/logs", default_value_t = OriginPrefix::default().to_string())]
     origin_prefix: String,
     /// The first log's name.
     #[arg(long, value_name = "NAME", default_value = "main")]
@@ -55,7 +56,6 @@ struct MadeLog {
 
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        check_prefix(&self.origin_prefix)?;
         let config = self.config()?;
         let options = engine_options(&self.data, &config);
         refuse_filled(&self.data, &options)?;
@@ -69,7 +69,7 @@ impl Init {
 
     fn config(&self) -> anyhow::Result<Config> {
         let mut config = Config::default();
-        config.logs.origin_prefix.clone_from(&self.origin_prefix);
+        config.logs.origin_prefix = OriginPrefix::new(&self.origin_prefix)?;
         config.storage.high_water = match &self.high_water {
             Some(path) => Some(std::path::absolute(path)?),
             None => None,
@@ -85,7 +85,7 @@ impl Init {
         file.store(&[])?;
         let engine = Engine::open(options, Arc::new(SystemClock), Arc::new(Unobserved))?;
         let tokens = TokenOffice::new(file, None, Arc::new(SystemClock));
-        let origin_prefix = self.origin_prefix.clone();
+        let origin_prefix = config.logs.origin_prefix.clone();
         let name = self.log.clone();
         let new = NewLog { name, open_append: false, private: false, dedup: false, ml_dsa: false };
         let operator = Operator { engine: engine.clone(), tokens, origin_prefix, open_append_allowed: true };
@@ -94,7 +94,7 @@ impl Init {
         let (rights, logs) = (PRODUCER_RIGHTS.parse()?, "*".parse()?);
         let token = operator.tokens.create("producer".into(), rights, logs).map_err(anyhow::Error::msg)?;
         // Last, because a folder with a configuration counts as a finished one.
-        let text = config::commented(&self.origin_prefix, config.storage.high_water.as_deref());
+        let text = config::commented(&config.logs.origin_prefix, config.storage.high_water.as_deref());
         write_new(&self.data.join(config::FILE_NAME), &text)?;
         let LogLine { name, origin, vkey, .. } = log;
         Ok(Made { logs: vec![MadeLog { name, origin, vkey }], producer_token: token.token })
@@ -111,18 +111,6 @@ impl Init {
         print(&format!("producer token  {}", made.producer_token))?;
         print(&format!("\nThe token is not shown again. Serve with: cairnd serve --data {data}"))
     }
-}
-
-/// The origin prefix becomes part of a key's name and of URLs.
-fn check_prefix(prefix: &str) -> anyhow::Result<()> {
-    let graphic = prefix.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+');
-    let shaped = prefix.split_once('/').is_some_and(|(host, path)| !host.is_empty() && !path.is_empty());
-    if !graphic || !shaped || prefix.contains("://") || prefix.ends_with('/') || prefix.len() > 190 {
-        bail!(
-            "--origin-prefix {prefix:?}: write HOST/logs without a scheme, such as log.example.org/logs (at most 190 bytes)"
-        );
-    }
-    Ok(())
 }
 
 fn refuse_filled(data: &Path, options: &EngineOptions) -> anyhow::Result<()> {

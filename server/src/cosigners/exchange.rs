@@ -262,7 +262,7 @@ impl Exchange {
         let head = self.log.head();
         if size > head.size {
             let (name, ours) = (&self.endpoint, head.size);
-            tracing::error!(log = self.log.info().name, witness = %name, checkpoint = %signed, "a larger head of this log");
+            tracing::error!(log = %self.log.info().name, witness = %name, checkpoint = %signed, "a larger head of this log");
             return Some(format!(
                 "witness {name} shows a head of size {size} (root {root}) that this log's own key has signed, but the log \
                  has only {ours} entries: its database is older than that head"
@@ -270,7 +270,7 @@ impl Exchange {
         }
         let ours = self.log.root(&head, size).ok().filter(|ours| *ours != root)?;
         let name = &self.endpoint;
-        tracing::error!(log = self.log.info().name, witness = %name, checkpoint = %signed, "another head of this log");
+        tracing::error!(log = %self.log.info().name, witness = %name, checkpoint = %signed, "another head of this log");
         Some(format!(
             "witness {name} shows a head of size {size} with root {root} that this log's own key has signed, but the log \
              has root {ours} there"

@@ -158,10 +158,10 @@ impl Guard {
                 one.number.into_iter().for_each(|at| task.report.failed(at, &failure));
                 if let Failure::LostState(_) = failure {
                     // It agrees, as one that never knew the log does: it can't tell the difference. Whoever runs it can.
-                    tracing::error!(log = task.log.info().name, witness = %one.endpoint, %failure, "a witness has lost its state");
+                    tracing::error!(log = %task.log.info().name, witness = %one.endpoint, %failure, "a witness has lost its state");
                 }
                 if !is_unknown(one, checkpoint, &failure) {
-                    tracing::warn!(log = task.log.info().name, witness = %one.endpoint, %failure, "no answer to whether the log may go on");
+                    tracing::warn!(log = %task.log.info().name, witness = %one.endpoint, %failure, "no answer to whether the log may go on");
                     one.backoff.fail(Instant::now(), task.limits.witness_backoff());
                     return None;
                 }

@@ -71,7 +71,7 @@ impl Task {
         if let Err(problem) = self.rounds(&policy, &endpoints, agreed).await {
             match problem {
                 // The next policy, or the end of the server, follows at once.
-                Ended::Publishing(problem) => info!(log = self.log.info().name, %problem, "rounds end"),
+                Ended::Publishing(problem) => info!(log = %self.log.info().name, %problem, "rounds end"),
                 Ended::Contradicted(reason) => self.halt(reason).await,
             }
         }
@@ -80,7 +80,7 @@ impl Task {
 
     /// Asks the witnesses whether the log may go on; `None` if it may not.
     async fn guard(&self) -> Option<Vec<Agreement>> {
-        info!(log = self.log.info().name, "the log's witnesses are asked whether it may go on from where it is");
+        info!(log = %self.log.info().name, "the log's witnesses are asked whether it may go on from where it is");
         match Guard::new(self, Instant::now()).run(self).await {
             Verdict::Halt(reason) => {
                 self.halt(reason).await;
@@ -89,7 +89,7 @@ impl Task {
             Verdict::GoOn(agreed) => {
                 self.log.let_go().await.ok()?;
                 self.report.tell(|report| report.held = None);
-                info!(log = self.log.info().name, size = %self.log.head().size, "the log goes on");
+                info!(log = %self.log.info().name, size = %self.log.head().size, "the log goes on");
                 Some(agreed)
             }
         }
@@ -101,9 +101,9 @@ impl Task {
              server and put that in its place; else continue the log under another name: cairnd log seal {} --successor NAME",
             self.log.info().name
         );
-        error!(log = self.log.info().name, reason, "the log is halted for good");
+        error!(log = %self.log.info().name, reason, "the log is halted for good");
         if let Err(problem) = self.log.halt(reason).await {
-            warn!(log = self.log.info().name, %problem, "the log could not be halted: the next start asks again");
+            warn!(log = %self.log.info().name, %problem, "the log could not be halted: the next start asks again");
         }
         self.report.tell(|report| report.held = None);
     }
@@ -176,7 +176,7 @@ impl Task {
                 self.report.confirmed(number, Some(size), wrong);
                 if !course.cosigned(number, size, lines, Instant::now()) {
                     self.report.failed(number, &Failure::Replayed);
-                    warn!(log = self.log.info().name, number, %size, failure = %Failure::Replayed, "a witness did not cosign");
+                    warn!(log = %self.log.info().name, number, %size, failure = %Failure::Replayed, "a witness did not cosign");
                 }
             }
             Outcome::Contradicted(reason) => return Err(Ended::Contradicted(reason)),
@@ -187,9 +187,9 @@ impl Task {
                 match failure {
                     // We know the proof to be right.
                     Failure::OtherHistory | Failure::LostState(_) => {
-                        error!(log, number, %size, %failure, "a witness did not cosign");
+                        error!(%log, number, %size, %failure, "a witness did not cosign");
                     }
-                    failure => warn!(log, number, %size, %failure, "a witness did not cosign"),
+                    failure => warn!(%log, number, %size, %failure, "a witness did not cosign"),
                 }
             }
         }

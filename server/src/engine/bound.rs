@@ -8,7 +8,7 @@ use cairn_tree::size::TreeSize;
 
 use super::EngineOptions;
 use super::keyring::KeyRingError;
-use super::keys::KeyFiles;
+use super::keys::KeyFile;
 use super::layout::KeyStatus;
 use super::open::{OpenError, compare_commits, read_bindings, read_database, read_head};
 use crate::high_water::{HighWater, Mark};
@@ -39,7 +39,7 @@ pub struct BoundKey {
     /// Whether it signs.
     pub active: bool,
     /// The name of its files.
-    pub file: String,
+    pub file: KeyFile,
 }
 
 /// Reads the keys of a database that no server has open.
@@ -53,7 +53,7 @@ pub fn bound_keys(options: &EngineOptions) -> Result<BoundKeys, OpenError> {
     compare_commits(&database, &marks)?;
     let mut logs = Vec::new();
     for (id, binding) in read_bindings(&store, &database)? {
-        let name = binding.name.clone();
+        let name = binding.name.to_string();
         let broken = |problem: String| KeyRingError::Binding { log: name.clone(), problem };
         let mut keys = Vec::new();
         for (position, entry) in binding.keys.iter().enumerate() {
@@ -61,7 +61,7 @@ pub fn bound_keys(options: &EngineOptions) -> Result<BoundKeys, OpenError> {
                 let error: cairn_tree::note::VerifierKeyError = error;
                 broken(error.to_string())
             })?;
-            let file = KeyFiles::name(&name, position, &key);
+            let file = KeyFile::of(&binding.name, position, &key);
             keys.push(BoundKey { key, active: entry.status == KeyStatus::Active, file });
         }
         let origin = Origin::new(binding.origin.clone()).map_err(|error| broken(error.to_string()))?;

@@ -57,7 +57,7 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
     compare_commits(&database, &marks)?;
     let mut findings = Vec::new();
     for (id, binding) in read_bindings(&store, &database)? {
-        let name = binding.name.clone();
+        let name = binding.name.to_string();
         let stored = Stored::new(&store, id);
         let read = read_head(&store, id, &name).and_then(|row| Ok((row, read_checkpoint(&store, id, &binding)?)));
         let (row, checkpoint) = match read {

@@ -14,6 +14,7 @@ use super::growing::Edge;
 use super::index::HashIndex;
 use super::layout::{BindingRow, LogState};
 use super::published::Publishing;
+use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
 /// A head that has left the process, or may: signed, and its high-water durable.
@@ -37,7 +38,7 @@ pub struct LogInfo {
     /// Its number in the database.
     pub id: LogId,
     /// Its name within the server.
-    pub name: String,
+    pub name: LogName,
     /// The origin line of its checkpoints.
     pub origin: String,
     /// Whether reads need a token.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use cairn_tree::note::{SignerKey, VerifierKey};
 
-use super::keys::{KeyFileError, KeyFiles};
+use super::keys::{KeyFile, KeyFileError, KeyFiles};
 use super::layout::{BindingRow, KeyStatus};
+use crate::log_name::LogName;
 use crate::signer::{Connection, FileSigner, HeadSigner, KeyType, RemoteSigner, SignerError};
 
 /// The keys of all logs.
@@ -88,14 +89,14 @@ impl KeyRing {
 
     /// What signs for a log with these bindings: with exactly its active keys, each of which must be there.
     pub(super) fn signer(&self, binding: &BindingRow) -> Result<Arc<dyn HeadSigner>, KeyRingError> {
-        let log = || binding.name.clone();
+        let log = || binding.name.to_string();
         let (mut active, mut retired) = (Vec::new(), Vec::new());
         for (position, entry) in binding.keys.iter().enumerate() {
             let key: VerifierKey = entry.vkey.parse().map_err(|error: cairn_tree::note::VerifierKeyError| {
                 KeyRingError::Binding { log: log(), problem: error.to_string() }
             })?;
             let of_status = if entry.status == KeyStatus::Active { &mut active } else { &mut retired };
-            of_status.push((KeyFiles::name(&binding.name, position, &key), key));
+            of_status.push((KeyFile::of(&binding.name, position, &key), key));
         }
         match &self.signer {
             None => {
@@ -121,7 +122,7 @@ impl KeyRing {
         }
     }
 
-    fn read(&self, log: &str, file: &str, bound: &VerifierKey) -> Result<SignerKey, KeyRingError> {
+    fn read(&self, log: &str, file: &KeyFile, bound: &VerifierKey) -> Result<SignerKey, KeyRingError> {
         let key = self.files.read(file).map_err(|error| KeyRingError::File { log: log.to_owned(), error })?;
         if key.verifier_key() == bound {
             return Ok(key);
@@ -132,18 +133,23 @@ impl KeyRing {
 
     /// Makes the keys of a new log, durably. No log of this name is there, nor being made. A signer process draws keys of
     /// its own, of the same types.
-    pub(super) fn create(&self, log: &str, origin: &str, new: &[SignerKey]) -> Result<Vec<VerifierKey>, KeyRingError> {
+    pub(super) fn create(
+        &self,
+        log: &LogName,
+        origin: &str,
+        new: &[SignerKey],
+    ) -> Result<Vec<VerifierKey>, KeyRingError> {
         if let Some(connection) = &self.signer {
             let key = |key: &SignerKey| connection.new_key(origin, KeyType::of(key.verifier_key()));
             let keys = new.iter().map(key).collect::<Result<_, _>>();
-            return keys.map_err(|error| KeyRingError::Signer { log: log.to_owned(), error });
+            return keys.map_err(|error| KeyRingError::Signer { log: log.to_string(), error });
         }
-        let error = |error| KeyRingError::File { log: log.to_owned(), error };
+        let error = |error| KeyRingError::File { log: log.to_string(), error };
         self.files.set_aside(log).map_err(error)?;
-        let mut written: Vec<(String, VerifierKey)> = Vec::new();
+        let mut written: Vec<(KeyFile, VerifierKey)> = Vec::new();
         for (position, key) in new.iter().enumerate() {
             let public = key.verifier_key().clone();
-            let file = KeyFiles::name(log, position, &public);
+            let file = KeyFile::of(log, position, &public);
             if let Err(failure) = self.files.write(&file, key) {
                 written.iter().for_each(|(file, _)| self.files.discard(file));
                 return Err(error(failure));
@@ -155,22 +161,22 @@ impl KeyRing {
 
     /// Makes one further key of a log, durably; it gets the last place among its keys.
     pub(super) fn add(&self, binding: &BindingRow, new: &SignerKey) -> Result<VerifierKey, KeyRingError> {
-        let log = || binding.name.clone();
+        let log = || binding.name.to_string();
         if let Some(connection) = &self.signer {
             let key = connection.new_key(&binding.origin, KeyType::of(new.verifier_key()));
             return key.map_err(|error| KeyRingError::Signer { log: log(), error });
         }
         let public = new.verifier_key().clone();
-        let file = KeyFiles::name(&binding.name, binding.keys.len(), &public);
+        let file = KeyFile::of(&binding.name, binding.keys.len(), &public);
         self.files.write(&file, new).map_err(|error| KeyRingError::File { log: log(), error })?;
         Ok(public)
     }
 
     /// Forgets keys that were made for a log that then was not made, or for a change that was not.
-    pub(super) fn discard(&self, log: &str, keys: &[(usize, VerifierKey)]) {
+    pub(super) fn discard(&self, log: &LogName, keys: &[(usize, VerifierKey)]) {
         // A signer process gives them out again when it is asked the next time.
         if self.signer.is_none() {
-            keys.iter().for_each(|(position, key)| self.files.discard(&KeyFiles::name(log, *position, key)));
+            keys.iter().for_each(|(position, key)| self.files.discard(&KeyFile::of(log, *position, key)));
         }
     }
 }

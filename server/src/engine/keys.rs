@@ -9,6 +9,27 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use cairn_tree::note::{SignerKey, VerifierKey};
+use cairn_tree::store::LogId;
+
+use crate::log_name::LogName;
+
+/// The name of a key's two files, without their endings. It is no path: it is made of a checked name, or of numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile(String);
+
+impl KeyFile {
+    /// Of a log's key: the log's name for its first key, with the key's id for all others.
+    #[must_use]
+    pub fn of(log: &LogName, position: usize, key: &VerifierKey) -> Self {
+        if position == 0 { Self(log.to_string()) } else { Self(format!("{log}+{}", key.id())) }
+    }
+
+    /// Of a key that a signer has for the log of this number.
+    #[must_use]
+    pub fn numbered(log: LogId, key: &VerifierKey) -> Self {
+        Self(format!("{log}+{}", key.id()))
+    }
+}
 
 /// The folder of a database's key files.
 #[derive(Debug, Clone)]
@@ -58,22 +79,16 @@ impl KeyFiles {
         Self { folder }
     }
 
-    /// The name of the files of a log's key: the log's for its first key, with the key's id for all others.
+    /// The file of a private key.
     #[must_use]
-    pub fn name(log: &str, position: usize, key: &VerifierKey) -> String {
-        if position == 0 { log.to_owned() } else { format!("{log}+{}", key.id()) }
+    pub fn private_path(&self, KeyFile(name): &KeyFile) -> PathBuf {
+        self.folder.join(format!("{name}.skey"))
     }
 
-    /// The private key file of a log.
+    /// The file of a public key.
     #[must_use]
-    pub fn private_path(&self, log: &str) -> PathBuf {
-        self.folder.join(format!("{log}.skey"))
-    }
-
-    /// The public key file of a log.
-    #[must_use]
-    pub fn public_path(&self, log: &str) -> PathBuf {
-        self.folder.join(format!("{log}.vkey"))
+    pub fn public_path(&self, KeyFile(name): &KeyFile) -> PathBuf {
+        self.folder.join(format!("{name}.vkey"))
     }
 
     /// Moves key files away that have the name of a log that is not there: a crash came between them and the log's first
@@ -81,8 +96,9 @@ impl KeyFiles {
     ///
     /// # Errors
     /// What the file system said, or that there are too many of them.
-    pub fn set_aside(&self, log: &str) -> Result<(), KeyFileError> {
-        for path in [self.private_path(log), self.public_path(log)] {
+    pub fn set_aside(&self, log: &LogName) -> Result<(), KeyFileError> {
+        let first = KeyFile(log.to_string());
+        for path in [self.private_path(&first), self.public_path(&first)] {
             if path.symlink_metadata().is_err() {
                 continue;
             }
@@ -105,7 +121,7 @@ impl KeyFiles {
     ///
     /// # Errors
     /// [`KeyFileError::Exists`], or what the file system said.
-    pub fn write(&self, log: &str, key: &SignerKey) -> Result<(), KeyFileError> {
+    pub fn write(&self, file: &KeyFile, key: &SignerKey) -> Result<(), KeyFileError> {
         let folder_error = |error| KeyFileError::Io { path: self.folder.clone(), error };
         match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(folder_error(error)),
@@ -114,16 +130,16 @@ impl KeyFiles {
         // The folder's own name must outlive a power loss too: a log without its key can't go on.
         let parent = self.folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sync_folder(parent).map_err(folder_error)?;
-        let (private, public) = (self.private_path(log), self.public_path(log));
+        let (private, public) = (self.private_path(file), self.public_path(file));
         write_new(&private, &key.to_skey())?;
         write_new(&public, &key.verifier_key().to_string()).inspect_err(|_| remove(&private))?;
-        sync_folder(&self.folder).map_err(folder_error).inspect_err(|_| self.discard(log))
+        sync_folder(&self.folder).map_err(folder_error).inspect_err(|_| self.discard(file))
     }
 
     /// Removes what [`KeyFiles::write`] wrote for a log that then was not made.
-    pub fn discard(&self, log: &str) {
-        remove(&self.private_path(log));
-        remove(&self.public_path(log));
+    pub fn discard(&self, file: &KeyFile) {
+        remove(&self.private_path(file));
+        remove(&self.public_path(file));
     }
 
     /// Removes the files of a key that is kept elsewhere; whether there was a private one. A file that holds anything else
@@ -131,9 +147,9 @@ impl KeyFiles {
     ///
     /// # Errors
     /// What the file system said.
-    pub fn remove_copy(&self, log: &str, key: &VerifierKey) -> Result<bool, KeyFileError> {
-        let (private, public) = (self.private_path(log), self.public_path(log));
-        let is_copy = self.read(log).is_ok_and(|there| there.verifier_key() == key);
+    pub fn remove_copy(&self, file: &KeyFile, key: &VerifierKey) -> Result<bool, KeyFileError> {
+        let (private, public) = (self.private_path(file), self.public_path(file));
+        let is_copy = self.read(file).is_ok_and(|there| there.verifier_key() == key);
         if is_copy {
             remove_durably(&private, &self.folder)?;
         }
@@ -148,8 +164,8 @@ impl KeyFiles {
     ///
     /// # Errors
     /// What the file system said.
-    pub(crate) fn remove(&self, log: &str) -> Result<(), KeyFileError> {
-        for path in [self.private_path(log), self.public_path(log)] {
+    pub(crate) fn remove(&self, file: &KeyFile) -> Result<(), KeyFileError> {
+        for path in [self.private_path(file), self.public_path(file)] {
             if path.symlink_metadata().is_ok() {
                 remove_durably(&path, &self.folder)?;
             }
@@ -174,12 +190,19 @@ impl KeyFiles {
         Ok(paths)
     }
 
-    /// Reads a log's private key.
+    /// Reads a private key.
     ///
     /// # Errors
     /// [`KeyFileError`] for a file that is missing, damaged, or open to others.
-    pub fn read(&self, log: &str) -> Result<SignerKey, KeyFileError> {
-        let path = self.private_path(log);
+    pub fn read(&self, file: &KeyFile) -> Result<SignerKey, KeyFileError> {
+        Self::read_at(self.private_path(file))
+    }
+
+    /// The same from a file of any name, such as [`KeyFiles::private_files`] lists.
+    ///
+    /// # Errors
+    /// As [`KeyFiles::read`].
+    pub fn read_at(path: PathBuf) -> Result<SignerKey, KeyFileError> {
         let read = || -> io::Result<(u32, zeroize::Zeroizing<String>)> {
             let file = File::open(&path)?;
             let mode = file.metadata()?.mode() & 0o7777;

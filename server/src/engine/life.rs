@@ -19,6 +19,7 @@ use super::layout::{KeyEntry, KeyStatus, LogState, Successor, Terms};
 use super::sequencer::{ChangeJob, Job, Refused};
 use super::stored::ReadError;
 use super::{CreateLogError, Engine, Log};
+use crate::log_name::LogName;
 use crate::signer::{HeadSigner, KeyType, SignerError};
 
 /// What becomes of a log, and the entry that says so.
@@ -105,6 +106,7 @@ impl Engine {
         let _one_at_a_time = self.inner.life.lock().await;
         let log = self.find(name)?;
         let (before, ring) = (log.standing(), self.inner.keys.clone());
+        let own_name = log.info.name.clone();
         let position = before.binding.keys.len();
         let make = {
             let (before, ring) = (Arc::clone(&before), ring.clone());
@@ -134,7 +136,7 @@ impl Engine {
         };
         let changed = self.change(log, Box::new(plan)).await;
         if changed.as_ref().is_err_and(|error| !matches!(error, LifeError::Stopping)) {
-            ring.discard(name, &[(position, key.clone())]);
+            ring.discard(&own_name, &[(position, key.clone())]);
         }
         changed.map(|()| key)
     }
@@ -193,7 +195,7 @@ impl Engine {
                 new
             }
             None => {
-                self.create_in(&mut life, terms, keys, Some(name.to_owned())).await?;
+                self.create_in(&mut life, terms, keys, Some(old.info.name.clone())).await?;
                 self.find(&successor.name)?
             }
         };
@@ -209,11 +211,11 @@ impl Engine {
         match &standing.binding.predecessor {
             Some(predecessor) if *predecessor == old.info.name => return Ok(()),
             None if new.info.id != old.info.id && new.state() == LogState::Open => {}
-            _ => return Err(LifeError::NoSuccessor(new.info.name.clone())),
+            _ => return Err(LifeError::NoSuccessor(new.info.name.to_string())),
         }
         let (mut binding, signer) = (standing.binding.clone(), Arc::clone(&standing.signer));
         binding.predecessor = Some(old.info.name.clone());
-        let name = new.info.name.clone();
+        let name = new.info.name.to_string();
         let plan = move |size: TreeSize| {
             if size > TreeSize::ZERO {
                 return Err(LifeError::NoSuccessor(name));
@@ -313,7 +315,7 @@ impl Log {
 
     /// The name of the log that it continues.
     #[must_use]
-    pub fn predecessor(&self) -> Option<String> {
+    pub fn predecessor(&self) -> Option<LogName> {
         self.shared.standing().binding.predecessor.clone()
     }
 }

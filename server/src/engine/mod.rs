@@ -49,7 +49,7 @@ pub use clock::{Clock, SystemClock};
 pub use fsck::{Finding, Progress, fsck};
 pub use head::{Head, LogInfo};
 pub use keyring::KeyRingError;
-pub use keys::{KeyFileError, KeyFiles};
+pub use keys::{KeyFile, KeyFileError, KeyFiles};
 pub use layout::{KeyEntry, KeyStatus, LogState, Placement, Successor, Terms};
 pub use life::LifeError;
 pub use observer::{CommitFigures, Observer, Unobserved};
@@ -71,6 +71,7 @@ use registry::Registry;
 use sequencer::{AppendJob, CreateJob, Job, Refused, Releaser, ReleaserParts, Sequencer, Writer, WriterParts};
 
 use crate::high_water::{HighWater, HighWaterError, Marks};
+use crate::log_name::LogName;
 use crate::signer::{Connection, SignerError};
 
 #[cfg(test)]
@@ -274,11 +275,11 @@ impl Engine {
         life: &mut Life,
         terms: Terms,
         keys: Vec<SignerKey>,
-        predecessor: Option<String>,
+        predecessor: Option<LogName>,
     ) -> Result<LogInfo, CreateLogError> {
         let name = terms.name.clone();
         if self.inner.registry.get(&name).is_some() {
-            return Err(CreateError::Exists(name).into());
+            return Err(CreateError::Exists(name.to_string()).into());
         }
         // A log of this name may be there after a restart: its key files are not those of a log that was never made.
         if life.unknown {
@@ -511,6 +512,6 @@ impl Log {
     pub fn fsck(&self, progress: &mut dyn FnMut(TreeSize)) -> Finding {
         let size = self.head().size;
         let problem = fsck::check_served(&*self.running.reader.store, &self.shared, progress);
-        Finding { log: self.shared.info.name.clone(), size, problem }
+        Finding { log: self.shared.info.name.to_string(), size, problem }
     }
 }

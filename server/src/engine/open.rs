@@ -204,8 +204,8 @@ pub(super) fn open_logs(
     for (id, binding) in bindings {
         let own: Vec<_> = binding.public_keys().chain([binding.origin.clone().into_bytes()]).collect();
         for one in own {
-            if let Some(other) = owners.insert(one, binding.name.clone()) {
-                return Err(OpenError::SharedKey(other, binding.name));
+            if let Some(other) = owners.insert(one, binding.name.to_string()) {
+                return Err(OpenError::SharedKey(other, binding.name.to_string()));
             }
         }
         let signer = keys.signer(&binding)?;
@@ -234,7 +234,7 @@ fn open_log(
         Some(mark) => mark,
         // Made, but the server ended before its empty head was marked: nobody has seen it.
         None if row.size == TreeSize::ZERO => Mark { size: row.size, root: Hash::EMPTY_TREE, time_ms: row.time_ms },
-        None => return Err(OpenError::NoMark(info.name)),
+        None => return Err(OpenError::NoMark(info.name.to_string())),
     };
     if row.size < mark.size {
         let (found, released) = (format!("size {}", row.size), format!("size {}", mark.size));
@@ -284,16 +284,11 @@ fn is_as_released(stored: &Stored<'_>, row: &HeadRow, mark: Mark) -> Result<bool
 }
 
 /// The same from the tiles, and with everything past the released head: what does not fit that head is refused.
-fn grow(
-    stored: &Stored<'_>,
-    info: &LogInfo,
-    row: &HeadRow,
-    mark: Mark,
-) -> Result<Result<(), ReadError>, OpenError> {
+fn grow(stored: &Stored<'_>, info: &LogInfo, row: &HeadRow, mark: Mark) -> Result<Result<(), ReadError>, OpenError> {
     let mut tree = stored.growing(mark.size)?;
     if tree.root() != mark.root {
         let (size, found, released) = (mark.size, tree.root(), mark.root);
-        return Err(OpenError::Changed { log: info.name.clone(), size, found, released });
+        return Err(OpenError::Changed { log: info.name.to_string(), size, found, released });
     }
     // Past the mark nothing was released: damage there halts the log, and its good part stays readable.
     Ok(replay(stored, &mut tree, row.size, &mut |_| {}).and_then(|()| {
@@ -331,7 +326,7 @@ fn read_publishing(
 /// Signs the head that a log is opened with: the last that was released, or one that came to be durable just behind it.
 fn sign_again(reader: &Reader, shared: &Shared, released: Root) -> Result<(), OpenError> {
     let head = shared.head();
-    let (standing, log) = (shared.standing(), shared.info.name.clone());
+    let (standing, log) = (shared.standing(), shared.info.name.to_string());
     let note = sign_head(&*standing.signer, (shared, reader), released, &head)
         .map_err(|error| OpenError::Sign { log, error })?;
     let Head { size, root, time_ms, .. } = *head;

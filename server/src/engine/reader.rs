@@ -69,7 +69,14 @@ impl Reader {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         let served = Cache::with_weighter(SERVED_CACHE_BYTES / TILE_BYTES, SERVED_CACHE_BYTES as u64, Length);
         let tiles = Cache::new(TILE_CACHE_BYTES / EXPANDED_TILE_BYTES);
-        Self { store, tiles, served, bundles: bundle_cache(), edges: Cache::new(EDGES), folded: Cache::new(FOLDED_EDGES) }
+        Self {
+            store,
+            tiles,
+            served,
+            bundles: bundle_cache(),
+            edges: Cache::new(EDGES),
+            folded: Cache::new(FOLDED_EDGES),
+        }
     }
 
     fn stored(&self, log: &Shared) -> Stored<'_> {

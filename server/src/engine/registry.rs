@@ -7,11 +7,12 @@ use cairn_tree::store::LogId;
 use tokio::sync::watch;
 
 use super::head::Shared;
+use crate::log_name::LogName;
 
 /// All logs; grows when one is made, never shrinks.
 #[derive(Default)]
 pub(super) struct Registry {
-    logs: RwLock<BTreeMap<String, Arc<Shared>>>,
+    logs: RwLock<BTreeMap<LogName, Arc<Shared>>>,
     /// Counts changes, of policies too.
     changes: watch::Sender<u64>,
 }

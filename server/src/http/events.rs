@@ -147,7 +147,7 @@ impl Follower {
             let (log, from, upto) = (self.log.clone(), self.next, Arc::clone(head));
             let read = self.app.read_bundles(move || entries(&log, &upto, from)).await;
             let (chunk, next) = read.map_err(|problem| {
-                warn!(log = self.log.info().name, cause = problem.cause(), "an event stream ended at a failed read");
+                warn!(log = %self.log.info().name, cause = problem.cause(), "an event stream ended at a failed read");
                 Ended
             })?;
             if next == self.next {

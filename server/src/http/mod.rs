@@ -25,7 +25,6 @@ mod settled;
 mod tiles;
 
 pub use docs::openapi;
-pub use path::is_log_name;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -116,13 +116,12 @@ fn private_keys(vault: &Vault, files: &KeyFiles, log: &BoundLog, active: bool) -
 
 /// Why a private key's file is still there.
 fn why_left(files: &KeyFiles, bound: &BoundKeys, path: &std::path::Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let Some(stem) = name.strip_suffix(".skey") else {
+    if path.extension().is_none_or(|end| end != "skey") {
         return "it was set aside: the log of this name was never made with it".to_owned();
-    };
+    }
     let keys = || bound.logs.iter().flat_map(|log| log.keys.iter().map(move |one| (log, one)));
-    let owner = keys().find(|(_, one)| one.file == stem);
-    match (files.read(stem), owner) {
+    let owner = keys().find(|(_, one)| files.private_path(&one.file) == *path);
+    match (KeyFiles::read_at(path.to_owned()), owner) {
         (Err(error), _) => format!("it can't be used: {error}"),
         (Ok(_), Some((log, _))) => format!("it holds another key than the one of log {} that belongs here", log.name),
         (Ok(key), None) => {

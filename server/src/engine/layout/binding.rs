@@ -7,6 +7,7 @@ use cairn_tree::store::{DatabaseId, Key, Kind, LogId};
 use serde::{Deserialize, Serialize};
 
 use super::RowError;
+use crate::log_name::LogName;
 
 const ROW: &str = "binding";
 const FORMAT: u8 = 1;
@@ -41,7 +42,7 @@ pub(in crate::engine) struct BindingRow {
     /// The database, as hexadecimal digits.
     database: String,
     /// The log's name within the server.
-    pub name: String,
+    pub name: LogName,
     /// The origin line of its checkpoints and the name of its keys.
     pub origin: String,
     /// Whether reads need a token.
@@ -61,7 +62,7 @@ pub(in crate::engine) struct BindingRow {
     pub statements: Vec<u64>,
     /// The name of the log that this one continues: then its first entry says so, and nothing else may come before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub predecessor: Option<String>,
+    pub predecessor: Option<LogName>,
     /// The log that continues this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<Successor>,
@@ -72,7 +73,7 @@ pub(in crate::engine) struct BindingRow {
 #[serde(deny_unknown_fields)]
 pub struct Successor {
     /// Its name within the server.
-    pub name: String,
+    pub name: LogName,
     /// Its origin.
     pub origin: String,
 }
@@ -81,7 +82,7 @@ pub struct Successor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// The log's name within the server.
-    pub name: String,
+    pub name: LogName,
     /// The origin line of its checkpoints.
     pub origin: String,
     /// Whether reads need a token.

@@ -12,6 +12,7 @@ use crate::engine::batch::EntryBatch;
 use crate::engine::head::{LogInfo, Shared};
 use crate::engine::layout::Terms;
 use crate::engine::life::{LifeError, Plan};
+use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
 /// One thing that the writer is to do in its next commit.
@@ -44,7 +45,7 @@ pub(in crate::engine) struct AppendJob {
 pub(in crate::engine) struct CreateJob {
     pub(in crate::engine) terms: Terms,
     /// The log that it continues.
-    pub(in crate::engine) predecessor: Option<String>,
+    pub(in crate::engine) predecessor: Option<LogName>,
     pub(in crate::engine) signer: Arc<dyn HeadSigner>,
     pub(in crate::engine) reply: oneshot::Sender<Result<LogInfo, CreateError>>,
 }

@@ -27,6 +27,7 @@ use crate::engine::registry::Registry;
 use crate::engine::sign::sign_empty;
 use crate::engine::stored::{ReadError, Stored};
 use crate::high_water::{Mark, Marks};
+use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
 /// Why the writer can't go on. The process must end: what was not released has an unknown outcome.
@@ -223,17 +224,17 @@ impl Writer {
     fn plan_create(
         &self,
         terms: Terms,
-        predecessor: Option<String>,
+        predecessor: Option<LogName>,
         signer: Arc<dyn HeadSigner>,
     ) -> Result<(LogId, Standing, Head), CreateError> {
         for other in self.parts.registry.all() {
             if other.info.name == terms.name {
-                return Err(CreateError::Exists(terms.name));
+                return Err(CreateError::Exists(terms.name.to_string()));
             }
             let theirs = other.standing();
             let same_key = signer.keys().iter().any(|key| theirs.binding.has_public_key(key));
             if same_key || other.info.origin == terms.origin {
-                return Err(CreateError::Shared(other.info.name.clone()));
+                return Err(CreateError::Shared(other.info.name.to_string()));
             }
         }
         let id = self.parts.database.next_log;

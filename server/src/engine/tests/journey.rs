@@ -70,7 +70,7 @@ fn logs_in_one_database_do_not_mix() {
         })
     });
     let tasks: Vec<_> = appends.map(|append| world.runtime.spawn(append)).collect();
-    let mut counts = BTreeMap::<String, usize>::new();
+    let mut counts = BTreeMap::<LogName, usize>::new();
     for task in tasks {
         let (name, _) = world.runtime.block_on(task).unwrap();
         *counts.entry(name).or_default() += 1;

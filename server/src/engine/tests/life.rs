@@ -304,8 +304,8 @@ fn a_halted_log_is_continued_under_a_new_origin() {
 fn key_files_without_a_log_block_no_name_and_are_not_used() {
     let mut world = World::new();
     let keys = options(world.path()).key_files();
-    keys.write("main", &signer("main", 8)).unwrap();
-    std::fs::write(keys.private_path("half"), "").unwrap();
+    keys.write(&first_key("main"), &signer("main", 8)).unwrap();
+    std::fs::write(keys.private_path(&first_key("half")), "").unwrap();
     world.create(terms("main"), 1).unwrap();
     world.create(terms("half"), 2).unwrap();
     assert_eq!(world.vkeys("main"), public(&[signer("main", 1)]));

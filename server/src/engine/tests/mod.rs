@@ -23,6 +23,7 @@ use cairn_tree::tile::{Entries, Width};
 
 use super::*;
 use crate::high_water::gate::Gate;
+use crate::log_name::LogName;
 
 /// A clock that tests move.
 #[derive(Default)]
@@ -54,13 +55,18 @@ fn options(data: &Path) -> EngineOptions {
 
 fn terms(name: &str) -> Terms {
     Terms {
-        name: name.to_owned(),
+        name: LogName::new(name).unwrap(),
         origin: format!("example.com/logs/{name}"),
         private: false,
         open_append: false,
         dedup: false,
         hash_index: true,
     }
+}
+
+/// The files of a log's first key.
+fn first_key(log: &str) -> KeyFile {
+    KeyFile::of(&LogName::new(log).unwrap(), 0, signer(log, 0).verifier_key())
 }
 
 fn signer(name: &str, seed: u8) -> SignerKey {

@@ -129,3 +129,18 @@ fn a_bundle_is_read_once_for_all_who_take_it_in_pieces() {
     // The full bundle's row, and a scan for the unfinished one's pieces.
     assert_eq!(of_entries, 2);
 }
+
+/// A name that came to be a path would lead out of the folder of keys.
+#[test]
+fn a_binding_with_a_name_that_is_none_is_refused() {
+    let mut world = World::with_log("main");
+    let key = layout::BindingRow::key(world.engine.log("main").unwrap().info().id);
+    let row = String::from_utf8(world.engine.inner.rocks.get(&key).unwrap().unwrap()).unwrap();
+    for name in ["../main", "", "Main"] {
+        let row = row.replacen("\"name\":\"main\"", &format!("\"name\":\"{name}\""), 1);
+        world.put_behind_its_back(key.clone(), row.into_bytes());
+        let refused = world.reopen().unwrap_err();
+        assert!(matches!(refused, OpenError::Row(_)), "{refused}");
+        assert!(refused.to_string().contains("is not a log's name"), "{refused}");
+    }
+}

@@ -161,13 +161,13 @@ fn lost_changed_and_open_key_files_are_refused() {
 fn half_a_pair_of_key_files_is_not_left() {
     let folder = tempfile::tempdir().unwrap();
     let keys = options(folder.path()).key_files();
-    keys.write("other", &signer("other", 2)).unwrap();
-    fs::write(keys.public_path("main"), "in the way").unwrap();
-    assert!(matches!(keys.write("main", &signer("main", 1)), Err(KeyFileError::Exists(_))));
-    assert!(!keys.private_path("main").exists());
-    fs::remove_file(keys.public_path("main")).unwrap();
-    keys.write("main", &signer("main", 1)).unwrap();
-    assert_eq!(keys.read("main").unwrap().verifier_key(), signer("main", 1).verifier_key());
+    keys.write(&first_key("other"), &signer("other", 2)).unwrap();
+    fs::write(keys.public_path(&first_key("main")), "in the way").unwrap();
+    assert!(matches!(keys.write(&first_key("main"), &signer("main", 1)), Err(KeyFileError::Exists(_))));
+    assert!(!keys.private_path(&first_key("main")).exists());
+    fs::remove_file(keys.public_path(&first_key("main"))).unwrap();
+    keys.write(&first_key("main"), &signer("main", 1)).unwrap();
+    assert_eq!(keys.read(&first_key("main")).unwrap().verifier_key(), signer("main", 1).verifier_key());
 }
 
 #[test]

@@ -234,12 +234,12 @@ fn keys_stand_at_one_place_and_must_be_there() {
     // Neither here nor there.
     assert!(matches!(import(&mut vault), Err(ImportError::Key { error: KeyFileError::Missing(_), .. })));
     std::fs::rename(world.path().join("keys/moved"), world.path().join("keys/main.skey")).unwrap();
-    files.write("other", &signer("other", 2)).unwrap();
+    files.write(&first_key("other"), &signer("other", 2)).unwrap();
     for removed in [1, 0] {
         let imported = import(&mut vault).unwrap();
         assert_eq!(imported.removed, removed);
         let [left] = imported.left.as_slice() else { panic!("{imported:?}") };
-        assert_eq!(left.path, files.private_path("other"));
+        assert_eq!(left.path, files.private_path(&first_key("other")));
         assert!(left.why.contains("no log of this database"), "{}", left.why);
     }
     drop(vault);

@@ -36,7 +36,7 @@ use index::{Entry, INDEX, Index, KeyLine, LIVE_KEYS, RETIRED_KEYS};
 
 use super::files::{head_lines, statement_lines};
 use super::{HeadToSign, SignerError};
-use crate::engine::{KeyFileError, KeyFiles};
+use crate::engine::{KeyFile, KeyFileError, KeyFiles};
 use crate::high_water::{HighWater, HighWaterError, Mark};
 
 const HIGH_WATER: &str = "high-water";
@@ -296,7 +296,7 @@ impl Vault {
         }
         // Nothing names them any more: a file that a crash leaves here is never read.
         let forgotten = forgotten.iter().filter_map(|vkey| vkey.parse().ok());
-        forgotten.for_each(|key| self.keys.discard(&file_name(number, &key)));
+        forgotten.for_each(|key| self.keys.discard(&KeyFile::numbered(number, &key)));
         Ok(public)
     }
 
@@ -319,7 +319,7 @@ impl Vault {
 
     /// Writes the file of a key that the index does not name yet. One that is there already is what a crash has left.
     fn write_key(&self, number: LogId, key: &SignerKey) -> Result<(), VaultError> {
-        let name = file_name(number, key.verifier_key());
+        let name = KeyFile::numbered(number, key.verifier_key());
         if self.keys.read(&name).is_ok_and(|there| there.verifier_key() == key.verifier_key()) {
             return Ok(());
         }
@@ -485,16 +485,12 @@ fn sync_name(folder: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-fn file_name(number: LogId, key: &VerifierKey) -> String {
-    format!("{number}+{}", key.id())
-}
-
 fn hold(keys: &KeyFiles, entry: &Entry, damaged: &dyn Fn(String) -> VaultError) -> Result<Held, VaultError> {
     let origin = Origin::new(entry.origin.clone()).map_err(|error| damaged(error.to_string()))?;
     let number = LogId::new(entry.number);
     let read = |line: &KeyLine| {
         let public: VerifierKey = line.vkey.parse().map_err(|error| damaged(format!("a vkey: {error}")))?;
-        let key = keys.read(&file_name(number, &public))?;
+        let key = keys.read(&KeyFile::numbered(number, &public))?;
         if *key.verifier_key() == public && origin.is_named(key.name()) {
             Ok(key)
         } else {

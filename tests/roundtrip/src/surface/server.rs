@@ -15,6 +15,7 @@ use cairnd::config::Config;
 use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Clock, Engine, EngineOptions, EntryBatch, Log, PoolBounds, Terms};
 use cairnd::http::{App, AppParts};
+use cairnd::log_name::LogName;
 use cairnd::metrics::{Metrics, Watched};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -126,8 +127,14 @@ async fn filled(folder: &tempfile::TempDir, metrics: &Arc<Metrics>) -> Engine {
     for (seed, name) in (0..).zip(["main", "open", "hidden"]) {
         let (private, open_append) = (name == "hidden", name == "open");
         let origin = format!("localhost/logs/{name}");
-        let terms =
-            Terms { name: name.into(), origin: origin.clone(), private, open_append, dedup: false, hash_index: true };
+        let terms = Terms {
+            name: LogName::new(name).expect("a name"),
+            origin: origin.clone(),
+            private,
+            open_append,
+            dedup: false,
+            hash_index: true,
+        };
         let key = KeyName::new(origin).expect("a key name");
         let key = SignerKey::from_seed(key, SignatureType::ED25519, &[seed; 32]).expect("a key");
         engine.create_log(terms, vec![key]).await.expect("a new log");

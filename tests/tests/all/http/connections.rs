@@ -197,6 +197,26 @@ fn who_sends_too_much_still_gets_to_read_the_refusal() {
     assert_eq!(&start, b"HTTP/1.1 413");
 }
 
+/// What is no request never reaches the routes: the HTTP library answers it, shortly, and the connection ends. The API's
+/// description says so.
+#[test]
+fn what_is_no_request_is_answered_without_a_body_and_closed() {
+    let running = Running::start();
+    let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(200));
+    let requests = [("nonsense\r\n\r\n", 400), ("GET /healthz HTTP/9.9\r\n\r\n", 400), (&long, 431), (&many, 431)];
+    for (request, status) in requests {
+        let mut stream = TcpStream::connect(running.server.address()).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        // It may close before it has read all of it.
+        let _ = stream.write_all(request.as_bytes());
+        let said = rest(&mut stream);
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {said}");
+        assert!(said.ends_with("\r\n\r\n") && said.contains("connection: close"), "{status}: {said}");
+    }
+    assert!(running.get("/openapi.json").text().contains("answered 400 or 431 without a body"));
+}
+
 #[test]
 fn request_ids_come_back_and_are_made_where_none_came() {
     let running = Running::start();
