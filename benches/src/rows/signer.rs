@@ -67,10 +67,9 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
         for (keys, seen) in KEYS.iter().skip(1).zip(others) {
             let mut rounds = Rounds::default();
             seen.iter().zip(files).for_each(|(seen, files)| rounds.push(seen.rate_per_s, files.rate_per_s));
-            let what =
-                format!("appends/s: POST add, 300 B, synced, {connections} connections; bare: file keys, Ed25519");
-            let mut row =
-                rounds.row(&format!("add, {}, {connections} connections", keys.name), &what, "(for information)");
+            let by = if connections == 1 { "1 connection".to_owned() } else { format!("{connections} connections") };
+            let what = format!("appends/s: POST add, 300 B, synced, {by}; bare: file keys, Ed25519");
+            let mut row = rounds.row(&format!("add, {}, {by}", keys.name), &what, "(for information)");
             let p50 = |loads: &[Loaded]| median(&loads.iter().map(|loaded| loaded.p50_ms).collect::<Vec<_>>());
             row.notes.push(format!("p50 {:.2} ms, with file keys {:.2} ms", p50(seen), p50(files)));
             rows.push(row);
