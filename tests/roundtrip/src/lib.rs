@@ -58,6 +58,10 @@ targets! {
     json_bodies = json::bodies, MANY;
     /// Evidence files, and judging them.
     evidence = kept::evidence, MANY;
+    /// Records of logs in a witness's state.
+    witness_record = kept::witness_record, MANY;
+    /// A witness's journal.
+    witness_journal = kept::witness_journal, MANY;
     /// Inclusion proofs, for any leaf, size and hashes.
     inclusion = proofs::inclusion, MANY;
     /// Consistency proofs, for any sizes and hashes.

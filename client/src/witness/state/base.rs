@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cairn_tree::checkpoint::OriginHash;
 use redb::{
     Database, Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
 };
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{StoreError, StoreId};
-use crate::witness::origin_hash::OriginHash;
 
 /// The file in the witness's folder.
 pub(super) const FILE_NAME: &str = "witness.redb";

@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn_tree::checkpoint::OriginHash;
 use serde::{Deserialize, Serialize};
 
 use self::base::{Base, Binding};
@@ -29,7 +30,6 @@ use self::journal::{Found, Journal, Known};
 pub use self::sector::Damage;
 use super::keys::Cosigners;
 use super::log::{Log, RecordError};
-use super::origin_hash::OriginHash;
 
 /// The journal's length: a commit takes at least a page.
 const JOURNAL_BYTES: usize = 16 << 20;
@@ -277,6 +277,40 @@ impl Store {
     fn journal_error(&self, error: io::Error) -> StoreError {
         StoreError::Io { path: self.folder.join(journal::FILE_NAME), error }
     }
+}
+
+/// The commits in the bytes of a journal, after those that the base holds. What a crash can have left of the last one is
+/// passed over.
+///
+/// # Errors
+/// [`Damage`] if the bytes are neither what was written nor what a crash leaves of it.
+pub fn read_journal(id: StoreId, epoch: u64, folded: u64, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Damage> {
+    sector::decode(id, epoch, folded, bytes)
+}
+
+/// The bytes of a journal with these commits.
+#[must_use]
+pub fn write_journal(id: StoreId, epoch: u64, folded: u64, commits: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (commit, payload) in (folded + 1..).zip(commits) {
+        let written = sector::encode(id, sector::Label { epoch, commit }, payload);
+        bytes.extend_from_slice(&written);
+        bytes.resize(bytes.len().next_multiple_of(sector::PAGE), 0);
+    }
+    bytes
+}
+
+/// Sectors with these contents, each cut or filled up to its length and under the checksum that is right for it: what
+/// nobody but a witness writes, and a test of what reads it can't find by chance.
+#[must_use]
+pub fn seal_sectors(id: StoreId, contents: &[u8]) -> Vec<u8> {
+    contents.chunks(sector::CONTENT).flat_map(|content| sector::seal(id, content)).collect()
+}
+
+/// The records of logs in a commit, by the hashes of their origins.
+#[must_use]
+pub fn read_commit(payload: &[u8]) -> Vec<(OriginHash, Vec<u8>)> {
+    read_payload(payload)
 }
 
 fn texts(keys: &Cosigners) -> Vec<String> {

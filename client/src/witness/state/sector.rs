@@ -17,6 +17,8 @@ pub(super) const PAGE: usize = 4096;
 const CHECKSUM: usize = 16;
 /// Epoch, commit, index, count and length.
 const FIELDS: usize = 8 + 8 + 4 + 4 + 2;
+/// What a sector holds beside its checksum.
+pub(super) const CONTENT: usize = SECTOR - CHECKSUM;
 /// What a sector holds of a commit's payload.
 const PAYLOAD: usize = SECTOR - FIELDS - CHECKSUM;
 
@@ -80,10 +82,20 @@ pub(super) fn encode(id: StoreId, label: Label, payload: &[u8]) -> Vec<u8> {
         bytes.extend_from_slice(&count.to_be_bytes());
         bytes.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
         bytes.extend_from_slice(part);
-        bytes.resize(start + SECTOR - CHECKSUM, 0);
-        let checksum = checksum(id, bytes.get(start..).unwrap_or_default());
-        bytes.extend_from_slice(&checksum);
+        let sealed = seal(id, bytes.get(start..).unwrap_or_default());
+        bytes.truncate(start);
+        bytes.extend_from_slice(&sealed);
     }
+    bytes
+}
+
+/// A sector with this content, which is filled up with zeros, and its checksum.
+pub(super) fn seal(id: StoreId, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SECTOR);
+    bytes.extend_from_slice(content);
+    bytes.resize(CONTENT, 0);
+    let checksum = checksum(id, &bytes);
+    bytes.extend_from_slice(&checksum);
     bytes
 }
 
