@@ -98,10 +98,15 @@ start() {
 
 # The witnesses first: the log asks them before it signs anything larger than what it signed before.
 start_all() {
-    local name number=0
+    local name other number=0 peers
     for name in "${witnesses[@]}"; do
         number=$((number + 1))
-        start "$name" "$programs/cairn" witness serve --dir "$NETWORK/$name" --listen "$(address "$number")"
+        # Each looks at the heads of the others, and of the monitor, which is the fourth.
+        peers=()
+        for other in 1 2 3 4; do
+            [ "$other" = "$number" ] || peers+=(--gossip-peer "http://$(address "$other")")
+        done
+        start "$name" "$programs/cairn" witness serve --dir "$NETWORK/$name" --listen "$(address "$number")" "${peers[@]}"
     done
     start log "$programs/cairnd" serve --data "$NETWORK/log" --listen "$LISTEN"
     await_ready "$LISTEN" "${running[log]}" 60 || { tail -n 5 "$NETWORK/log.out" >&2; die "the log did not become ready"; }

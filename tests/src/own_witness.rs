@@ -83,6 +83,17 @@ impl WitnessData {
         Starting::of(command, READY)
     }
 
+    /// Starts the witness with further options, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    #[must_use]
+    pub fn serve_with(&self, options: &[&str]) -> Server {
+        let mut command = self.serving();
+        command.args(options);
+        Server::ready(Starting::of(command, READY))
+    }
+
     /// Starts the witness and waits until it is ready.
     ///
     /// # Panics

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
-use cairn_tree::checkpoint::{Origin, VerifiedCheckpoint};
-use cairn_tree::hash::Hash;
+use cairn_tree::checkpoint::{Origin, OriginHash, VerifiedCheckpoint};
 use cairn_tree::note::SignedNote;
-use sha2::{Digest as _, Sha256};
 
 /// The newest verified head of each log.
 #[derive(Debug)]
 pub struct Board {
-    heads: BTreeMap<Hash, RwLock<Option<Shown>>>,
+    heads: BTreeMap<OriginHash, RwLock<Option<Shown>>>,
 }
 
 #[derive(Debug)]
@@ -21,29 +19,23 @@ struct Shown {
     note: Bytes,
 }
 
-/// The SHA-256 of a log's origin (C2SP tlog-witness, "Monitor Retrieval Mechanism").
-#[must_use]
-pub fn origin_hash(origin: &Origin) -> Hash {
-    Hash::new(Sha256::digest(origin.as_str()).into())
-}
-
 /// Where a log's head stands, relative to the prefix.
 #[must_use]
 pub fn path(origin: &Origin) -> String {
-    format!("gossip/{}/checkpoint", origin_hash(origin))
+    format!("gossip/{}", OriginHash::of(origin).checkpoint_path())
 }
 
 impl Board {
     /// A board for these logs, empty.
     #[must_use]
     pub fn new<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> Self {
-        Self { heads: origins.into_iter().map(|origin| (origin_hash(origin), RwLock::new(None))).collect() }
+        Self { heads: origins.into_iter().map(|origin| (OriginHash::of(origin), RwLock::new(None))).collect() }
     }
 
     /// Shows a head, with the log's own signatures alone. A head of another log, or one smaller than what is shown, is
     /// left out.
     pub fn show(&self, head: &VerifiedCheckpoint) {
-        let Some(place) = self.heads.get(&origin_hash(head.origin())) else { return };
+        let Some(place) = self.heads.get(&OriginHash::of(head.origin())) else { return };
         let signed = head.signed().note();
         let is_the_logs = |line: &&_| head.keys().iter().any(|key| cairn_tree::note::NoteSignature::claims(line, key));
         let lines = signed.signatures().iter().filter(is_the_logs).cloned().collect();
@@ -58,7 +50,7 @@ impl Board {
     /// The head under a path without its leading slash and prefix; `None` if nothing is there.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<Bytes> {
-        let hash = path.strip_prefix("gossip/")?.strip_suffix("/checkpoint")?.parse().ok()?;
+        let hash = OriginHash::parse(path.strip_prefix("gossip/")?.strip_suffix("/checkpoint")?)?;
         let place = self.heads.get(&hash)?.read().unwrap_or_else(PoisonError::into_inner);
         place.as_ref().map(|shown| shown.note.clone())
     }

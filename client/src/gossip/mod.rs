@@ -12,5 +12,5 @@
 mod board;
 mod pull;
 
-pub use board::{Board, origin_hash, path};
+pub use board::{Board, path};
 pub use pull::{Peer, Pulled, Tally, backoff};

@@ -26,6 +26,10 @@ pub const CLOCK_BEHIND_SECONDS: u64 = 60;
 pub const TROUBLE_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the base takes note of how far the journal goes, while it grows.
 pub const MARK_INTERVAL: Duration = Duration::from_secs(1);
+/// Heads of one log that were cosigned and are remembered, to be compared with what peers show.
+pub const REMEMBERED_HEADS_PER_LOG: usize = 8;
+/// The same of all logs together, about: each log has at least one.
+pub const REMEMBERED_HEADS: usize = 131_072;
 /// Evidence files of one log.
 pub const EVIDENCE_PER_LOG: usize = 16;
 /// Evidence files of all logs together.

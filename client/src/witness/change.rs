@@ -2,10 +2,14 @@
 //!
 //! Nothing here forgets what was cosigned.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::note::{SignatureType, VerifierKey};
 
 use super::bounds;
+use super::fork::Fork;
 use super::log::Log;
 
 /// What an operator changes about a log.
@@ -20,6 +24,8 @@ pub enum Change {
         /// Whether these are all its keys from now on.
         replace: bool,
     },
+    /// Cosign nothing more for a log that has signed two trees of one size.
+    Forked(Arc<Fork>),
     /// Watch a log no more.
     Remove {
         /// The log.
@@ -39,9 +45,15 @@ pub enum ChangeError {
     /// A key is of a type that logs don't sign with.
     #[error("a key for {0} does not sign for a log")]
     KeyType(SignatureType),
-    /// No key speaks for the origin.
-    #[error("none of the keys is named like the origin {0}")]
-    NotItsKeys(Origin),
+    /// No key speaks for the origin. C2SP tlog-checkpoint wishes for keys that are named like the origin, and does not
+    /// demand it; here it is demanded, by everything that verifies heads, so that no key speaks for two logs.
+    #[error("the origin is {origin}, and the keys are named {names}: a log's key must be named like its origin")]
+    NotItsKeys {
+        /// The origin.
+        origin: Origin,
+        /// The names of the keys.
+        names: String,
+    },
     /// There are too many keys.
     #[error("a log has at most {most} keys", most = bounds::LOG_KEYS)]
     TooManyKeys,
@@ -56,9 +68,10 @@ pub enum ChangeError {
 impl Change {
     /// The log that is changed.
     #[must_use]
-    pub const fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &Origin {
         match self {
             Self::Add { origin, .. } | Self::Remove { origin } => origin,
+            Self::Forked(fork) => fork.origin(),
         }
     }
 
@@ -84,11 +97,18 @@ impl Change {
                     }
                 }
                 if !log.keys.iter().any(|key| origin.is_named(key.name())) {
-                    return Err(ChangeError::NotItsKeys(origin));
+                    let names: BTreeSet<&str> = log.keys.iter().map(|key| key.name().as_str()).collect();
+                    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+                    return Err(ChangeError::NotItsKeys { origin, names });
                 }
                 log.listed = true;
                 if log.keys.len() > bounds::LOG_KEYS { Err(ChangeError::TooManyKeys) } else { Ok(log) }
             }
+            Self::Forked(fork) => match current {
+                // One fork is enough, and the first is kept.
+                Some(log) => Ok(Log { fork: Some(log.fork.clone().unwrap_or(fork)), ..log.clone() }),
+                None => Err(ChangeError::NoLog(fork.origin().clone())),
+            },
             Self::Remove { origin } => match current.filter(|log| log.listed) {
                 Some(log) => Ok(Log { listed: false, ..log.clone() }),
                 None => Err(ChangeError::NoLog(origin)),

@@ -50,6 +50,10 @@ pub enum Refusal {
     /// The proof is not one, or not empty where nothing is to be proven.
     #[error("{0}")]
     Proof(ConsistencyError),
+    /// The log has signed two trees of one size before. No step of the specification: a key that did this is trusted no
+    /// more, and is answered as one that is not.
+    #[error("this log has signed two trees of one size; nothing is cosigned for it any more")]
+    Forked,
     /// Two roots of one size.
     #[error("a tree of {size} leaves with another root was cosigned before")]
     OtherRoot {
@@ -74,7 +78,7 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::UnknownOrigin => 404,
-            Self::Untrusted(_) | Self::NotItsKey(_) => 403,
+            Self::Untrusted(_) | Self::NotItsKey(_) | Self::Forked => 403,
             Self::OldPastNew { .. } => 400,
             Self::Conflict { .. } => 409,
             Self::EmptyRoot | Self::Proof(_) | Self::OtherRoot { .. } => 422,

@@ -10,11 +10,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use cairn_tree::checkpoint::{LogKeys, LogKeysError, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, LogKeysError, OriginHash, VerifiedCheckpoint};
 use cairn_tree::note::VerifierKey;
 
 use super::bounds;
-use super::origin_hash::OriginHash;
+use super::fork::Fork;
 use crate::files::{FileError, write_new};
 use crate::monitor::{Case, Evidence, Observation};
 
@@ -64,14 +64,12 @@ impl Cabinet {
         Ok(Self { folder, files: Mutex::new(files) })
     }
 
-    /// Writes down that the log signed both heads, which have one size and two roots. `None` if that is written already.
-    pub(super) fn keep(
-        &self,
-        cosigned: &VerifiedCheckpoint,
-        other: &VerifiedCheckpoint,
-        at: String,
-    ) -> Result<Option<PathBuf>, KeepError> {
-        let hash = OriginHash::of(cosigned.origin());
+    /// Writes down what the log signed against itself, and who showed it. `None` if that is written already.
+    pub(super) fn keep(&self, fork: &Fork, shown_by: &str) -> Result<Option<PathBuf>, KeepError> {
+        let (cosigned, other) = (fork.one(), fork.other());
+        let seconds = i64::try_from(fork.seconds()).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string();
+        let hash = OriginHash::of(fork.origin());
         let path = self.folder.join(file_name(hash, other));
         // One at a time, so that nothing is written twice. A panic while the lock is held leaves the counts whole.
         let mut files = self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -84,7 +82,7 @@ impl Cabinet {
         }
         let observation = Observation {
             keys: &LogKeys::new(known_keys(cosigned, other))?,
-            url: "add-checkpoint".to_owned(),
+            url: shown_by.to_owned(),
             at,
             transcript: Vec::new(),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cairn_listen::Observer;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::log::Log;
+use crate::gossip::Peer;
 
 /// Upper bounds for times, in seconds.
 const TIMES: [f64; 13] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -107,11 +108,15 @@ impl Figures {
     ///
     /// # Errors
     /// None in practice: writing to a string succeeds.
-    pub fn render(&self, logs: Vec<Arc<Log>>, now: u64) -> Result<String, fmt::Error> {
+    pub fn render(&self, logs: Vec<Arc<Log>>, peers: &[Arc<Peer>], now: u64) -> Result<String, fmt::Error> {
         let mut written = String::new();
         text::encode_registry(&mut written, &self.registry)?;
         let mut of_logs = Registry::with_prefix("cairn_witness");
-        of_logs.register_collector(Box::new(Scrape { logs, now }));
+        of_logs.register_collector(Box::new(Scrape {
+            logs,
+            peers: peers.iter().map(|peer| peer.counted()).collect(),
+            now,
+        }));
         text::encode_registry(&mut written, &of_logs)?;
         text::encode_eof(&mut written)?;
         Ok(written)
@@ -139,6 +144,8 @@ impl Observer for Figures {
 /// The figures of the logs at one moment.
 struct Scrape {
     logs: Vec<Arc<Log>>,
+    /// Each with its counts of pulls, by what they gave.
+    peers: Vec<(String, [(&'static str, u64); 4])>,
     now: u64,
 }
 
@@ -163,6 +170,18 @@ impl Collector for Scrape {
             let labels = [("origin", log.origin.as_str())];
             let age = self.now.saturating_sub(last.time().seconds());
             metric.encode_family(&labels)?.encode_gauge(&(age as f64))?;
+        }
+        let forked = self.logs.iter().filter(|log| log.fork.is_some()).count();
+        let help = "Logs that have signed two trees of one size, for which nothing is cosigned any more.";
+        let mut metric = encoder.encode_descriptor("forked_logs", help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&(forked as f64))?;
+        let help = "Pulls from peers, by what they gave.";
+        let mut metric = encoder.encode_descriptor("pulls", help, None, MetricType::Counter)?;
+        for (peer, counts) in &self.peers {
+            for (result, count) in counts {
+                let labels = [("peer", peer.as_str()), ("result", result)];
+                metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+            }
         }
         let newest = cosigned().filter(|(log, _)| log.listed).map(|(_, last)| last.time().seconds()).max();
         let help =

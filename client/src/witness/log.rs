@@ -13,6 +13,7 @@ use cairn_tree::merkle::Root;
 use cairn_tree::note::{NoteError, VerifierKey, VerifierKeyError};
 use serde::{Deserialize, Serialize};
 
+use super::fork::Fork;
 use super::keys::Cosigners;
 
 /// One log. Never changed in place: a change is another value.
@@ -26,6 +27,8 @@ pub struct Log {
     pub listed: bool,
     /// The newest head that was cosigned.
     pub last: Option<Arc<Cosigned>>,
+    /// What the log has signed against itself. Then nothing is cosigned for it any more, ever.
+    pub fork: Option<Arc<Fork>>,
 }
 
 /// A head that was cosigned at a time.
@@ -79,6 +82,9 @@ pub enum RecordError {
     /// The time is none.
     #[error("the time: {0}")]
     Time(#[from] TimestampError),
+    /// The heads of a fork don't contradict each other.
+    #[error("the fork is none")]
+    Fork,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +94,9 @@ struct Record {
     listed: bool,
     keys: Vec<String>,
     head: Option<RecordHead>,
+    /// Absent in the records of logs that have signed nothing against themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fork: Option<RecordFork>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,11 +108,27 @@ struct RecordHead {
     time: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordFork {
+    one: RecordSigned,
+    other: RecordSigned,
+    time: u64,
+}
+
+/// A head with the keys that signed it: the log's keys may have changed since.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordSigned {
+    note: String,
+    signers: Vec<String>,
+}
+
 impl Log {
     /// A log that was never seen.
     #[must_use]
     pub const fn new(origin: Origin, keys: Vec<VerifierKey>) -> Self {
-        Self { origin, keys, listed: true, last: None }
+        Self { origin, keys, listed: true, last: None, fork: None }
     }
 
     /// The newest tree that was cosigned.
@@ -129,7 +154,10 @@ impl Log {
             .last
             .as_ref()
             .map_or(0, |last| last.head.signed().encode().len() + last.head.keys().iter().map(text).sum::<usize>());
-        REST + self.origin.as_str().len() + keys + head
+        let signed =
+            |head: &VerifiedCheckpoint| head.signed().encode().len() + head.keys().iter().map(text).sum::<usize>();
+        let fork = self.fork.as_ref().map_or(0, |fork| REST + signed(fork.one()) + signed(fork.other()));
+        REST + self.origin.as_str().len() + keys + head + fork
     }
 
     /// The bytes of its record.
@@ -137,13 +165,17 @@ impl Log {
     /// # Errors
     /// [`RecordError::Form`], which no log is known to cause.
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        let head = self.last.as_ref().map(|last| RecordHead {
-            note: last.head.signed().encode(),
-            signers: last.head.keys().iter().map(ToString::to_string).collect(),
-            time: last.time.seconds(),
+        let head = self.last.as_ref().map(|last| {
+            let RecordSigned { note, signers } = RecordSigned::of(&last.head);
+            RecordHead { note, signers, time: last.time.seconds() }
         });
         let keys = self.keys.iter().map(ToString::to_string).collect();
-        Ok(serde_json::to_vec(&Record { origin: self.origin.to_string(), listed: self.listed, keys, head })?)
+        let fork = self.fork.as_ref().map(|fork| RecordFork {
+            one: RecordSigned::of(fork.one()),
+            other: RecordSigned::of(fork.other()),
+            time: fork.seconds(),
+        });
+        Ok(serde_json::to_vec(&Record { origin: self.origin.to_string(), listed: self.listed, keys, head, fork })?)
     }
 
     /// Reads a record, and verifies that the log signed its head.
@@ -153,8 +185,28 @@ impl Log {
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let record: Record = serde_json::from_slice(bytes)?;
         let origin = Origin::new(record.origin)?;
-        let last = record.head.map(|head| Cosigned::decode(&head, &origin)).transpose()?;
-        Ok(Self { origin, keys: keys(&record.keys)?, listed: record.listed, last: last.map(Arc::new) })
+        let last = record.head.map(|head| Cosigned::decode(head, &origin)).transpose()?;
+        let fork = record.fork.map(|fork| fork.decode(&origin)).transpose()?;
+        let (last, fork) = (last.map(Arc::new), fork.map(Arc::new));
+        Ok(Self { origin, keys: keys(&record.keys)?, listed: record.listed, last, fork })
+    }
+}
+
+impl RecordFork {
+    fn decode(&self, origin: &Origin) -> Result<Fork, RecordError> {
+        Fork::new(self.one.decode(origin)?, self.other.decode(origin)?, self.time).ok_or(RecordError::Fork)
+    }
+}
+
+impl RecordSigned {
+    fn of(head: &VerifiedCheckpoint) -> Self {
+        Self { note: head.signed().encode(), signers: head.keys().iter().map(ToString::to_string).collect() }
+    }
+
+    fn decode(&self, origin: &Origin) -> Result<VerifiedCheckpoint, RecordError> {
+        let signed = SignedCheckpoint::parse(self.note.as_bytes())?;
+        let head = signed.verify(&keys(&self.signers)?)?;
+        if head.origin() == origin { Ok(head) } else { Err(RecordError::OtherLog(head.origin().clone())) }
     }
 }
 
@@ -200,13 +252,10 @@ impl Cosigned {
         Ok(self.shown.get_or_init(|| shown).clone())
     }
 
-    fn decode(record: &RecordHead, origin: &Origin) -> Result<Self, RecordError> {
-        let signed = SignedCheckpoint::parse(record.note.as_bytes())?;
-        let head = signed.verify(&keys(&record.signers)?)?;
-        if head.origin() != origin {
-            return Err(RecordError::OtherLog(head.origin().clone()));
-        }
-        Ok(Self::new(head, Timestamp::new(record.time)?))
+    fn decode(record: RecordHead, origin: &Origin) -> Result<Self, RecordError> {
+        let RecordHead { note, signers, time } = record;
+        let head = RecordSigned { note, signers }.decode(origin)?;
+        Ok(Self::new(head, Timestamp::new(time)?))
     }
 }
 

@@ -11,24 +11,29 @@ mod clock;
 pub mod decide;
 mod evidence;
 mod figures;
+mod fork;
 mod gossip;
+mod halt;
+mod hearsay;
 mod keys;
 mod log;
 mod office;
-mod origin_hash;
 mod serve;
 pub mod state;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use admin::{AdminError, Reply, Request, Session, listen as listen_for_admin};
 pub use change::{Change, ChangeError};
 pub use clock::{Behind, Clock, SystemClock};
 pub use figures::Figures;
+pub use fork::Fork;
 pub use gossip::Shelf;
+pub use hearsay::keep_listening;
 pub use keys::{Cosigners, KeyFileError};
 pub use log::{CosignError, Cosigned, Log, RecordError, Shown};
 pub use office::{LogLine, change_offline, list_offline};
-pub use origin_hash::OriginHash;
 pub use serve::{Room, Site, refusal_text};
 
 use std::io;
@@ -37,16 +42,18 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use cairn_tree::checkpoint::Origin;
+use cairn_tree::checkpoint::{Origin, OriginHash};
 use cairn_tree::wire::witness::AddCheckpoint;
-use tokio::sync::{Semaphore, watch};
-use tracing::{error, info, warn};
+use tokio::sync::watch;
+use tracing::{error, warn};
 
 use self::clock::time_after;
 use self::decide::{Known, Refusal, Refused, decide};
-use self::evidence::{Cabinet, KeepError};
+use self::evidence::Cabinet;
+use self::fork::Remembered;
 use self::state::{Store, StoreError};
 use self::writer::{Desk, Undone};
+use crate::gossip::Peer;
 
 /// The folder of evidence, in the witness's folder.
 const EVIDENCE: &str = "evidence";
@@ -56,8 +63,9 @@ pub struct Witness {
     desk: Desk,
     cosigners: Cosigners,
     cabinet: Arc<Cabinet>,
-    /// Evidence is written by one task at a time; more of it at once is left to the next request.
-    writing_evidence: Arc<Semaphore>,
+    /// Whose heads are compared with ours.
+    peers: Vec<Arc<Peer>>,
+    remembered: Remembered,
     clock: Arc<dyn Clock>,
     figures: Arc<Figures>,
     waiting: std::sync::Mutex<std::collections::HashMap<OriginHash, usize>>,
@@ -93,13 +101,15 @@ impl Witness {
         store: Store,
         cosigners: Cosigners,
         clock: Arc<dyn Clock>,
+        peers: Vec<Arc<Peer>>,
     ) -> io::Result<(Self, Closing)> {
         let figures = Arc::<Figures>::default();
         let cabinet = Arc::new(Cabinet::open(folder.join(EVIDENCE))?);
         let (desk, closing) = writer::start(store, Arc::clone(&figures))?;
-        let (waiting, writing_evidence) = (std::sync::Mutex::default(), Arc::new(Semaphore::new(1)));
-        let complained = std::sync::Mutex::default();
-        let witness = Self { desk, cosigners, cabinet, writing_evidence, clock, figures, waiting, complained };
+        let (waiting, complained) = (std::sync::Mutex::default(), std::sync::Mutex::default());
+        let remembered = Remembered::default();
+        let witness = Self { desk, cosigners, cabinet, peers, remembered, clock, figures, waiting, complained };
+        witness.keep_what_is_missing();
         if let Some((origin, behind)) = witness.behind() {
             witness.complain(&origin, behind);
         }
@@ -112,15 +122,19 @@ impl Witness {
         // Whoever overtakes a request makes the log grow or changes its keys: the next decision is another one.
         for _ in 0..bounds::DECISIONS {
             let seen = self.desk.log(hash).filter(|log| log.listed);
+            if seen.as_ref().is_some_and(|log| log.fork.is_some()) {
+                return Verdict::Refused(Refusal::Forked);
+            }
             let known = seen.as_ref().map(|log| Known { keys: &log.keys, last: log.tree() });
             let (head, seen) = match (decide(known, request), seen) {
                 (Ok(head), Some(seen)) => (head, seen),
                 (Ok(_), None) => return Verdict::Refused(Refusal::UnknownOrigin),
-                (Err(refused), seen) => {
-                    self.note(&refused, seen.as_deref(), request);
-                    return Verdict::Refused(refused.refusal);
-                }
+                (Err(refused), seen) => return self.note(refused, seen, request).await,
             };
+            if let Some(known) = self.remembered.against(&head) {
+                self.contradicted(known, head).await;
+                return Verdict::Refused(Refusal::Forked);
+            }
             let Some(_place) = Place::take(self, hash) else { return Verdict::Busy };
             let last = seen.last.as_ref().map(|last| last.time());
             let time = match time_after(last, self.clock.now()) {
@@ -141,6 +155,7 @@ impl Witness {
         Verdict::Busy
     }
 
+    /// Makes a head durable, and cosigns it.
     async fn record(&self, seen: Arc<Log>, cosigned: Cosigned) -> Result<Shown, Undone> {
         let cosigned = Arc::new(cosigned);
         let done = self.desk.cosign(seen, Arc::clone(&cosigned))?;
@@ -148,6 +163,12 @@ impl Witness {
         // the head is durable: what it refuses, or can't write, is dropped with its signatures at the `?` below.
         let _ = cosigned.shown(&self.cosigners);
         let cosigned = done.await.unwrap_or(Err(Undone::Failed))?;
+        // A peer's head may have come while this one was on its way. The cosignature is right all the same: it was the first.
+        if !self.peers.is_empty()
+            && let Some(known) = self.remembered.cosigned(cosigned.head())
+        {
+            self.contradicted(known, cosigned.head().clone()).await;
+        }
         // Another one if the same head was cosigned at the same second before: then that answer is given again.
         cosigned.shown(&self.cosigners).map_err(|error| {
             warn!(%error, "a head could not be cosigned");
@@ -187,6 +208,12 @@ impl Witness {
     #[must_use]
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.desk.failed()
+    }
+
+    /// The peers whose heads are compared with ours.
+    #[must_use]
+    pub fn peers(&self) -> &[Arc<Peer>] {
+        &self.peers
     }
 
     /// What is counted.
@@ -233,29 +260,17 @@ impl Witness {
         self.cabinet.folder().to_owned()
     }
 
-    /// Logs what may be misbehaviour, and keeps what is.
-    fn note(&self, refused: &Refused, log: Option<&Log>, request: &AddCheckpoint) {
-        let origin = request.checkpoint().unverified().origin();
-        if matches!(refused.refusal, Refusal::Proof(_) | Refusal::EmptyRoot) {
-            warn!(%origin, reason = %refused.refusal, "a head with the log's signature is not consistent with the last one");
+    /// Says what may be misbehaviour, and does what is to be done about what is.
+    async fn note(&self, refused: Refused, seen: Option<Arc<Log>>, request: &AddCheckpoint) -> Verdict {
+        let Refused { refusal, contradiction } = refused;
+        if matches!(refusal, Refusal::Proof(_) | Refusal::EmptyRoot) {
+            let origin = request.checkpoint().unverified().origin();
+            warn!(%origin, reason = %refusal, "a head with the log's signature is not consistent with the last one");
         }
-        let Some(other) = &refused.contradiction else { return };
-        let Some(last) = log.and_then(|log| log.last.clone()) else { return };
-        self.figures.contradiction();
-        warn!(%origin, size = %other.size(), "the log has signed two trees of one size");
-        let Ok(permit) = Arc::clone(&self.writing_evidence).try_acquire_owned() else { return };
-        let (cabinet, other) = (Arc::clone(&self.cabinet), other.clone());
-        let seconds = i64::try_from(self.clock.now()).unwrap_or(i64::MAX);
-        let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string();
-        tokio::task::spawn_blocking(move || {
-            match cabinet.keep(last.head(), &other, at) {
-                Ok(Some(path)) => warn!(path = %path.display(), "evidence is kept"),
-                Ok(None) => {}
-                Err(KeepError::Enough) => info!("there is enough evidence; this is not kept"),
-                Err(error) => warn!(%error, "evidence could not be kept"),
-            }
-            drop(permit);
-        });
+        if let (Some(other), Some(last)) = (contradiction, seen.and_then(|log| log.last.clone())) {
+            self.contradicted(last.head().clone(), *other).await;
+        }
+        Verdict::Refused(refusal)
     }
 }
 

@@ -26,6 +26,9 @@ pub struct LogLine {
     pub size: Option<u64>,
     /// When that was, in seconds since the epoch.
     pub time: Option<u64>,
+    /// The size of two trees of which the log has signed both; then nothing is cosigned for it any more.
+    #[serde(default)]
+    pub forked: Option<u64>,
 }
 
 impl LogLine {
@@ -38,6 +41,7 @@ impl LogLine {
             listed: log.listed,
             size: last.map(|last| last.head().size().get()),
             time: last.map(|last| last.time().seconds()),
+            forked: log.fork.as_ref().map(|fork| fork.one().size().get()),
         }
     }
 }
@@ -48,6 +52,9 @@ impl fmt::Display for LogLine {
         match (self.size, self.time) {
             (Some(size), Some(time)) => write!(f, "  cosigned at size {size}, time {time}")?,
             _ => f.write_str("  not cosigned yet")?,
+        }
+        if let Some(size) = self.forked {
+            write!(f, "  FORKED at size {size}: nothing is cosigned for it any more")?;
         }
         f.write_str(if self.listed { "" } else { "  (removed)" })?;
         self.keys.iter().try_for_each(|key| write!(f, "\n    {key}"))

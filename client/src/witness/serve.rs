@@ -118,10 +118,12 @@ impl Site {
                 }
                 None => text(StatusCode::OK, "ok\n".to_owned()),
             },
-            Route::Metrics => match self.witness.figures().render(self.witness.logs(), self.witness.now()) {
-                Ok(figures) => typed(text(StatusCode::OK, figures), OPEN_METRICS),
-                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
-            },
+            Route::Metrics => {
+                match self.witness.figures().render(self.witness.logs(), self.witness.peers(), self.witness.now()) {
+                    Ok(figures) => typed(text(StatusCode::OK, figures), OPEN_METRICS),
+                    Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+                }
+            }
             Route::Checkpoint(hash) => match self.witness.checkpoint(*hash) {
                 Some(shown) => cached(text(StatusCode::OK, shown.checkpoint.to_string())),
                 None => not_found(),

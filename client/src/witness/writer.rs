@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use cairn_tree::checkpoint::OriginHash;
 use tokio::sync::{oneshot, watch};
 use tracing::error;
 
@@ -18,7 +19,6 @@ use super::bounds;
 use super::change::{Change, ChangeError};
 use super::figures::{Figures, Waiting};
 use super::log::{Cosigned, Log};
-use super::origin_hash::OriginHash;
 use super::state::{Logs, Store, StoreError};
 
 /// What the writer is asked.
@@ -297,7 +297,10 @@ impl Writer {
 /// Whether a decision that was made on one version is right for the other: it depends on nothing but these.
 fn is_same(current: &Arc<Log>, seen: &Arc<Log>) -> bool {
     Arc::ptr_eq(current, seen)
-        || current.listed == seen.listed && current.tree() == seen.tree() && current.keys == seen.keys
+        || current.listed == seen.listed
+            && current.fork == seen.fork
+            && current.tree() == seen.tree()
+            && current.keys == seen.keys
 }
 
 /// Whether a cosignature's time may follow what the log has: another request may have been given a later one meanwhile.

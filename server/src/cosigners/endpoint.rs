@@ -5,9 +5,9 @@
 use core::fmt;
 use std::sync::Arc;
 
+use cairn_tree::checkpoint::{Origin, OriginHash};
 use cairn_tree::policy::Octets;
 use reqwest::Url;
-use sha2::{Digest as _, Sha256};
 
 use crate::engine::LogPolicy;
 
@@ -63,9 +63,8 @@ impl Prefix {
 
     /// Where the witness shows what it cosigned, if its monitoring prefix is its submission prefix (C2SP tlog-witness,
     /// "Monitor Retrieval Mechanism").
-    pub(super) fn checkpoint_of(&self, origin: &str) -> Url {
-        let digest: String = Sha256::digest(origin).iter().map(|byte| format!("{byte:02x}")).collect();
-        self.beneath(&format!("{digest}/checkpoint"))
+    pub(super) fn checkpoint_of(&self, origin: &Origin) -> Url {
+        self.beneath(&OriginHash::of(origin).checkpoint_path())
     }
 
     /// `path` has no character that a URL would write otherwise.
@@ -138,7 +137,7 @@ mod tests {
             assert_eq!(prefix.add_checkpoint().as_str(), "https://w.example/a/add-checkpoint");
             let shown =
                 "https://w.example/a/b2d3e0cf2e483fbc179ff15f4e95ebef4f0ad5565d228215674c9ee83f0faf1d/checkpoint";
-            assert_eq!(prefix.checkpoint_of("log.example/a").as_str(), shown);
+            assert_eq!(prefix.checkpoint_of(&Origin::new("log.example/a").unwrap()).as_str(), shown);
             assert_eq!(prefix.to_string(), "https://w.example/a");
         }
         assert_eq!(parse("ftp://w.example"), Err(PrefixError::Scheme("ftp".into())));

@@ -8,7 +8,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use cairn_tree::checkpoint::{SignedCheckpoint, Timestamp};
+use cairn_tree::checkpoint::{Origin, SignedCheckpoint, Timestamp};
 use cairn_tree::merkle::{ConsistencyProof, Growth};
 use cairn_tree::note::{NoteSignature, VerifierKey};
 use cairn_tree::size::TreeSize;
@@ -249,8 +249,8 @@ impl Exchange {
 
     /// How the head that the witness serves contradicts the log, if it does.
     async fn shown(&self) -> Option<String> {
-        let origin = &self.log.info().origin;
-        let reply = self.transport.get(&self.share, self.endpoint.prefix.checkpoint_of(origin)).await.ok()?;
+        let origin = Origin::new(self.log.info().origin.as_str()).ok()?;
+        let reply = self.transport.get(&self.share, self.endpoint.prefix.checkpoint_of(&origin)).await.ok()?;
         if reply.status == 200 { self.contradiction(&reply.body) } else { None }
     }
 

@@ -6,11 +6,13 @@
 
 pub mod keys;
 pub mod origin;
+pub mod origin_hash;
 pub mod signed;
 pub mod timed;
 
 pub use keys::{LogKeys, LogKeysError};
 pub use origin::Origin;
+pub use origin_hash::OriginHash;
 pub use signed::{CheckpointVerifyError, SignedCheckpoint, VerifiedCheckpoint};
 pub use timed::{Timestamp, TimestampError};
 

@@ -23,7 +23,7 @@ pub(super) struct AddLog {
     /// The log's verification key; may be given several times.
     #[arg(long = "vkey", value_name = "VKEY", required = true, num_args = 1..)]
     keys: Vec<String>,
-    /// The log's origin [default: the name of its first key].
+    /// The log's origin; one of the keys must be named like it [default: the name of its first key].
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
     /// Trust these keys only, and none that were given before.

@@ -1,5 +1,6 @@
 //! `cairn witness serve`: from an opened folder to a clean stop.
 
+use core::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,16 +9,22 @@ use std::time::Duration;
 use cairn_listen::{Bounds, Listener, acceptor, raise_open_files};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::DirOption;
 use super::folder::Folder;
+use crate::bounds::{GOSSIP_INTERVAL, GOSSIP_PEERS};
+use crate::cmd::duration::Span;
 use crate::cmd::failure::Failure;
+use crate::cmd::options::random;
 use crate::cmd::stop::Stop;
 use crate::cmd::terminal::Terminal;
-use crate::witness::{Shelf, Site, SystemClock, Witness, listen_for_admin};
+use crate::fetch::LogUrl;
+use crate::gossip::Peer;
+use crate::witness::{Shelf, Site, SystemClock, Witness, keep_listening, listen_for_admin};
 
 /// Files that are not connections: state, logs, sockets of our own.
 const OTHER_FILES: u64 = 256;
@@ -45,6 +52,12 @@ pub(super) struct Serve {
     /// The certificate's key, in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// A monitor's or another witness's address, whose heads are compared with ours; may be given several times.
+    #[arg(long = "gossip-peer", value_name = "URL")]
+    gossip_peers: Vec<String>,
+    /// The wait between two looks at a peer.
+    #[arg(long, value_name = "TIME", default_value_t = Span(GOSSIP_INTERVAL))]
+    gossip_interval: Span,
     /// A proxy in front ends TLS: listen off loopback without it.
     #[arg(long)]
     behind_tls_proxy: bool,
@@ -81,12 +94,13 @@ impl Serve {
             }
             _ => None,
         };
+        let peers = self.peers()?;
         let Folder { cosigners, store, hold } = Folder::open(&self.dir.folder)?;
         let refused = |what: &'static str| move |error: std::io::Error| Failure::Refused(format!("{what}: {error}"));
         let listener = Listener::bind(self.listen, tls)
             .map_err(|error| Failure::Refused(format!("can't listen on {}: {error}", self.listen)))?;
         let url = format!("{}{}", listener.url().map_err(refused("the listener"))?, self.prefix);
-        let (witness, closing) = Witness::start(&self.dir.folder, store, cosigners, Arc::new(SystemClock))
+        let (witness, closing) = Witness::start(&self.dir.folder, store, cosigners, Arc::new(SystemClock), peers)
             .map_err(refused("the witness can't be started"))?;
         let witness = Arc::new(witness);
         let (stop, stopping) = watch::channel(false);
@@ -95,6 +109,7 @@ impl Serve {
         let admin = tokio::spawn(admin);
         let bounds = self.bounds();
         let shelf = Arc::new(Shelf::new(Arc::clone(&witness)));
+        let listening = self.listening(&witness, &stopping);
         let site = Arc::new(Site::new(Arc::clone(&witness), self.prefix, vec![shelf], bounds.clone()));
         let mut wish = Stop::new()?;
         let figures = Arc::clone(witness.figures());
@@ -118,6 +133,8 @@ impl Serve {
             () = wish.wished() => return Err(Failure::Refused("ended at once".to_owned())),
         };
         ended.map_err(|error| Failure::Refused(format!("the listener failed: {error}")))?;
+        // They end with what they are at.
+        let _ = timeout(CLOSING, listening.join_all()).await;
         drop(witness);
         let closed = timeout(CLOSING, tokio::task::spawn_blocking(move || closing.join())).await;
         drop(hold);
@@ -148,10 +165,37 @@ impl Serve {
         )))
     }
 
+    /// Pulls from all peers until `stop`.
+    fn listening(&self, witness: &Arc<Witness>, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+        let mut listening = JoinSet::new();
+        for number in 0..witness.peers().len() {
+            listening.spawn(keep_listening(Arc::clone(witness), number, self.gossip_interval.0, stop.clone()));
+        }
+        listening
+    }
+
+    fn peers(&self) -> Result<Vec<Arc<Peer>>, Failure> {
+        if self.gossip_peers.len() > GOSSIP_PEERS {
+            return Err(Failure::Usage(format!("--gossip-peer: at most {GOSSIP_PEERS}")));
+        }
+        let peer = |url: &String| {
+            let wrong = |error: &dyn fmt::Display| Failure::Usage(format!("--gossip-peer {url}: {error}"));
+            let prefix = LogUrl::parse(url).map_err(|error| wrong(&error))?;
+            Peer::new(prefix, seed()?).map(Arc::new).map_err(|error| wrong(&error))
+        };
+        self.gossip_peers.iter().map(peer).collect()
+    }
+
     fn bounds(&self) -> Bounds {
         let most = usize::try_from(raise_open_files().saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
         Bounds { connections: self.connections.clamp(1, most.max(1)), ..Bounds::default() }
     }
+}
+
+/// What the waits after failed pulls are drawn from.
+fn seed() -> Result<u64, Failure> {
+    let [a, b, c, d, e, f, g, h, ..] = random()?;
+    Ok(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
 fn start_logging(directives: &str, format: LogFormat) -> Result<(), Failure> {

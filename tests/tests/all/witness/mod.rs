@@ -2,6 +2,8 @@
 
 mod answers;
 mod durable;
+mod floods;
+mod forked;
 mod operating;
 mod power;
 mod races;

@@ -1,10 +1,11 @@
-//! The SHA-256 of a log's origin: the log's name in the retrieval paths of C2SP tlog-witness.
+//! The SHA-256 of a log's origin: the log's name in the paths of C2SP tlog-witness, "Monitor Retrieval Mechanism".
 
 use core::fmt;
 use core::fmt::Write as _;
 
-use cairn_tree::checkpoint::Origin;
 use sha2::{Digest as _, Sha256};
+
+use super::Origin;
 
 /// A log's origin, hashed; written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +18,7 @@ impl OriginHash {
     /// The hash of an origin.
     #[must_use]
     pub fn of(origin: &Origin) -> Self {
-        Self(Sha256::digest(origin.to_string().as_bytes()).into())
+        Self(Sha256::digest(origin.as_str()).into())
     }
 
     /// Wraps the bytes of a hash.
@@ -30,6 +31,12 @@ impl OriginHash {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
+    }
+
+    /// Where the log's newest cosigned head stands, beneath a witness's monitoring prefix.
+    #[must_use]
+    pub fn checkpoint_path(&self) -> String {
+        format!("{self}/checkpoint")
     }
 
     /// Reads what `Display` writes, and nothing else.
@@ -62,6 +69,8 @@ impl fmt::Debug for OriginHash {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]
@@ -73,5 +82,8 @@ mod tests {
             assert_eq!(OriginHash::parse(&wrong), None, "{wrong}");
         }
         assert_eq!(OriginHash::parse(""), None);
+        // As `sha256sum` has it.
+        assert_eq!(text, "4d3203c8f35cdf600e475f55fede6081a703d3d322f208865fca2ec4f0e030f8");
+        assert_eq!(hash.checkpoint_path(), format!("{text}/checkpoint"));
     }
 }
