@@ -67,7 +67,8 @@ fn mistakes_are_refused_in_words() {
         assert!(ended.code == Some(code) && ended.stderr.contains(reason), "{arguments:?}: {ended:?}");
     };
     refused(&["add-log", "--vkey", "nonsense"], 2, "--vkey nonsense");
-    refused(&["add-log", "--vkey", &vkey, "--origin", "log.example/other"], 2, "named like the origin");
+    refused(&["add-log", "--vkey", &vkey, "--origin", "log.example/other"], 2, "the origin is log.example/other");
+    refused(&["add-log", "--vkey", &vkey, "--origin", "log.example/other"], 2, "named log.example/one");
     let cosigner = data.keys[0].verifier_key().to_string();
     refused(&["add-log", "--vkey", &cosigner], 2, "does not sign for a log");
     refused(&["init", "--name", "witness.example/again"], 2, "already");
