@@ -1,15 +1,17 @@
 //! Checkpoints: signed tree heads (C2SP tlog-checkpoint).
 //!
 //! [`SignedCheckpoint`] has parsed and is not verified; [`VerifiedCheckpoint`] carries a log key's signature, and the
-//! name of that key is its origin. A log signs with Ed25519 (0x01), ML-DSA-44 (0x06), or both. What others sign, stands
+//! name of that key is its origin; [`AvowedCheckpoint`] is good for accusing a log and not for trusting it. A log signs with Ed25519 (0x01), ML-DSA-44 (0x06), or both. What others sign, stands
 //! in [`crate::cosignature`], trust in several parties in [`crate::policy`].
 
+pub mod avowed;
 pub mod keys;
 pub mod origin;
 pub mod origin_hash;
 pub mod signed;
 pub mod timed;
 
+pub use avowed::AvowedCheckpoint;
 pub use keys::{LogKeys, LogKeysError};
 pub use origin::Origin;
 pub use origin_hash::OriginHash;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::timed::{self, Timestamp};
-use super::{Checkpoint, CheckpointError, Origin};
+use super::{AvowedCheckpoint, Checkpoint, CheckpointError, Origin};
 use crate::hash::Hash;
 use crate::merkle::Root;
 use crate::note::{KeyName, NoteError, NoteSignature, NoteVerifyError, SignatureType, SignedNote, VerifierKey};
@@ -17,13 +17,11 @@ pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
 }
 
-/// A checkpoint that its log has signed, as a whole.
+/// A checkpoint that its log has signed, as a whole, and with no wrong line by a known key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCheckpoint {
-    signed: SignedCheckpoint,
-    /// The known keys that signed and are named like the origin; never empty.
-    keys: Vec<VerifierKey>,
-    /// The same as the first of them.
+    avowed: AvowedCheckpoint,
+    /// The same as the first of the keys that signed.
     key: VerifierKey,
     time: Option<Timestamp>,
 }
@@ -96,10 +94,7 @@ impl SignedCheckpoint {
         if let Some(key) = keys.iter().find(|key| !key.kind().signs_for_logs()) {
             return Err(NoteVerifyError::KeyType(key.kind()).into());
         }
-        let signers = self.note.signers(keys, |key, signature| match key.kind() {
-            SignatureType::ED25519 => key.verifies(self.note.unverified_text().as_bytes(), signature),
-            _ => timed::verify(&self.checkpoint, key, signature).is_ok(),
-        })?;
+        let signers = self.note.signers(keys, |key, signature| self.is_signed_by(key, signature))?;
         let origin = self.checkpoint.origin();
         let keys: Vec<VerifierKey> = signers.iter().filter(|key| origin.is_named(key.name())).cloned().collect();
         let Some(key) = keys.first().cloned() else {
@@ -116,7 +111,15 @@ impl SignedCheckpoint {
             return Err(CheckpointVerifyError::UnsignedExtensions(origin.clone()));
         }
         let time = self.newest_time(&keys);
-        Ok(VerifiedCheckpoint { signed: self.clone(), keys, key, time })
+        Ok(VerifiedCheckpoint { avowed: AvowedCheckpoint::new(self.clone(), keys), key, time })
+    }
+
+    /// Whether a signature is by this key, of type 0x01 or 0x06.
+    pub(super) fn is_signed_by(&self, key: &VerifierKey, signature: &[u8]) -> bool {
+        match key.kind() {
+            SignatureType::ED25519 => key.verifies(self.note.unverified_text().as_bytes(), signature),
+            _ => timed::verify(&self.checkpoint, key, signature).is_ok(),
+        }
     }
 
     /// The newest time other than zero on the lines of these keys, all of which were verified.
@@ -144,7 +147,7 @@ impl VerifiedCheckpoint {
     /// What the log signed.
     #[must_use]
     pub const fn checkpoint(&self) -> &Checkpoint {
-        &self.signed.checkpoint
+        self.avowed.checkpoint()
     }
 
     /// The log's identity, which is also [`VerifiedCheckpoint::key`]'s name.
@@ -180,7 +183,7 @@ impl VerifiedCheckpoint {
     /// The known log keys that signed, at least one, in the order of their lines.
     #[must_use]
     pub fn keys(&self) -> &[VerifierKey] {
-        &self.keys
+        self.avowed.keys()
     }
 
     /// When the log signed, as it says itself. Only ML-DSA-44 signatures carry a time.
@@ -192,6 +195,12 @@ impl VerifiedCheckpoint {
     /// The checkpoint with all its lines, those by unknown keys included.
     #[must_use]
     pub const fn signed(&self) -> &SignedCheckpoint {
-        &self.signed
+        self.avowed.signed()
+    }
+}
+
+impl AsRef<AvowedCheckpoint> for VerifiedCheckpoint {
+    fn as_ref(&self) -> &AvowedCheckpoint {
+        &self.avowed
     }
 }

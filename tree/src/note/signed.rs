@@ -305,6 +305,24 @@ impl SignedNote {
         if signers.is_empty() { Err(NoteVerifyError::NoKnownKey) } else { Ok(signers) }
     }
 
+    /// The keys that signed, each once and in the order of their lines, whatever else stands in the note: wrong lines are
+    /// passed over, those by known keys too. That is against what the specification asks of whoever accepts a note, so
+    /// nothing may be accepted for it; see [`crate::checkpoint::avowed`] for what it is good for.
+    pub(crate) fn right_signers(
+        &self,
+        keys: &[VerifierKey],
+        verifies: impl Fn(&VerifierKey, &[u8]) -> bool,
+    ) -> Vec<VerifierKey> {
+        let mut signers: Vec<VerifierKey> = Vec::new();
+        for line in &self.signatures {
+            let signs = |key: &&VerifierKey| line.claims(key) && verifies(key, &line.signature);
+            if let Some(key) = keys.iter().filter(|key| !signers.contains(key)).find(signs) {
+                signers.push(key.clone());
+            }
+        }
+        signers
+    }
+
     /// The note's bytes.
     #[must_use]
     pub fn encode(&self) -> String {
