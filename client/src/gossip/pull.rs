@@ -1,9 +1,12 @@
 //! What others show us: pulled one log at a time, bounded in bytes and time, and verified before anything else.
+//!
+//! A head that a peer was shown is never accepted, only held against the log if it contradicts what we know. So one right
+//! line by a log key is enough.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{AvowedCheckpoint, LogKeys, SignedCheckpoint};
 
 use super::board::path;
 use crate::bounds;
@@ -27,8 +30,8 @@ pub struct Tally {
 /// What came of a pull.
 #[derive(Debug)]
 pub enum Pulled {
-    /// A head that the log has signed.
-    Head(Box<VerifiedCheckpoint>),
+    /// A head that the log can be held to.
+    Head(Box<AvowedCheckpoint>),
     /// The peer knows nothing of this log yet.
     Nothing,
     /// What the peer shows is no head of the log, or not signed by its key: it is as good as nothing.
@@ -80,8 +83,8 @@ impl Peer {
 
 /// What a peer's bytes are worth: a head of this log, signed by its key, or nothing.
 fn judge(note: &[u8], keys: &LogKeys) -> Pulled {
-    let verified = SignedCheckpoint::parse(note).ok().and_then(|signed| keys.verify(&signed).ok());
-    match verified {
+    let avowed = SignedCheckpoint::parse(note).ok().and_then(|signed| keys.avowed(&signed));
+    match avowed {
         Some(head) => Pulled::Head(Box::new(head)),
         None => Pulled::Refused,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_tree::checkpoint::{LogKeys, Origin, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{AvowedCheckpoint, LogKeys, Origin, VerifiedCheckpoint};
 use cairn_tree::merkle::Root;
 use cairn_tree::policy::Policy;
 use cairn_tree::size::TreeSize;
@@ -175,10 +175,14 @@ impl Monitor {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<Round, RoundError> {
         let freshness = effort.freshness;
-        let checkpoint = auditor::head(&self.remote, &self.keys, HeadKind::Checkpoint, freshness).await?;
+        let checkpoint = match auditor::head(&self.remote, &self.keys, HeadKind::Checkpoint, freshness).await {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => return Err(self.refused(error).await),
+        };
         self.settle().await?;
         let mut round = Round { checkpoint: Some(checkpoint.clone()), ..Round::default() };
         let mut heads = vec![(HeadKind::Checkpoint, checkpoint)];
+        let mut refused = None;
         match auditor::head(&self.remote, &self.keys, HeadKind::Head, freshness).await {
             Ok(head) => {
                 round.head = Some(head.clone());
@@ -186,12 +190,17 @@ impl Monitor {
             }
             // Only Cairn's logs have this resource.
             Err(AuditError::Fetch(error)) if error.is_absent() => {}
+            // The checkpoint beside it is judged all the same: it may be worse.
+            Err(error @ AuditError::Head { .. }) => refused = Some(error),
             Err(error) => return Err(error.into()),
         }
         // From the smaller to the larger, so that a fork between the two is found as one.
         heads.sort_by_key(|(_, head)| head.size());
         for (kind, head) in heads {
             self.judge(kind, head, &mut round, effort).await?;
+        }
+        if let Some(error) = refused {
+            return Err(self.refused(error).await);
         }
         if let (Some(policy), Some(checkpoint)) = (&self.policy, &round.checkpoint)
             && let Err(error) = policy.verify_with_logs(checkpoint.signed(), self.keys.as_slice())
@@ -233,6 +242,25 @@ impl Monitor {
     fn head_of(&self, size: TreeSize) -> Option<&VerifiedCheckpoint> {
         let read = self.reading.as_ref().map(Reading::head).filter(|head| head.size() == size);
         read.or_else(|| self.state.as_ref()?.head_of(size))
+    }
+
+    /// What a head comes to that is not accepted. The log may have signed it all the same, with one of its keys: then it
+    /// is held to that, and a fork is a fork, whatever else stands in the note.
+    async fn refused(&mut self, error: AuditError) -> RoundError {
+        let AuditError::Head { served, .. } = &error else { return error.into() };
+        let (Some(avowed), Some(newest)) = (self.keys.avowed(served), self.newest().cloned()) else {
+            return error.into();
+        };
+        let compared = if avowed.size() < newest.size() {
+            contradiction(&mut self.reader, &avowed, &newest).await
+        } else {
+            contradiction(&mut self.reader, &newest, &avowed).await
+        };
+        match compared {
+            Ok(Some(case)) => case.into(),
+            // That it extends what is known, or that nothing can be shown, does not make it a head to accept.
+            Ok(None) | Err(_) => error.into(),
+        }
     }
 
     async fn judge(
@@ -300,20 +328,21 @@ impl Monitor {
 
 /// The case of two heads of which the larger one's tree does not begin with the smaller one's; `None` if it does. The
 /// tiles that tell are proven to be of the `larger` tree; those that are not are asked for once more, past caches.
+/// Either head need only be one that the log can be held to.
 ///
 /// # Errors
 /// [`AuditError`] if they could not be had: then nothing is known.
 pub async fn contradiction(
     reader: &mut TileReader,
-    smaller: &VerifiedCheckpoint,
-    larger: &VerifiedCheckpoint,
+    smaller: &impl AsRef<AvowedCheckpoint>,
+    larger: &impl AsRef<AvowedCheckpoint>,
 ) -> Result<Option<Case>, AuditError> {
-    let (old, tree): (Root, Root) = (smaller.tree(), larger.tree());
-    if old.size == TreeSize::ZERO {
-        return Ok(None);
-    }
+    let (old, tree): (Root, Root) = (smaller.as_ref().tree(), larger.as_ref().tree());
     if old.size == tree.size {
         return Ok((old.hash != tree.hash).then(|| Case::fork_at_one_size(smaller, larger)));
+    }
+    if old.size == TreeSize::ZERO {
+        return Ok(None);
     }
     let then = match reader.root_at(old.size, tree, Freshness::AnyCache).await {
         Err(error) if error.is_misfit() => reader.root_at(old.size, tree, Freshness::PastCaches).await?,

@@ -7,7 +7,7 @@ use cairn_tree::checkpoint::{Checkpoint, Origin, SignedCheckpoint};
 use cairn_tree::cosignature::{Timestamp, cosign};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{ConsistencyProof, Frontier, Growth, InclusionProof, NodeCoord, ProofPlan, RootPlan};
-use cairn_tree::note::{KeyName, SignatureType, SignerKey, VerifierKey};
+use cairn_tree::note::{KeyName, SignatureType, SignedNote, SignerKey, VerifierKey};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::tile::{BundleCoord, Entries, TileCoord};
 
@@ -57,6 +57,12 @@ impl Model {
         self.keys.first().expect("a log has a key").verifier_key()
     }
 
+    /// All keys that sign.
+    #[must_use]
+    pub fn vkeys(&self) -> Vec<VerifierKey> {
+        self.keys.iter().map(|key| key.verifier_key().clone()).collect()
+    }
+
     /// The keys of the witnesses.
     #[must_use]
     pub fn witnesses(&self) -> Vec<VerifierKey> {
@@ -96,6 +102,17 @@ impl Model {
     #[must_use]
     pub fn head(&self, size: u64) -> String {
         self.sign(&self.checkpoint(size))
+    }
+
+    /// The head at a size that the log has reached, rightly signed by the log's first key, and wrongly by all others.
+    #[must_use]
+    pub fn spoiled_head(&self, size: u64) -> String {
+        let head = self.checkpoint(size);
+        let other = Checkpoint::new(self.origin.clone(), head.size(), Hash::leaf(head.root().as_bytes()));
+        let lines = |text: String| SignedNote::parse(text.as_bytes()).expect("our own head").signatures().to_vec();
+        let right = lines(self.sign(&head)).into_iter().take(1);
+        let wrong = lines(self.sign(&other)).into_iter().take(self.keys.len()).skip(1);
+        SignedNote::new(head.text(), right.chain(wrong).collect()).expect("a note").encode()
     }
 
     /// The head at a size that the log has reached, for whoever signs it.

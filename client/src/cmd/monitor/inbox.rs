@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cairn_tree::checkpoint::{LogKeys, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{AvowedCheckpoint, LogKeys};
 use cairn_tree::merkle::Root;
 use tokio::sync::Notify;
 
@@ -19,7 +19,7 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 struct Held {
-    heads: BTreeMap<usize, VerifiedCheckpoint>,
+    heads: BTreeMap<usize, AvowedCheckpoint>,
     /// What each peer showed last: to show it again costs nobody anything.
     last: BTreeMap<usize, Root>,
 }
@@ -32,7 +32,7 @@ pub(super) struct Pullable {
 }
 
 impl Inbox {
-    fn put(&self, peer: usize, head: VerifiedCheckpoint) {
+    fn put(&self, peer: usize, head: AvowedCheckpoint) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.last.insert(peer, head.tree()) != Some(head.tree()) {
             held.heads.insert(peer, head);
@@ -41,12 +41,12 @@ impl Inbox {
     }
 
     /// All heads that came since the last time.
-    pub(super) fn take(&self) -> BTreeMap<usize, VerifiedCheckpoint> {
+    pub(super) fn take(&self) -> BTreeMap<usize, AvowedCheckpoint> {
         core::mem::take(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner).heads)
     }
 
     /// Holds a head until the one before it is settled, unless there is a newer one.
-    pub(super) fn put_back(&self, peer: usize, head: VerifiedCheckpoint) {
+    pub(super) fn put_back(&self, peer: usize, head: AvowedCheckpoint) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).heads.entry(peer).or_insert(head);
     }
 

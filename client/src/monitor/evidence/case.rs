@@ -4,7 +4,7 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cairn_tree::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{AvowedCheckpoint, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{ConsistencyProof, InclusionProof};
 use cairn_tree::size::LeafIndex;
@@ -125,20 +125,22 @@ pub struct Prefix {
 impl Case {
     /// A fork whose heads have the same size.
     #[must_use]
-    pub fn fork_at_one_size(one: &VerifiedCheckpoint, other: &VerifiedCheckpoint) -> Self {
-        Self::Fork { smaller: one.signed().encode(), larger: other.signed().encode(), prefix: None }
+    pub fn fork_at_one_size(one: &impl AsRef<AvowedCheckpoint>, other: &impl AsRef<AvowedCheckpoint>) -> Self {
+        let (one, other) = (one.as_ref().signed(), other.as_ref().signed());
+        Self::Fork { smaller: one.encode(), larger: other.encode(), prefix: None }
     }
 
     /// A fork between two sizes: the `larger` tree had another root at the `smaller` one's size.
     #[must_use]
     pub fn fork(
-        smaller: &VerifiedCheckpoint,
-        larger: &VerifiedCheckpoint,
+        smaller: &impl AsRef<AvowedCheckpoint>,
+        larger: &impl AsRef<AvowedCheckpoint>,
         root: Hash,
         consistency: &ConsistencyProof,
     ) -> Self {
+        let (smaller, larger) = (smaller.as_ref().signed(), larger.as_ref().signed());
         let prefix = Prefix { root: root.to_base64(), consistency: texts(consistency.hashes()) };
-        Self::Fork { smaller: smaller.signed().encode(), larger: larger.signed().encode(), prefix: Some(prefix) }
+        Self::Fork { smaller: smaller.encode(), larger: larger.encode(), prefix: Some(prefix) }
     }
 
     /// Bytes that are not the entry's.

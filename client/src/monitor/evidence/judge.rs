@@ -1,8 +1,11 @@
 //! Judging a case from what stands in it, given the log's keys and nothing else.
+//!
+//! A head counts if one of the log's keys has signed it, also if another line by a known key is wrong: a log must not be
+//! able to spoil what it signed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{AvowedCheckpoint, LogKeys, SignedCheckpoint};
 use cairn_tree::hash::{Hash, HashError};
 use cairn_tree::merkle::{ConsistencyProof, Extension, InclusionProof, Root};
 use cairn_tree::size::LeafIndex;
@@ -11,7 +14,7 @@ use super::case::{Case, Prefix};
 use super::{EvidenceError, Weight, form};
 
 pub(super) fn judge(case: &Case, keys: &LogKeys) -> Result<Weight, EvidenceError> {
-    let root = |note: &str| verified(note, keys).map(|head| head.tree());
+    let root = |note: &str| avowed(note, keys).map(|head| head.tree());
     match case {
         Case::Fork { smaller, larger, prefix } => {
             fork(root(smaller)?, root(larger)?, prefix.as_ref())?;
@@ -67,8 +70,8 @@ fn fork(smaller: Root, larger: Root, prefix: Option<&Prefix>) -> Result<(), Evid
     Ok(())
 }
 
-fn verified(note: &str, keys: &LogKeys) -> Result<VerifiedCheckpoint, EvidenceError> {
-    Ok(keys.verify(&SignedCheckpoint::parse(note.as_bytes())?)?)
+fn avowed(note: &str, keys: &LogKeys) -> Result<AvowedCheckpoint, EvidenceError> {
+    keys.avowed(&SignedCheckpoint::parse(note.as_bytes())?).ok_or(EvidenceError::Head)
 }
 
 fn hashes(texts: &[String]) -> Result<Vec<Hash>, HashError> {

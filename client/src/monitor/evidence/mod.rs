@@ -20,7 +20,7 @@ mod judge;
 
 use core::fmt;
 
-use cairn_tree::checkpoint::{CheckpointError, CheckpointVerifyError, LogKeys};
+use cairn_tree::checkpoint::{CheckpointError, LogKeys};
 use cairn_tree::hash::HashError;
 use cairn_tree::merkle::{ConsistencyError, InclusionError};
 use cairn_tree::note::VerifierKey;
@@ -84,8 +84,8 @@ pub enum EvidenceError {
     #[error("a head is no checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
     /// A head in it is not the log's.
-    #[error("a head is not the log's: {0}")]
-    Head(#[from] CheckpointVerifyError),
+    #[error("a head is not the log's: none of the given keys has signed it")]
+    Head,
     /// A hash in it is none.
     #[error(transparent)]
     Hash(#[from] HashError),

@@ -1,12 +1,13 @@
 //! What others were shown of the same log: compared with what we know, with proofs from the log itself.
 //!
-//! A head comes here verified: the log has signed it. One head per peer is held at a time, one comparison per peer is
+//! A head comes here as one that the log can be held to: one of its keys has signed it. It is never taken for what is
+//! known. One head per peer is held at a time, one comparison per peer is
 //! made in a step, and what can't be shown either way is asked for again later and later. A peer that lies is not heard
 //! at all, and one that floods or replays is asked no more often for it.
 
 use std::time::{Duration, Instant};
 
-use cairn_tree::checkpoint::VerifiedCheckpoint;
+use cairn_tree::checkpoint::{AvowedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::size::TreeSize;
 
 use super::super::evidence::Case;
@@ -18,7 +19,7 @@ use crate::bounds;
 #[derive(Debug)]
 pub struct Rumour {
     peer: String,
-    head: VerifiedCheckpoint,
+    head: AvowedCheckpoint,
     standing: Standing,
     /// Since when the log has kept it from us, past caches.
     withheld_since: Option<Instant>,
@@ -48,8 +49,8 @@ pub enum Heard {
 }
 
 impl Follower {
-    /// Hears a head that a peer was shown, verified with the log's keys.
-    pub fn hear(&mut self, peer: &str, head: VerifiedCheckpoint) -> Heard {
+    /// Hears a head that a peer was shown, signed by one of the log's keys.
+    pub fn hear(&mut self, peer: &str, head: AvowedCheckpoint) -> Heard {
         let newest = self.monitor.newest().map_or(TreeSize::ZERO, VerifiedCheckpoint::size);
         if let Some(held) = self.rumours.iter_mut().find(|rumour| rumour.peer == peer) {
             // The time for which the log withholds a head counts for that head, not for its successors.
@@ -142,8 +143,8 @@ impl Follower {
     }
 
     async fn compare_one(&mut self, rumour: &mut Rumour, newest: &VerifiedCheckpoint, now: Now) -> Option<Case> {
-        let (smaller, larger) =
-            if rumour.head.size() < newest.size() { (&rumour.head, newest) } else { (newest, &rumour.head) };
+        let (seen, ours) = (&rumour.head, newest.as_ref());
+        let (smaller, larger) = if seen.size() < ours.size() { (seen, ours) } else { (ours, seen) };
         let compared = contradiction(&mut self.monitor.reader, smaller, larger);
         match tokio::time::timeout(bounds::COMPARISON_TIME, compared).await {
             Ok(Ok(case)) => {

@@ -9,7 +9,7 @@ mod hear;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use cairn_tree::checkpoint::VerifiedCheckpoint;
+use cairn_tree::checkpoint::AvowedCheckpoint;
 use jiff::Timestamp;
 
 pub use event::{Event, Step};
@@ -305,6 +305,7 @@ impl Follower {
 }
 
 /// A head in a few words.
-fn words(head: &VerifiedCheckpoint) -> String {
+fn words(head: &impl AsRef<AvowedCheckpoint>) -> String {
+    let head = head.as_ref();
     format!("{} {}", head.size(), head.root().to_base64())
 }

@@ -5,5 +5,6 @@ mod gossip;
 mod monitoring;
 mod producing;
 mod rotation;
+mod spoiled;
 mod watching;
 mod witnessed;
