@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use cairn_tree::checkpoint::{LogKeys, LogKeysError, OriginHash, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{AvowedCheckpoint, LogKeys, LogKeysError, OriginHash};
 use cairn_tree::note::VerifierKey;
 
 use super::bounds;
@@ -100,14 +100,14 @@ impl Cabinet {
 }
 
 /// All log keys that signed either head.
-fn known_keys(cosigned: &VerifiedCheckpoint, other: &VerifiedCheckpoint) -> Vec<VerifierKey> {
+fn known_keys(cosigned: &AvowedCheckpoint, other: &AvowedCheckpoint) -> Vec<VerifierKey> {
     let mut keys = cosigned.keys().to_vec();
     keys.extend(other.keys().iter().filter(|key| !cosigned.keys().contains(key)).cloned());
     keys
 }
 
 /// The name says which log, which size and which other root, so that one contradiction has one file.
-fn file_name(hash: OriginHash, other: &VerifiedCheckpoint) -> String {
+fn file_name(hash: OriginHash, other: &AvowedCheckpoint) -> String {
     let root: String = other.root().to_string().chars().filter(char::is_ascii_alphanumeric).take(16).collect();
     format!("{hash}-{}-{root}.fork.json", other.size())
 }

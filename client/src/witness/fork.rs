@@ -7,22 +7,22 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cairn_tree::checkpoint::{Origin, OriginHash, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{AvowedCheckpoint, Origin, OriginHash};
 
 use super::bounds;
 
-/// Two heads of one log, of one size and with different roots, both signed by it.
+/// Two heads of one log, of one size and with different roots, to both of which it can be held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
-    one: VerifiedCheckpoint,
-    other: VerifiedCheckpoint,
+    one: AvowedCheckpoint,
+    other: AvowedCheckpoint,
     seconds: u64,
 }
 
 impl Fork {
     /// The fork that these heads prove, found at a time in seconds since the epoch; `None` if they prove none.
     #[must_use]
-    pub fn new(one: VerifiedCheckpoint, other: VerifiedCheckpoint, seconds: u64) -> Option<Self> {
+    pub fn new(one: AvowedCheckpoint, other: AvowedCheckpoint, seconds: u64) -> Option<Self> {
         contradict(&one, &other).then_some(Self { one, other, seconds })
     }
 
@@ -34,13 +34,13 @@ impl Fork {
 
     /// The head that was known first.
     #[must_use]
-    pub const fn one(&self) -> &VerifiedCheckpoint {
+    pub const fn one(&self) -> &AvowedCheckpoint {
         &self.one
     }
 
     /// The head that contradicts it.
     #[must_use]
-    pub const fn other(&self) -> &VerifiedCheckpoint {
+    pub const fn other(&self) -> &AvowedCheckpoint {
         &self.other
     }
 
@@ -51,7 +51,7 @@ impl Fork {
     }
 }
 
-fn contradict(one: &VerifiedCheckpoint, other: &VerifiedCheckpoint) -> bool {
+fn contradict(one: &AvowedCheckpoint, other: &AvowedCheckpoint) -> bool {
     one.origin() == other.origin() && one.size() == other.size() && one.root() != other.root()
 }
 
@@ -62,20 +62,20 @@ pub(super) struct Remembered(Mutex<HashMap<OriginHash, Heads>>);
 
 #[derive(Debug, Default)]
 struct Heads {
-    ours: VecDeque<VerifiedCheckpoint>,
+    ours: VecDeque<AvowedCheckpoint>,
     /// By the number of the peer.
-    theirs: HashMap<usize, VerifiedCheckpoint>,
+    theirs: HashMap<usize, AvowedCheckpoint>,
 }
 
 impl Remembered {
     /// A remembered head that contradicts this one.
-    pub(super) fn against(&self, head: &VerifiedCheckpoint) -> Option<VerifiedCheckpoint> {
+    pub(super) fn against(&self, head: &AvowedCheckpoint) -> Option<AvowedCheckpoint> {
         self.lock().get(&OriginHash::of(head.origin()))?.against(head)
     }
 
     /// Remembers a head that was cosigned; returns what contradicts it. Looking and remembering are one step, so that of
     /// two heads that come at once one is found by the other.
-    pub(super) fn cosigned(&self, head: &VerifiedCheckpoint) -> Option<VerifiedCheckpoint> {
+    pub(super) fn cosigned(&self, head: &AvowedCheckpoint) -> Option<AvowedCheckpoint> {
         let mut logs = self.lock();
         let most = (bounds::REMEMBERED_HEADS / (logs.len() + 1)).clamp(1, bounds::REMEMBERED_HEADS_PER_LOG);
         let heads = logs.entry(OriginHash::of(head.origin())).or_default();
@@ -87,7 +87,7 @@ impl Remembered {
     }
 
     /// Remembers a peer's head in the place of its last one; returns what contradicts it.
-    pub(super) fn heard(&self, peer: usize, head: &VerifiedCheckpoint) -> Option<VerifiedCheckpoint> {
+    pub(super) fn heard(&self, peer: usize, head: &AvowedCheckpoint) -> Option<AvowedCheckpoint> {
         let mut logs = self.lock();
         let heads = logs.entry(OriginHash::of(head.origin())).or_default();
         heads.theirs.insert(peer, head.clone());
@@ -101,24 +101,24 @@ impl Remembered {
 }
 
 impl Heads {
-    fn against(&self, head: &VerifiedCheckpoint) -> Option<VerifiedCheckpoint> {
+    fn against(&self, head: &AvowedCheckpoint) -> Option<AvowedCheckpoint> {
         self.ours.iter().chain(self.theirs.values()).find(|known| contradict(known, head)).cloned()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cairn_tree::checkpoint::Checkpoint;
+    use cairn_tree::checkpoint::{Checkpoint, LogKeys};
     use cairn_tree::hash::Hash;
     use cairn_tree::note::{KeyName, SignatureType, SignerKey};
     use cairn_tree::size::TreeSize;
 
     use super::*;
 
-    fn head(log: &str, size: u64, root: &str) -> VerifiedCheckpoint {
+    fn head(log: &str, size: u64, root: &str) -> AvowedCheckpoint {
         let key = SignerKey::from_seed(KeyName::new(log).unwrap(), SignatureType::ED25519, &[1; 32]).unwrap();
         let head = Checkpoint::new(Origin::from(key.name()), TreeSize::new(size).unwrap(), Hash::leaf(root.as_bytes()));
-        head.sign(&key).unwrap().verify(&[key.verifier_key().clone()]).unwrap()
+        LogKeys::try_from(key.verifier_key().clone()).unwrap().avowed(&head.sign(&key).unwrap()).unwrap()
     }
 
     #[test]

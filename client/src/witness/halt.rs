@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_tree::checkpoint::VerifiedCheckpoint;
+use cairn_tree::checkpoint::AvowedCheckpoint;
 use tracing::{error, info, warn};
 
 use super::change::{Change, ChangeError};
@@ -16,11 +16,11 @@ const REQUEST: &str = "add-checkpoint";
 
 impl Witness {
     /// Looks at a head that a peer shows, which one of the log's keys has signed.
-    pub(super) async fn hear(&self, peer: usize, head: VerifiedCheckpoint, url: &LogUrl) {
+    pub(super) async fn hear(&self, peer: usize, head: AvowedCheckpoint, url: &LogUrl) {
         let last = self.desk.log(OriginHash::of(head.origin())).and_then(|log| log.last.clone());
         let remembered = self.remembered.heard(peer, &head);
         // What was cosigned before the start is not remembered otherwise.
-        let against = last.map(|last| last.head().clone()).into_iter().chain(remembered);
+        let against = last.map(|last| last.head().as_ref().clone()).into_iter().chain(remembered);
         let fork = against.filter_map(|known| Fork::new(known, head.clone(), self.now())).next();
         if let Some(fork) = fork {
             self.halt(fork, &url.to_string()).await;
@@ -28,7 +28,7 @@ impl Witness {
     }
 
     /// The same for a head that came with a request, against one that is known.
-    pub(super) async fn contradicted(&self, known: VerifiedCheckpoint, head: VerifiedCheckpoint) {
+    pub(super) async fn contradicted(&self, known: AvowedCheckpoint, head: AvowedCheckpoint) {
         if let Some(fork) = Fork::new(known, head, self.now()) {
             self.halt(fork, REQUEST).await;
         }

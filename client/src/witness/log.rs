@@ -6,7 +6,8 @@
 use std::sync::{Arc, OnceLock};
 
 use cairn_tree::checkpoint::{
-    CheckpointError, CheckpointVerifyError, Origin, SignedCheckpoint, Timestamp, TimestampError, VerifiedCheckpoint,
+    AvowedCheckpoint, CheckpointError, CheckpointVerifyError, LogKeys, LogKeysError, Origin, SignedCheckpoint,
+    Timestamp, TimestampError, VerifiedCheckpoint,
 };
 use cairn_tree::cosignature::CosignatureError;
 use cairn_tree::merkle::Root;
@@ -82,7 +83,10 @@ pub enum RecordError {
     /// The time is none.
     #[error("the time: {0}")]
     Time(#[from] TimestampError),
-    /// The heads of a fork don't contradict each other.
+    /// The keys of a fork are not those of one log.
+    #[error("the fork: {0}")]
+    Keys(#[from] LogKeysError),
+    /// The heads of a fork are not the log's, or don't contradict each other.
     #[error("the fork is none")]
     Fork,
 }
@@ -155,7 +159,7 @@ impl Log {
             .as_ref()
             .map_or(0, |last| last.head.signed().encode().len() + last.head.keys().iter().map(text).sum::<usize>());
         let signed =
-            |head: &VerifiedCheckpoint| head.signed().encode().len() + head.keys().iter().map(text).sum::<usize>();
+            |head: &AvowedCheckpoint| head.signed().encode().len() + head.keys().iter().map(text).sum::<usize>();
         let fork = self.fork.as_ref().map_or(0, |fork| REST + signed(fork.one()) + signed(fork.other()));
         REST + self.origin.as_str().len() + keys + head + fork
     }
@@ -166,7 +170,7 @@ impl Log {
     /// [`RecordError::Form`], which no log is known to cause.
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
         let head = self.last.as_ref().map(|last| {
-            let RecordSigned { note, signers } = RecordSigned::of(&last.head);
+            let RecordSigned { note, signers } = RecordSigned::of(last.head.as_ref());
             RecordHead { note, signers, time: last.time.seconds() }
         });
         let keys = self.keys.iter().map(ToString::to_string).collect();
@@ -199,13 +203,13 @@ impl RecordFork {
 }
 
 impl RecordSigned {
-    fn of(head: &VerifiedCheckpoint) -> Self {
+    fn of(head: &AvowedCheckpoint) -> Self {
         Self { note: head.signed().encode(), signers: head.keys().iter().map(ToString::to_string).collect() }
     }
 
-    fn decode(&self, origin: &Origin) -> Result<VerifiedCheckpoint, RecordError> {
+    fn decode(&self, origin: &Origin) -> Result<AvowedCheckpoint, RecordError> {
         let signed = SignedCheckpoint::parse(self.note.as_bytes())?;
-        let head = signed.verify(&keys(&self.signers)?)?;
+        let head = LogKeys::new(keys(&self.signers)?)?.avowed(&signed).ok_or(RecordError::Fork)?;
         if head.origin() == origin { Ok(head) } else { Err(RecordError::OtherLog(head.origin().clone())) }
     }
 }
@@ -254,7 +258,10 @@ impl Cosigned {
 
     fn decode(record: RecordHead, origin: &Origin) -> Result<Self, RecordError> {
         let RecordHead { note, signers, time } = record;
-        let head = RecordSigned { note, signers }.decode(origin)?;
+        let head = SignedCheckpoint::parse(note.as_bytes())?.verify(&keys(&signers)?)?;
+        if head.origin() != origin {
+            return Err(RecordError::OtherLog(head.origin().clone()));
+        }
         Ok(Self::new(head, Timestamp::new(time)?))
     }
 }

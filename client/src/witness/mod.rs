@@ -131,8 +131,8 @@ impl Witness {
                 (Ok(_), None) => return Verdict::Refused(Refusal::UnknownOrigin),
                 (Err(refused), seen) => return self.note(refused, seen, request).await,
             };
-            if let Some(known) = self.remembered.against(&head) {
-                self.contradicted(known, head).await;
+            if let Some(known) = self.remembered.against(head.as_ref()) {
+                self.contradicted(known, head.as_ref().clone()).await;
                 return Verdict::Refused(Refusal::Forked);
             }
             let Some(_place) = Place::take(self, hash) else { return Verdict::Busy };
@@ -165,9 +165,9 @@ impl Witness {
         let cosigned = done.await.unwrap_or(Err(Undone::Failed))?;
         // A peer's head may have come while this one was on its way. The cosignature is right all the same: it was the first.
         if !self.peers.is_empty()
-            && let Some(known) = self.remembered.cosigned(cosigned.head())
+            && let Some(known) = self.remembered.cosigned(cosigned.head().as_ref())
         {
-            self.contradicted(known, cosigned.head().clone()).await;
+            self.contradicted(known, cosigned.head().as_ref().clone()).await;
         }
         // Another one if the same head was cosigned at the same second before: then that answer is given again.
         cosigned.shown(&self.cosigners).map_err(|error| {
@@ -268,7 +268,7 @@ impl Witness {
             warn!(%origin, reason = %refusal, "a head with the log's signature is not consistent with the last one");
         }
         if let (Some(other), Some(last)) = (contradiction, seen.and_then(|log| log.last.clone())) {
-            self.contradicted(last.head().clone(), *other).await;
+            self.contradicted(last.head().as_ref().clone(), other.as_ref().as_ref().clone()).await;
         }
         Verdict::Refused(refusal)
     }
