@@ -1,13 +1,15 @@
 //! Whether a checkpoint meets the witness policy, and whether its times are right: judged by the times in signatures
 //! alone, for an Ed25519 signature by the log says nothing of when it was made.
 //!
-//! One witness that lies about the time must not make an old head look fresh: a head is fresh if the policy is met by
-//! lately made cosignatures alone.
+//! One witness that lies about the time, or whose clock is wrong, must neither make an old head look fresh nor an honest
+//! log look guilty. So times count as the policy counts witnesses: cosignatures for a time to come are left out, and a
+//! head is from the future if the policy is not met without them; it is too old if the policy is not met by those that
+//! were made lately. Where no witness is asked for, any time will do to make a head young, and the log's own, if it has
+//! one (ML-DSA-44), must not lie ahead.
 
 use std::time::Duration;
 
-use cairn_tree::checkpoint::{LogKeys, SignedCheckpoint, VerifiedCheckpoint};
-use cairn_tree::note::{SignedNote, VerifierKey};
+use cairn_tree::checkpoint::{LogKeys, Timestamp as Signed, VerifiedCheckpoint};
 use cairn_tree::policy::{CountedWitness, Policy, PolicyVerifyError, WitnessedCheckpoint};
 use jiff::Timestamp;
 
@@ -24,10 +26,11 @@ pub struct Freshly {
     pub tolerance: Duration,
 }
 
-/// A time that stands in a signature.
-struct Attested {
-    who: String,
-    seconds: u64,
+/// From when to when a time counts, in seconds since the Epoch.
+#[derive(Clone, Copy)]
+struct Window {
+    earliest: u64,
+    latest: u64,
 }
 
 impl Freshly {
@@ -44,21 +47,39 @@ impl Freshly {
             }
         };
         let now = u64::try_from(now.as_second()).unwrap_or(0);
-        let times = attested(checkpoint, &witnesses);
         let case = |fault, within: Duration| Case::Time {
             head: checkpoint.signed().encode(),
             fault,
             now,
             within: within.as_secs(),
-            times: times.iter().map(|time| format!("{}: {}", time.who, time.seconds)).collect(),
+            times: attested(checkpoint, &witnesses),
         };
         let latest = now.saturating_add(self.tolerance.as_secs());
-        if times.iter().any(|time| time.seconds > latest) {
+        if !self.is_attested(checkpoint, &witnesses, Window { earliest: 0, latest }) {
             return Some(case(Misplaced::FromTheFuture, self.tolerance));
         }
         let max_age = self.max_age?;
         let earliest = now.saturating_sub(max_age.as_secs());
-        (!self.is_fresh(checkpoint, keys, &witnesses, &times, earliest)).then(|| case(Misplaced::TooOld, max_age))
+        let is_fresh = self.is_attested(checkpoint, &witnesses, Window { earliest, latest });
+        (!is_fresh).then(|| case(Misplaced::TooOld, max_age))
+    }
+
+    /// Whether enough of the times lie in a window.
+    fn is_attested(&self, checkpoint: &VerifiedCheckpoint, witnesses: &[CountedWitness], window: Window) -> bool {
+        match &self.policy {
+            Some(policy) if !policy.needs_no_witness() => {
+                policy.is_met_by(|known| witnesses.iter().any(|one| one.name == *known.name() && window.has(one.time)))
+            }
+            // Nobody need attest anything, but the log itself must not be ahead. A head that is left without any time is
+            // not known to be old.
+            _ => {
+                let own = checkpoint.time();
+                let times = witnesses.iter().map(|witness| witness.time).chain(own);
+                let mut past = times.filter(|time| time.seconds() <= window.latest).peekable();
+                let is_ahead = own.is_some_and(|time| time.seconds() > window.latest);
+                !is_ahead && (past.peek().is_none() || past.any(|time| window.has(time)))
+            }
+        }
     }
 
     fn meet(
@@ -68,46 +89,17 @@ impl Freshly {
     ) -> Option<Result<WitnessedCheckpoint, PolicyVerifyError>> {
         Some(self.policy.as_ref()?.verify_with_logs(checkpoint.signed(), keys.as_slice()))
     }
+}
 
-    /// Whether enough of the times are not before `earliest`. A head without any time is never old.
-    fn is_fresh(
-        &self,
-        checkpoint: &VerifiedCheckpoint,
-        keys: &LogKeys,
-        witnesses: &[CountedWitness],
-        times: &[Attested],
-        earliest: u64,
-    ) -> bool {
-        match &self.policy {
-            Some(policy) if !policy.needs_no_witness() => {
-                let old: Vec<&CountedWitness> =
-                    witnesses.iter().filter(|witness| witness.time.seconds() < earliest).collect();
-                let left = without(checkpoint.signed(), policy, &old);
-                left.is_some_and(|left| policy.verify_with_logs(&left, keys.as_slice()).is_ok())
-            }
-            _ => times.is_empty() || times.iter().any(|time| time.seconds >= earliest),
-        }
+impl Window {
+    const fn has(self, time: Signed) -> bool {
+        self.earliest <= time.seconds() && time.seconds() <= self.latest
     }
 }
 
-/// All times at hand: the witnesses', and the log's own if it signs with ML-DSA-44.
-fn attested(checkpoint: &VerifiedCheckpoint, witnesses: &[CountedWitness]) -> Vec<Attested> {
-    let by_witnesses =
-        witnesses.iter().map(|witness| Attested { who: witness.name.to_string(), seconds: witness.time.seconds() });
-    let by_log = checkpoint.time().map(|time| Attested { who: "the log".to_owned(), seconds: time.seconds() });
+/// All times at hand, each with who attests it: the witnesses', and the log's own if it signs with ML-DSA-44.
+fn attested(checkpoint: &VerifiedCheckpoint, witnesses: &[CountedWitness]) -> Vec<String> {
+    let by_witnesses = witnesses.iter().map(|witness| format!("{}: {}", witness.name, witness.time));
+    let by_log = checkpoint.time().map(|time| format!("the log: {time}"));
     by_witnesses.chain(by_log).collect()
-}
-
-/// The checkpoint without the lines of these witnesses; `None` if no line is left.
-fn without(signed: &SignedCheckpoint, policy: &Policy, witnesses: &[&CountedWitness]) -> Option<SignedCheckpoint> {
-    let dropped: Vec<&VerifierKey> = policy
-        .witnesses()
-        .iter()
-        .filter(|known| witnesses.iter().any(|witness| witness.name == *known.name()))
-        .map(|known| known.key().verifier_key())
-        .collect();
-    let lines = signed.note().signatures().iter();
-    let left = lines.filter(|line| !dropped.iter().any(|key| line.claims(key))).cloned().collect();
-    let note = SignedNote::new(signed.note().unverified_text().to_owned(), left).ok()?;
-    SignedCheckpoint::parse(note.encode().as_bytes()).ok()
 }

@@ -28,7 +28,7 @@ pub enum Alarm {
     Quorum,
     /// Nobody attests the checkpoint lately.
     TooOld,
-    /// Somebody attests the checkpoint for a time to come.
+    /// Too few attest the checkpoint without those who do it for a time to come.
     FromTheFuture,
     /// The log could not be had for a while. Nothing is said about its honesty.
     Unreachable,

@@ -108,7 +108,7 @@ pub enum Case {
 pub enum Misplaced {
     /// Nobody attests it lately.
     TooOld,
-    /// Somebody attests it for a time to come.
+    /// Too few attest it without those who do it for a time to come.
     FromTheFuture,
 }
 

@@ -286,9 +286,9 @@ impl Note {
         self.times.push((witness, time));
     }
 
-    /// The newest time that a whole quorum attests.
-    pub(super) fn attested(&self) -> Option<u64> {
-        let mut times: Vec<u64> = self.times.iter().map(|(_, time)| *time).collect();
+    /// The newest time that a whole quorum attests, by cosignatures made no later than this.
+    pub(super) fn attested_before(&self, latest: u64) -> Option<u64> {
+        let mut times: Vec<u64> = self.times.iter().map(|(_, time)| *time).filter(|time| *time <= latest).collect();
         times.sort_unstable();
         times.len().checked_sub(QUORUM).map(|place| times[place])
     }

@@ -207,8 +207,8 @@ fn unwitnessed(checkpoint: &Note, is_bent: bool, now: u64) -> Option<Alarm> {
         return Some(Alarm::Quorum);
     }
     let now = EPOCH + now;
-    if checkpoint.times.iter().any(|(_, time)| *time > now + TOLERANCE) {
-        return Some(Alarm::FromTheFuture);
-    }
-    checkpoint.attested().filter(|time| time + MAX_AGE < now).map(|_| Alarm::TooOld)
+    // Clocks that are ahead are left out of the count; what is left must be a quorum, and a quorum of it young enough.
+    let past = checkpoint.attested_before(now + TOLERANCE);
+    let Some(attested) = past else { return Some(Alarm::FromTheFuture) };
+    (attested + MAX_AGE < now).then_some(Alarm::TooOld)
 }

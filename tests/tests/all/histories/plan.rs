@@ -80,6 +80,10 @@ pub(super) enum Event {
         number: usize,
         mood: Mood,
     },
+    /// A witness's clock is ahead from now on.
+    ClockAhead {
+        number: usize,
+    },
     Keys(&'static [usize]),
     Restart(Client),
     Damage(Client, u64),
@@ -103,8 +107,8 @@ pub(super) enum Deceit {
     Tell { clients: Vec<Client>, lie: Lie },
     /// No witness is asked any more.
     Unwitnessed,
-    /// This witness's clock is ahead.
-    Future { witness: usize },
+    /// The clocks of all witnesses but this one are ahead: without them there is no quorum.
+    Future { right: usize },
 }
 
 /// What must come of a lie: at least one of these.
@@ -176,7 +180,13 @@ impl Plan {
             plan.events.push((first, Event::Keys(both)));
             plan.events.push((first + 1 + random.number() % 30, Event::Keys(then)));
         }
-        plan.witness_moods(random);
+        if random.one_in(4) {
+            let number = random.below(3);
+            plan.add(random, 0, Event::ClockAhead { number });
+        } else {
+            // Of three, one may be wrong at a time.
+            plan.witness_moods(random);
+        }
         plan
     }
 
@@ -217,7 +227,7 @@ impl Plan {
             4 => vec![Deceit::Rollback { clients, choice: random.number() }],
             5 => vec![Deceit::Freeze { clients }],
             6 if self.has_policy && random.one_in(2) => {
-                vec![if random.one_in(2) { Deceit::Unwitnessed } else { Deceit::Future { witness: random.below(3) } }]
+                vec![if random.one_in(2) { Deceit::Unwitnessed } else { Deceit::Future { right: random.below(3) } }]
             }
             7 => MONITORS.map(|client| self.tell(random, vec![client])).to_vec(),
             _ => vec![self.tell(random, clients)],

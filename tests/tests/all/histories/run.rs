@@ -349,7 +349,11 @@ impl Run<'_> {
             Deceit::Unwitnessed => {
                 world.log.witnesses.iter_mut().for_each(|witness| witness.mood = Mood::Dead { until: u64::MAX });
             }
-            Deceit::Future { witness } => world.log.witnesses[*witness].ahead = 10 * TOLERANCE,
+            Deceit::Future { right } => {
+                for (number, witness) in world.log.witnesses.iter_mut().enumerate() {
+                    witness.ahead = if number == *right { 0 } else { 10 * TOLERANCE };
+                }
+            }
         });
         self.is_unwitnessed |= matches!(deceit, Deceit::Unwitnessed);
         self.deceived.extend(deceit.clients());
@@ -393,6 +397,7 @@ fn happen_to(world: &mut World, event: &Event, now: u64, is_unwitnessed: bool) {
         }
         Event::Broken { client, seconds } => world.view(*client).broken = now + seconds,
         Event::Witness { number, mood } if !is_unwitnessed => world.log.witnesses[*number].mood = *mood,
+        Event::ClockAhead { number } => world.log.witnesses[*number].ahead = 10 * TOLERANCE,
         Event::Keys(active) => world.log.sign_with(active),
         _ => {}
     }

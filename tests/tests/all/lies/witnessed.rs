@@ -125,7 +125,45 @@ fn a_checkpoint_from_the_future_is_an_alarm_beyond_what_clocks_differ() {
     let stage = Stage::new();
     stage.judge(&[(0, 0), (1, -200)], None);
     stage.judge(&[(0, 0), (1, -600)], Some("from-the-future"));
-    stage.judge(&[(0, 0), (2, 0), (1, -(1 << 40))], Some("from-the-future"));
+    stage.judge(&[(0, -600), (2, 0), (1, -(1 << 40))], Some("from-the-future"));
+}
+
+#[test]
+fn a_witness_whose_clock_is_wrong_is_no_alarm_while_the_others_are_enough() {
+    let stage = Stage::new();
+    stage.judge(&[(0, 0), (2, 0), (1, -600)], None);
+    stage.judge(&[(0, 0), (2, 0), (1, -(1 << 40))], None);
+    // It does not make up for one that is missing, nor an old head young.
+    stage.judge(&[(0, 2 * HOUR as i64), (2, 0), (1, -600)], Some("too-old"));
+    stage.judge(&[(0, 2 * HOUR as i64), (2, 2 * HOUR as i64), (1, -600)], Some("too-old"));
+}
+
+/// Where nobody is asked for, the log's own time is what there is (ML-DSA-44).
+#[test]
+fn a_head_that_its_log_signed_for_a_time_to_come_is_an_alarm_where_no_witness_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = KeyName::new("lying.example/log").unwrap();
+    let key = SignerKey::from_seed(name, SignatureType::COSIGNATURE_ML_DSA_44, &[3; 32]).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut model = Model::new("lying.example/log", 1);
+    model.grow(300, "entry");
+    let head = model.checkpoint(300);
+    let log = LyingLog::serve(model);
+    for (number, (age, alarm)) in
+        [(0, None), (-200, None), (-600, Some("from-the-future")), (7_200, Some("too-old"))].into_iter().enumerate()
+    {
+        let time = Timestamp::new(now.checked_add_signed(-age).unwrap()).unwrap();
+        let signed = Lie::Body(head.sign_all(&[&key], time).unwrap().encode().into_bytes());
+        log.repent();
+        ["checkpoint", "head"].into_iter().for_each(|path| log.lie(path, signed.clone()));
+        let state = folder.path().join(number.to_string());
+        let (url, key) = (log.url(), key.verifier_key().to_string());
+        let arguments = ["monitor", "--json", "--once", "--max-head-age", "1h", "--url", &url, "--key", &key];
+        let ran = cairn(arguments.into_iter().chain(["--state", state.to_str().unwrap()]));
+        let events = ran.json();
+        let raised = events.iter().find(|event| event["event"] == "alarm");
+        assert_eq!(raised.and_then(|event| event["alarm"].as_str()), alarm, "{age}: {ran:?}");
+    }
 }
 
 #[test]
