@@ -71,10 +71,12 @@ pub const STATE_BYTES: usize = 2 * NOTE_BYTES;
 /// The largest evidence file that is read.
 pub const EVIDENCE_BYTES: usize = 64 << 20;
 
-/// How much testimony one folder holds.
+/// How many files of testimony about one log a monitor keeps; the oldest give way.
 pub const EVIDENCE_FILES: usize = 256;
-/// How many proven forks find room in it beyond that.
+/// How many proven forks of one log find room beyond that; further ones take the room of testimony.
 pub const FORK_FILES: usize = 64;
+/// How many cases of one log wait to be written to a file that can't be written now.
+pub const UNWRITTEN: usize = 32;
 /// How many lines of what was asked and answered before go with evidence.
 pub const TRANSCRIPT_LINES: usize = 16;
 /// How far a cosignature's time may lie ahead of a monitor's clock, unless `future_tolerance` says otherwise.

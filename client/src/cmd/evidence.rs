@@ -30,8 +30,8 @@ enum Command {
 /// Judge an evidence file offline, with nothing but the log's key.
 ///
 /// Exits 0 if the log's own signatures prove that it forked, to whoever knows its key. Exits 4 if the file is sound and
-/// testimony only: the heads in it are signed by the log, and what it did with them is its observer's word, which proves
-/// nothing to a third party. Exits 1 if the file does not show what it claims.
+/// testimony only: what it says is its observer's word, which proves nothing to a third party; which of its heads the log
+/// did sign is said. Exits 1 if the file does not show what it claims.
 #[derive(Debug, Args)]
 struct Verify {
     #[command(flatten)]
@@ -47,6 +47,8 @@ struct Report {
     kind: &'static str,
     weight: Weight,
     summary: String,
+    /// What the signatures in the file show.
+    shows: &'static str,
 }
 
 impl Evidence {
@@ -62,10 +64,10 @@ impl Verify {
         let bytes = read_bounded(&self.file, bounds::EVIDENCE_BYTES)?;
         let refused = |error| Failure::Refused(format!("{}: {error}", self.file.display()));
         let evidence = monitor::Evidence::decode(&bytes).map_err(refused)?;
-        let weight = evidence.check(&keys).map_err(refused)?;
-        // The words in the file are whoever's wrote it; these are made anew from what was checked.
+        let monitor::Verdict { weight, shows } = evidence.check(&keys).map_err(refused)?;
+        // The words in the file are whoever's wrote it; these are made anew from its case.
         let summary = shown(&evidence.case().to_string());
-        terminal.output.print(form, &Report { kind: evidence.case().name(), weight, summary })?;
+        terminal.output.print(form, &Report { kind: evidence.case().name(), weight, summary, shows })?;
         match weight {
             Weight::Proven => Ok(()),
             Weight::Testimony => Err(Failure::Testimony),
@@ -75,12 +77,13 @@ impl Verify {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.summary)?;
-        f.write_str(match self.weight {
-            Weight::Proven => "proven: the log's own signatures contradict each other",
+        let Self { summary, shows, .. } = self;
+        match self.weight {
+            Weight::Proven => write!(f, "{summary}\nproven: {shows}"),
+            // Nobody but its observer says so.
             Weight::Testimony => {
-                "testimony, proves nothing to a third party: the heads are the log's, the rest is its observer's word"
+                write!(f, "claimed: {summary}\ntestimony, proves nothing to a third party: {shows}")
             }
-        })
+        }
     }
 }

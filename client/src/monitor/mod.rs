@@ -19,7 +19,7 @@ mod vault;
 
 pub use age::Freshly;
 pub use alarm::{Active, Alarm, Ledger};
-pub use evidence::{Case, Evidence, EvidenceError, Misplaced, Observation, Prefix, Weight};
+pub use evidence::{Case, Evidence, EvidenceError, Misplaced, Observation, Prefix, Verdict, Weight};
 pub use follower::{Event, Follower, Heard, Now, Rules, Rumour, Step};
 pub use kept::Kept;
 pub use reading::Reading;

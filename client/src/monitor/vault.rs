@@ -30,13 +30,15 @@ pub enum VaultError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// There are too many files already.
-    #[error("{}: {most} files of evidence are kept there already; move some away", folder.display())]
+    /// Forks have taken all the room that a log has.
+    #[error("{}: {forks} forks of {log} are kept there already; move some away", folder.display())]
     Full {
         /// The folder.
         folder: PathBuf,
-        /// How many it may hold.
-        most: usize,
+        /// The log.
+        log: String,
+        /// How many there are.
+        forks: usize,
     },
     /// The file's bytes could not be made.
     #[error(transparent)]
@@ -54,7 +56,8 @@ impl Vault {
     }
 
     /// Keeps evidence about the log of this name, durably, and says where. What is kept already is not written again,
-    /// whoever saw it when.
+    /// whoever saw it when. Where a log's room is full, its oldest testimony gives way; no fork ever does, and nothing that
+    /// is kept about another log.
     ///
     /// # Errors
     /// [`VaultError`]; then the evidence is the caller's to save.
@@ -64,24 +67,50 @@ impl Vault {
         if path.exists() {
             return Ok(path);
         }
-        // Proof always finds room that testimony has left.
-        let most = match case {
-            Case::Fork { .. } => bounds::EVIDENCE_FILES + bounds::FORK_FILES,
-            _ => bounds::EVIDENCE_FILES,
-        };
-        if self.count()? >= most {
-            return Err(VaultError::Full { folder: self.folder.clone(), most });
-        }
+        let Room { forks, testimony } = self.room(log)?;
+        let (new_forks, new_testimony) = if matches!(case, Case::Fork { .. }) { (1, 0) } else { (0, 1) };
+        let left = (bounds::EVIDENCE_FILES + bounds::FORK_FILES).checked_sub(forks + new_forks);
+        let left = left.map(|left| left.min(bounds::EVIDENCE_FILES)).filter(|left| *left >= new_testimony);
+        let left = left.ok_or_else(|| VaultError::Full { folder: self.folder.clone(), log: log.to_owned(), forks })?;
         write_atomic(&path, &evidence.encode()?, Durability::PowerLoss)?;
+        let excess = (testimony.len() + new_testimony).saturating_sub(left);
+        for old in testimony.iter().take(excess) {
+            // What can't be removed now is in the way of the next one again.
+            let _ = fs::remove_file(old);
+        }
         Ok(path)
     }
 
-    fn count(&self) -> Result<usize, VaultError> {
-        let folder = fs::read_dir(&self.folder);
-        let files = folder.map_err(|error| VaultError::Folder { folder: self.folder.clone(), error })?;
-        let is_evidence = |name: &std::ffi::OsStr| Path::new(name).extension().is_some_and(|end| end == "json");
-        Ok(files.flatten().filter(|file| is_evidence(&file.file_name())).count())
+    /// What is kept about a log.
+    fn room(&self, log: &str) -> Result<Room, VaultError> {
+        let folder = |error| VaultError::Folder { folder: self.folder.clone(), error };
+        let (mut forks, mut testimony) = (0, Vec::new());
+        for file in fs::read_dir(&self.folder).map_err(folder)?.flatten() {
+            match file.file_name().to_str().and_then(named) {
+                Some((of, "fork")) if of == log => forks += 1,
+                Some((of, _)) if of == log => {
+                    let modified = file.metadata().and_then(|metadata| metadata.modified()).map_err(folder)?;
+                    testimony.push((modified, file.path()));
+                }
+                _ => {}
+            }
+        }
+        testimony.sort();
+        Ok(Room { forks, testimony: testimony.into_iter().map(|(_, path)| path).collect() })
     }
+}
+
+/// How much is kept about one log.
+struct Room {
+    forks: usize,
+    /// The files, oldest first.
+    testimony: Vec<PathBuf>,
+}
+
+/// The log and the case of a file of this name. A log's name may have dots, a case's has none.
+fn named(file: &str) -> Option<(&str, &str)> {
+    let (rest, _digest) = file.strip_suffix(".json")?.rsplit_once('.')?;
+    rest.rsplit_once('.')
 }
 
 /// What two files of one case have in common, in 16 digits.
@@ -94,6 +123,8 @@ fn digest(case: &Case) -> Result<String, VaultError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::monitor::Observation;
     use cairn_tree::checkpoint::LogKeys;
@@ -120,16 +151,52 @@ mod tests {
         assert_eq!(Evidence::decode(&bytes).unwrap(), evidence(misfit(1), "now"));
     }
 
+    fn fork(number: usize) -> Case {
+        Case::Fork { smaller: number.to_string(), larger: "other".to_owned(), prefix: None }
+    }
+
+    /// Files of the folder whose names begin so.
+    fn count(folder: &Path, prefix: &str) -> usize {
+        let files = fs::read_dir(folder).unwrap();
+        files.filter(|file| file.as_ref().unwrap().file_name().to_str().unwrap().starts_with(prefix)).count()
+    }
+
     #[test]
-    fn a_full_folder_takes_no_more_testimony_but_still_a_proof() {
+    fn a_log_that_fills_its_room_loses_its_oldest_testimony_and_no_other_log_loses_any() {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::open(folder.path()).unwrap();
-        for number in 0..bounds::EVIDENCE_FILES {
-            fs::write(folder.path().join(format!("{number}.json")), b"{}").unwrap();
+        let others = ["log.main", "other"].map(|log| vault.keep(log, &evidence(misfit(0), "now")).unwrap());
+        let proof = vault.keep("log", &evidence(fork(0), "now")).unwrap();
+        let mut kept = Vec::new();
+        for number in 0..bounds::EVIDENCE_FILES + 3 {
+            let path = vault.keep("log", &evidence(misfit(number), "now")).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64)).unwrap();
+            kept.push(path);
         }
-        let full = vault.keep("log", &evidence(misfit(1), "now"));
-        assert!(matches!(full, Err(VaultError::Full { most: bounds::EVIDENCE_FILES, .. })), "{full:?}");
-        let fork = Case::Fork { smaller: "one".to_owned(), larger: "other".to_owned(), prefix: None };
-        vault.keep("log", &evidence(fork, "now")).unwrap();
+        assert_eq!(count(folder.path(), "log.misfit."), bounds::EVIDENCE_FILES);
+        let gone: Vec<bool> = kept.iter().map(|path| !path.exists()).collect();
+        assert_eq!(gone.iter().take_while(|gone| **gone).count(), 3, "the oldest ones");
+        assert!(gone.iter().skip(3).all(|gone| !gone));
+        assert!(proof.exists() && others.iter().all(|other| other.exists()));
+    }
+
+    #[test]
+    fn forks_take_the_room_of_testimony_and_are_refused_only_when_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path()).unwrap();
+        let all = bounds::EVIDENCE_FILES + bounds::FORK_FILES;
+        for number in 0..2 {
+            vault.keep("log", &evidence(misfit(number), "now")).unwrap();
+        }
+        // Names are all that is looked at.
+        (0..all - 1).for_each(|number| fs::write(folder.path().join(format!("log.fork.{number}.json")), b"").unwrap());
+        vault.keep("log", &evidence(fork(0), "now")).unwrap();
+        assert_eq!((count(folder.path(), "log.fork."), count(folder.path(), "log.misfit.")), (all, 0));
+        for case in [fork(1), misfit(1)] {
+            let full = vault.keep("log", &evidence(case, "now"));
+            assert!(matches!(full, Err(VaultError::Full { forks, .. }) if forks == all), "{full:?}");
+        }
+        vault.keep("other", &evidence(misfit(1), "now")).unwrap();
     }
 }

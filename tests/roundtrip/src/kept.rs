@@ -19,10 +19,10 @@ pub(crate) fn evidence(bytes: &[u8]) -> bool {
         assert_eq!(Evidence::decode(&written).as_ref(), Ok(&evidence));
     }
     if let Some(keys) = log_key()
-        && let Ok(weight) = evidence.check(&keys)
+        && let Ok(verdict) = evidence.check(&keys)
     {
         let is_fork = matches!(evidence.case(), Case::Fork { .. });
-        assert_eq!(weight == Weight::Proven, is_fork, "only a fork proves itself");
+        assert_eq!(verdict.weight == Weight::Proven, is_fork, "only a fork proves itself");
     }
     true
 }

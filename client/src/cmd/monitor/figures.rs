@@ -26,10 +26,20 @@ struct Log {
     failures: u64,
     is_verified: bool,
     unproven: u64,
+    waiting: Waiting,
     /// When the last step ended that verified something, in seconds since the Epoch.
     last: i64,
     active: BTreeSet<Alarm>,
     raised: BTreeMap<Alarm, u64>,
+}
+
+/// What a log's task could not write to a file so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Waiting {
+    /// How many cases.
+    pub(super) evidence: u64,
+    /// What was verified is not saved.
+    pub(super) is_unsaved: bool,
 }
 
 impl Figures {
@@ -54,7 +64,7 @@ impl Figures {
     }
 
     /// A step was made.
-    pub(super) fn stepped(&self, name: &str, follower: &Follower, step: &Step, now: i64) {
+    pub(super) fn stepped(&self, name: &str, (follower, step, waiting): (&Follower, &Step, Waiting), now: i64) {
         let monitor = follower.monitor();
         self.of(name, |log| {
             log.verified = monitor.reading().map(|reading| reading.frontier().size().get()).unwrap_or_default();
@@ -62,6 +72,7 @@ impl Figures {
             log.shown = monitor.newest().map_or(0, |head| head.size().get());
             log.steps += 1;
             log.unproven = follower.unproven() as u64;
+            log.waiting = waiting;
             log.active = follower.ledger().active().map(|active| active.alarm).collect();
             if step.unverified.is_some() {
                 log.failures += 1;
@@ -89,7 +100,7 @@ impl Figures {
         let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut text = String::new();
         type Figure = (&'static str, &'static str, &'static str, fn(&Log) -> String);
-        let figures: [Figure; 7] = [
+        let figures: [Figure; 9] = [
             ("cairn_monitor_verified_entries", "gauge", "Entries that were verified.", |log| log.verified.to_string()),
             ("cairn_monitor_shown_entries", "gauge", "Entries of the largest signed head.", |log| {
                 log.shown.to_string()
@@ -101,6 +112,12 @@ impl Figures {
             }),
             ("cairn_monitor_unproven_heads", "gauge", "Heads of peers that no proof was to be had for.", |log| {
                 log.unproven.to_string()
+            }),
+            ("cairn_monitor_unwritten_evidence", "gauge", "Cases that wait to be written to a file.", |log| {
+                log.waiting.evidence.to_string()
+            }),
+            ("cairn_monitor_unsaved", "gauge", "Whether what was verified could not be saved.", |log| {
+                u8::from(log.waiting.is_unsaved).to_string()
             }),
             ("cairn_monitor_ready", "gauge", "Whether a whole tree was verified.", |log| {
                 u8::from(log.is_verified).to_string()
@@ -143,7 +160,7 @@ impl Figures {
         }
         for (name, help, count) in [
             ("cairn_monitor_undelivered_total", "Alarms that people could not be told.", &self.undelivered),
-            ("cairn_monitor_unkept_total", "Evidence that could not be written to a file.", &self.unkept),
+            ("cairn_monitor_unkept_total", "Evidence that could not be written to a file at once.", &self.unkept),
         ] {
             head(text, name, "counter", help);
             line(text, name, &[], &count.load(Ordering::Relaxed).to_string());

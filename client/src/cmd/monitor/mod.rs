@@ -7,6 +7,7 @@ mod notify;
 mod report;
 mod surface;
 mod task;
+mod unwritten;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -284,7 +285,7 @@ fn task(log: LogPlan, plan: &Plan, peers: &[String], inbox: &Arc<Inbox>, shared:
     let monitor = monitor::Monitor::new(remote, log.keys, kept.known, log.depth, plan.parallel);
     let follower = Follower::new(monitor, kept.ledger, log.rules);
     let (who, inbox, peers) = (Who { log: log.name, origin }, Arc::clone(inbox), peers.to_vec());
-    Ok(Task { who, follower, file, inbox, peers, shared: shared.clone() })
+    Ok(Task::new(who, follower, file, (inbox, peers), shared.clone()))
 }
 
 fn load(path: &Path, log: &LogPlan) -> Result<Kept, Failure> {

@@ -80,7 +80,7 @@ impl Report {
                 Told::Stale { resource: *resource, size: size.get(), largest: *largest }
             }
             Event::Unverified { reason } => Told::Unverified { reason: reason.clone() },
-            Event::Grown { .. } | Event::Raised { .. } | Event::Cleared { .. } => return None,
+            Event::Grown { .. } | Event::Raised { .. } | Event::Unfiled { .. } | Event::Cleared { .. } => return None,
         };
         Some(Self::new(who, told))
     }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::config::OnAlarm;
-use super::figures::Figures;
+use super::figures::{Figures, Waiting};
 use super::inbox::Inbox;
 use super::report::{Report, Who};
+use super::unwritten::Unwritten;
 use crate::files::{Durability, write_atomic};
 use crate::gossip::Board;
 use crate::monitor::{Active, Alarm, Event, Evidence, Follower, Heard, Now, Step, Vault};
@@ -49,15 +50,29 @@ pub(super) enum Outcome {
 
 /// One log.
 pub(super) struct Task {
-    pub(super) who: Who,
-    pub(super) follower: Follower,
-    pub(super) file: PathBuf,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) peers: Vec<String>,
-    pub(super) shared: Shared,
+    who: Who,
+    follower: Follower,
+    file: PathBuf,
+    inbox: Arc<Inbox>,
+    peers: Vec<String>,
+    shared: Shared,
+    unwritten: Unwritten,
+    /// What is known was not written to the file.
+    is_unsaved: bool,
 }
 
 impl Task {
+    /// A task that keeps what it verifies in `file` and hears what these peers put into the inbox.
+    pub(super) fn new(
+        who: Who,
+        follower: Follower,
+        file: PathBuf,
+        (inbox, peers): (Arc<Inbox>, Vec<String>),
+        shared: Shared,
+    ) -> Self {
+        Self { who, follower, file, inbox, peers, shared, unwritten: Unwritten::default(), is_unsaved: false }
+    }
+
     /// Follows the log until an alarm ends it, or with `--once` until all is said.
     pub(super) async fn run(mut self) -> Outcome {
         let mut grew = false;
@@ -75,8 +90,9 @@ impl Task {
             };
             let events = core::mem::take(&mut step.events);
             grew |= events.iter().any(|event| matches!(event, Event::Grown { .. }));
+            let is_filed = self.write_again().await;
             let raised = self.tell(events).await;
-            if step.has_news {
+            if step.has_news || is_filed || self.is_unsaved {
                 self.save().await;
             }
             self.publish(&step);
@@ -105,6 +121,13 @@ impl Task {
         let mut raised = Vec::new();
         for event in events {
             let report = match event {
+                Event::Unfiled { alarm, evidence } => {
+                    let is_filed = self.follower.ledger().get(alarm).is_some_and(|active| active.evidence.is_some());
+                    if !is_filed && !self.unwritten.has(alarm) {
+                        self.keep(alarm, *evidence).await;
+                    }
+                    None
+                }
                 Event::Raised { alarm, summary, evidence } => {
                     if let Some(evidence) = evidence {
                         self.keep(alarm, *evidence).await;
@@ -124,22 +147,42 @@ impl Task {
         raised
     }
 
-    /// Writes evidence to a file, or says all of it: it must not be lost.
+    /// Writes evidence to a file. If that fails, all of it is said, for it must not be lost, and it is tried again after
+    /// each step.
     async fn keep(&mut self, alarm: Alarm, evidence: Evidence) {
-        let (vault, log, owned) = (self.shared.vault.clone(), self.who.log.clone(), evidence.clone());
-        let kept = tokio::task::spawn_blocking(move || vault.keep(&log, &owned)).await;
-        let error = match kept {
-            Ok(Ok(path)) => return self.follower.filed(alarm, path.display().to_string()),
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
+        let Err(error) = self.write(alarm, &evidence).await else { return };
         self.shared.figures.unkept();
         let bytes = evidence.encode().unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
+        self.unwritten.add(alarm, evidence);
         self.say(Said::Words(format!("the evidence could not be written: {error}\n{text}"))).await;
     }
 
-    async fn save(&self) {
+    /// Tries once more to write what could not be written; whether any was.
+    async fn write_again(&mut self) -> bool {
+        let mut is_written = false;
+        for (alarm, evidence) in self.unwritten.take() {
+            match self.write(alarm, &evidence).await {
+                Ok(path) => {
+                    is_written = true;
+                    self.say(Said::Words(format!("the evidence of {alarm} is written now: {path}"))).await;
+                }
+                Err(_) => self.unwritten.add(alarm, evidence),
+            }
+        }
+        is_written
+    }
+
+    async fn write(&mut self, alarm: Alarm, evidence: &Evidence) -> Result<String, String> {
+        let (vault, log, owned) = (self.shared.vault.clone(), self.who.log.clone(), evidence.clone());
+        let kept = tokio::task::spawn_blocking(move || vault.keep(&log, &owned)).await;
+        let path = kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?.display().to_string();
+        self.follower.filed(alarm, path.clone());
+        Ok(path)
+    }
+
+    /// Writes what is known to its file; if that fails, it is tried again after each step.
+    async fn save(&mut self) {
         let encoded = self.follower.encode().map_err(|error| error.to_string());
         let file = self.file.clone();
         let saved = match encoded {
@@ -149,7 +192,10 @@ impl Task {
                 .and_then(|written| written.map_err(|error| error.to_string())),
             Err(error) => Err(error),
         };
-        if let Err(error) = saved {
+        let was_unsaved = core::mem::replace(&mut self.is_unsaved, saved.is_err());
+        if let Err(error) = saved
+            && !was_unsaved
+        {
             self.say(Said::Words(format!("what was verified could not be saved: {error}"))).await;
         }
     }
@@ -158,7 +204,8 @@ impl Task {
         if let Some(head) = self.follower.monitor().newest() {
             self.shared.board.show(head);
         }
-        self.shared.figures.stepped(&self.who.log, &self.follower, step, Timestamp::now().as_second());
+        let unwritten = Waiting { evidence: self.unwritten.count(), is_unsaved: self.is_unsaved };
+        self.shared.figures.stepped(&self.who.log, (&self.follower, step, unwritten), Timestamp::now().as_second());
     }
 
     /// Whether this task is at its end.

@@ -11,19 +11,21 @@ use cairn_tree::merkle::{ConsistencyProof, Extension, InclusionProof, Root};
 use cairn_tree::size::LeafIndex;
 
 use super::case::{Case, Prefix};
-use super::{EvidenceError, Weight, form};
+use super::{EvidenceError, Verdict, Weight, form};
 
-pub(super) fn judge(case: &Case, keys: &LogKeys) -> Result<Weight, EvidenceError> {
+pub(super) fn judge(case: &Case, keys: &LogKeys) -> Result<Verdict, EvidenceError> {
     let root = |note: &str| avowed(note, keys).map(|head| head.tree());
-    match case {
+    let shows = match case {
         Case::Fork { smaller, larger, prefix } => {
             fork(root(smaller)?, root(larger)?, prefix.as_ref())?;
-            return Ok(Weight::Proven);
+            let shows = "the log's own signatures contradict each other";
+            return Ok(Verdict { weight: Weight::Proven, shows });
         }
         Case::Rollback { larger, smaller, .. } | Case::Withheld { seen: larger, shown: smaller, .. } => {
             if root(smaller)?.size >= root(larger)?.size {
                 return Err(EvidenceError::Harmless("the head that is shown now is not smaller"));
             }
+            "the log signed both heads; to whom it showed which of them, and when, is its observer's word"
         }
         Case::WrongEntry { head, index, served, leaf_hash, inclusion } => {
             let leaf = Hash::from_base64(leaf_hash)?;
@@ -33,21 +35,40 @@ pub(super) fn judge(case: &Case, keys: &LogKeys) -> Result<Weight, EvidenceError
             if Hash::leaf(&served) == leaf {
                 return Err(EvidenceError::Harmless("the bytes that were served are the entry's"));
             }
+            "the log signed a head with another entry at this index than the bytes in the file; that it served them is \
+             its observer's word"
         }
         Case::Misfit { previous, head, .. } => {
             previous.as_deref().map(root).transpose()?;
             root(head)?;
+            "the log signed the head; that what it served does not fit is its observer's word"
         }
         Case::Signature { served, .. } => {
-            if keys.verify(&SignedCheckpoint::parse(served.as_bytes())?).is_ok() {
+            let served = SignedCheckpoint::parse(served.as_bytes())?;
+            if keys.verify(&served).is_ok() {
                 return Err(EvidenceError::Harmless("the head is signed by the log"));
             }
+            match keys.avowed(&served) {
+                None => {
+                    "no given key has signed the head, so that anybody may have made it; that the log served it is its \
+                     observer's word"
+                }
+                Some(_) => {
+                    "one of the log's keys has signed the head, and something else in it is wrong, which anybody may have \
+                     added; that the log served it is its observer's word"
+                }
+            }
         }
-        Case::Quorum { head, .. } | Case::Time { head, .. } => {
+        Case::Quorum { head, .. } => {
             root(head)?;
+            "the log signed the head; that it was served without further cosignatures is its observer's word"
         }
-    }
-    Ok(Weight::Testimony)
+        Case::Time { head, .. } => {
+            root(head)?;
+            "the log signed the head; when it was served, and with which cosignatures, is its observer's word"
+        }
+    };
+    Ok(Verdict { weight: Weight::Testimony, shows })
 }
 
 /// Two signed trees contradict each other if the larger one, cut to the smaller one's size, is another tree: its root

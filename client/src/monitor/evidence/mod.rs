@@ -13,7 +13,7 @@
 //! | `case` | what counts: see [`Case`] |
 //!
 //! A fork is proven by two signatures. That a log went back, or served bytes that it had not signed, is something that
-//! its observer saw: testimony. The signed heads in the file are still the log's, and show what it was asked to stand by.
+//! its observer saw: testimony. Whether heads in the file are the log's all the same is judged for each case.
 
 mod case;
 mod judge;
@@ -67,8 +67,17 @@ pub struct Observation<'a> {
 pub enum Weight {
     /// The log's signatures contradict each other, whoever shows them.
     Proven,
-    /// The signatures are the log's; what it did with them is the observer's word.
+    /// It is the observer's word. What the signatures in the file show beside that, the verdict says.
     Testimony,
+}
+
+/// What comes of judging a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// How much it proves.
+    pub weight: Weight,
+    /// What its signatures and proofs show, and what they don't, in words; nothing is said of what was not verified.
+    pub shows: &'static str,
 }
 
 /// Why a file is no evidence.
@@ -155,7 +164,7 @@ impl Evidence {
     ///
     /// # Errors
     /// [`EvidenceError`] if they do not show what the case claims.
-    pub fn check(&self, keys: &LogKeys) -> Result<Weight, EvidenceError> {
+    pub fn check(&self, keys: &LogKeys) -> Result<Verdict, EvidenceError> {
         if keys.origin().as_str() != self.origin {
             return Err(EvidenceError::OtherLog(self.origin.clone()));
         }

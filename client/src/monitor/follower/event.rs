@@ -48,6 +48,13 @@ pub enum Event {
         /// What is to be kept, unless there is nothing to show.
         evidence: Option<Box<Evidence>>,
     },
+    /// An alarm goes on of which no file is known: what is to be kept, unless that is done meanwhile.
+    Unfiled {
+        /// What is wrong.
+        alarm: Alarm,
+        /// What is to be kept.
+        evidence: Box<Evidence>,
+    },
     /// An alarm ends.
     Cleared {
         /// What was wrong, and since when.

@@ -284,7 +284,8 @@ impl Follower {
 
     pub(super) fn raise(&mut self, case: Case, now: Now, events: &mut Vec<Event>) {
         let (alarm, summary) = (Alarm::of(&case), shown(&case.to_string()));
-        if !self.ledger.raise(alarm, now.wall) {
+        let is_new = self.ledger.raise(alarm, now.wall);
+        if !is_new && self.ledger.get(alarm).is_some_and(|active| active.evidence.is_some()) {
             return;
         }
         let observation = Observation {
@@ -293,8 +294,11 @@ impl Follower {
             at: now.wall.to_string(),
             transcript: self.transcript.iter().cloned().collect(),
         };
-        let evidence = Some(Box::new(Evidence::new(case, observation)));
-        events.push(Event::Raised { alarm, summary, evidence });
+        let evidence = Box::new(Evidence::new(case, observation));
+        events.push(match is_new {
+            true => Event::Raised { alarm, summary, evidence: Some(evidence) },
+            false => Event::Unfiled { alarm, evidence },
+        });
     }
 
     fn clear_but(&mut self, going_on: &[Alarm], events: &mut Vec<Event>) {

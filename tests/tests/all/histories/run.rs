@@ -215,7 +215,10 @@ impl Run<'_> {
             return if alarm == Alarm::Unreachable { Ok(()) } else { Err(format!("{alarm} without evidence")) };
         };
         let bytes = evidence.encode().map_err(|error| error.to_string())?;
-        let judge = |bytes: &[u8]| Evidence::decode(bytes).and_then(|read| read.check(&self.keys));
+        let judge = |bytes: &[u8]| {
+            let verdict = Evidence::decode(bytes).and_then(|read| read.check(&self.keys));
+            verdict.map(|verdict| verdict.weight)
+        };
         let weight = if alarm == Alarm::Fork { Weight::Proven } else { Weight::Testimony };
         if judge(&bytes) != Ok(weight) {
             return Err(format!("the evidence of {alarm} is {:?}", judge(&bytes)));

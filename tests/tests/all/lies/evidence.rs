@@ -9,6 +9,7 @@ use cairn_tests::lying::Model;
 use cairn_tree::checkpoint::{Checkpoint, LogKeys, Origin, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::ConsistencyProof;
+use cairn_tree::note::SignatureType;
 use cairn_tree::size::{LeafIndex, TreeSize};
 
 use crate::scene::repository;
@@ -102,7 +103,7 @@ impl Forked {
     fn weight(&self, evidence: &Evidence) -> Option<Weight> {
         let read = Evidence::decode(&evidence.encode().unwrap()).unwrap();
         assert_eq!(&read, evidence);
-        evidence.check(&self.keys).ok()
+        evidence.check(&self.keys).ok().map(|verdict| verdict.weight)
     }
 }
 
@@ -155,7 +156,7 @@ fn heads_of_another_log_prove_nothing() {
     assert!(refused.to_string().contains("about the log lying.example/log"), "{refused}");
     // A head by any of the log's keys counts.
     let both = LogKeys::new(vec![Model::new(ORIGIN, 5).vkey().clone(), forked.one.vkey().clone()]).unwrap();
-    assert_eq!(fork.check(&both).ok(), Some(Weight::Proven));
+    assert_eq!(fork.check(&both).map(|verdict| verdict.weight), Ok(Weight::Proven));
 }
 
 #[test]
@@ -169,11 +170,33 @@ fn every_other_case_is_testimony_and_says_so() {
         fs::write(&file, evidence.encode().unwrap()).unwrap();
         let ran = cairn(["evidence", "verify", file.to_str().unwrap(), "--key", &forked.keys.to_string()]);
         assert_eq!(ran.code, 4, "{ran:?}");
-        assert!(ran.stdout.contains("testimony, proves nothing to a third party"), "{ran:?}");
+        assert!(ran.stdout.starts_with("claimed: ") && ran.stdout.contains("testimony, proves nothing"), "{ran:?}");
+        let claims_nothing = matches!(evidence.case(), Case::Signature { .. });
+        assert_eq!(ran.stdout.contains("the log signed"), !claims_nothing, "{ran:?}");
         // Not even testimony, if the log never signed it.
         let stranger = Model::new(ORIGIN, 7);
         let judged = evidence.check(&keys_of(&stranger));
         assert!(judged.is_err() || matches!(evidence.case(), Case::Signature { .. }), "{evidence:?}");
+    }
+}
+
+/// Anybody can make such a file: it must not say that the log signed what it did not.
+#[test]
+fn a_made_up_signature_case_says_that_anybody_may_have_made_it() {
+    let forked = Forked::new();
+    let made_up = Model::new(ORIGIN, 2).head(0);
+    let mut two_keys = Model::new(ORIGIN, 1);
+    two_keys.sign_with(&[(SignatureType::ED25519, 1), (SignatureType::ED25519, 2)]);
+    two_keys.grow(3, "entry");
+    let spoiled = two_keys.spoiled_head(3);
+    let both = LogKeys::new(two_keys.vkeys()).unwrap();
+    for (served, keys, words) in [
+        (made_up, &forked.keys, "no given key has signed the head, so that anybody may have made it"),
+        (spoiled, &both, "one of the log's keys has signed the head, and something else in it is wrong"),
+    ] {
+        let case = Case::Signature { resource: cairn::fetch::HeadKind::Head, served, fault: "wrong".to_owned() };
+        let verdict = forked.evidence(case).check(keys).unwrap();
+        assert_eq!((verdict.weight, verdict.shows.contains(words)), (Weight::Testimony, true), "{verdict:?}");
     }
 }
 
@@ -231,6 +254,6 @@ fn files_of_this_version_are_read_as_ever() {
         let evidence = Evidence::decode(&bytes).unwrap();
         assert_eq!(evidence, forked.evidence(case), "{name}");
         let weight = if name.starts_with("fork") { Weight::Proven } else { Weight::Testimony };
-        assert_eq!(evidence.check(&keys), Ok(weight), "{name}");
+        assert_eq!(evidence.check(&keys).map(|verdict| verdict.weight), Ok(weight), "{name}");
     }
 }
