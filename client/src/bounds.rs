@@ -58,6 +58,13 @@ pub const MOST_PARALLEL_FETCHES: usize = 64;
 /// How many proven tiles are kept: 8 KiB each.
 pub const CACHED_TILES: usize = 1_024;
 
+/// How many statements of one log about its keys a monitor follows by itself.
+pub const FOLLOWED_STATEMENTS: usize = 256;
+/// How many bytes they may have in all: they are kept with what was verified.
+pub const FOLLOWED_BYTES: usize = 512 << 10;
+/// How long it may take to have them, and to find them in the log.
+pub const FOLLOWING_TIME: Duration = Duration::from_secs(60);
+
 /// How long a watcher waits between two rounds, unless `--interval` says otherwise.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a smaller head may be a cache's fault, unless `--stale-after` says otherwise.

@@ -2,6 +2,7 @@
 
 use cairn_tree::checkpoint::{CheckpointVerifyError, SignedCheckpoint};
 use cairn_tree::merkle::{ConsistencyError, InclusionError, PlanError};
+use cairn_tree::note::{KeyId, KeyName, NoteVerifyError};
 use cairn_tree::policy::PolicyVerifyError;
 use cairn_tree::tile::ReaderError;
 
@@ -14,12 +15,12 @@ pub enum AuditError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The head is not signed by the log's key, so it need not be the log's at all.
-    #[error("the log's {} is not verified: {error}", kind.path())]
+    #[error("the log's {} is not verified: {fault}", kind.path())]
     Head {
         /// Which head.
         kind: HeadKind,
         /// What is wrong with it.
-        error: CheckpointVerifyError,
+        fault: HeadFault,
         /// What was served.
         served: Box<SignedCheckpoint>,
     },
@@ -47,6 +48,25 @@ pub enum AuditError {
     /// Something was asked for that a tree of this size does not have.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+/// What is wrong with a head's signatures.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeadFault {
+    /// One is wrong, or there is none by a known key.
+    #[error(transparent)]
+    Signature(#[from] CheckpointVerifyError),
+    /// It is signed by a key alone that the log had retired before, by its own word.
+    #[error("the key {0}+{1}, which has signed it, was retired before")]
+    Retired(KeyName, KeyId),
+}
+
+impl HeadFault {
+    /// Whether nobody has signed whom we know: there may be a new key.
+    #[must_use]
+    pub const fn is_unknown_key(&self) -> bool {
+        matches!(self, Self::Signature(CheckpointVerifyError::Note(NoteVerifyError::NoKnownKey)))
+    }
 }
 
 impl AuditError {

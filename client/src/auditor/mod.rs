@@ -10,7 +10,7 @@ mod succession;
 mod tiles;
 mod whole;
 
-pub use error::AuditError;
+pub use error::{AuditError, HeadFault};
 pub use keys::{FollowedKeys, follow_keys, follow_statements};
 pub use receipt::receipt_from_tiles;
 pub use succession::{Continued, continued, newest_head, seal_of};
@@ -33,7 +33,7 @@ pub async fn head(
     freshness: Freshness,
 ) -> Result<VerifiedCheckpoint, AuditError> {
     let served = remote.head(kind, freshness).await?;
-    keys.verify(&served).map_err(|error| AuditError::Head { kind, error, served: Box::new(served) })
+    keys.verify(&served).map_err(|error| AuditError::Head { kind, fault: error.into(), served: Box::new(served) })
 }
 
 /// Fetches the log's checkpoint and checks that it is trusted: that the log signed it, and its witnesses, if a policy
@@ -50,7 +50,9 @@ pub async fn checkpoint(
     let served = remote.head(kind, freshness).await?;
     match trust.verify(&served) {
         Ok(met) => Ok(met.into_checkpoint()),
-        Err(PolicyVerifyError::Checkpoint(error)) => Err(AuditError::Head { kind, error, served: Box::new(served) }),
+        Err(PolicyVerifyError::Checkpoint(error)) => {
+            Err(AuditError::Head { kind, fault: error.into(), served: Box::new(served) })
+        }
         Err(error) => Err(error.into()),
     }
 }

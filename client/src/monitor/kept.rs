@@ -4,10 +4,12 @@
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
+use cairn_tree::wire::keys::StatementAnswer;
 use serde::{Deserialize, Serialize};
 
 use super::alarm::{Active, Ledger};
 use super::framed::{self, damaged};
+use super::keyring::Keyring;
 use super::reading::Reading;
 use super::round::Known;
 use super::state::{self, Shown, State, StateError};
@@ -16,8 +18,10 @@ use super::state::{self, Shown, State, StateError};
 const MAGIC: &str = "cairn.monitor/1 ";
 
 /// The memory of one log.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Kept {
+    /// The log's keys: those that are given, and those that it led to before.
+    pub keys: Keyring,
     /// What is known of the log.
     pub known: Known,
     /// The alarms that go on.
@@ -31,6 +35,9 @@ struct Stored {
     state: Option<state::Stored>,
     reading: Option<StoredReading>,
     alarms: Vec<Active>,
+    /// What the log said about its keys, as far as it was followed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    statements: Vec<StatementAnswer>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,16 +53,23 @@ struct StoredReading {
 }
 
 impl Kept {
-    /// The file's bytes; `keys` are the log's as the user gives them.
+    /// No memory of a log with these keys.
+    #[must_use]
+    pub fn nothing(keys: LogKeys) -> Self {
+        Self { keys: keys.into(), known: Known::default(), ledger: Ledger::default() }
+    }
+
+    /// The file's bytes.
     ///
     /// # Errors
     /// [`StateError::Damaged`] if they cannot be made, which no memory is known to cause.
     pub fn encode(
-        keys: &LogKeys,
+        keyring: &Keyring,
         state: Option<&State>,
         reading: Option<&Reading>,
         ledger: &Ledger,
     ) -> Result<Vec<u8>, StateError> {
+        let keys = keyring.all();
         let stored = Stored {
             origin: keys.origin().to_string(),
             state: state.map(|state| state.store(keys)),
@@ -68,20 +82,25 @@ impl Kept {
                 shown: reading.shown(),
             }),
             alarms: ledger.active().cloned().collect(),
+            statements: keyring.statements().to_vec(),
         };
         framed::encode(MAGIC, &stored)
     }
 
-    /// Reads a file back; `keys` are the log's as the user gives them. Keys that are not given any more are treated as
-    /// [`State::decode`] does.
+    /// Reads a file back; `given` are the log's keys as the user gives them. Keys that are not given any more are treated as
+    /// [`State::decode`] does. Those that the log led to are followed anew, along the signatures of its statements; where
+    /// that does not lead on from the keys that are given now, these alone count.
     ///
     /// # Errors
     /// [`StateError`] for every file that [`Kept::encode`] did not write.
-    pub fn decode(bytes: &[u8], keys: &LogKeys) -> Result<Self, StateError> {
+    pub fn decode(bytes: &[u8], given: &LogKeys) -> Result<Self, StateError> {
         let stored: Stored = framed::decode(MAGIC, bytes)?;
-        if stored.origin != keys.origin().as_str() {
+        if stored.origin != given.origin().as_str() {
             return Err(StateError::OtherLog(stored.origin));
         }
+        let given = Keyring::from(given.clone());
+        let keyring = given.follow(stored.statements).unwrap_or(given);
+        let keys = keyring.all();
         let state = stored.state.as_ref().map(|state| State::restore(state, keys)).transpose()?;
         let reading = stored.reading.as_ref().map(|reading| restore(reading, keys)).transpose()?;
         if let (Some(state), Some(reading)) = (&state, &reading)
@@ -89,7 +108,7 @@ impl Kept {
         {
             return Err(damaged("what was being read is no larger than what was verified"));
         }
-        Ok(Self { known: Known { state, reading }, ledger: Ledger::resume(stored.alarms) })
+        Ok(Self { known: Known { state, reading }, ledger: Ledger::resume(stored.alarms), keys: keyring })
     }
 }
 

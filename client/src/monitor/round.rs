@@ -9,6 +9,7 @@ use cairn_tree::policy::Policy;
 use cairn_tree::size::TreeSize;
 
 use super::evidence::Case;
+use super::keyring::Keyring;
 use super::reading::Reading;
 use super::state::{Shown, State};
 use crate::auditor::{self, AuditError, TileReader};
@@ -32,7 +33,7 @@ pub struct Monitor {
     pub(super) reading: Option<Reading>,
     pub(super) parallel: usize,
     pub(super) depth: Depth,
-    keys: LogKeys,
+    pub(super) keys: Keyring,
     /// What checkpoints must meet before the trees are read that they sign.
     policy: Option<Policy>,
 }
@@ -106,7 +107,8 @@ impl From<Case> for RoundError {
 impl Monitor {
     /// A monitor that goes on from what is known, if anything is.
     #[must_use]
-    pub fn new(remote: Arc<Remote>, keys: LogKeys, known: Known, depth: Depth, parallel: usize) -> Self {
+    pub fn new(remote: Arc<Remote>, keys: impl Into<Keyring>, known: Known, depth: Depth, parallel: usize) -> Self {
+        let keys = keys.into();
         let reader = TileReader::new(Arc::clone(&remote), parallel);
         let Known { state, reading } = known;
         Self { remote, reader, state, reading, keys, parallel, depth, policy: None }
@@ -134,12 +136,18 @@ impl Monitor {
     /// The log's identity.
     #[must_use]
     pub const fn origin(&self) -> &Origin {
-        self.keys.origin()
+        self.keys.all().origin()
     }
 
-    /// The log's keys.
+    /// The log's keys, retired ones included.
     #[must_use]
     pub const fn keys(&self) -> &LogKeys {
+        self.keys.all()
+    }
+
+    /// The log's keys, and how they were come by.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
         &self.keys
     }
 
@@ -148,7 +156,7 @@ impl Monitor {
     pub fn keys_ever(&self) -> LogKeys {
         let remembered = self.state.iter().flat_map(State::signers);
         let read = self.reading.iter().flat_map(|reading| reading.head().keys());
-        self.keys.clone().with_further(remembered.chain(read))
+        self.keys.all().clone().with_further(remembered.chain(read))
     }
 
     /// Where the log is asked.
@@ -175,7 +183,7 @@ impl Monitor {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<Round, RoundError> {
         let freshness = effort.freshness;
-        let checkpoint = match auditor::head(&self.remote, &self.keys, HeadKind::Checkpoint, freshness).await {
+        let checkpoint = match self.fetch(HeadKind::Checkpoint, freshness).await {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Err(self.refused(error).await),
         };
@@ -183,7 +191,7 @@ impl Monitor {
         let mut round = Round { checkpoint: Some(checkpoint.clone()), ..Round::default() };
         let mut heads = vec![(HeadKind::Checkpoint, checkpoint)];
         let mut refused = None;
-        match auditor::head(&self.remote, &self.keys, HeadKind::Head, freshness).await {
+        match self.fetch(HeadKind::Head, freshness).await {
             Ok(head) => {
                 round.head = Some(head.clone());
                 heads.push((HeadKind::Head, head));
@@ -203,7 +211,7 @@ impl Monitor {
             return Err(self.refused(error).await);
         }
         if let (Some(policy), Some(checkpoint)) = (&self.policy, &round.checkpoint)
-            && let Err(error) = policy.verify_with_logs(checkpoint.signed(), self.keys.as_slice())
+            && let Err(error) = policy.verify_with_logs(checkpoint.signed(), self.keys().as_slice())
         {
             // A fork is one, whoever has not witnessed it.
             self.settle().await?;
@@ -244,11 +252,29 @@ impl Monitor {
         read.or_else(|| self.state.as_ref()?.head_of(size))
     }
 
+    async fn fetch(&self, kind: HeadKind, freshness: Freshness) -> Result<VerifiedCheckpoint, AuditError> {
+        let served = self.remote.head(kind, freshness).await?;
+        self.keys.verify(&served).map_err(|fault| AuditError::Head { kind, fault, served: Box::new(served) })
+    }
+
+    /// Follows what the log says about its keys, from those that are trusted; whether that led to others than are known.
+    /// That the head which they sign extends what is known, further rounds will show.
+    ///
+    /// # Errors
+    /// [`AuditError`] if nothing can be followed; then the keys are those that they were.
+    pub async fn follow_keys(&mut self) -> Result<bool, AuditError> {
+        let followed = auditor::follow_keys(&self.remote, self.keys.given(), self.parallel).await?;
+        let keys = self.keys.follow(followed.statements)?;
+        let is_new = keys.active() != self.keys.active();
+        self.keys = keys;
+        Ok(is_new)
+    }
+
     /// What a head comes to that is not accepted. The log may have signed it all the same, with one of its keys: then it
     /// is held to that, and a fork is a fork, whatever else stands in the note.
     async fn refused(&mut self, error: AuditError) -> RoundError {
         let AuditError::Head { served, .. } = &error else { return error.into() };
-        let (Some(avowed), Some(newest)) = (self.keys.avowed(served), self.newest().cloned()) else {
+        let (Some(avowed), Some(newest)) = (self.keys().avowed(served), self.newest().cloned()) else {
             return error.into();
         };
         let compared = if avowed.size() < newest.size() {

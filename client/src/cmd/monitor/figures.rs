@@ -26,6 +26,7 @@ struct Log {
     failures: u64,
     is_verified: bool,
     unproven: u64,
+    key_changes: u64,
     waiting: Waiting,
     /// When the last step ended that verified something, in seconds since the Epoch.
     last: i64,
@@ -61,6 +62,11 @@ impl Figures {
     /// An alarm was raised.
     pub(super) fn raised(&self, log: &str, alarm: Alarm) {
         self.of(log, |log| *log.raised.entry(alarm).or_default() += 1);
+    }
+
+    /// A log led to other keys.
+    pub(super) fn keys_changed(&self, log: &str) {
+        self.of(log, |log| log.key_changes += 1);
     }
 
     /// A step was made.
@@ -100,7 +106,7 @@ impl Figures {
         let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut text = String::new();
         type Figure = (&'static str, &'static str, &'static str, fn(&Log) -> String);
-        let figures: [Figure; 9] = [
+        let figures: [Figure; 10] = [
             ("cairn_monitor_verified_entries", "gauge", "Entries that were verified.", |log| log.verified.to_string()),
             ("cairn_monitor_shown_entries", "gauge", "Entries of the largest signed head.", |log| {
                 log.shown.to_string()
@@ -112,6 +118,9 @@ impl Figures {
             }),
             ("cairn_monitor_unproven_heads", "gauge", "Heads of peers that no proof was to be had for.", |log| {
                 log.unproven.to_string()
+            }),
+            ("cairn_monitor_key_changes_total", "counter", "Changes of keys that were followed.", |log| {
+                log.key_changes.to_string()
             }),
             ("cairn_monitor_unwritten_evidence", "gauge", "Cases that wait to be written to a file.", |log| {
                 log.waiting.evidence.to_string()

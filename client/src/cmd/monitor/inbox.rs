@@ -11,8 +11,9 @@ use tokio::sync::Notify;
 use crate::gossip::{Peer, Pulled, backoff};
 
 /// What peers showed of one log.
-#[derive(Default)]
 pub(super) struct Inbox {
+    /// What heads must be signed with.
+    keys: Mutex<LogKeys>,
     held: Mutex<Held>,
     filled: Notify,
 }
@@ -24,14 +25,21 @@ struct Held {
     last: BTreeMap<usize, Root>,
 }
 
-/// One log, as pulling knows it.
-#[derive(Clone)]
-pub(super) struct Pullable {
-    pub(super) keys: LogKeys,
-    pub(super) inbox: Arc<Inbox>,
-}
-
 impl Inbox {
+    /// An inbox for heads that are signed with these keys.
+    pub(super) fn new(keys: LogKeys) -> Self {
+        Self { keys: Mutex::new(keys), held: Mutex::default(), filled: Notify::new() }
+    }
+
+    /// The log has these keys now.
+    pub(super) fn adopt(&self, keys: LogKeys) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn keys(&self) -> LogKeys {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn put(&self, peer: usize, head: AvowedCheckpoint) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.last.insert(peer, head.tree()) != Some(head.tree()) {
@@ -57,10 +65,10 @@ impl Inbox {
 }
 
 /// Pulls all logs from one peer once; false if it could not be asked.
-pub(super) async fn pull_all(number: usize, peer: &Peer, logs: &[Pullable]) -> bool {
+pub(super) async fn pull_all(number: usize, peer: &Peer, logs: &[Arc<Inbox>]) -> bool {
     for log in logs {
-        match peer.pull(&log.keys).await {
-            Pulled::Head(head) => log.inbox.put(number, *head),
+        match peer.pull(&log.keys()).await {
+            Pulled::Head(head) => log.put(number, *head),
             Pulled::Nothing | Pulled::Refused => {}
             // The other logs would have to wait for the same.
             Pulled::Failed(_) => return false,
@@ -70,7 +78,7 @@ pub(super) async fn pull_all(number: usize, peer: &Peer, logs: &[Pullable]) -> b
 }
 
 /// Pulls from one peer for ever.
-pub(super) async fn keep_pulling(number: usize, peer: Arc<Peer>, logs: Vec<Pullable>, interval: Duration) {
+pub(super) async fn keep_pulling(number: usize, peer: Arc<Peer>, logs: Vec<Arc<Inbox>>, interval: Duration) {
     let mut failures = 0;
     loop {
         failures = if pull_all(number, &peer, &logs).await { 0 } else { failures + 1 };

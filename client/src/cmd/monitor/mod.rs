@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use self::config::{File, LogEntry, LogPlan, OnAlarm, Patience, Plan};
 use self::figures::Figures;
-use self::inbox::{Inbox, Pullable, keep_pulling, pull_all};
+use self::inbox::{Inbox, keep_pulling, pull_all};
 use self::notify::Notifier;
 use self::report::Who;
 use self::surface::{Serving, Surface};
@@ -41,7 +41,9 @@ use crate::monitor::{self, Follower, Kept, StateError, Vault};
 /// What was verified is kept in --state, also within a first reading of a large log. An alarm is one line here, a file
 /// of evidence, and whatever the configuration asks for; by default it ends the monitor with exit code 3. What caches may
 /// honestly show, an older head, is an alarm only when fetches past all caches have shown nothing else for
-/// --stale-after. A log that does not answer is told of and not accused. Exit code 5 means that what this machine keeps
+/// --stale-after. A log that does not answer is told of and not accused. When a log changes its keys, the new ones are
+/// followed along its own statements, each signed by a key that was trusted before it, and told of; a head by any other
+/// key is an alarm. Exit code 5 means that what this machine keeps
 /// is damaged.
 #[derive(Debug, Args)]
 pub(in crate::cmd) struct Monitor {
@@ -163,8 +165,7 @@ impl Running {
         let names: Vec<String> = peers.iter().map(|peer| peer.url().to_string()).collect();
         let mut followed = Vec::new();
         for log in logs {
-            let pullable = Pullable { keys: log.keys.clone(), inbox: Arc::new(Inbox::default()) };
-            followed.push((task(log, &plan, &names, &pullable.inbox, &shared)?, pullable));
+            followed.push(task(log, &plan, &names, &shared)?);
         }
         let serving = plan.listen.map(|address| {
             let surface = Surface { board: Arc::clone(&shared.board), figures: Arc::clone(&shared.figures) };
@@ -172,8 +173,8 @@ impl Running {
         });
         let serving = serving.transpose()?;
         let notifier = Notifier::start(plan.notify.clone(), Arc::clone(&shared.figures), complain);
-        let (started, pullables): (Vec<_>, Vec<_>) = followed.into_iter().unzip();
-        let pulls = gossip(&peers, &pullables, &plan, once).await;
+        let (started, inboxes): (Vec<_>, Vec<_>) = followed.into_iter().unzip();
+        let pulls = gossip(&peers, &inboxes, &plan, once).await;
         let mut tasks = JoinSet::new();
         started.into_iter().for_each(|task: Task| drop(tasks.spawn(task.run())));
         Ok(Self { plan, _hold: hold, shared, tasks, pulls, reports, notifier, complaints, serving })
@@ -260,7 +261,7 @@ impl Outcome {
 }
 
 /// Begins to pull from peers; with `--once`, pulls once before the first look.
-async fn gossip(peers: &[Arc<Peer>], logs: &[Pullable], plan: &Plan, once: bool) -> JoinSet<()> {
+async fn gossip(peers: &[Arc<Peer>], logs: &[Arc<Inbox>], plan: &Plan, once: bool) -> JoinSet<()> {
     let mut pulls = JoinSet::new();
     for (number, peer) in peers.iter().enumerate() {
         let (peer, logs, interval) = (Arc::clone(peer), logs.to_vec(), plan.gossip_interval);
@@ -276,22 +277,24 @@ async fn gossip(peers: &[Arc<Peer>], logs: &[Pullable], plan: &Plan, once: bool)
     pulls
 }
 
-fn task(log: LogPlan, plan: &Plan, peers: &[String], inbox: &Arc<Inbox>, shared: &Shared) -> Result<Task, Failure> {
+fn task(log: LogPlan, plan: &Plan, peers: &[String], shared: &Shared) -> Result<(Task, Arc<Inbox>), Failure> {
     let file = plan.state.join(format!("{}.state", log.name));
     let kept = load(&file, &log)?;
     let settings = Settings { token: log.token, timeout: log.timeout, seed: seed()? };
     let remote = Arc::new(Remote::new(log.url, settings)?);
     let origin = log.keys.origin().to_string();
-    let monitor = monitor::Monitor::new(remote, log.keys, kept.known, log.depth, plan.parallel);
+    let inbox = Arc::new(Inbox::new(kept.keys.all().clone()));
+    let monitor = monitor::Monitor::new(remote, kept.keys, kept.known, log.depth, plan.parallel);
     let follower = Follower::new(monitor, kept.ledger, log.rules);
-    let (who, inbox, peers) = (Who { log: log.name, origin }, Arc::clone(inbox), peers.to_vec());
-    Ok(Task::new(who, follower, file, (inbox, peers), shared.clone()))
+    let who = Who { log: log.name, origin };
+    let task = Task::new(who, follower, file, (Arc::clone(&inbox), peers.to_vec()), shared.clone());
+    Ok((task, inbox))
 }
 
 fn load(path: &Path, log: &LogPlan) -> Result<Kept, Failure> {
     let bytes = match read_bounded(path, bounds::KEPT_BYTES) {
         Ok(bytes) => bytes,
-        Err(error) if error.is_absent() => return Ok(Kept::default()),
+        Err(error) if error.is_absent() => return Ok(Kept::nothing(log.keys.clone())),
         Err(error @ FileError::TooLong { .. }) => return Err(damaged(path, &error)),
         Err(error) => return Err(error.into()),
     };

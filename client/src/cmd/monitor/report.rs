@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use cairn_tree::note::VerifierKey;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -28,6 +29,8 @@ enum Told {
     Stale { resource: HeadKind, size: u64, largest: u64 },
     /// Nothing could be verified this time.
     Unverified { reason: String },
+    /// The log signs with other keys, to which its own statements lead.
+    Keys { keys: Vec<String> },
     /// An alarm begins.
     Alarm {
         alarm: Alarm,
@@ -72,6 +75,11 @@ impl Report {
         Self::new(who, Told::Clear { alarm, since, seconds, evidence })
     }
 
+    /// The keys that sign now.
+    pub(super) fn keys(who: &Who, active: &[VerifierKey]) -> Self {
+        Self::new(who, Told::Keys { keys: active.iter().map(ToString::to_string).collect() })
+    }
+
     /// Any other event; `None` for those that have words of their own.
     pub(super) fn of(who: &Who, event: &Event) -> Option<Self> {
         let told = match event {
@@ -80,14 +88,18 @@ impl Report {
                 Told::Stale { resource: *resource, size: size.get(), largest: *largest }
             }
             Event::Unverified { reason } => Told::Unverified { reason: reason.clone() },
-            Event::Grown { .. } | Event::Raised { .. } | Event::Unfiled { .. } | Event::Cleared { .. } => return None,
+            Event::Grown { .. }
+            | Event::Keys { .. }
+            | Event::Raised { .. }
+            | Event::Unfiled { .. }
+            | Event::Cleared { .. } => return None,
         };
         Some(Self::new(who, told))
     }
 
     /// Whether people are to be told.
     pub(super) const fn is_for_people(&self) -> bool {
-        matches!(self.told, Told::Alarm { .. } | Told::Clear { .. })
+        matches!(self.told, Told::Alarm { .. } | Told::Clear { .. } | Told::Keys { .. })
     }
 }
 
@@ -101,6 +113,14 @@ impl fmt::Display for Report {
             Told::Reading { done, of } => write!(f, "reading: {done} of {of} entries verified"),
             Told::Stale { resource, size, largest } => {
                 write!(f, "stale: the {} shows {size} entries, it had {largest}", resource.path())
+            }
+            Told::Keys { keys } => {
+                let keys: Vec<String> = keys.iter().map(|key| shown(key)).collect();
+                let keys = keys.join(" and ");
+                write!(
+                    f,
+                    "keys: the log has changed its keys, and led to {keys} by its own word; give these from now on"
+                )
             }
             Told::Unverified { reason } => write!(f, "unverified: {reason}"),
             Told::Alarm { alarm, evidence: Some(path), .. } => write!(f, "{alarm}: evidence in {path}"),

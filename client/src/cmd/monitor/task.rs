@@ -136,6 +136,12 @@ impl Task {
                     raised.push(alarm);
                     self.follower.ledger().get(alarm).map(|active| Report::alarm(&self.who, active, &summary))
                 }
+                Event::Keys { active } => {
+                    // Peers' heads are signed with them too.
+                    self.inbox.adopt(self.follower.monitor().keys().clone());
+                    self.shared.figures.keys_changed(&self.who.log);
+                    Some(Report::keys(&self.who, &active))
+                }
                 Event::Cleared { active } => Some(Report::clear(&self.who, active, Timestamp::now())),
                 Event::Grown { from, to } => self.consistent(to.get() - from.get()),
                 other => Report::of(&self.who, &other),

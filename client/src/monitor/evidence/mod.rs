@@ -10,6 +10,7 @@
 //! | `keys` | the keys that the observer took for the log's (vkeys); a judge brings his own |
 //! | `url`, `observed` | where and when this was seen, by the observer's clock |
 //! | `transcript` | the observer's notes of what was asked and answered before, one line each |
+//! | `statements` | the log's statements about its keys, if they changed meanwhile: they lead a judge from a key that he knows to those that signed |
 //! | `case` | what counts: see [`Case`] |
 //!
 //! A fork is proven by two signatures. That a log went back, or served bytes that it had not signed, is something that
@@ -25,10 +26,12 @@ use cairn_tree::hash::HashError;
 use cairn_tree::merkle::{ConsistencyError, InclusionError};
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::SizeError;
+use cairn_tree::wire::keys::StatementAnswer;
 use serde::{Deserialize, Serialize};
 
 pub use case::{Case, Misplaced, Prefix};
 
+use super::keyring::Keyring;
 use crate::fetch::shown;
 
 /// The form of the file.
@@ -45,6 +48,8 @@ pub struct Evidence {
     url: String,
     observed: String,
     transcript: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    statements: Vec<StatementAnswer>,
     case: Case,
 }
 
@@ -125,8 +130,15 @@ impl Evidence {
             url,
             observed: at,
             transcript,
+            statements: Vec::new(),
             case,
         }
+    }
+
+    /// The same with what the log said about its keys, for judges who know only one of those that signed.
+    #[must_use]
+    pub fn with_statements(self, statements: &[StatementAnswer]) -> Self {
+        Self { statements: statements.to_vec(), ..self }
     }
 
     /// What happened.
@@ -168,7 +180,10 @@ impl Evidence {
         if keys.origin().as_str() != self.origin {
             return Err(EvidenceError::OtherLog(self.origin.clone()));
         }
-        judge::judge(&self.case, keys)
+        // Each is signed by a key that was trusted before it; what does not lead on from the judge's keys adds none.
+        let keys = Keyring::from(keys.clone());
+        let keys = keys.follow(self.statements.clone()).unwrap_or(keys);
+        judge::judge(&self.case, keys.all())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 
 use super::super::alarm::{Active, Alarm};
@@ -38,6 +39,11 @@ pub enum Event {
     Unverified {
         /// Why, in words that are fit to be shown.
         reason: String,
+    },
+    /// The log has other keys now, to which its own statements lead from those that were given.
+    Keys {
+        /// Those that sign from now on.
+        active: Vec<VerifierKey>,
     },
     /// An alarm begins.
     Raised {

@@ -91,15 +91,18 @@ impl Follower {
     /// Whether somebody was shown more than we were.
     pub(super) fn is_waiting(&self) -> bool {
         let newest = self.monitor.newest().map_or(TreeSize::ZERO, VerifiedCheckpoint::size);
-        self.rumours.iter().any(|rumour| rumour.head.size() > newest)
+        let keys = self.monitor.keyring();
+        self.rumours.iter().any(|rumour| rumour.head.size() > newest && keys.speaks_for_the_log(&rumour.head))
     }
 
     /// The case of a log that keeps a head from us for longer than it may. A round past caches was made just now.
     pub(super) fn withheld(&mut self, now: Now) -> Option<Case> {
         let (newest, patience) = (self.monitor.newest()?.clone(), self.withheld_after());
         let mut case = None;
+        let keys = self.monitor.keyring();
         for rumour in &mut self.rumours {
-            if rumour.head.size() <= newest.size() {
+            // What a thief of a retired key signs is not the log's to show.
+            if rumour.head.size() <= newest.size() || !keys.speaks_for_the_log(&rumour.head) {
                 rumour.withheld_since = None;
                 continue;
             }

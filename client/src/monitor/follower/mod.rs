@@ -4,6 +4,7 @@
 //! keeps the state, files the evidence, raises the alarm and waits, and brings the time.
 
 mod event;
+mod explain;
 mod hear;
 
 use std::collections::VecDeque;
@@ -58,6 +59,8 @@ pub struct Follower {
     ledger: Ledger,
     stale: StaleTimer,
     silent: StaleTimer,
+    /// For how long the log has not said who signs its heads.
+    unexplained: StaleTimer,
     /// The log also shows heads that wait for their witnesses.
     has_head: bool,
     rumours: Vec<Rumour>,
@@ -67,6 +70,8 @@ pub struct Follower {
     /// How many entries the next round may read, and when the last one began if it left some.
     budget: u64,
     reading_since: Option<Instant>,
+    /// Who signs the heads of this step is not known, and may yet be.
+    is_explaining: bool,
 }
 
 impl Follower {
@@ -78,6 +83,7 @@ impl Follower {
             ledger,
             stale: StaleTimer::new(rules.stale_after),
             silent: StaleTimer::new(rules.unreachable_after),
+            unexplained: StaleTimer::new(rules.stale_after),
             rules,
             has_head: false,
             rumours: Vec::new(),
@@ -85,6 +91,7 @@ impl Follower {
             failures: 0,
             budget: bounds::FIRST_ROUND_ENTRIES,
             reading_since: None,
+            is_explaining: false,
         }
     }
 
@@ -110,7 +117,7 @@ impl Follower {
     /// # Errors
     /// As [`Kept::encode`].
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        Kept::encode(self.monitor.keys(), self.monitor.state(), self.monitor.reading(), &self.ledger)
+        Kept::encode(self.monitor.keyring(), self.monitor.state(), self.monitor.reading(), &self.ledger)
     }
 
     /// Whether the log is shown, or is perhaps shown, as it should not be: then caches are of no interest.
@@ -122,11 +129,18 @@ impl Follower {
     pub async fn step(&mut self, now: Now) -> Step {
         let before = (self.monitor.shown(), self.monitor.reading().map(|reading| reading.frontier().size()));
         let mut events = Vec::new();
+        self.is_explaining = false;
         self.weigh(now);
         let freshness = if self.is_suspicious() { Freshness::PastCaches } else { Freshness::AnyCache };
         let mut ended = self.round(freshness, now).await;
         if freshness == Freshness::AnyCache && self.wants_second_look(&ended, now) {
             ended = self.round(Freshness::PastCaches, now).await;
+        }
+        if let Err(RoundError::Unverified(AuditError::Head { fault, .. })) = &ended
+            && fault.is_unknown_key()
+        {
+            // Seldom, and large: it is not to make every step's future larger.
+            ended = Box::pin(self.explain(ended, now, &mut events)).await;
         }
         let mut step = match ended {
             Ok(round) => self.judged(&round, now, &mut events),
@@ -139,7 +153,7 @@ impl Follower {
         };
         self.compare(now, &mut events).await;
         let after = (self.monitor.shown(), self.monitor.reading().map(|reading| reading.frontier().size()));
-        let told = |event: &Event| matches!(event, Event::Raised { .. } | Event::Cleared { .. });
+        let told = |event: &Event| matches!(event, Event::Raised { .. } | Event::Cleared { .. } | Event::Keys { .. });
         step.has_news = before != after || events.iter().any(told);
         step.events = events;
         step
@@ -204,6 +218,7 @@ impl Follower {
     fn judged(&mut self, round: &Round, now: Now, events: &mut Vec<Event>) -> Step {
         self.failures = 0;
         self.silent.fresh();
+        self.unexplained.fresh();
         self.has_head = round.head.is_some();
         let mut going_on = vec![Alarm::Fork];
         if let Some((from, to)) = round.grown {
@@ -259,9 +274,9 @@ impl Follower {
     /// A round without a verdict. A head that the log did not sign is held against it; silence is not.
     fn unverified(&mut self, error: AuditError, now: Now, events: &mut Vec<Event>) -> Step {
         let reason = shown(&error.to_string());
-        if let AuditError::Head { kind, error, served } = error {
+        if let AuditError::Head { kind, fault, served } = error {
             self.silent.fresh();
-            let case = Case::Signature { resource: kind, served: served.encode(), fault: error.to_string() };
+            let case = Case::Signature { resource: kind, served: served.encode(), fault: fault.to_string() };
             self.raise(case, now, events);
             return self.failed(None);
         }
@@ -279,7 +294,7 @@ impl Follower {
         // Longer from failure to failure, so that a log in trouble is not asked all the time.
         let doubled = self.rules.interval.saturating_mul(1 << self.failures.min(16));
         let wait = doubled.min(bounds::LONGEST_WATCH_BACKOFF.max(self.rules.interval));
-        Step { events: Vec::new(), wait, has_news: false, is_settled: true, unverified }
+        Step { events: Vec::new(), wait, has_news: false, is_settled: !self.is_explaining, unverified }
     }
 
     pub(super) fn raise(&mut self, case: Case, now: Now, events: &mut Vec<Event>) {
@@ -294,7 +309,8 @@ impl Follower {
             at: now.wall.to_string(),
             transcript: self.transcript.iter().cloned().collect(),
         };
-        let evidence = Box::new(Evidence::new(case, observation));
+        let statements = self.monitor.keyring().statements();
+        let evidence = Box::new(Evidence::new(case, observation).with_statements(statements));
         events.push(match is_new {
             true => Event::Raised { alarm, summary, evidence: Some(evidence) },
             false => Event::Unfiled { alarm, evidence },

@@ -35,7 +35,7 @@ pub(super) struct Looked {
 
 impl Watcher {
     pub(super) fn new(remote: Arc<Remote>, keys: LogKeys, rules: Rules, depth: Depth) -> Self {
-        let follower = begin(&remote, &keys, Kept::default(), &rules, depth);
+        let follower = begin(&remote, Kept::nothing(keys.clone()), &rules, depth);
         let board = Arc::new(Board::new([keys.origin()]));
         Self { follower, remote, keys, rules, depth, saved: None, board, next: 0, start: Instant::now() }
     }
@@ -75,8 +75,9 @@ impl Watcher {
     /// Ends and begins again, with what its file holds.
     pub(super) fn restart(&mut self) {
         let before = self.alarms();
-        let kept = self.saved.as_ref().map_or_else(Kept::default, |bytes| Kept::decode(bytes, &self.keys).unwrap());
-        self.follower = begin(&self.remote, &self.keys, kept, &self.rules, self.depth);
+        let nothing = || Kept::nothing(self.keys.clone());
+        let kept = self.saved.as_ref().map_or_else(nothing, |bytes| Kept::decode(bytes, &self.keys).unwrap());
+        self.follower = begin(&self.remote, kept, &self.rules, self.depth);
         assert_eq!(self.alarms(), before, "an alarm outlives a restart");
         self.board = Arc::new(Board::new([self.keys.origin()]));
         if let Some(head) = self.newest() {
@@ -97,7 +98,7 @@ impl Watcher {
     }
 }
 
-fn begin(remote: &Arc<Remote>, keys: &LogKeys, kept: Kept, rules: &Rules, depth: Depth) -> Follower {
-    let monitor = Monitor::new(Arc::clone(remote), keys.clone(), kept.known, depth, 4);
+fn begin(remote: &Arc<Remote>, kept: Kept, rules: &Rules, depth: Depth) -> Follower {
+    let monitor = Monitor::new(Arc::clone(remote), kept.keys, kept.known, depth, 4);
     Follower::new(monitor, kept.ledger, rules.clone())
 }

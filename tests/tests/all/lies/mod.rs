@@ -1,5 +1,6 @@
 //! A log that lies: the client must refuse, and keep what is evidence.
 
+mod adopting;
 mod evidence;
 mod gossip;
 mod monitoring;
