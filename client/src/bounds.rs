@@ -113,10 +113,14 @@ pub const KEPT_BYTES: usize = 8 * NOTE_BYTES;
 pub const UNSAID: usize = 1_024;
 /// How many notes to people wait for their command or URL; further ones are counted and left out.
 pub const UNNOTIFIED: usize = 256;
-/// How long the alarm command, or one attempt at the alarm URL, may take.
+/// How long the alarm command, or one attempt at the alarm URL, may take, unless `timeout` says otherwise.
 pub const NOTIFY_TIME: Duration = Duration::from_secs(30);
+/// How long the last words of an alarm command that has ended are waited for.
+pub const LAST_WORDS_TIME: Duration = Duration::from_millis(200);
 /// How often the alarm URL is tried for one note.
 pub const NOTIFY_ATTEMPTS: u32 = 5;
+/// The wait before the second attempt; each further one doubles it.
+pub const FIRST_NOTIFY_BACKOFF: Duration = Duration::from_millis(500);
 /// How much a monitor that ends waits for its last notes to be delivered.
 pub const LAST_NOTES_TIME: Duration = Duration::from_secs(45);
 /// How many connections a monitor serves.

@@ -83,6 +83,8 @@ pub(super) struct Notify {
     pub(super) command: Vec<String>,
     /// Where JSON is posted.
     pub(super) url: Option<String>,
+    /// How long the command, or one attempt at the URL, may take.
+    pub(super) timeout: Option<Span>,
 }
 
 /// What an alarm does to the monitor.

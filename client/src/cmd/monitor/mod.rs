@@ -172,7 +172,7 @@ impl Running {
             Serving::start(surface, address)
         });
         let serving = serving.transpose()?;
-        let notifier = Notifier::start(plan.notify.clone(), Arc::clone(&shared.figures), complain);
+        let notifier = Notifier::start(&plan.notify, Arc::clone(&shared.figures), &complain);
         let (started, inboxes): (Vec<_>, Vec<_>) = followed.into_iter().unzip();
         let pulls = gossip(&peers, &inboxes, &plan, once).await;
         let mut tasks = JoinSet::new();
