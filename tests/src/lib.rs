@@ -5,6 +5,7 @@ pub mod command;
 pub mod folder;
 pub mod http;
 pub mod lying;
+pub mod monitor;
 pub mod oracle;
 pub mod own_witness;
 pub mod preload;

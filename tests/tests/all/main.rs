@@ -16,6 +16,7 @@ mod incidents;
 mod journey;
 mod lies;
 mod life;
+mod monitored;
 mod power;
 mod restore;
 mod scene;

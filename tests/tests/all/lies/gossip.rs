@@ -1,14 +1,10 @@
 //! Two monitors that are shown different trees, and peers that lie.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cairn_tests::command::{Ran, cairn};
-use cairn_tests::http::{Connection, Request};
 use cairn_tests::lying::{Lie, LyingLog, Model};
-use cairn_tests::server::{PATIENCE, program};
+use cairn_tests::monitor::Monitor;
 use cairn_tree::checkpoint::{LogKeys, Origin, SignedCheckpoint};
 
 const ORIGIN: &str = "lying.example/log";
@@ -21,59 +17,15 @@ fn view(size: u64, flavour: &str) -> LyingLog {
     LyingLog::serve(model)
 }
 
-/// `cairn monitor` as a process of its own, which is killed when it is dropped.
-struct Monitor {
-    child: Child,
-    address: SocketAddr,
+/// A monitor of `log` that goes on.
+fn start(log: &LyingLog, state: &str, further: &[&str]) -> Monitor {
+    let (url, key) = (log.url(), log.vkey());
+    let arguments = ["--on-alarm", "continue", "--interval", "20ms", "--url", &url, "--key", &key, "--state", state];
+    Monitor::start(&[&arguments, further].concat())
 }
 
-impl Monitor {
-    fn start(log: &LyingLog, state: &str, further: &[&str]) -> Self {
-        let mut command = Command::new(program("cairn"));
-        command.args(["monitor", "--json", "--listen", "127.0.0.1:0", "--on-alarm", "continue", "--interval", "20ms"]);
-        command.args(["--url", &log.url(), "--key", &log.vkey(), "--state", state]).args(further);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let mut lines = BufReader::new(stderr).lines();
-        let ready = lines.next().unwrap().unwrap();
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = ready.strip_prefix("cairn monitor is ready at http://").unwrap_or_else(|| panic!("{ready}"));
-        Self { child, address: address.parse().unwrap() }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        let answer = Connection::open(self.address).unwrap().ask(&Request::get(path)).unwrap();
-        (answer.status, answer.text())
-    }
-
-    /// Waits until something under a path is as it shall be.
-    fn wait_for(&self, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (status, text) = self.get(path);
-            if wanted(status, &text) {
-                return text;
-            }
-            assert!(Instant::now() < deadline, "{path}: {status} {text}");
-            std::thread::yield_now();
-        }
-    }
-
-    fn head_path() -> String {
-        format!("/{}", cairn::gossip::path(&Origin::new(ORIGIN).unwrap()))
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn head_path() -> String {
+    format!("/{}", cairn::gossip::path(&Origin::new(ORIGIN).unwrap()))
 }
 
 /// A reader of `log` who looks once, and at what this peer was shown.
@@ -113,8 +65,8 @@ impl Folder {
 fn a_monitor_shows_the_head_that_it_verified_and_how_it_is() {
     let folder = Folder::new();
     let log = view(600, "entry");
-    let monitor = Monitor::start(&log, &folder.path("state"), &[]);
-    let head = monitor.wait_for(&Monitor::head_path(), |status, _| status == 200);
+    let monitor = start(&log, &folder.path("state"), &[]);
+    let head = monitor.wait_for(&head_path(), |status, _| status == 200);
     let keys: LogKeys = log.vkey().parse().unwrap();
     assert_eq!(keys.verify(&SignedCheckpoint::parse(head.as_bytes()).unwrap()).unwrap().size().get(), 600);
     monitor.wait_for("/readyz", |status, _| status == 200);
@@ -132,11 +84,11 @@ fn a_monitor_shows_the_head_that_it_verified_and_how_it_is() {
 fn a_split_view_of_one_size_is_proven_by_either_side() {
     let folder = Folder::new();
     let (one, other) = (view(300, "one"), view(300, "other"));
-    let first = Monitor::start(&one, &folder.path("one"), &[]);
+    let first = start(&one, &folder.path("one"), &[]);
     first.wait_for("/readyz", |status, _| status == 200);
     assert_proven(&look(&other, &folder.path("other"), &first.url(), &[]), &other.vkey());
     // And the other way round, by a monitor that goes on.
-    let second = Monitor::start(&other, &folder.path("second"), &["--peer", &first.url()]);
+    let second = start(&other, &folder.path("second"), &["--peer", &first.url()]);
     second.wait_for("/metrics", |_, text| text.contains("alarm{log=\"log\",alarm=\"fork\"} 1\n"));
     assert_eq!(std::fs::read_dir(folder.path("second/evidence")).unwrap().count(), 1);
 }
@@ -146,7 +98,7 @@ fn a_split_view_of_two_sizes_is_proven_by_the_side_with_the_larger_tree() {
     for (smaller, larger) in [(201, 202), (255, 257), (300, 600), (512, 1_025)] {
         let folder = Folder::new();
         let (one, other) = (view(smaller, "one"), view(larger, "other"));
-        let first = Monitor::start(&one, &folder.path("one"), &[]);
+        let first = start(&one, &folder.path("one"), &[]);
         first.wait_for("/readyz", |status, _| status == 200);
         assert_proven(&look(&other, &folder.path("other"), &first.url(), &[]), &other.vkey());
     }
@@ -156,7 +108,7 @@ fn a_split_view_of_two_sizes_is_proven_by_the_side_with_the_larger_tree() {
 fn the_side_with_the_smaller_tree_calls_it_withheld_and_never_a_fork() {
     let folder = Folder::new();
     let (one, other) = (view(600, "one"), view(300, "other"));
-    let first = Monitor::start(&one, &folder.path("one"), &[]);
+    let first = start(&one, &folder.path("one"), &[]);
     first.wait_for("/readyz", |status, _| status == 200);
     let ran = look(&other, &folder.path("other"), &first.url(), &[]);
     assert_eq!((ran.code, alarms(&ran)), (3, vec!["withheld".to_owned()]), "{ran:?}");
@@ -172,7 +124,7 @@ fn a_peer_that_is_behind_or_ahead_of_an_honest_log_is_no_alarm() {
     for (theirs, ours) in [(300, 600), (600, 600), (1, 600), (600, 300)] {
         let folder = Folder::new();
         let peers_view = view(theirs, "entry");
-        let first = Monitor::start(&peers_view, &folder.path("one"), &[]);
+        let first = start(&peers_view, &folder.path("one"), &[]);
         first.wait_for("/readyz", |status, _| status == 200);
         let log = view(ours, "entry");
         // An honest log that somebody saw larger shows it to us as well, a little later.
@@ -196,7 +148,7 @@ fn a_peer_that_is_behind_or_ahead_of_an_honest_log_is_no_alarm() {
 fn a_rollback_that_only_a_peer_remembers_is_withheld() {
     let folder = Folder::new();
     let log = view(600, "entry");
-    let first = Monitor::start(&log, &folder.path("one"), &[]);
+    let first = start(&log, &folder.path("one"), &[]);
     first.wait_for("/readyz", |status, _| status == 200);
     // A new monitor knows nothing of what the log had.
     log.change(|model| *model = model.cut(450));
@@ -239,7 +191,7 @@ fn a_peer_that_does_not_answer_does_not_hold_up_the_watching() {
     let folder = Folder::new();
     let (log, peer) = (view(300, "entry"), view(300, "entry"));
     peer.lie("gossip/", Lie::Stalled);
-    let monitor = Monitor::start(&log, &folder.path("state"), &["--peer", &peer.url()]);
+    let monitor = start(&log, &folder.path("state"), &["--peer", &peer.url()]);
     monitor.wait_for("/readyz", |status, _| status == 200);
     log.change(|model| model.grow(600, "entry"));
     let grown = monitor.wait_for("/metrics", |_, text| text.contains("verified_entries{log=\"log\"} 600\n"));
