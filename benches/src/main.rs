@@ -109,6 +109,8 @@ enum Which {
     Overload,
     /// Appends with keys at a signer process, and with an ML-DSA-44 key.
     Signer,
+    /// A monitor beside a log under full load.
+    Following,
 }
 
 /// What this program starts itself for, in a process of its own.
@@ -214,6 +216,7 @@ impl Which {
             Self::Witness => rows::witness::measure(settings),
             Self::Overload => rows::overload::measure(settings),
             Self::Signer => rows::signer::measure(settings),
+            Self::Following => Ok(vec![rows::following::measure(settings)?]),
         }
     }
 }

@@ -117,6 +117,19 @@ impl Server {
         Self::start(command, String::new())
     }
 
+    /// `cairn monitor` that follows a log, on the generator's cores: it is somebody else's machine.
+    pub(crate) fn monitor(arguments: &[&str], state: &Path, cores: &Cores) -> anyhow::Result<Self> {
+        let mut command = pinned(&beside("cairn")?, cores.load.as_deref());
+        command.args(["monitor", "--listen", "127.0.0.1:0"]).args(arguments).arg("--state").arg(state);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut said = BufReader::new(child.stderr.take().context("its words")?);
+        let mut line = String::new();
+        said.read_line(&mut line)?;
+        // What else it says must not fill the pipe.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::stderr()));
+        Self::ready(child, &line, String::new())
+    }
+
     /// Scheme, address and port.
     pub(crate) fn origin(&self) -> &str {
         self.url.trim_end_matches(LOG)
@@ -132,17 +145,32 @@ impl Server {
         let mut line = String::new();
         let output = child.stdout.take().context("its output")?;
         BufReader::new(output).read_line(&mut line)?;
+        Self::ready(child, &line, token)
+    }
+
+    /// `line` is what it says when it is ready.
+    fn ready(child: Child, line: &str, token: String) -> anyhow::Result<Self> {
         let url = line.trim_end().rsplit(' ').next().filter(|url| url.starts_with("http://"));
-        let url = url.with_context(|| format!("{command:?} is not ready: {line:?}"))?.to_owned() + LOG;
+        let url = url.with_context(|| format!("a program is not ready: {line:?}"))?.to_owned() + LOG;
         Ok(Self { child, url, token })
+    }
+
+    /// Where its log is.
+    pub(crate) fn log_url(&self) -> &str {
+        &self.url
     }
 
     /// The body of a GET below the log.
     pub(crate) fn get(&self, resource: &str) -> anyhow::Result<Vec<u8>> {
+        self.get_path(&format!("{LOG}/{resource}"))
+    }
+
+    /// The body of a GET.
+    pub(crate) fn get_path(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let authority = self.url.trim_start_matches("http://").trim_end_matches(LOG);
         let mut stream = TcpStream::connect(authority)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {LOG}/{resource} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("no end of the header")?;
@@ -151,7 +179,7 @@ impl Server {
     }
 
     /// Seconds of processor time that it has used.
-    fn used(&self) -> f64 {
+    pub(crate) fn used(&self) -> f64 {
         processor_seconds(&format!("/proc/{}/stat", self.child.id()), Used::Own)
     }
 

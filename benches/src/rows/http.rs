@@ -146,7 +146,7 @@ impl Seen {
 }
 
 impl Loaded {
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         median_words(&|part| part(self))
     }
 }
