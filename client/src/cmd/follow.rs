@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::options::{KeyOption, ParallelOption, RemoteOptions, parse_keys};
+use super::options::{Asked, LogOptions, parse_keys};
 use super::terminal::{Form, Terminal};
 use crate::auditor::{TileReader, continued, newest_head, seal_of};
 use crate::fetch::shown;
@@ -19,11 +19,7 @@ use crate::fetch::shown;
 #[derive(Debug, Args)]
 pub(super) struct Follow {
     #[command(flatten)]
-    remote: RemoteOptions,
-    #[command(flatten)]
-    key: KeyOption,
-    #[command(flatten)]
-    parallel: ParallelOption,
+    log: LogOptions,
     /// The new log's address; without it, the old one's with the new log's name.
     #[arg(long, value_name = "URL")]
     successor_url: Option<String>,
@@ -47,9 +43,7 @@ struct Report {
 
 impl Follow {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trusted = self.key.keys()?;
-        let parallel = self.parallel.parallel;
-        let remote = self.remote.remote()?;
+        let Asked { remote, trusted, parallel } = self.log.asked()?;
         let (final_head, keys) = newest_head(&remote, &trusted, parallel).await?;
         let mut reader = TileReader::new(std::sync::Arc::clone(&remote), parallel);
         let seal = seal_of(&remote, &mut reader, (final_head.tree(), &keys)).await?;
@@ -61,10 +55,10 @@ impl Follow {
         };
         let url = match &self.successor_url {
             Some(url) => url.clone(),
-            None => beside(&self.remote.url, origin.as_str())
+            None => beside(&self.log.remote.url, origin.as_str())
                 .ok_or_else(|| Failure::Usage("give the new log's address with --successor-url".to_owned()))?,
         };
-        let new = self.remote.remote_at(&url)?;
+        let new = self.log.remote.remote_at(&url)?;
         let found = continued(&new, (&final_head, &keys, seal.as_ref()), given, parallel).await?;
         terminal.output.print(
             form,

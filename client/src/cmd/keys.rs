@@ -11,7 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use super::options::{KeyOption, ParallelOption, RemoteOptions};
+use super::options::{Asked, KeyOption, LogOptions};
 use super::terminal::{Form, Terminal};
 use crate::auditor::{follow_keys, follow_statements};
 use crate::bounds;
@@ -25,11 +25,7 @@ use crate::files::{read_bounded, write_new};
 #[derive(Debug, Args)]
 pub(super) struct Keys {
     #[command(flatten)]
-    remote: RemoteOptions,
-    #[command(flatten)]
-    key: KeyOption,
-    #[command(flatten)]
-    parallel: ParallelOption,
+    log: LogOptions,
     /// Keep the statements in this file, for `cairn check-keys`.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -66,8 +62,8 @@ struct Report {
 
 impl Keys {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trusted = self.key.keys()?;
-        let followed = follow_keys(&self.remote.remote()?, &trusted, self.parallel.parallel).await?;
+        let Asked { remote, trusted, parallel } = self.log.asked()?;
+        let followed = follow_keys(&remote, &trusted, parallel).await?;
         let report = Report {
             size: Some(followed.head.size().get()),
             ..Report::of(&followed.chain, trusted.origin(), followed.statements.len())

@@ -41,6 +41,25 @@ pub(super) struct KeyOption {
     pub(super) key: Vec<String>,
 }
 
+/// One log, its keys, and how much is asked of it at a time.
+#[derive(Debug, Args)]
+pub(super) struct LogOptions {
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+    #[command(flatten)]
+    key: KeyOption,
+    #[command(flatten)]
+    parallel: ParallelOption,
+}
+
+/// A log that is ready to be asked.
+pub(super) struct Asked {
+    pub(super) remote: Arc<Remote>,
+    /// The keys that are trusted for it.
+    pub(super) trusted: LogKeys,
+    pub(super) parallel: usize,
+}
+
 /// Whom to trust.
 #[derive(Debug, Args)]
 pub(super) struct TrustOptions {
@@ -97,6 +116,14 @@ impl RemoteOptions {
         let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         let settings = Settings { token: self.token()?, timeout: self.timeout.0, seed };
         Ok(Arc::new(Remote::new(url, settings)?))
+    }
+}
+
+impl LogOptions {
+    /// The log, its keys, and how much is fetched at a time.
+    pub(super) fn asked(&self) -> Result<Asked, Failure> {
+        let trusted = self.key.keys()?;
+        Ok(Asked { remote: self.remote.remote()?, trusted, parallel: self.parallel.parallel })
     }
 }
 
