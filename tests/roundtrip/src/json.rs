@@ -4,6 +4,7 @@
 use core::fmt::Debug;
 
 use cairn_tree::wire::append::{BatchAnswer, BatchRequest, ReceiptJson};
+use cairn_tree::wire::keys::KeysAnswer;
 use cairn_tree::wire::problem::Problem;
 use cairn_tree::wire::read::{ConsistencyAnswer, EntriesAnswer, EntryAnswer, EntryEvent, HeadEvent, InclusionAnswer};
 use serde_json::{from_slice, to_vec};
@@ -18,6 +19,7 @@ pub(crate) fn bodies(bytes: &[u8]) -> bool {
         body::<InclusionAnswer>(bytes),
         body::<ConsistencyAnswer>(bytes),
         body::<HeadEvent>(bytes),
+        body::<KeysAnswer>(bytes),
         body::<EntryEvent>(bytes),
         // A problem has no member that must be there: any object is one.
         body::<Problem>(bytes),

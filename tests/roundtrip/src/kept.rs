@@ -1,13 +1,15 @@
 //! The files that monitors and witnesses keep. Evidence and records are JSON, written in one form and read again as the
 //! same; a journal is read as what was written, or as what a crash left of it.
 
-use cairn::monitor::{Case, Evidence, Weight};
+use cairn::monitor::{Case, Evidence, Kept, State, Weight};
 use cairn::witness::Log;
 use cairn::witness::state::{StoreId, read_commit, read_journal, seal_sectors, write_journal};
 use cairn_tree::checkpoint::LogKeys;
+use cairn_tree::hash::Hash;
+use sha2::{Digest as _, Sha256};
 
 /// The key of the logs in the seeds.
-fn log_key() -> Option<LogKeys> {
+pub(crate) fn log_key() -> Option<LogKeys> {
     include_str!("../../vectors/evidence/log.vkey").parse().ok()
 }
 
@@ -61,4 +63,43 @@ pub(crate) fn witness_journal(bytes: &[u8]) -> bool {
         !commits.is_empty()
     });
     accepted.contains(&true)
+}
+
+/// The bytes are a file as it is, and also what stands after the first line of one: no fuzzer finds a checksum.
+pub(crate) fn kept(bytes: &[u8]) -> bool {
+    let Some(keys) = log_key() else { return false };
+    let files = ["cairn.monitor/1 ", "cairn.watch/1 "].map(|magic| framed(magic, bytes));
+    let accepted = files.iter().map(Vec::as_slice).chain([bytes]).map(|file| memory(file, &keys) | state(file, &keys));
+    accepted.fold(false, |any, one| any | one)
+}
+
+fn framed(magic: &str, body: &[u8]) -> Vec<u8> {
+    let sum = Hash::new(Sha256::digest(body).into());
+    [format!("{magic}{sum}\n").as_bytes(), body, b"\n"].concat()
+}
+
+/// What was read is written in one form, and read again as the same.
+fn memory(file: &[u8], keys: &LogKeys) -> bool {
+    let Ok(kept) = Kept::decode(file, keys) else { return false };
+    if let (Some(state), Some(reading)) = (&kept.known.state, &kept.known.reading) {
+        assert!(state.root().size <= reading.frontier().size(), "what is read begins with what was verified");
+    }
+    let write = |kept: &Kept| {
+        Kept::encode(&kept.keys, kept.known.state.as_ref(), kept.known.reading.as_ref(), &kept.ledger).ok()
+    };
+    let written = write(&kept);
+    let again = written.as_ref().and_then(|file| Kept::decode(file, keys).ok());
+    assert!(again.is_some(), "what was read cannot be written and read");
+    assert_eq!(again.as_ref().and_then(write), written);
+    assert_eq!(again.map(|again| again.keys), Some(kept.keys));
+    true
+}
+
+fn state(file: &[u8], keys: &LogKeys) -> bool {
+    let Ok(state) = State::decode(file, keys) else { return false };
+    assert_eq!(state.frontier().root(), state.root());
+    let written = state.encode(keys).ok();
+    let again = written.as_ref().and_then(|file| State::decode(file, keys).ok());
+    assert_eq!(again.and_then(|again| again.encode(keys).ok()), written);
+    true
 }

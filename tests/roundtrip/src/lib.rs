@@ -62,6 +62,10 @@ targets! {
     witness_record = kept::witness_record, MANY;
     /// A witness's journal.
     witness_journal = kept::witness_journal, MANY;
+    /// The files in which monitors and watchers keep what they verified.
+    kept = kept::kept, MANY;
+    /// What logs say about themselves, and following their keys.
+    statements = texts::statements, MANY;
     /// Inclusion proofs, for any leaf, size and hashes.
     inclusion = proofs::inclusion, MANY;
     /// Consistency proofs, for any sizes and hashes.

@@ -1,15 +1,19 @@
 //! The text formats: keys, notes, checkpoints, policies, receipts, witness bodies.
 
-use cairn_tree::checkpoint::{Checkpoint, SignedCheckpoint};
+use cairn::monitor::Keyring;
+use cairn_tree::checkpoint::{Checkpoint, CheckpointVerifyError, LogKeys, SignedCheckpoint};
 use cairn_tree::cosignature::{CosignerKey, Timestamp};
 use cairn_tree::hash::Hash;
 use cairn_tree::note::{NoteSignature, SignatureType, SignedNote, SignerKey, VerifierKey};
 use cairn_tree::policy::{Policy, Trust};
 use cairn_tree::receipt::Receipt;
 use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::statement::{SignedStatement, Statement};
 use cairn_tree::wire::append::ReceiptJson;
+use cairn_tree::wire::keys::KeysAnswer;
 use cairn_tree::wire::witness::{AddCheckpoint, Conflict, Cosignatures};
 
+use crate::kept::log_key;
 use crate::text;
 
 pub(crate) fn scalars(bytes: &[u8]) -> bool {
@@ -83,8 +87,55 @@ pub(crate) fn checkpoint(bytes: &[u8]) -> bool {
         let plain = verified.keys().iter().any(|key| key.kind() == SignatureType::ED25519);
         assert!(plain || checkpoint.extensions().is_empty(), "nobody signed the extension lines");
     }
+    for key in keys {
+        avowed(&signed, &key);
+    }
     example_policies().for_each(|policy| apply_example(policy, &signed));
     true
+}
+
+/// A log can be held to whatever may be trusted, and to nothing that its key has not signed.
+fn avowed(signed: &SignedCheckpoint, key: &VerifierKey) {
+    let Ok(log) = LogKeys::try_from(key.clone()) else { return };
+    let avowed = log.avowed(signed);
+    if let Ok(verified) = log.verify(signed) {
+        assert_eq!(avowed.as_ref(), Some(verified.as_ref()));
+    }
+    if let Some(avowed) = avowed {
+        assert_eq!((avowed.keys(), avowed.signed()), (core::slice::from_ref(key), signed));
+        let right = |line: &&NoteSignature| {
+            let alone = SignedNote::new(signed.note().unverified_text().to_owned(), vec![(*line).clone()]);
+            let alone = alone.ok().and_then(|note| SignedCheckpoint::parse(note.encode().as_bytes()).ok());
+            let error = alone.map(|alone| log.verify(&alone).err());
+            // What is wrong with the text itself, no signature mends.
+            matches!(
+                error,
+                Some(None | Some(CheckpointVerifyError::EmptyRoot | CheckpointVerifyError::UnsignedExtensions(_)))
+            )
+        };
+        assert!(signed.note().signatures().iter().any(|line| right(&line)), "no line of it is right");
+    }
+}
+
+/// Statements alone, and the answer about a log's keys that holds them.
+pub(crate) fn statements(bytes: &[u8]) -> bool {
+    let statement = SignedStatement::parse(bytes).inspect(|signed| {
+        assert_eq!(signed.encode().as_bytes(), bytes);
+        let text = signed.unverified().text();
+        assert_eq!(Statement::parse_text(&text).as_ref(), Ok(signed.unverified()));
+    });
+    let answer = serde_json::from_slice::<KeysAnswer>(bytes).inspect(|answer| {
+        let written = serde_json::to_vec(answer).unwrap_or_default();
+        assert_eq!(serde_json::from_slice::<KeysAnswer>(&written).ok().as_ref(), Some(answer));
+        let Some(given) = log_key() else { return };
+        let followed = Keyring::from(given.clone()).follow(answer.statements.clone());
+        if let Ok(keys) = followed {
+            assert!(given.as_slice().iter().all(|key| keys.all().as_slice().contains(key)));
+            assert!(keys.active().iter().all(|key| keys.all().as_slice().contains(key)));
+            assert_eq!(keys.follow(answer.statements.clone()).as_ref(), Ok(&keys));
+        }
+    });
+    statement.is_ok() || answer.is_ok()
 }
 
 /// Each asks for two witnesses; those of the second have keys of both types.
