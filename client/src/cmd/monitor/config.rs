@@ -19,6 +19,9 @@ use crate::fetch::{LogUrl, Token};
 use crate::files::read_bounded;
 use crate::monitor::{Depth, Freshly, Rules};
 
+/// A file with everything that can stand in one.
+pub(super) const EXAMPLE: &str = include_str!("example.toml");
+
 /// The configuration file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -278,4 +281,43 @@ fn token(path: &Path) -> Result<Token, Failure> {
     let bytes = read_bounded(path, VerifierKey::MAX_TEXT_BYTES)?;
     let text = String::from_utf8_lossy(&bytes);
     Token::new(text.trim()).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_a_file_that_says_everything() {
+        let file: File = toml::from_str(EXAMPLE).unwrap();
+        let Some(log) = file.logs.first() else { panic!("no log") };
+        assert!(file.state.is_some() && file.evidence.is_some() && file.listen.is_some() && file.on_alarm.is_some());
+        assert!(file.at_once.is_some() && file.parallel.is_some() && file.gossip_interval.is_some());
+        assert!(!file.alarm.command.is_empty() && file.alarm.url.is_some() && file.alarm.timeout.is_some());
+        assert!(!log.keys.is_empty() && log.policy.is_some() && log.token_file.is_some());
+        assert_eq!((file.peers.len(), log.patience.interval.map(|span| span.0)), (1, Some(Duration::from_secs(1))));
+        let Patience {
+            interval,
+            stale_after,
+            withheld_after,
+            unreachable_after,
+            max_head_age,
+            future_tolerance,
+            timeout,
+        } = file.patience;
+        let said = [interval, stale_after, withheld_after, unreachable_after, max_head_age, future_tolerance, timeout];
+        assert!(said.iter().all(Option::is_some), "{said:?}");
+        // What it calls a default is one.
+        for (said, default) in [
+            (interval, bounds::WATCH_INTERVAL),
+            (stale_after, bounds::STALE_AFTER),
+            (unreachable_after, bounds::UNREACHABLE_AFTER),
+            (future_tolerance, bounds::FUTURE_TOLERANCE),
+            (timeout, bounds::REQUEST_TIMEOUT),
+            (file.gossip_interval, bounds::GOSSIP_INTERVAL),
+            (file.alarm.timeout, bounds::NOTIFY_TIME),
+        ] {
+            assert_eq!(said.map(|span| span.0), Some(default));
+        }
+    }
 }

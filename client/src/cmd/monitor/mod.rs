@@ -46,6 +46,7 @@ use crate::monitor::{self, Follower, Kept, StateError, Vault};
 /// key is an alarm. Exit code 5 means that what this machine keeps
 /// is damaged.
 #[derive(Debug, Args)]
+#[command(after_long_help = config::EXAMPLE)]
 pub(in crate::cmd) struct Monitor {
     /// A file that says which logs are followed, and how (TOML).
     #[arg(long, value_name = "FILE", required_unless_present = "url", conflicts_with_all = ["url", "key", "policy"])]
