@@ -82,6 +82,7 @@ impl Task {
         }
         let turns = Arc::clone(&self.shared.turns);
         loop {
+            let begun = Instant::now();
             let mut step = {
                 // Nobody closes it; if it were closed, looking without a turn would be better than not looking.
                 let _turn = Arc::clone(&turns).acquire_owned().await;
@@ -101,7 +102,8 @@ impl Task {
                 return outcome;
             }
             tokio::select! {
-                () = tokio::time::sleep(step.wait) => {}
+                // From one look to the next, and not between them: a log that grows fast is looked at again at once.
+                () = tokio::time::sleep(step.wait.saturating_sub(begun.elapsed())) => {}
                 () = self.inbox.filled() => {}
             }
         }
