@@ -28,7 +28,7 @@ const MOST_BEHIND: f64 = 5.0;
 /// What was seen of one round.
 struct Seen {
     loaded: Loaded,
-    /// Entries per second that the monitor verified while the load lasted.
+    /// Entries per second that the monitor verified in the second half of the load.
     verified: f64,
     /// Entries per second by which the log grew meanwhile.
     grown: f64,
@@ -103,17 +103,16 @@ fn followed(settings: &Settings) -> anyhow::Result<Seen> {
     })?;
     let ended = Instant::now();
     let size = head(&log)?;
-    while verified(&monitor)? < size {
-        anyhow::ensure!(ended.elapsed() < PATIENCE, "the monitor has verified {} of {size}", verified(&monitor)?);
+    while verified_by(&monitor)? < size {
+        anyhow::ensure!(ended.elapsed() < PATIENCE, "the monitor has verified {} of {size}", verified_by(&monitor)?);
         std::thread::sleep(Duration::from_millis(10));
     }
     let rest = ended.elapsed().as_secs_f64();
-    let last = samples.last().context("a sample")?;
-    let grown = last.size as f64 / last.at;
+    let (grown, verified) = rates(&samples).context("the monitor made no two steps in half of the time")?;
     let behind = samples.iter().map(|sample| sample.behind(&samples)).collect();
     let cost = monitor.used() * 1e6 / size as f64;
     let peak = monitor.peak_mib();
-    Ok(Seen { loaded, verified: last.verified as f64 / last.at, grown, behind, rest, cost, peak })
+    Ok(Seen { loaded, verified, grown, behind, rest, cost, peak })
 }
 
 /// How large the log was and how much of it was verified, so many seconds after the beginning.
@@ -131,12 +130,27 @@ impl Sample {
     }
 }
 
+/// By how many entries per second the log grew, and how many were verified, in the second half of the time: at first there
+/// is little to read, and the monitor learns how much it can read at a time. What is verified grows by steps, so that the
+/// time is counted from one step to another.
+fn rates(samples: &[Sample]) -> Option<(f64, f64)> {
+    let half = samples.split_at(samples.len() / 2).1;
+    let steps: Vec<&Sample> = half
+        .windows(2)
+        .filter(|two| matches!(two, [one, next] if one.verified < next.verified))
+        .filter_map(|two| two.last())
+        .collect();
+    let (first, last) = (steps.first()?, steps.last()?);
+    let per_second = |entries: u64| entries as f64 / (last.at - first.at);
+    (last.at > first.at).then(|| (per_second(last.size - first.size), per_second(last.verified - first.verified)))
+}
+
 fn sample(log: &Server, monitor: &Server, done: &AtomicBool) -> anyhow::Result<Vec<Sample>> {
     let begun = Instant::now();
     let mut samples = Vec::new();
     while !done.load(Ordering::SeqCst) {
         // What is verified is asked first: the log may only be ahead of it.
-        let verified = verified(monitor)?;
+        let verified = verified_by(monitor)?;
         let size = head(log)?;
         samples.push(Sample { at: begun.elapsed().as_secs_f64(), size, verified });
         std::thread::sleep(SAMPLE);
@@ -151,7 +165,7 @@ fn head(log: &Server) -> anyhow::Result<u64> {
 }
 
 /// How many entries the monitor has verified.
-fn verified(monitor: &Server) -> anyhow::Result<u64> {
+fn verified_by(monitor: &Server) -> anyhow::Result<u64> {
     let figures = String::from_utf8(monitor.get_path("/metrics")?)?;
     let line = figures.lines().find_map(|line| line.strip_prefix("cairn_monitor_verified_entries{log=\"log\"} "));
     Ok(line.context("the monitor's figure")?.parse()?)
