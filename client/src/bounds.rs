@@ -55,6 +55,9 @@ pub const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 pub const PARALLEL_FETCHES: usize = 16;
 /// The most that `--parallel` may ask for: bundles of the largest size must still fit into memory.
 pub const MOST_PARALLEL_FETCHES: usize = 64;
+/// How many bytes of bundles a monitor that was not told otherwise has on their way at a time, beyond
+/// [`PARALLEL_FETCHES`].
+pub const READ_AHEAD_BYTES: usize = 64 << 20;
 /// How many proven tiles are kept: 8 KiB each.
 pub const CACHED_TILES: usize = 1_024;
 

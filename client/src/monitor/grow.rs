@@ -7,9 +7,10 @@ use cairn_tree::merkle::{Frontier, Root};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::tile::BundleCoord;
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 
 use crate::auditor::AuditError;
-use crate::bounds::TILE_WIDTH;
+use crate::bounds::{self, TILE_WIDTH};
 use crate::fetch::{FetchError, Freshness, Remote};
 
 /// How far the reading is.
@@ -25,7 +26,25 @@ pub(super) struct Span {
     /// Whether caches may answer.
     pub(super) freshness: Freshness,
     /// How many bundles are fetched at a time.
-    pub(super) parallel: usize,
+    pub(super) window: Window,
+}
+
+/// How many bundles may be on their way at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    /// So many in any case.
+    pub(super) least: usize,
+    /// And so many if they are small.
+    pub(super) most: usize,
+}
+
+impl Window {
+    /// How many, of bundles of this size. Small ones are a matter of the way there and back: the more are on their way,
+    /// the faster they come. Large ones must find room in memory.
+    fn of(self, bytes: usize) -> usize {
+        let fit = bounds::READ_AHEAD_BYTES.checked_div(bytes).unwrap_or(self.most);
+        fit.min(self.most).max(self.least).max(1)
+    }
 }
 
 /// Appends the log's entries from the frontier's size on. Whether the result is the signed tree is for the caller to
@@ -38,16 +57,18 @@ pub(super) async fn read_entries(
 ) -> Result<Frontier, AuditError> {
     let from = frontier.size();
     let last = span.to.get().div_ceil(TILE_WIDTH);
-    let bundles = (from.get() / TILE_WIDTH..last).filter_map(|number| BundleCoord::in_tree(number, span.of));
+    let mut bundles = (from.get() / TILE_WIDTH..last).filter_map(|number| BundleCoord::in_tree(number, span.of));
     // Each bundle is fetched and hashed by a task of its own, so that all cores hash; the order is kept.
-    let mut hashed = futures_util::stream::iter(bundles)
-        .map(|coord| {
+    let (mut hashed, mut largest) = (FuturesOrdered::new(), None);
+    loop {
+        let room = span.window.of(largest.unwrap_or(bounds::BUNDLE_BYTES)).saturating_sub(hashed.len());
+        for coord in bundles.by_ref().take(room) {
             let remote = Arc::clone(remote);
-            tokio::spawn(async move { leaf_hashes(&remote, coord, span.freshness).await })
-        })
-        .buffered(span.parallel.max(1));
-    while let Some(joined) = hashed.next().await {
-        let (coord, hashes) = joined.map_err(|error| AuditError::Interrupted(error.to_string()))??;
+            hashed.push_back(tokio::spawn(async move { leaf_hashes(&remote, coord, span.freshness).await }));
+        }
+        let Some(joined) = hashed.next().await else { break };
+        let Hashed { coord, hashes, bytes } = joined.map_err(|error| AuditError::Interrupted(error.to_string()))??;
+        largest = largest.max(Some(bytes));
         // The first bundle may begin with entries that are known already.
         let known = usize::try_from(frontier.size().get().saturating_sub(coord.start())).unwrap_or(usize::MAX);
         let new = hashes.get(known..).unwrap_or_default();
@@ -57,17 +78,22 @@ pub(super) async fn read_entries(
     Ok(frontier)
 }
 
-async fn leaf_hashes(
-    remote: &Remote,
+/// A bundle whose entries were hashed.
+struct Hashed {
     coord: BundleCoord,
-    freshness: Freshness,
-) -> Result<(BundleCoord, Vec<Hash>), FetchError> {
+    hashes: Vec<Hash>,
+    /// How long its entries are in all.
+    bytes: usize,
+}
+
+async fn leaf_hashes(remote: &Remote, coord: BundleCoord, freshness: Freshness) -> Result<Hashed, FetchError> {
     let bundle = remote.bundle(coord, freshness).await?;
     let entries = bundle.entries().map_err(|error| FetchError::Malformed {
         url: format!("{}/{coord}", remote.url()),
         fault: error.to_string(),
     })?;
-    Ok((coord, entries.leaf_hashes()))
+    let bytes = (&entries).into_iter().map(<[u8]>::len).sum();
+    Ok(Hashed { coord, hashes: entries.leaf_hashes(), bytes })
 }
 
 /// The first entry in a range whose bytes are not what the tree has, as the log serves it now.
@@ -99,4 +125,20 @@ pub(super) async fn first_wrong_entry(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_bundles_are_read_ahead_and_large_ones_only_as_many_as_were_asked_for() {
+        let window = Window { least: 16, most: 64 };
+        assert_eq!([0, 1, 256 * 300, bounds::BUNDLE_BYTES].map(|bytes| window.of(bytes)), [64, 64, 64, 16]);
+        assert_eq!(window.of(bounds::READ_AHEAD_BYTES / 20), 20);
+        // Who says how many are asked for has the last word.
+        let fixed = Window { least: 3, most: 3 };
+        assert_eq!([1, bounds::BUNDLE_BYTES].map(|bytes| fixed.of(bytes)), [3, 3]);
+        assert_eq!(Window { least: 0, most: 0 }.of(1), 1, "it always gets on");
+    }
 }

@@ -158,7 +158,7 @@ impl Monitor {
         // A cache on the way may be broken where the log is not: whatever does not fit is asked for once more, past
         // caches.
         for freshness in [effort.freshness, Freshness::PastCaches] {
-            let span = Span { to, of: head.size(), freshness, parallel: self.parallel };
+            let span = Span { to, of: head.size(), freshness, window: self.window };
             let mut report = |done: u64| progress(done, total);
             let read = match read_entries(&self.remote, known.clone(), span, Progress(&mut report)).await {
                 Ok(frontier) => self.prove_part(frontier, head.tree(), freshness).await,

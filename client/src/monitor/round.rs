@@ -9,6 +9,7 @@ use cairn_tree::policy::Policy;
 use cairn_tree::size::TreeSize;
 
 use super::evidence::Case;
+use super::grow::Window;
 use super::keyring::Keyring;
 use super::reading::Reading;
 use super::state::{Shown, State};
@@ -31,7 +32,9 @@ pub struct Monitor {
     pub(super) state: Option<State>,
     /// What is read at present, of a tree that is larger than the state's.
     pub(super) reading: Option<Reading>,
-    pub(super) parallel: usize,
+    parallel: usize,
+    /// How many bundles are on their way at a time.
+    pub(super) window: Window,
     pub(super) depth: Depth,
     pub(super) keys: Keyring,
     /// What checkpoints must meet before the trees are read that they sign.
@@ -111,7 +114,8 @@ impl Monitor {
         let keys = keys.into();
         let reader = TileReader::new(Arc::clone(&remote), parallel);
         let Known { state, reading } = known;
-        Self { remote, reader, state, reading, keys, parallel, depth, policy: None }
+        let window = Window { least: parallel, most: parallel };
+        Self { remote, reader, state, reading, keys, parallel, window, depth, policy: None }
     }
 
     /// The same, which lets a round end unverified, after the heads are judged and before entries are read, if the
@@ -119,6 +123,12 @@ impl Monitor {
     #[must_use]
     pub fn requiring(self, policy: Option<Policy>) -> Self {
         Self { policy, ..self }
+    }
+
+    /// The same, which may have so many bundles on their way at a time as long as they are small.
+    #[must_use]
+    pub fn reading_ahead(self, most: usize) -> Self {
+        Self { window: Window { most: most.max(self.parallel), ..self.window }, ..self }
     }
 
     /// What is known by now.

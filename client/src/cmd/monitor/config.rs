@@ -109,6 +109,8 @@ pub(super) struct Plan {
     pub(super) on_alarm: OnAlarm,
     pub(super) at_once: usize,
     pub(super) parallel: usize,
+    /// How many requests a look may make at a time for what is small.
+    pub(super) most_parallel: usize,
     pub(super) gossip_interval: Duration,
     pub(super) notify: Notify,
     pub(super) peers: Vec<LogUrl>,
@@ -208,6 +210,7 @@ impl File {
             on_alarm: self.on_alarm.unwrap_or(OnAlarm::Exit),
             at_once: bounded("at_once", self.at_once, bounds::LOGS_AT_ONCE)?,
             parallel: bounded("parallel", self.parallel, bounds::PARALLEL_FETCHES)?,
+            most_parallel: self.parallel.unwrap_or(bounds::MOST_PARALLEL_FETCHES),
             gossip_interval: self.gossip_interval.map_or(bounds::GOSSIP_INTERVAL, |span| span.0),
             notify: self.alarm,
             peers: peers.collect::<Result<_, _>>()?,

@@ -285,7 +285,8 @@ fn task(log: LogPlan, plan: &Plan, peers: &[String], shared: &Shared) -> Result<
     let remote = Arc::new(Remote::new(log.url, settings)?);
     let origin = log.keys.origin().to_string();
     let inbox = Arc::new(Inbox::new(kept.keys.all().clone()));
-    let monitor = monitor::Monitor::new(remote, kept.keys, kept.known, log.depth, plan.parallel);
+    let monitor = monitor::Monitor::new(remote, kept.keys, kept.known, log.depth, plan.parallel)
+        .reading_ahead(plan.most_parallel);
     let follower = Follower::new(monitor, kept.ledger, log.rules);
     let who = Who { log: log.name, origin };
     let task = Task::new(who, follower, file, (Arc::clone(&inbox), peers.to_vec()), shared.clone());
