@@ -22,8 +22,10 @@ const SAMPLE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The wait between two looks of the monitor, unless it is behind anyway.
 const INTERVAL: &str = "1s";
-/// How far behind it may be at any time: a look a second late, and one that is under way.
-const MOST_BEHIND: f64 = 5.0;
+/// A follower that does not fall behind verifies as fast as the log grows; clocks and steps leave so much room.
+const LEAST_RATIO: f64 = 0.95;
+/// Within so many seconds after the load it has verified all: what a look that is under way and the next one take.
+const MOST_REST: f64 = 5.0;
 
 /// What was seen of one round.
 struct Seen {
@@ -62,10 +64,10 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Row> {
     }
     let what = "entries/s that the monitor verifies while batches of 1,000 x 300 B come by 16 connections; bare: that the \
                 log grows by meanwhile";
-    let mut row = rounds.row("monitor at full append rate", what, "never falls behind");
+    let mut row = rounds.row("monitor at full append rate", what, "never falls behind: >= 0.95, the rest within 5 s");
     let worst = most(&seen.iter().map(|one| most(&one.behind)).collect::<Vec<_>>());
     let rest = most(&seen.iter().map(|one| one.rest).collect::<Vec<_>>());
-    row.met = Some(worst <= MOST_BEHIND && rest <= MOST_BEHIND);
+    row.met = Some(row.ratio >= Some(LEAST_RATIO) && rest <= MOST_REST);
     let middle = |figure: fn(&Seen) -> f64| median(&seen.iter().map(figure).collect::<Vec<_>>());
     row.notes.push(format!("{:.1} s behind at the median, {worst:.1} s at most", middle(|one| median(&one.behind))));
     row.notes.push(format!("the rest verified {rest:.1} s after the load at the latest"));
