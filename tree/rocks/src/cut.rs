@@ -200,6 +200,10 @@ fn damaged_length(block: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let (header, rest) = Header::split(block.get(at..)?)?;
+        if header.kind == 0 && header.length == 0 {
+            // The rest was never written, or the disk lacks it: where another header stands is not known.
+            return None;
+        }
         if header.length > rest.len() {
             let room = (BLOCK as usize).checked_sub(at + HEADER)?;
             let damaged = match header.kind {
@@ -303,6 +307,16 @@ mod tests {
                 assert_eq!(damaged_kind(&damaged), expected, "bit {bit} at {start}");
             }
             start += written.len();
+        }
+    }
+
+    /// What a power failure took of a commit: its first sectors, of which zeros are left.
+    #[test]
+    fn what_follows_missing_sectors_is_no_damage() {
+        for missing in 7..40 {
+            let remains = [vec![0; missing], vec![1, 0xa2, FIRST, 0x6f, 0xc2, 0x35, 0, 0], vec![7; 90]].concat();
+            let block = [record(b"whole"), remains].concat();
+            assert_eq!((damaged_length(&block), damaged_kind(&block)), (None, None), "{missing}");
         }
     }
 
