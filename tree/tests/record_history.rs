@@ -8,7 +8,7 @@ use cairn_tree::record::chain::{Chain, ChainError, History};
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::event::Part;
 use cairn_tree::record::kind::{Concerned, Redactions, redaction};
-use cairn_tree::record::open::{Evidence, Record};
+use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::replay::{Misfit, Node, Oddity, Replayed, Until, View, diff, old_differs, replay};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
@@ -183,6 +183,10 @@ fn digest_of(entry: &Entry, holds: &str) -> Digest {
 
 /// A redaction record for some digests, at this index.
 fn redactions(index: u64, digests: &[Digest]) -> Redactions {
+    redactions_in("log.example/logs/test", index, digests)
+}
+
+fn redactions_in(log: &str, index: u64, digests: &[Digest]) -> Redactions {
     let concerned = Concerned { id: id(0), index: LeafIndex::ZERO };
     let (object, values) = redaction(name("pb"), concerned, digests).unwrap();
     let content = cairn_tree::record::draft::Content {
@@ -193,7 +197,7 @@ fn redactions(index: u64, digests: &[Digest]) -> Redactions {
         values: Some(values),
         attributes: None,
     };
-    let origin = cairn_tree::checkpoint::Origin::new("log.example/logs/test").unwrap();
+    let origin = cairn_tree::checkpoint::Origin::new(log).unwrap();
     let head = cairn_tree::record::event::EventHead { log: origin, id: id(99), replaces: None, time: server_time(9) };
     let sealed = content.seal(head, written::salts(77)).unwrap();
     let stream = cairn_tree::record::stream::StreamName::of(&content.object);
@@ -251,6 +255,22 @@ fn what_is_erased_or_withheld_stays_unknown_until_it_is_said_again() {
     assert!(gone.len() == 1 && gone[0].certain && gone[0].pointer.is_empty() && gone[0].new.is_none());
     assert!(diff(None, None).is_empty());
     assert!(state(&at(1)).unwrap().has_unknowns() && !state(&at(2)).unwrap().has_unknowns());
+}
+
+#[test]
+fn only_a_later_redaction_of_the_same_log_excuses_an_absence() {
+    let entries = stream(&[whole("create", "{}"), whole("update", r#"{"name":"Ann"}"#)]);
+    let erased = digest_of(&entries[1], "Ann");
+    let disclosures = entries[1].disclosures.filtered(|digest| *digest != erased);
+    let open = |redactions: &Redactions| {
+        let evidence = Evidence { disclosures: &disclosures, withheld: &[], redactions };
+        Record::open(entries[1].index, &entries[1].leaf, evidence)
+    };
+    assert!(open(&redactions(4, &[erased])).is_ok());
+    for excuse in [redactions(3, &[erased]), redactions_in("log.example/logs/other", 50, &[erased])] {
+        let missing = open(&excuse).unwrap_err();
+        assert!(matches!(missing, IntegrityError::Missing { digest, .. } if digest == erased), "{missing}");
+    }
 }
 
 #[test]

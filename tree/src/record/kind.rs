@@ -17,6 +17,7 @@ use super::parts::Object;
 use super::shown::Shown;
 use super::text::{Name, Operation};
 use super::values::{Document, Form, Values};
+use crate::checkpoint::Origin;
 use crate::size::LeafIndex;
 
 /// The module of what the log writes about itself.
@@ -150,7 +151,7 @@ fn own<'a>(
 
 /// What was erased, by the redaction records that say so.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Redactions(BTreeMap<Digest, LeafIndex>);
+pub struct Redactions(BTreeMap<(Origin, Digest), LeafIndex>);
 
 impl Redactions {
     /// Takes up what a redaction record names. The caller has proven that it is in the log.
@@ -175,15 +176,16 @@ impl Redactions {
         let digests = Reader::read(text, text.len(), |reader| reader.list(MAX_REDACTED, digest));
         let digests = digests.ok().filter(|digests| !digests.is_empty()).ok_or(KindError::NoDigests)?;
         for digest in digests {
-            let index = self.0.entry(digest).or_insert(record.index());
+            let log = record.leaf().event().head().log.clone();
+            let index = self.0.entry((log, digest)).or_insert(record.index());
             *index = (*index).max(record.index());
         }
         Ok(())
     }
 
-    /// The last redaction record that names a digest, if it comes after the record at `of`.
+    /// The last redaction record of a log that names a digest, if it comes after the record at `of` in that log.
     #[must_use]
-    pub fn of(&self, digest: &Digest, of: LeafIndex) -> Option<LeafIndex> {
-        self.0.get(digest).copied().filter(|index| *index > of)
+    pub fn of(&self, log: &Origin, digest: &Digest, of: LeafIndex) -> Option<LeafIndex> {
+        self.0.get(&(log.clone(), *digest)).copied().filter(|index| *index > of)
     }
 }

@@ -1,6 +1,7 @@
 //! Matching disclosures to digests: each digest once, each disclosure used.
 
 use super::{Evidence, IntegrityError, Piece};
+use crate::checkpoint::Origin;
 use crate::record::digest::Digest;
 use crate::record::disclosure::read_text;
 use crate::record::json::{Read, Reader};
@@ -10,6 +11,7 @@ use crate::size::LeafIndex;
 /// The disclosures of one record, and which of them were asked for.
 pub(super) struct Matching<'e> {
     evidence: Evidence<'e>,
+    log: &'e Origin,
     index: LeafIndex,
     /// By digest.
     texts: Vec<(Digest, &'e str)>,
@@ -17,11 +19,11 @@ pub(super) struct Matching<'e> {
 }
 
 impl<'e> Matching<'e> {
-    pub(super) fn new(evidence: Evidence<'e>, index: LeafIndex) -> Self {
+    pub(super) fn new(evidence: Evidence<'e>, log: &'e Origin, index: LeafIndex) -> Self {
         let mut texts: Vec<(Digest, &str)> = evidence.disclosures.iter().collect();
         texts.sort_unstable_by_key(|(digest, _)| *digest);
         let met = Vec::with_capacity(texts.len());
-        Self { evidence, index, texts, met }
+        Self { evidence, log, index, texts, met }
     }
 
     fn text(&self, digest: &Digest) -> Option<&'e str> {
@@ -33,7 +35,7 @@ impl<'e> Matching<'e> {
     pub(super) fn knows(&self, digest: &Digest) -> bool {
         self.text(digest).is_some()
             || self.evidence.withheld.contains(digest)
-            || self.evidence.redactions.of(digest, self.index).is_some()
+            || self.evidence.redactions.of(self.log, digest, self.index).is_some()
     }
 
     /// What became of a digest.
@@ -53,7 +55,7 @@ impl<'e> Matching<'e> {
                 fault: Box::new(fault),
             }),
             None if withheld => Ok(Shown::Withheld),
-            None => match self.evidence.redactions.of(&digest, self.index) {
+            None => match self.evidence.redactions.of(self.log, &digest, self.index) {
                 Some(index) => Ok(Shown::Erased(index)),
                 None => Err(IntegrityError::Missing { piece, digest }),
             },

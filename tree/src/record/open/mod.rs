@@ -153,7 +153,7 @@ impl Opened {
     pub fn of_event(event: &Event, disclosures: &Disclosures) -> Result<Self, IntegrityError> {
         let redactions = Redactions::default();
         let evidence = Evidence { disclosures, withheld: &[], redactions: &redactions };
-        let mut matching = Matching::new(evidence, LeafIndex::ZERO);
+        let mut matching = Matching::new(evidence, &event.head().log, LeafIndex::ZERO);
         let opened = Self::read(event, &mut matching)?;
         matching.finish()?;
         Ok(opened)
@@ -181,7 +181,7 @@ impl Record {
     /// [`IntegrityError`].
     pub fn open(index: LeafIndex, entry: &[u8], evidence: Evidence<'_>) -> Result<Self, IntegrityError> {
         let leaf = Leaf::decode(entry)?;
-        let mut matching = Matching::new(evidence, index);
+        let mut matching = Matching::new(evidence, &leaf.event().head().log, index);
         let content = Opened::read(leaf.event(), &mut matching)?;
         let id = leaf.server().stream.digest();
         let (stream, opening) = match leaf.server().place {
