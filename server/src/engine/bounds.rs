@@ -31,6 +31,9 @@ pub(super) const MAINTENANCE_ROWS: usize = 4_096;
 pub(super) const SWEEP_ROWS: usize = 1_000;
 /// Logs that are looked through for such keys after each commit.
 pub(super) const SWEEP_LOGS: usize = 64;
+/// Tiles that a start reads to compare roots, of all logs together: 32 MiB. Of further logs the head row is believed until
+/// they are used.
+pub(super) const OPENING_TILES: usize = 4_096;
 /// Expanded tiles in memory, in bytes: those of some three million entries, of which proofs then cost look-ups only.
 pub(super) const TILE_CACHE_BYTES: usize = 192 << 20;
 /// Tiles as they are served, in bytes.

@@ -180,6 +180,12 @@ pub(super) fn root_of(size: TreeSize, nodes: Vec<Hash>, leaves: &[Hash]) -> Opti
     (frontier.size() == size).then(|| frontier.root().hash)
 }
 
+/// How many full tiles stand below the unfinished ones of a tree: what it takes to read its edge.
+#[must_use]
+pub(super) fn edge_tiles(size: TreeSize) -> usize {
+    (1..LEVELS).map(|level| width(size, level)).sum()
+}
+
 /// Adds the hash at position `index` of a level, and hands the tile on when that fills it.
 fn add(levels: &mut [Level], level: usize, index: u64, hash: Hash, full: &mut impl FnMut(FullTile)) {
     let Some(open) = levels.get_mut(level) else { return };

@@ -26,13 +26,20 @@ impl World {
 }
 
 #[test]
-fn a_start_reads_no_tiles_and_still_compares_the_root() {
+fn a_head_row_and_the_last_entries_give_the_root_without_tiles() {
     for size in [1, 255, 256, 257, 700, 256 * 9 + 100] {
         let mut world = World::with_log("main");
         world.append("main", &numbered(0..size));
         let store = world.reopen_faulty();
+        let (log, row) = (world.engine.log("main").unwrap(), world.head_row("main"));
+        let mark = crate::high_water::Mark { size: row.size, root: row.root, time_ms: row.time_ms };
+        store.reads_of(|_| true);
+        let stored = stored::Stored::new(&*store, log.info().id);
+        assert!(open::is_as_released(&stored, &row, mark).unwrap());
         assert_eq!(store.reads_of(is_tile), 0, "{size}");
-        drop(store);
+        let other = layout::HeadRow { nodes: Some(vec![Hash::leaf(b"a"); 9]), ..row };
+        assert!(!open::is_as_released(&stored, &other, mark).unwrap());
+        drop((log, store));
         world.check("main");
         world.append("main", &numbered(size..size + 300));
     }
@@ -75,7 +82,7 @@ fn a_head_row_without_nodes_opens_and_one_with_wrong_nodes_is_not_believed() {
     assert!(matches!(world.engine.log("main").unwrap().state(), LogState::Halted(_)));
 }
 
-/// What a start does not look at is looked at before it is used.
+/// What a start does not look at, because there is too much of it, is looked at before it is used.
 #[test]
 fn a_changed_tile_at_the_edge_is_neither_served_nor_signed() {
     let mut world = World::with_log("main");
@@ -84,8 +91,17 @@ fn a_changed_tile_at_the_edge_is_neither_served_nor_signed() {
     let key = cairn_tree::store::Key::numbered(log, Kind::Tile(cairn_tree::store::TileLevel::new(0).unwrap()), 2);
     let mut tile = world.engine.inner.rocks.get(&key).unwrap().unwrap();
     tile[77] ^= 1;
-    world.put_behind_its_back(key, tile);
-    world.engine = Engine::open(&options(world.path()), Arc::new(SystemClock), Arc::new(Unobserved)).unwrap();
+    let sound = world.engine.inner.rocks.get(&key).unwrap().unwrap();
+    world.put_behind_its_back(key.clone(), tile.clone());
+    let refused = world.reopen().unwrap_err();
+    assert!(matches!(refused, OpenError::Changed { .. }), "{refused}");
+    // As of a log that is one of too many: it is not looked at before it is used.
+    world.put_behind_its_back(key.clone(), sound);
+    // Opened, and nothing of it read since.
+    world.engine = Engine::open(&options(world.path()), Arc::clone(&world.clock) as _, Arc::new(Unobserved)).unwrap();
+    let mut batch = Batch::new();
+    batch.put(key, tile);
+    world.engine.inner.rocks.commit(batch).unwrap();
     let log = world.engine.log("main").unwrap();
     let coord = TileCoord::in_tree(1, 0, log.head().size).unwrap();
     assert!(matches!(log.tile(&log.head(), coord), Err(ReadError::Damaged { .. })));
