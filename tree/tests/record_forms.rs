@@ -96,7 +96,8 @@ fn faults_of_our_own_form_have_their_place() {
         (with(r#""expected_seq":1.5"#), "/expected_seq"),
         (with(r#""expected_prev":"x""#), "/expected_prev"),
         (with(r#""topics":[]"#), "/topics"),
-        (with(r#""signature":{}"#), "/signature/key"),
+        (with(r#""signature":"x""#), "/signature"),
+        (with(&format!(r#""signature":"{}""#, "A".repeat(86))), ""),
         (with(r#""event":{}"#), "/event"),
     ] {
         let fault = refused(&body);

@@ -6,7 +6,7 @@ mod written;
 
 use cairn_tree::record::chain::{Chain, ChainError, History};
 use cairn_tree::record::digest::Digest;
-use cairn_tree::record::event::Part;
+use cairn_tree::record::event::{EventHead, Part};
 use cairn_tree::record::kind::{Concerned, Redactions, redaction};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::replay::{Misfit, Node, Oddity, Replayed, Until, View, diff, old_differs, replay};
@@ -198,7 +198,8 @@ fn redactions_in(log: &str, index: u64, digests: &[Digest]) -> Redactions {
         attributes: None,
     };
     let origin = cairn_tree::checkpoint::Origin::new(log).unwrap();
-    let head = cairn_tree::record::event::EventHead { log: origin, id: id(99), replaces: None, time: server_time(9) };
+    let time = server_time(9);
+    let head = EventHead { log: origin, id: id(99), replaces: None, time, key: None, after: None };
     let sealed = content.seal(head, written::salts(77)).unwrap();
     let stream = cairn_tree::record::stream::StreamName::of(&content.object);
     let opening = cairn_tree::record::stream::Opening::new(&stream, None, None, written::salts(78)).unwrap();
@@ -208,7 +209,7 @@ fn redactions_in(log: &str, index: u64, digests: &[Digest]) -> Redactions {
         time: server_time(9),
         by: cairn_tree::record::id::Pseudonym::new([1; 16]),
     };
-    let leaf = cairn_tree::record::leaf::assemble(sealed.text(), &server, None);
+    let leaf = cairn_tree::record::leaf::assemble(sealed.text(), &server, None).unwrap();
     let texts = [sealed.disclosures().as_str(), opening.disclosures().as_str()].concat();
     let disclosures = cairn_tree::record::disclosure::Disclosures::parse(&texts).unwrap();
     let entry = Entry { index: LeafIndex::new(index).unwrap(), leaf, disclosures };

@@ -160,7 +160,7 @@ fn what_nests_as_deep_as_it_may_is_opened_again() {
     let inputs = cairn_tree::wire::record::cloudevents::parse(body.as_bytes(), &tenant).unwrap();
     let log = cairn_tree::checkpoint::Origin::new("log.example").unwrap();
     let (id, time) = (written::id(0), written::server_time(0));
-    let head = cairn_tree::record::event::EventHead { log, id, replaces: None, time };
+    let head = cairn_tree::record::event::EventHead { log, id, replaces: None, time, key: None, after: None };
     let sealed = inputs[0].record.content.seal(head, written::salts(1)).unwrap();
     assert!(Opened::of_event(sealed.event(), sealed.disclosures()).is_ok());
 }

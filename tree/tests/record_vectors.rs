@@ -12,14 +12,14 @@ use cairn_tree::hash::Hash;
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::{Disclosures, Salt};
 use cairn_tree::record::draft::{Content, Sealed};
-use cairn_tree::record::event::{EventHead, Part};
+use cairn_tree::record::event::{After, EventHead, Part};
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::kind::{Concerned, RecordKind, Redactions, redaction};
-use cairn_tree::record::leaf::{Leaf, assemble};
+use cairn_tree::record::leaf::{Leaf, LeafError, assemble};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::server_part::{LaterSeq, Place, Seq, ServerPart};
 use cairn_tree::record::shown::Shown;
-use cairn_tree::record::signature::{ProducerKey, ProducerSignature, ProducerSigner};
+use cairn_tree::record::signature::{OtherKey, ProducerKey, ProducerSignature, ProducerSigner};
 use cairn_tree::record::stream::{Opening, StreamHead, StreamName, Topics};
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
@@ -75,7 +75,16 @@ impl Case {
     }
 
     fn head(&self, id: Option<RecordId>, replaces: Option<RecordId>, time: Option<Time>) -> EventHead {
-        EventHead { log: Origin::new(text(&self.case["log"])).unwrap(), id: id.unwrap(), replaces, time: time.unwrap() }
+        let log = Origin::new(text(&self.case["log"])).unwrap();
+        let key = self.signer().map(|signer| signer.key().id());
+        let after = self.case.get("wants").map(|wants| match wants {
+            Value::Null => After::Nothing,
+            record => After::Record {
+                seq: Seq::new(record["seq"].as_u64().unwrap()).unwrap(),
+                leaf: Hash::from_base64(text(&record["leaf"])).unwrap(),
+            },
+        });
+        EventHead { log, id: id.unwrap(), replaces, time: time.unwrap(), key, after }
     }
 
     fn server(&self) -> (ServerPart, Option<Disclosures>) {
@@ -147,15 +156,15 @@ fn records_are_built_byte_for_byte_as_published() {
         let case = Case::load(name);
         let sealed = sealed(name, &case);
         let (server, opening) = case.server();
-        let signature = case.signer().map(|signer| signer.sign(sealed.text()));
-        let leaf = assemble(sealed.text(), &server, signature.as_ref());
+        let signature = case.signer().map(|signer| signer.sign(sealed.text()).unwrap());
+        let leaf = assemble(sealed.text(), &server, signature.as_ref()).unwrap();
         assert_eq!(String::from_utf8_lossy(&leaf), String::from_utf8_lossy(&case.leaf), "{name}");
         let all = [sealed.disclosures().as_str(), opening.as_ref().map_or("", Disclosures::as_str)].concat();
         assert_eq!(all, case.disclosures.as_str(), "{name}");
         assert_eq!(Hash::leaf(&leaf).to_base64(), text(&case.case["leaf_hash"]), "{name}");
 
         let decoded = Leaf::decode(&leaf).unwrap();
-        assert_eq!(decoded, Leaf::new(sealed.event().clone(), server, signature));
+        assert_eq!(Ok(&decoded), Leaf::new(sealed.event().clone(), server, signature).as_ref());
         assert_eq!(decoded.encode(), leaf);
     }
 }
@@ -174,10 +183,47 @@ fn the_signed_record_is_signed_by_the_published_key() {
     assert!(!key.verifies(&Leaf::decode(&other.leaf).unwrap().event().to_text(), signature));
     let mut value = signature.to_text().to_vec();
     value[3] = if value[3] == b'A' { b'B' } else { b'A' };
-    let forged = ProducerSignature::parse(key.id(), core::str::from_utf8(&value).unwrap()).unwrap();
+    let forged = ProducerSignature::parse(core::str::from_utf8(&value).unwrap()).unwrap();
     assert!(!key.verifies(&leaf.event().to_text(), &forged));
     let stranger = ProducerSigner::from_seed(&[7; 32]);
     assert!(!stranger.key().verifies(&leaf.event().to_text(), signature));
+    assert_eq!(stranger.sign(&leaf.event().to_text()), Err(OtherKey(stranger.key().id())));
+
+    // What is signed is more than the event's text, and the other way round nothing else is.
+    let dalek = ed25519_dalek::VerifyingKey::from_bytes(key.as_bytes()).unwrap();
+    let bytes = ed25519_dalek::Signature::from_bytes(&signature_bytes(signature));
+    let event = leaf.event().to_text();
+    assert!(dalek.verify_strict(event.as_bytes(), &bytes).is_err());
+    assert!(dalek.verify_strict(&[b"cairn.record/1\n", event.as_bytes()].concat(), &bytes).is_ok());
+}
+
+fn signature_bytes(signature: &ProducerSignature) -> [u8; 64] {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(signature.to_text()).unwrap().try_into().unwrap()
+}
+
+/// Neither can a log take a signature away, nor put one where its producer did not, nor the record in another place.
+#[test]
+fn what_the_event_names_must_be_there() {
+    let case = Case::load("licence-changed");
+    let sealed = sealed("licence-changed", &case);
+    let (server, _) = case.server();
+    let signature = case.signer().unwrap().sign(sealed.text()).unwrap();
+    assert_eq!(assemble(sealed.text(), &server, None), Err(LeafError::Signature));
+    assert_eq!(Leaf::new(sealed.event().clone(), server, None), Err(LeafError::Signature));
+    let plain = Case::load("licence-created");
+    let unsigned = self::sealed("licence-created", &plain);
+    let (first, _) = plain.server();
+    assert_eq!(assemble(unsigned.text(), &first, Some(&signature)), Err(LeafError::Signature));
+
+    let Place::After { seq, prev } = server.place else { panic!("it is not the first") };
+    let later = Place::After { seq: LaterSeq::after(seq.seq()).unwrap(), prev };
+    let other = Place::After { seq, prev: Hash::leaf(b"another") };
+    for place in [later, other, first.place] {
+        let server = ServerPart { place, ..server };
+        assert_eq!(assemble(sealed.text(), &server, Some(&signature)), Err(LeafError::After), "{place:?}");
+    }
+    assert!(After::Nothing.fits(&first.place) && !After::Nothing.fits(&later));
 }
 
 fn redactions(list: &Value) -> Redactions {
@@ -228,6 +274,8 @@ fn outcome(record: &Record) -> serde_json::Map<String, Value> {
 
 fn refusal(error: &IntegrityError) -> &'static str {
     match error {
+        IntegrityError::Leaf(LeafError::Signature) => "refused: signature",
+        IntegrityError::Leaf(LeafError::After) => "refused: after",
         IntegrityError::Missing { .. } => "refused: missing",
         IntegrityError::Unreferenced(_) => "refused: unreferenced",
         IntegrityError::Twice(_) => "refused: twice",
@@ -237,11 +285,19 @@ fn refusal(error: &IntegrityError) -> &'static str {
     }
 }
 
+/// The leaf with one text in place of another, which stands in it once.
+fn changed(leaf: &[u8], change: &Value) -> Vec<u8> {
+    let Some([old, new]) = change.as_array().map(Vec::as_slice) else { return leaf.to_vec() };
+    let leaf = core::str::from_utf8(leaf).unwrap();
+    assert_eq!(leaf.matches(text(old)).count(), 1, "{old}");
+    leaf.replace(text(old), text(new)).into_bytes()
+}
+
 #[test]
 fn every_digest_comes_to_what_is_published() {
     let openings: Value = serde_json::from_slice(&file("openings.json")).unwrap();
     let openings = openings.as_array().unwrap();
-    assert!(openings.len() >= 20);
+    assert!(openings.len() >= 25);
     for opening in openings {
         let case = Case::load(text(&opening["record"]));
         let left_out = digests(&opening["left_out"]);
@@ -252,9 +308,10 @@ fn every_digest_comes_to_what_is_published() {
         let redactions = redactions(&opening["redactions"]);
         let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &redactions };
         let index = LeafIndex::new(opening["index"].as_u64().unwrap()).unwrap();
-        let found = match Record::open(index, &case.leaf, evidence) {
+        let leaf = changed(&case.leaf, &opening["changed"]);
+        let found = match Record::open(index, &leaf, evidence) {
             Ok(record) => {
-                assert_eq!(record.hash(), Hash::leaf(&case.leaf));
+                assert_eq!(record.hash(), Hash::leaf(&leaf));
                 Value::Object(outcome(&record))
             }
             Err(error) => refusal(&error).into(),

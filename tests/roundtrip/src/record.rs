@@ -109,7 +109,7 @@ pub(crate) fn json(bytes: &[u8]) -> bool {
 /// Seals what a record says, and opens it again.
 fn sealed(content: &Content<'_>) {
     let (Ok(log), Ok(time)) = (Origin::new("log.example"), Time::from_millis(0)) else { return };
-    let head = EventHead { log, id: RecordId::v7(time, [0; 10]), replaces: None, time };
+    let head = EventHead { log, id: RecordId::v7(time, [0; 10]), replaces: None, time, key: None, after: None };
     let mut number = 0_u128;
     let salt = || {
         number += 1;

@@ -295,12 +295,16 @@ def actor_of(raw):
     return ordered(actor, ["id", "on_behalf_of", "roles", "type"])
 
 
-def seal(record, log, salts):
+def seal(record, case):
     """The event and the disclosures of a record in the native form. Its strings are taken to be canonical already."""
-    press = Press(salts)
+    press = Press(case["salts"])
     classes = scan(record.get("classification", "{}"))[0]
     otherwise = json.loads(classes.get("default", '"internal"'))
-    event = {"log": log, "id": json.loads(record["id"]), "time": json.loads(record["time"])}
+    event = {"log": case["log"], "id": json.loads(record["id"]), "time": json.loads(record["time"])}
+    if "seed" in case:
+        event["key"] = thumbprint(public_key(bytes.fromhex(case["seed"])))
+    if "wants" in case:
+        event["after"] = case["wants"]
     if "replaces" in record:
         event["replaces"] = json.loads(record["replaces"])
     for part in PARTS:
@@ -321,6 +325,11 @@ def seal(record, log, salts):
     return canonical(event), press.disclosures
 
 
+def signed_bytes(event):
+    """What a producer signs of the canonical text of an event."""
+    return b"cairn.record/1\n" + event.encode()
+
+
 def leaf_of(event, server, signature):
     tail = f',"signature":{canonical(signature)}' if signature else ""
     return f'cairn.record/1\n{{"event":{event},"server":{canonical(server)}{tail}}}\n'.encode()
@@ -328,7 +337,7 @@ def leaf_of(event, server, signature):
 
 def build(case, record):
     """The leaf and the disclosures of a case."""
-    event, disclosures = seal(record, case["log"], case["salts"])
+    event, disclosures = seal(record, case)
     server = {"by": case["by"], "time": case["server_time"]}
     if "opening" in case:
         press = Press(case["opening"]["salts"])
@@ -342,7 +351,7 @@ def build(case, record):
     signature = None
     if "seed" in case:
         seed = bytes.fromhex(case["seed"])
-        signature = {"key": thumbprint(public_key(seed)), "value": b64u(sign(seed, event.encode()))}
+        signature = b64u(sign(seed, signed_bytes(event)))
     return leaf_of(event, server, signature), disclosures
 
 
@@ -351,6 +360,11 @@ def build(case, record):
 
 class Refused(Exception):
     pass
+
+
+def before(server):
+    """The place of the record that the sequencer put this one after, as an event would name it."""
+    return {"leaf": server["prev"], "seq": server["seq"] - 1} if server["seq"] else None
 
 
 def open_record(leaf, disclosures, withheld, erased, index):
@@ -383,6 +397,10 @@ def open_record(leaf, disclosures, withheld, erased, index):
     parts = json.loads(line)
     event, server = parts["event"], parts["server"]
     assert canonical(parts) == line, "not canonical"
+    if ("key" in event) != ("signature" in parts):
+        raise Refused("signature")
+    if "after" in event and event["after"] != before(server):
+        raise Refused("after")
     for part in PARTS:
         [element] = event[part]
         value = one(part, element["..."])
@@ -433,14 +451,24 @@ def check():
         if "seed" in case:
             parts = json.loads(leaf.split(b"\n")[1])
             key = public_key(bytes.fromhex(case["seed"]))
-            assert case["public_key"] == key.hex() and parts["signature"]["key"] == thumbprint(key)
-            message = canonical(parts["event"]).encode()
-            assert is_signed(key, message, unb64u(parts["signature"]["value"])), name
-            assert not is_signed(key, message + b" ", unb64u(parts["signature"]["value"])), name
+            assert case["public_key"] == key.hex() and parts["event"]["key"] == thumbprint(key)
+            message = signed_bytes(canonical(parts["event"]))
+            assert is_signed(key, message, unb64u(parts["signature"])), name
+            for other in [message + b" ", message.split(b"\n")[1]]:
+                assert not is_signed(key, other, unb64u(parts["signature"])), name
     openings = json.loads((HERE / "openings.json").read_text())
     for opening in openings:
         assert outcome(opening) == opening["outcome"], (opening["name"], outcome(opening))
     print(f"{len(names)} records and {len(openings)} openings are as published")
+
+
+def changed(leaf, change):
+    """The leaf with one text in place of another, which stands in it once."""
+    if change is None:
+        return leaf
+    old, new = (text.encode() for text in change)
+    assert leaf.count(old) == 1
+    return leaf.replace(old, new)
 
 
 def outcome(opening):
@@ -453,7 +481,7 @@ def outcome(opening):
         new = json.loads(json.loads(json.dumps(scan(scan(record["values"])[0]["whole"])[0]["new"])))
         erased |= {digest: redaction["index"] for digest in new["digests"]}
     try:
-        leaf = file(name, "leaf").read_bytes()
+        leaf = changed(file(name, "leaf").read_bytes(), opening.get("changed"))
         return open_record(leaf, disclosures, opening["withheld"], erased, opening["index"])
     except Refused as refused:
         return f"refused: {refused}"
@@ -475,12 +503,14 @@ def make():
         if "opening" in case:
             case["opening"]["salts"] = salts(name + " opening", 3)
         else:
-            before = previous[case.pop("follows")]
-            case["after"] = {"stream": before["stream"], "seq": before["seq"] + 1, "prev": before["leaf_hash"]}
+            last = previous[case.pop("follows")]
+            case["after"] = {"stream": last["stream"], "seq": last["seq"] + 1, "prev": last["leaf_hash"]}
+            if case.pop("wants_its_place", False):
+                case["wants"] = {"leaf": last["leaf_hash"], "seq": last["seq"]}
         if "seed" in case:
             case["public_key"] = public_key(bytes.fromhex(case["seed"])).hex()
         record, _, _ = scan(record_text)
-        used = len(seal(record, case["log"], case["salts"])[1])
+        used = len(seal(record, case)[1])
         case["salts"] = case["salts"][:used]
         leaf, disclosures = build(case, record)
         case["leaf_hash"] = leaf_hash(leaf)

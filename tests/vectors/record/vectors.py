@@ -112,6 +112,7 @@ CASES = {
         "by": BY,
         "server_time": "2026-11-22T07:00:00.000000Z",
         "follows": "licence-created",
+        "wants_its_place": True,
         # RFC 8037, appendix A.1.
         "seed": "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
     },
@@ -125,6 +126,7 @@ CASES = {
     "doors": {
         "record": lambda _: NAMED,
         "log": OTHER,
+        "wants": None,
         "by": "AAAAAAAAAAAAAAAAAAAAAA",
         "server_time": "2000-01-01T00:00:00.000000Z",
         "opening": {
@@ -159,9 +161,11 @@ def openings(previous):
     values = named_digest(created, "values")
     topics = named_digest(created, "topics")
     fields = [named_digest(created, "values", f"/{name}") for name in ["fee", "owner", "phone", "status", "units"]]
+    line = json.loads(changed["leaf"].split(b"\n")[1])
+    key, signature = f',"key":"{line["event"]["key"]}"', f',"signature":"{line["signature"]}"'
     redaction = [{"record": "owner-redacted", "index": 5}]
 
-    def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=()):
+    def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None):
         return {
             "name": name,
             "record": record,
@@ -170,6 +174,7 @@ def openings(previous):
             "added": list(added),
             "withheld": list(withheld),
             "redactions": list(redactions),
+            "changed": changed,
         }
 
     return [
@@ -195,4 +200,11 @@ def openings(previous):
         case("a disclosure of another record", added=[changed["disclosures"][0]]),
         case("withheld and disclosed at once", withheld=[phone]),
         case("withheld, but of another record", withheld=[named_digest(changed, "actor")]),
+        case("the signature is gone", record="licence-changed", index=1, changed=[signature, ""]),
+        case("the key is gone", record="licence-changed", index=1, changed=[key, ""]),
+        case("a signature that no key is named for", changed=["}}\n", "}" + signature + "}\n"]),
+        case("after another record than was wanted", record="licence-changed", index=1,
+             changed=['"prev":"' + created["leaf_hash"], '"prev":"' + changed["leaf_hash"]]),
+        case("after the first record, which was wanted to be the first", record="doors",
+             changed=['"after":null', '"after":{"leaf":"' + created["leaf_hash"] + '","seq":0}']),
     ]

@@ -6,17 +6,19 @@
 
 use super::bounds::MAX_LEAF_BYTES;
 use super::cursor::Cursor;
-use super::event::{Event, EventText};
-use super::server_part::ServerPart;
-use super::signature::{ProducerKeyId, ProducerSignature};
+use super::event::{After, Event, EventText};
+use super::server_part::{Place, ServerPart};
+use super::signature::ProducerSignature;
 use crate::hash::Hash;
 
 /// What every record leaf of any version begins with.
 const PREFIX: &str = "cairn.record/";
 /// The first line of this version.
-const HEADER: &str = "cairn.record/1\n";
+pub(super) const HEADER: &str = "cairn.record/1\n";
 
 /// A record as it stands in the log.
+///
+/// Invariants: a signature is there exactly if the event names its key, and the place is the one that the event wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
     event: Event,
@@ -52,19 +54,29 @@ pub enum LeafError {
     /// The number and the hash of the record before contradict each other.
     #[error("only the first record of a stream has no record before it")]
     Place,
+    /// The event names the key of a signature that is not there, or the other way round.
+    #[error("a signature is there exactly if the event names its key")]
+    Signature,
+    /// The record is in another place of its stream than its event says.
+    #[error("the event says that it comes after another record of its stream")]
+    After,
 }
 
 impl Leaf {
     /// A record of its parts. Nothing is verified.
-    #[must_use]
-    pub const fn new(event: Event, server: ServerPart, signature: Option<ProducerSignature>) -> Self {
-        Self { event, server, signature }
+    ///
+    /// # Errors
+    /// [`LeafError::Signature`], [`LeafError::After`].
+    pub fn new(event: Event, server: ServerPart, signature: Option<ProducerSignature>) -> Result<Self, LeafError> {
+        let head = event.head();
+        check(head.key.is_some() == signature.is_some(), head.after, &server.place)?;
+        Ok(Self { event, server, signature })
     }
 
     /// The leaf's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        assemble(&self.event.to_text(), &self.server, self.signature.as_ref())
+        write(&self.event.to_text(), &self.server, self.signature.as_ref())
     }
 
     /// Tells records from other entries.
@@ -92,19 +104,17 @@ impl Leaf {
         let event = Event::read(&mut cursor)?;
         cursor.literal(",\"server\":")?;
         let server = ServerPart::read(&mut cursor)?;
-        let signature = match cursor.literal(",\"signature\":{\"key\":\"") {
+        let signature = match cursor.literal(",\"signature\":\"") {
             Ok(()) => {
-                let key: ProducerKeyId = cursor.parse("the id of a producer's key", ProducerKeyId::TEXT_LEN)?;
-                cursor.literal("\",\"value\":\"")?;
                 let value = cursor.parse::<SignatureText>("a signature", ProducerSignature::TEXT_LEN)?.0;
-                cursor.literal("\"}")?;
-                Some(ProducerSignature::new(key, value))
+                cursor.literal("\"")?;
+                Some(ProducerSignature::new(value))
             }
             Err(_) => None,
         };
         cursor.literal("}\n")?;
         cursor.end()?;
-        Ok(Self { event, server, signature })
+        Self::new(event, server, signature)
     }
 
     /// What was fixed before sending.
@@ -133,8 +143,29 @@ impl Leaf {
 }
 
 /// The bytes of a leaf, from the event's text as it is: all that is left to do for the sequencer.
-#[must_use]
-pub fn assemble(event: &EventText, server: &ServerPart, signature: Option<&ProducerSignature>) -> Vec<u8> {
+///
+/// # Errors
+/// [`LeafError::Signature`], [`LeafError::After`].
+pub fn assemble(
+    event: &EventText,
+    server: &ServerPart,
+    signature: Option<&ProducerSignature>,
+) -> Result<Vec<u8>, LeafError> {
+    check(event.key().is_some() == signature.is_some(), event.after(), &server.place)?;
+    Ok(write(event, server, signature))
+}
+
+fn check(signed_as_said: bool, after: Option<After>, place: &Place) -> Result<(), LeafError> {
+    if !signed_as_said {
+        return Err(LeafError::Signature);
+    }
+    if after.is_some_and(|after| !after.fits(place)) {
+        return Err(LeafError::After);
+    }
+    Ok(())
+}
+
+fn write(event: &EventText, server: &ServerPart, signature: Option<&ProducerSignature>) -> Vec<u8> {
     let mut leaf = Vec::with_capacity(event.as_bytes().len() + 512);
     leaf.extend_from_slice(HEADER.as_bytes());
     leaf.extend_from_slice(b"{\"event\":");
@@ -142,11 +173,9 @@ pub fn assemble(event: &EventText, server: &ServerPart, signature: Option<&Produ
     leaf.extend_from_slice(b",\"server\":");
     server.push(&mut leaf);
     if let Some(signature) = signature {
-        leaf.extend_from_slice(b",\"signature\":{\"key\":\"");
-        leaf.extend_from_slice(&signature.key().to_text());
-        leaf.extend_from_slice(b"\",\"value\":\"");
+        leaf.extend_from_slice(b",\"signature\":\"");
         leaf.extend_from_slice(&signature.to_text());
-        leaf.extend_from_slice(b"\"}");
+        leaf.push(b'"');
     }
     leaf.extend_from_slice(b"}\n");
     leaf

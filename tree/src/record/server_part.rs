@@ -197,10 +197,10 @@ impl ServerPart {
 }
 
 /// A leaf hash in standard base64, as receipts write it.
-struct StandardHash(Hash);
+pub(super) struct StandardHash(pub(super) Hash);
 
 impl StandardHash {
-    const TEXT_LEN: usize = 44;
+    pub(super) const TEXT_LEN: usize = 44;
 }
 
 impl core::str::FromStr for StandardHash {

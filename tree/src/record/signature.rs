@@ -1,4 +1,4 @@
-//! A producer's signature: Ed25519 over the canonical JSON of the event, with the id of the key.
+//! A producer's signature: Ed25519 over the line `cairn.record/1` and the canonical JSON of the event, which names the key.
 //!
 //! The id is the key's JWK thumbprint (RFC 7638; RFC 8037, section 2): the whole SHA-256 of the public key in a standard
 //! form, so that an id names one key and says nothing about whose it is. Not here: which keys a producer has.
@@ -11,6 +11,7 @@ use ed25519_dalek::{Signer as _, VerifyingKey};
 use super::base64url;
 use super::digest::{Digest, DigestError};
 use super::event::EventText;
+use super::leaf::HEADER;
 
 /// The id of a producer's key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,12 +35,14 @@ pub struct ProducerSigner {
     public: ProducerKey,
 }
 
-/// A signature that nobody may have verified yet.
+/// A signature that nobody may have verified yet, by the key that the event names.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ProducerSignature {
-    key: ProducerKeyId,
-    value: [u8; ProducerSignature::LEN],
-}
+pub struct ProducerSignature([u8; ProducerSignature::LEN]);
+
+/// An event that does not name the key that it should be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the event does not name the key {0}")]
+pub struct OtherKey(pub ProducerKeyId);
 
 impl ProducerKeyId {
     /// The length of its text.
@@ -105,11 +108,11 @@ impl ProducerKey {
         self.point.as_bytes()
     }
 
-    /// Whether `signature` is this key's over the event (`verify_strict`, so that all verifiers agree).
+    /// Whether the event names this key and `signature` is its (`verify_strict`, so that all verifiers agree).
     #[must_use]
     pub fn verifies(&self, event: &EventText, signature: &ProducerSignature) -> bool {
-        let value = ed25519_dalek::Signature::from_bytes(&signature.value);
-        signature.key == self.id && self.point.verify_strict(event.as_bytes(), &value).is_ok()
+        let value = ed25519_dalek::Signature::from_bytes(&signature.0);
+        event.key() == Some(self.id) && self.point.verify_strict(&signed(event), &value).is_ok()
     }
 }
 
@@ -134,10 +137,15 @@ impl ProducerSigner {
         &self.public
     }
 
-    /// Signs an event.
-    #[must_use]
-    pub fn sign(&self, event: &EventText) -> ProducerSignature {
-        ProducerSignature { key: self.public.id, value: self.secret.sign(event.as_bytes()).to_bytes() }
+    /// Signs an event that names this key.
+    ///
+    /// # Errors
+    /// [`OtherKey`].
+    pub fn sign(&self, event: &EventText) -> Result<ProducerSignature, OtherKey> {
+        if event.key() != Some(self.public.id) {
+            return Err(OtherKey(self.public.id));
+        }
+        Ok(ProducerSignature(self.secret.sign(&signed(event)).to_bytes()))
     }
 }
 
@@ -147,39 +155,38 @@ impl fmt::Debug for ProducerSigner {
     }
 }
 
+/// What is signed: the line keeps the signature from meaning anything in a protocol that signs JSON as well.
+fn signed(event: &EventText) -> Vec<u8> {
+    [HEADER.as_bytes(), event.as_bytes()].concat()
+}
+
 impl ProducerSignature {
     /// The length in bytes.
     pub const LEN: usize = 64;
     /// The length of its text.
     pub const TEXT_LEN: usize = 86;
 
-    /// A signature with the id of the key that is said to have made it.
+    /// Wraps the bytes.
     #[must_use]
-    pub const fn new(key: ProducerKeyId, value: [u8; Self::LEN]) -> Self {
-        Self { key, value }
+    pub const fn new(value: [u8; Self::LEN]) -> Self {
+        Self(value)
     }
 
     /// Reads the base64url of a signature.
     #[must_use]
-    pub fn parse(key: ProducerKeyId, value: &str) -> Option<Self> {
-        base64url::decode_array(value).map(|value| Self { key, value })
-    }
-
-    /// The id of the key that is said to have made it.
-    #[must_use]
-    pub const fn key(&self) -> ProducerKeyId {
-        self.key
+    pub fn parse(value: &str) -> Option<Self> {
+        base64url::decode_array(value).map(Self)
     }
 
     /// The signature's text, in ASCII.
     #[must_use]
     pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
-        base64url::encode_array(&self.value)
+        base64url::encode_array(&self.0)
     }
 }
 
 impl fmt::Debug for ProducerSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProducerSignature(by {})", self.key)
+        f.write_str("ProducerSignature")
     }
 }

@@ -72,7 +72,14 @@ impl Writer {
         let RecordInput { id: given, time, replaces, content, .. } = *input;
         let number = self.entries.len() as u64;
         let time = time.unwrap_or_else(|| server_time(number));
-        let head = EventHead { log: self.log.clone(), id: given.unwrap_or_else(|| id(number)), replaces, time };
+        let head = EventHead {
+            log: self.log.clone(),
+            id: given.unwrap_or_else(|| id(number)),
+            replaces,
+            time,
+            key: None,
+            after: None,
+        };
         let sealed = content.seal(head, salts(2 * number)).unwrap();
         let named = content.context.and_then(|context| context.stream);
         let name = match named {
@@ -94,7 +101,7 @@ impl Writer {
         };
         let by = Pseudonym::new([7; 16]);
         let server = ServerPart { stream: self.stream.unwrap(), place, time: server_time(number), by };
-        let leaf = assemble(sealed.text(), &server, None);
+        let leaf = assemble(sealed.text(), &server, None).unwrap();
         let disclosures = Disclosures::parse(&texts).unwrap();
         // Every third entry of the log.
         self.entries.push(Entry { index: LeafIndex::new(3 * number).unwrap(), leaf, disclosures });

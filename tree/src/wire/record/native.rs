@@ -16,7 +16,7 @@ use crate::record::event::Event;
 use crate::record::json::{Fault, FaultKind, Json, Pointer, Read, Reader, Trouble};
 use crate::record::parts::{Actor, Context, Object, Subjects};
 use crate::record::server_part::Seq;
-use crate::record::signature::{ProducerKeyId, ProducerSignature};
+use crate::record::signature::ProducerSignature;
 use crate::record::stream::Topics;
 use crate::record::text::{Effect, Name};
 use crate::record::values::{Document, Form, Schema, Sides, Values};
@@ -35,7 +35,7 @@ pub enum NativeInput<'a> {
 pub struct SignedInput<'a> {
     /// The event.
     pub event: Event,
-    /// The producer's signature over it.
+    /// The producer's signature over it, by the key that it names.
     pub signature: ProducerSignature,
     /// All its disclosures.
     pub disclosures: Disclosures,
@@ -135,8 +135,12 @@ impl<'a> Members<'a> {
                 let rule = FaultKind::Rule("what a signed event says stands in its disclosures only");
                 return Err(Trouble::new(start, rule));
             }
+            let event = self.event.ok_or_else(missing("event"))?;
+            if event.head().key.is_none() {
+                return Err(Trouble::new(start, FaultKind::Rule("a signed event names its producer's key")));
+            }
             return Ok(NativeInput::Signed(Box::new(SignedInput {
-                event: self.event.ok_or_else(missing("event"))?,
+                event,
                 signature: self.signature.ok_or_else(missing("signature"))?,
                 disclosures: self.disclosures.ok_or_else(missing("disclosures"))?,
                 stream: self.stream,
@@ -213,23 +217,7 @@ fn event(reader: &mut Reader<'_>) -> Read<Event> {
 }
 
 fn signature(reader: &mut Reader<'_>) -> Read<ProducerSignature> {
-    let start = reader.offset();
-    let (mut key, mut value) = (None, None);
-    reader.object(2, |reader, name, at| {
-        match &*name {
-            "key" => {
-                let rule = "must be the JWK thumbprint of an Ed25519 key";
-                key = Some(parsed(reader, rule, |text| text.parse::<ProducerKeyId>().ok())?);
-            }
-            "value" => value = Some((reader.offset(), reader.string()?.into_owned())),
-            _ => return Err(Trouble::new(at, FaultKind::Unknown)),
-        }
-        Ok(())
-    })?;
-    let missing = |name| move || Trouble::missing(start, name);
-    let (key, (at, value)) = (key.ok_or_else(missing("key"))?, value.ok_or_else(missing("value"))?);
-    let rule = FaultKind::Rule("must be the base64url of an Ed25519 signature");
-    ProducerSignature::parse(key, &value).ok_or(Trouble::new(at, rule))
+    parsed(reader, "must be the base64url of an Ed25519 signature", ProducerSignature::parse)
 }
 
 fn disclosures(reader: &mut Reader<'_>) -> Read<Disclosures> {
