@@ -112,12 +112,13 @@ fn record(c: &mut Criterion) {
     });
     group.bench_function("its leaf decoded", |b| b.iter(|| Leaf::decode(black_box(&leaf)).unwrap()));
     group.bench_function("opened: its disclosures hashed, matched and read", |b| {
-        let redactions = Redactions::default();
+        let log = head().log;
+        let redactions = Redactions::new(log.clone());
         let index = LeafIndex::ZERO;
         b.iter(|| {
             let disclosures = Disclosures::parse(black_box(sealed.disclosures().as_str())).unwrap();
             let evidence = Evidence { disclosures: &disclosures, withheld: &[], redactions: &redactions };
-            Record::open(index, &leaf, evidence).unwrap()
+            Record::open(&log, index, &leaf, evidence).unwrap()
         });
     });
     group.finish();

@@ -8,13 +8,13 @@ use cairn_tree::record::chain::{Chain, ChainError, History};
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::event::{EventHead, Part};
 use cairn_tree::record::kind::{Concerned, Redactions, redaction};
-use cairn_tree::record::open::{Evidence, IntegrityError, Record};
+use cairn_tree::record::open::{Evidence, Record};
 use cairn_tree::record::replay::{Misfit, Node, Oddity, Replayed, Until, View, diff, old_differs, replay};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::record::native::{NativeInput, parse};
-use written::{Entry, Writer, id, name, server_time};
+use written::{Entry, Writer, id, log, name, server_time};
 
 fn record(operation: &str, more: &str) -> String {
     let object = format!(r#"{{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"{operation}"}}"#);
@@ -183,10 +183,6 @@ fn digest_of(entry: &Entry, holds: &str) -> Digest {
 
 /// A redaction record for some digests, at this index.
 fn redactions(index: u64, digests: &[Digest]) -> Redactions {
-    redactions_in("log.example/logs/test", index, digests)
-}
-
-fn redactions_in(log: &str, index: u64, digests: &[Digest]) -> Redactions {
     let concerned = Concerned { id: id(0), index: LeafIndex::ZERO };
     let (object, values) = redaction(name("pb"), concerned, digests).unwrap();
     let content = cairn_tree::record::draft::Content {
@@ -197,9 +193,8 @@ fn redactions_in(log: &str, index: u64, digests: &[Digest]) -> Redactions {
         values: Some(values),
         attributes: None,
     };
-    let origin = cairn_tree::checkpoint::Origin::new(log).unwrap();
     let time = server_time(9);
-    let head = EventHead { log: origin, id: id(99), replaces: None, time, key: None, after: None };
+    let head = EventHead { log: log(), id: id(99), replaces: None, time, key: None, after: None };
     let sealed = content.seal(head, written::salts(77)).unwrap();
     let stream = cairn_tree::record::stream::StreamName::of(&content.object);
     let opening = cairn_tree::record::stream::Opening::new(&stream, None, None, written::salts(78)).unwrap();
@@ -213,7 +208,7 @@ fn redactions_in(log: &str, index: u64, digests: &[Digest]) -> Redactions {
     let texts = [sealed.disclosures().as_str(), opening.disclosures().as_str()].concat();
     let disclosures = cairn_tree::record::disclosure::Disclosures::parse(&texts).unwrap();
     let entry = Entry { index: LeafIndex::new(index).unwrap(), leaf, disclosures };
-    let mut redactions = Redactions::default();
+    let mut redactions = Redactions::new(log());
     redactions.take_up(&entry.open()).unwrap();
     redactions
 }
@@ -233,7 +228,7 @@ fn what_is_erased_or_withheld_stays_unknown_until_it_is_said_again() {
         let own: Vec<Digest> = entry.disclosures.iter().map(|(digest, _)| digest).collect();
         let withheld: Vec<Digest> = own.into_iter().filter(|digest| *digest == withheld).collect();
         let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &redactions };
-        Record::open(entry.index, &entry.leaf, evidence).unwrap()
+        Record::open(&log(), entry.index, &entry.leaf, evidence).unwrap()
     };
     let history = History::new(entries.iter().map(open).collect()).unwrap();
     let at = |seq| replay(&history, View::AsRecorded, Until::Seq(Seq::new(seq).unwrap()));
@@ -259,31 +254,15 @@ fn what_is_erased_or_withheld_stays_unknown_until_it_is_said_again() {
 }
 
 #[test]
-fn only_a_later_redaction_of_the_same_log_excuses_an_absence() {
-    let entries = stream(&[whole("create", "{}"), whole("update", r#"{"name":"Ann"}"#)]);
-    let erased = digest_of(&entries[1], "Ann");
-    let disclosures = entries[1].disclosures.filtered(|digest| *digest != erased);
-    let open = |redactions: &Redactions| {
-        let evidence = Evidence { disclosures: &disclosures, withheld: &[], redactions };
-        Record::open(entries[1].index, &entries[1].leaf, evidence)
-    };
-    assert!(open(&redactions(4, &[erased])).is_ok());
-    for excuse in [redactions(3, &[erased]), redactions_in("log.example/logs/other", 50, &[erased])] {
-        let missing = open(&excuse).unwrap_err();
-        assert!(matches!(missing, IntegrityError::Missing { digest, .. } if digest == erased), "{missing}");
-    }
-}
-
-#[test]
 fn a_record_whose_object_is_not_shown_may_have_done_anything() {
     let entries = stream(&[whole("create", r#"{"a":1}"#), record("delete", ""), whole("create", r#"{"a":2}"#)]);
     let hidden = cairn_tree::record::leaf::Leaf::decode(&entries[1].leaf).unwrap().event().digest(Part::Object);
-    let none = Redactions::default();
+    let none = Redactions::new(log());
     let open = |entry: &Entry| {
         let withheld = if entry.index == entries[1].index { vec![hidden] } else { Vec::new() };
         let disclosures = entry.disclosures.filtered(|digest| !withheld.contains(digest));
         let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &none };
-        Record::open(entry.index, &entry.leaf, evidence).unwrap()
+        Record::open(&log(), entry.index, &entry.leaf, evidence).unwrap()
     };
     let history = History::new(entries.iter().map(open).collect()).unwrap();
     let second = replay(&history, View::AsRecorded, Until::Seq(Seq::new(1).unwrap()));
@@ -335,4 +314,51 @@ fn a_chain_takes_its_records_in_order_and_nothing_else() {
         let good = chain.push_entry(second.index, &leaf).is_ok() && chain.push_entry(third.index, &third.leaf).is_ok();
         assert!(!good, "bit {bit}");
     }
+}
+
+#[test]
+fn every_record_of_a_stream_belongs_in_it() {
+    let other = record("update", "").replace("L-1", "L-2");
+    let elsewhere = record("update", r#""context":{"stream":"doors"}"#);
+    for stranger in [&other, &elsewhere] {
+        let entries = stream(&[whole("create", "{}"), record("read", ""), stranger.clone()]);
+        let error = History::new(entries.iter().map(Entry::open).collect()).unwrap_err();
+        assert!(matches!(error, ChainError::Name { seq } if seq.get() == 2), "{error}");
+    }
+    // What is shown is enough: the object without the context, and the context without the object.
+    for (stranger, hidden, is_good) in [
+        (&other, Part::Context, false),
+        (&other, Part::Object, true),
+        (&elsewhere, Part::Object, false),
+        (&elsewhere, Part::Context, true),
+    ] {
+        let entries = stream(&[whole("create", "{}"), stranger.clone()]);
+        let open = |entry: &Entry| {
+            let leaf = cairn_tree::record::leaf::Leaf::decode(&entry.leaf).unwrap();
+            let withheld = if entry.index == entries[1].index { vec![leaf.event().digest(hidden)] } else { Vec::new() };
+            let disclosures = entry.disclosures.filtered(|digest| !withheld.contains(digest));
+            let none = Redactions::new(log());
+            let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &none };
+            Record::open(&log(), entry.index, &entry.leaf, evidence).unwrap()
+        };
+        let found = History::new(entries.iter().map(open).collect());
+        assert_eq!(found.is_ok(), is_good, "{stranger} without its {hidden:?}: {found:?}");
+    }
+    // In a named stream every object of its tenant may be, and of no other.
+    let meant = |tenant: &str| {
+        record("update", r#""context":{"stream":"doors"}"#)
+            .replace("\"pb\"", &format!("\"{tenant}\""))
+            .replace("L-1", tenant)
+    };
+    assert!(History::new(stream(&[meant("pb"), meant("pb")]).iter().map(Entry::open).collect()).is_ok());
+    let error = History::new(stream(&[meant("pb"), meant("pb2")]).iter().map(Entry::open).collect()).unwrap_err();
+    assert!(matches!(error, ChainError::Name { .. }), "{error}");
+}
+
+#[test]
+fn an_id_comes_once_in_a_stream() {
+    let again = record("update", &format!(r#""id":"{}""#, id(0)));
+    let error =
+        History::new(stream(&[whole("create", "{}"), record("read", ""), again]).iter().map(Entry::open).collect());
+    assert!(matches!(error, Err(ChainError::Id { seq, id: found }) if seq.get() == 2 && found == id(0)), "{error:?}");
 }

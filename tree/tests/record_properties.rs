@@ -82,9 +82,10 @@ fn record() -> impl Strategy<Value = String> {
 }
 
 fn open(entry: &Entry, leaf: &[u8], disclosures: &Disclosures) -> bool {
-    let redactions = Redactions::default();
+    let redactions = Redactions::new(written::log());
     let evidence = Evidence { disclosures, withheld: &[], redactions: &redactions };
-    Record::open(entry.index, leaf, evidence).is_ok_and(|record| record.hash() == Hash::leaf(&entry.leaf))
+    Record::open(&written::log(), entry.index, leaf, evidence)
+        .is_ok_and(|record| record.hash() == Hash::leaf(&entry.leaf))
 }
 
 proptest! {

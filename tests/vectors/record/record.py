@@ -367,15 +367,18 @@ def before(server):
     return {"leaf": server["prev"], "seq": server["seq"] - 1} if server["seq"] else None
 
 
-def open_record(leaf, disclosures, withheld, erased, index):
-    """What became of each digest, by its place; `erased` says which redaction record names which digest."""
+def open_record(leaf, disclosures, withheld, erased, log, index):
+    """What became of each digest, by its place; `erased` says which redaction record names which digest of which record."""
     texts = {digest_of(text): text for text in disclosures}
-    met, shown = [], {}
+    met, shown, kept = [], {}, []
 
     def one(place, digest):
         if digest in met:
             raise Refused("twice")
         met.append(digest)
+        redaction = erased.get((digest, event["id"], index))
+        if digest in texts and redaction is not None:
+            kept.append(digest)
         if digest in texts:
             if digest in withheld:
                 raise Refused("withheld and disclosed")
@@ -386,8 +389,8 @@ def open_record(leaf, disclosures, withheld, erased, index):
             return json.loads(value)
         if digest in withheld:
             shown[place] = "withheld"
-        elif erased.get(digest, -1) > index:
-            shown[place] = f"erased {erased[digest]}"
+        elif redaction is not None:
+            shown[place] = f"erased {redaction}"
         else:
             raise Refused("missing")
         return None
@@ -397,6 +400,8 @@ def open_record(leaf, disclosures, withheld, erased, index):
     parts = json.loads(line)
     event, server = parts["event"], parts["server"]
     assert canonical(parts) == line, "not canonical"
+    if event["log"] != log:
+        raise Refused("log")
     if ("key" in event) != ("signature" in parts):
         raise Refused("signature")
     if "after" in event and event["after"] != before(server):
@@ -416,13 +421,17 @@ def open_record(leaf, disclosures, withheld, erased, index):
         one("stream", server["stream"])
         for place in ["topics", "continues"]:
             [element] = server[place]
-            one(place, element["..."])
+            value = one(place, element["..."])
+            if place == "continues" and value and value["log"] == log:
+                raise Refused("continues")
     elif server["stream"] in texts:
         one("stream", server["stream"])
     if set(texts) - set(met):
         raise Refused("unreferenced")
     if set(withheld) - set(met):
         raise Refused("withheld elsewhere")
+    if kept:
+        shown["still disclosed"] = kept
     return shown
 
 
@@ -479,10 +488,12 @@ def outcome(opening):
     for redaction in opening["redactions"]:
         record, _, _ = scan(file(redaction["record"], "record.json").read_text())
         new = json.loads(json.loads(json.dumps(scan(scan(record["values"])[0]["whole"])[0]["new"])))
-        erased |= {digest: redaction["index"] for digest in new["digests"]}
+        concerned = json.loads(scan(record["object"])[0]["id"]), new["index"]
+        erased |= {(digest, *concerned): redaction["index"] for digest in new["digests"]}
     try:
         leaf = changed(file(name, "leaf").read_bytes(), opening.get("changed"))
-        return open_record(leaf, disclosures, opening["withheld"], erased, opening["index"])
+        log = opening.get("log") or load(name)[0]["log"]
+        return open_record(leaf, disclosures, opening["withheld"], erased, log, opening["index"])
     except Refused as refused:
         return f"refused: {refused}"
 

@@ -165,7 +165,7 @@ def openings(previous):
     key, signature = f',"key":"{line["event"]["key"]}"', f',"signature":"{line["signature"]}"'
     redaction = [{"record": "owner-redacted", "index": 5}]
 
-    def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None):
+    def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None, log=None):
         return {
             "name": name,
             "record": record,
@@ -175,6 +175,7 @@ def openings(previous):
             "withheld": list(withheld),
             "redactions": list(redactions),
             "changed": changed,
+            "log": log,
         }
 
     return [
@@ -194,7 +195,12 @@ def openings(previous):
         case("a part is gone and nobody says why", left_out=[values, *fields]),
         case("an absent part must be shown as absent", record="licence-changed", index=1,
              left_out=[named_digest(changed, "actor")]),
-        case("the redaction record comes before the record", index=6, left_out=[owner], redactions=redaction),
+        case("the redaction record is of another index", index=6, left_out=[owner], redactions=redaction),
+        case("the redaction record is of another id", left_out=[owner], redactions=redaction,
+             changed=['"id":"01939f5a-7c00', '"id":"01939f5a-7c01']),
+        case("what is erased is there all the same", redactions=redaction),
+        case("the whole record is in another log", log=OTHER),
+        case("a signed record is in another log", record="licence-changed", index=1, log=OTHER),
         case("the redaction record names another digest", left_out=[phone], redactions=redaction),
         case("a field whose part is withheld", left_out=[values], withheld=[values]),
         case("a disclosure of another record", added=[changed["disclosures"][0]]),

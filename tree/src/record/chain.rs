@@ -2,16 +2,20 @@
 //!
 //! Not here: that the records are in the log, which inclusion proofs show, nor what they say.
 
+use std::collections::BTreeSet;
+
+use super::id::RecordId;
 use super::leaf::{Leaf, LeafError};
 use super::open::Record;
 use super::server_part::{Place, Seq};
+use super::shown::Shown;
 use super::stream::{StreamHead, StreamId};
 use super::time::Time;
 use crate::checkpoint::Origin;
 use crate::hash::Hash;
 use crate::size::LeafIndex;
 
-/// Follows the records of one stream.
+/// Follows the records of one stream, by their leaves alone; [`History`] looks at all of them together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     log: Origin,
@@ -92,6 +96,20 @@ pub enum ChainError {
         /// The time of the record.
         found: Time,
     },
+    /// The record belongs in another stream than the one of this name.
+    #[error("record {seq} belongs in another stream, by its object or its context")]
+    Name {
+        /// The record's number.
+        seq: Seq,
+    },
+    /// An id comes again.
+    #[error("record {seq} has the id {id}, as an earlier one of the stream")]
+    Id {
+        /// The record's number.
+        seq: Seq,
+        /// The id.
+        id: RecordId,
+    },
 }
 
 impl Chain {
@@ -168,12 +186,13 @@ impl Chain {
     }
 }
 
-/// All records of a stream from its beginning up to one of them, opened and with their chain checked.
+/// All records of a stream from its beginning up to one of them, opened, with their chain checked, each belonging in the
+/// stream as far as it is shown, and no id twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History(Vec<Record>);
 
 impl History {
-    /// Checks the chain of records that are in the order of their numbers.
+    /// Checks the chain of records that are in the order of their numbers, and that each belongs in it.
     ///
     /// # Errors
     /// [`ChainError`].
@@ -182,6 +201,19 @@ impl History {
             let leaf = first.leaf();
             let mut chain = Chain::new(leaf.event().head().log.clone(), leaf.server().stream);
             records.iter().try_for_each(|record| chain.push_record(record))?;
+        }
+        // The stream's id is the digest of its name, so that one record with the name speaks for all.
+        let name = records.iter().find_map(|record| record.stream().and_then(Shown::disclosed));
+        let mut ids = BTreeSet::new();
+        for record in &records {
+            let (seq, id) = (record.leaf().server().place.seq(), record.leaf().event().head().id);
+            if !ids.insert(id) {
+                return Err(ChainError::Id { seq, id });
+            }
+            let content = record.content();
+            if name.is_some_and(|name| !name.may_hold(&content.object, &content.context)) {
+                return Err(ChainError::Name { seq });
+            }
         }
         Ok(Self(records))
     }

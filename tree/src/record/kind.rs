@@ -1,7 +1,8 @@
 //! Records that the log writes about itself, as far as reading others depends on them: redactions and incidents.
 //!
 //! Their object is in the module `cairn`, which no producer may use. A redaction record names the digests of what was
-//! erased; nothing else makes an absence good. It can't itself be redacted to the effect that it no longer does.
+//! erased of one record; nothing else makes an absence good. It can't itself be redacted to the effect that it no longer
+//! does, and no producer can write one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,23 +12,27 @@ use super::class::{Class, Classification};
 use super::digest::Digest;
 use super::id::RecordId;
 use super::json::canonical::{push_integer, push_string};
-use super::json::{FaultKind, Json, Reader, Trouble};
-use super::open::Record;
+use super::json::{FaultKind, Json, Read, Reader, Trouble};
+use super::open::{OpenValues, Record};
 use super::parts::Object;
 use super::shown::Shown;
 use super::text::{Name, Operation};
-use super::values::{Document, Form, Values};
+use super::values::{Document, Form, Sides, Values};
 use crate::checkpoint::Origin;
 use crate::size::LeafIndex;
 
 /// The module of what the log writes about itself.
 pub const OWN_MODULE: &str = "cairn";
+/// The entity of a redaction record.
+const REDACTION_ENTITY: &str = "redaction";
 /// The operation of a redaction record.
 const REDACTION: &str = "record.redaction";
 /// The operation of a record about a failed integrity check.
 const INCIDENT: &str = "security.incident";
 /// The field of the values that lists the digests.
 const DIGESTS: &str = "/digests";
+/// The field of the values that says where the record is that they are of.
+const INDEX: &str = "/index";
 
 /// What kind of record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +53,7 @@ impl RecordKind {
     pub fn of(object: &Object<'_>) -> Self {
         match object.operation.as_str() {
             _ if object.module.as_str() != OWN_MODULE => Self::Ordinary,
-            REDACTION => Self::Redaction,
+            REDACTION if object.entity.as_str() == REDACTION_ENTITY => Self::Redaction,
             INCIDENT => Self::Incident,
             _ => Self::Administrative,
         }
@@ -61,6 +66,12 @@ pub enum KindError {
     /// It is another kind of record.
     #[error("the record is no redaction")]
     NotARedaction,
+    /// It is another log's.
+    #[error("the redaction record is another log's")]
+    OtherLog,
+    /// It does not say of which record, by index and id, or of one that comes after it.
+    #[error("the redaction record does not say which record before it is meant")]
+    NoRecord,
     /// It names no digest, or its list is not shown.
     #[error("the redaction record names no digest, or its list of digests is not shown")]
     NoDigests,
@@ -70,7 +81,7 @@ pub enum KindError {
 }
 
 /// The record that something was found wrong with, or of which something was erased.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Concerned {
     /// Its id.
     pub id: RecordId,
@@ -93,7 +104,7 @@ pub fn redaction<'a>(
     if digests.len() > MAX_REDACTED {
         return Err(KindError::TooMany);
     }
-    own(tenant, "redaction", REDACTION, concerned, vec![("digests", list(digests))])
+    own(tenant, REDACTION_ENTITY, REDACTION, concerned, vec![("digests", list(digests))])
 }
 
 /// Object and values of a record that says that a disclosure failed its check.
@@ -149,43 +160,71 @@ fn own<'a>(
     Ok((object, values.map_err(|_| KindError::TooMany)?))
 }
 
-/// What was erased, by the redaction records that say so.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Redactions(BTreeMap<(Origin, Digest), LeafIndex>);
+/// What was erased in one log, by the redaction records that say so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redactions {
+    log: Origin,
+    /// The last redaction record that names a digest of a record.
+    last: BTreeMap<(Digest, Concerned), LeafIndex>,
+}
 
 impl Redactions {
+    /// None yet, in the log with this origin.
+    #[must_use]
+    pub const fn new(log: Origin) -> Self {
+        Self { log, last: BTreeMap::new() }
+    }
+
+    /// The log.
+    #[must_use]
+    pub const fn log(&self) -> &Origin {
+        &self.log
+    }
+
     /// Takes up what a redaction record names. The caller has proven that it is in the log.
     ///
     /// # Errors
-    /// [`KindError`] if it is none.
+    /// [`KindError`] if it is none, or not one of this log.
     pub fn take_up(&mut self, record: &Record) -> Result<(), KindError> {
+        let head = record.leaf().event().head();
+        if head.log != self.log {
+            return Err(KindError::OtherLog);
+        }
         let object = record.content().object.disclosed().ok_or(KindError::NotARedaction)?;
-        if RecordKind::of(object) != RecordKind::Redaction {
+        if RecordKind::of(object) != RecordKind::Redaction || head.key.is_some() {
             return Err(KindError::NotARedaction);
         }
         let Shown::Disclosed(Some(values)) = &record.content().values else { return Err(KindError::NoDigests) };
-        let field = values.fields().iter().find(|(pointer, _)| pointer.as_str() == DIGESTS);
-        let list = field.and_then(|(_, field)| field.disclosed()).and_then(|field| field.new.as_ref());
-        let list = list.filter(|_| matches!(values.form(), Form::Whole(_))).ok_or(KindError::NoDigests)?;
-        let digest = |reader: &mut Reader<'_>| {
-            let at = reader.offset();
-            let rule = FaultKind::Rule("must be a digest");
-            reader.string()?.parse::<Digest>().map_err(|_| Trouble::new(at, rule))
-        };
-        let text = list.as_str().as_bytes();
-        let digests = Reader::read(text, text.len(), |reader| reader.list(MAX_REDACTED, digest));
-        let digests = digests.ok().filter(|digests| !digests.is_empty()).ok_or(KindError::NoDigests)?;
+        if values.form() != Form::Whole(Sides::New) {
+            return Err(KindError::NoDigests);
+        }
+        let index = read_new(values, INDEX, |reader| reader.integer()).and_then(|index| LeafIndex::new(index).ok());
+        let index = index.filter(|index| *index < record.index()).ok_or(KindError::NoRecord)?;
+        let id = object.id.as_str().parse().map_err(|_| KindError::NoRecord)?;
+        let digests = read_new(values, DIGESTS, |reader| reader.list(MAX_REDACTED, read_digest));
+        let digests = digests.filter(|digests| !digests.is_empty()).ok_or(KindError::NoDigests)?;
         for digest in digests {
-            let log = record.leaf().event().head().log.clone();
-            let index = self.0.entry((log, digest)).or_insert(record.index());
-            *index = (*index).max(record.index());
+            let last = self.last.entry((digest, Concerned { id, index })).or_insert(record.index());
+            *last = (*last).max(record.index());
         }
         Ok(())
     }
 
-    /// The last redaction record of a log that names a digest, if it comes after the record at `of` in that log.
+    /// The last redaction record that names a digest of a record.
     #[must_use]
-    pub fn of(&self, log: &Origin, digest: &Digest, of: LeafIndex) -> Option<LeafIndex> {
-        self.0.get(&(log.clone(), *digest)).copied().filter(|index| *index > of)
+    pub fn of(&self, digest: &Digest, record: Concerned) -> Option<LeafIndex> {
+        self.last.get(&(*digest, record)).copied()
     }
+}
+
+/// Reads the new value of a field, if it is shown and what it should be.
+fn read_new<T>(values: &OpenValues, pointer: &str, read: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>) -> Option<T> {
+    let (_, field) = values.fields().iter().find(|(other, _)| other.as_str() == pointer)?;
+    let text = field.disclosed()?.new.as_ref()?.as_str();
+    Reader::read(text.as_bytes(), text.len(), read).ok()
+}
+
+fn read_digest(reader: &mut Reader<'_>) -> Read<Digest> {
+    let at = reader.offset();
+    reader.string()?.parse().map_err(|_| Trouble::new(at, FaultKind::Rule("must be a digest")))
 }

@@ -11,8 +11,9 @@ use super::digest::{Digest, DigestError};
 use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin};
 use super::json::canonical::{push_integer, push_string};
 use super::json::{Fault, FaultKind, Read, Reader, Trouble};
-use super::parts::{Object, PartError, read_names};
+use super::parts::{Context, Object, PartError, read_names};
 use super::server_part::{Place, Seq};
+use super::shown::Shown;
 use super::text::{Name, push_name};
 use crate::checkpoint::Origin;
 use crate::hash::Hash;
@@ -101,6 +102,23 @@ impl<'a> StreamName<'a> {
     pub const fn tenant(&self) -> &Name<'a> {
         match self {
             Self::Entity { tenant, .. } | Self::Named { tenant, .. } => tenant,
+        }
+    }
+
+    /// Whether a record belongs in the stream, as far as its object and its context are shown: in the one that its context
+    /// names, or else in its object's own.
+    #[must_use]
+    pub fn may_hold(&self, object: &Shown<Object<'_>>, context: &Shown<Option<Context<'_>>>) -> bool {
+        let object = object.disclosed();
+        // Nothing if it is not shown; nothing within if it names no stream.
+        let meant = context.disclosed().map(|context| context.as_ref().and_then(|context| context.stream.as_ref()));
+        match self {
+            Self::Entity { .. } => {
+                meant.is_none_or(|meant| meant.is_none()) && object.is_none_or(|object| StreamName::of(object) == *self)
+            }
+            Self::Named { tenant, name } => {
+                meant.is_none_or(|meant| meant == Some(name)) && object.is_none_or(|object| object.tenant == *tenant)
+            }
         }
     }
 

@@ -46,9 +46,9 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn open(&self) -> Record {
-        let redactions = Redactions::default();
+        let redactions = Redactions::new(log());
         let evidence = Evidence { disclosures: &self.disclosures, withheld: &[], redactions: &redactions };
-        Record::open(self.index, &self.leaf, evidence).unwrap()
+        Record::open(&log(), self.index, &self.leaf, evidence).unwrap()
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new() -> Self {
-        Self { log: Origin::new("log.example/logs/test").unwrap(), stream: None, entries: Vec::new() }
+        Self { log: log(), stream: None, entries: Vec::new() }
     }
 
     /// Appends a record in our own form; without an id and a time it gets those of its number.
@@ -107,6 +107,11 @@ impl Writer {
         self.entries.push(Entry { index: LeafIndex::new(3 * number).unwrap(), leaf, disclosures });
         self.entries.last().unwrap()
     }
+}
+
+/// The log of the records.
+pub(crate) fn log() -> Origin {
+    Origin::new("log.example/logs/test").unwrap()
 }
 
 /// The server's time of the record with this number: a second for each.

@@ -9,17 +9,19 @@ mod matching;
 mod read;
 
 use super::attributes::{Attribute, Attributes, External};
+use super::bounds::MAX_DISCLOSURES;
 use super::digest::Digest;
 use super::disclosure::Disclosures;
 use super::event::{Event, Part};
 use super::json::Fault;
-use super::kind::Redactions;
+use super::kind::{Concerned, OWN_MODULE, Redactions};
 use super::leaf::{Leaf, LeafError};
 use super::parts::{Actor, Context, Object, Subjects};
 use super::server_part::Place;
 use super::shown::Shown;
 use super::stream::{StreamHead, StreamName, Topics};
 use super::values::{Field, Values};
+use crate::checkpoint::Origin;
 use crate::hash::Hash;
 use crate::size::LeafIndex;
 use matching::Matching;
@@ -31,7 +33,7 @@ pub struct Evidence<'e> {
     pub disclosures: &'e Disclosures,
     /// The digests whose content the reader may not see, as whoever answers says. Each must be one of the record's.
     pub withheld: &'e [Digest],
-    /// What verified redaction records name.
+    /// What verified redaction records of the same log name.
     pub redactions: &'e Redactions,
 }
 
@@ -90,14 +92,29 @@ pub enum IntegrityError {
     /// A digest is disclosed and said to be withheld at once.
     #[error("the digest {0} is said to be withheld, but its disclosure is there")]
     WithheldAndDisclosed(Digest),
-    /// The record is in a stream that is not the one of its object, nor the one it was meant for.
-    #[error("the record is in the stream {found}, but belongs in {expected}")]
-    Stream {
-        /// Where it is.
-        found: String,
-        /// Where it belongs.
-        expected: String,
+    /// More digests are said to be withheld than a record can have.
+    #[error("more than {MAX_DISCLOSURES} digests are said to be withheld")]
+    TooManyWithheld,
+    /// The record is meant for another log than the one that it was found in.
+    #[error("the record is meant for the log {found}, but stands in {expected}")]
+    Log {
+        /// The log whose tree it is in.
+        expected: Origin,
+        /// The log that the event names.
+        found: Origin,
     },
+    /// The redaction records are another log's.
+    #[error("the redaction records are of the log {0}, the record is not")]
+    Redactions(Origin),
+    /// A producer's record in the module of the log's own.
+    #[error("the module {OWN_MODULE} is the log's own, and no producer's")]
+    OwnModule,
+    /// The stream is said to continue one of its own log, which would be two histories of one.
+    #[error("a stream continues one of another log, not of its own")]
+    Continues,
+    /// The record is in a stream that is not the one of its object, nor the one it was meant for.
+    #[error("the record belongs in another stream, by its object or its context")]
+    Stream,
     /// The fields contradict each other.
     #[error("the fields contradict each other: {0}")]
     Fields(String),
@@ -143,20 +160,26 @@ pub struct Record {
     content: Opened,
     stream: Option<Shown<StreamName<'static>>>,
     opening: Option<OpenedStream>,
+    still_disclosed: Vec<Digest>,
 }
 
 impl Opened {
-    /// Opens an event that is not in a log yet, such as a producer's: all of it must be there.
+    /// Opens an event that is not in a log yet, such as a producer's: all of it must be there, and its module not the log's
+    /// own.
     ///
     /// # Errors
     /// [`IntegrityError`].
     pub fn of_event(event: &Event, disclosures: &Disclosures) -> Result<Self, IntegrityError> {
-        let redactions = Redactions::default();
+        let redactions = Redactions::new(event.head().log.clone());
         let evidence = Evidence { disclosures, withheld: &[], redactions: &redactions };
-        let mut matching = Matching::new(evidence, &event.head().log, LeafIndex::ZERO);
+        let mut matching = Matching::new(evidence, Concerned { id: event.head().id, index: LeafIndex::ZERO })?;
         let opened = Self::read(event, &mut matching)?;
         matching.finish()?;
-        Ok(opened)
+        if opened.is_own() { Err(IntegrityError::OwnModule) } else { Ok(opened) }
+    }
+
+    fn is_own(&self) -> bool {
+        self.object.disclosed().is_some_and(|object| object.module.as_str() == OWN_MODULE)
     }
 
     fn read(event: &Event, matching: &mut Matching<'_>) -> Result<Self, IntegrityError> {
@@ -172,33 +195,48 @@ impl Opened {
 }
 
 impl Record {
-    /// Opens the entry at `index`; the caller has proven, or proves, that this entry of the log has these bytes.
+    /// Opens the entry at `index` of the log with this origin; the caller has proven, or proves, that it has these bytes.
     ///
     /// The name of the stream is looked for with the first record of a stream, which carries it. With others it may be
     /// there as well.
     ///
     /// # Errors
     /// [`IntegrityError`].
-    pub fn open(index: LeafIndex, entry: &[u8], evidence: Evidence<'_>) -> Result<Self, IntegrityError> {
+    pub fn open(log: &Origin, index: LeafIndex, entry: &[u8], evidence: Evidence<'_>) -> Result<Self, IntegrityError> {
         let leaf = Leaf::decode(entry)?;
-        let mut matching = Matching::new(evidence, &leaf.event().head().log, index);
+        let head = leaf.event().head();
+        if head.log != *log {
+            return Err(IntegrityError::Log { expected: log.clone(), found: head.log.clone() });
+        }
+        if evidence.redactions.log() != log {
+            return Err(IntegrityError::Redactions(evidence.redactions.log().clone()));
+        }
+        let mut matching = Matching::new(evidence, Concerned { id: head.id, index })?;
         let content = Opened::read(leaf.event(), &mut matching)?;
+        if content.is_own() && head.key.is_some() {
+            return Err(IntegrityError::OwnModule);
+        }
         let id = leaf.server().stream.digest();
         let (stream, opening) = match leaf.server().place {
             Place::First { topics, continues } => {
                 let stream = matching.one(Piece::Stream, id, read::stream)?;
                 let topics = matching.optional(Piece::Topics, topics, read::topics)?;
                 let continues = matching.optional(Piece::Continues, continues, read::continues)?;
+                if matches!(&continues, Shown::Disclosed(Some(before)) if before.log == *log) {
+                    return Err(IntegrityError::Continues);
+                }
                 (Some(stream), Some(OpenedStream { topics, continues }))
             }
             Place::After { .. } if matching.knows(&id) => (Some(matching.one(Piece::Stream, id, read::stream)?), None),
             Place::After { .. } => (None, None),
         };
-        matching.finish()?;
-        if let Some(Shown::Disclosed(name)) = &stream {
-            check_stream(name, &content)?;
+        let still_disclosed = matching.finish()?;
+        if let Some(Shown::Disclosed(name)) = &stream
+            && !name.may_hold(&content.object, &content.context)
+        {
+            return Err(IntegrityError::Stream);
         }
-        Ok(Self { index, hash: Hash::leaf(entry), leaf, content, stream, opening })
+        Ok(Self { index, hash: Hash::leaf(entry), leaf, content, stream, opening, still_disclosed })
     }
 
     /// Where the record is in its log.
@@ -225,6 +263,12 @@ impl Record {
         &self.content
     }
 
+    /// The digests that a redaction record says are erased, though their disclosures came along: somebody kept them.
+    #[must_use]
+    pub fn still_disclosed(&self) -> &[Digest] {
+        &self.still_disclosed
+    }
+
     /// The name of its stream; `None` if it is not the first record and the name did not come with it.
     #[must_use]
     pub const fn stream(&self) -> Option<&Shown<StreamName<'static>>> {
@@ -236,19 +280,4 @@ impl Record {
     pub const fn opening(&self) -> Option<&OpenedStream> {
         self.opening.as_ref()
     }
-}
-
-/// A record is in the stream that its context names, or else in its object's own. What is not shown can't be compared.
-fn check_stream(found: &StreamName<'_>, content: &Opened) -> Result<(), IntegrityError> {
-    let (Shown::Disclosed(object), Shown::Disclosed(context)) = (&content.object, &content.context) else {
-        return Ok(());
-    };
-    let expected = match context.as_ref().and_then(|context| context.stream.clone()) {
-        Some(name) => StreamName::Named { tenant: object.tenant.clone(), name },
-        None => StreamName::of(object),
-    };
-    if *found == expected {
-        return Ok(());
-    }
-    Err(IntegrityError::Stream { found: found.to_string(), expected: expected.to_string() })
 }

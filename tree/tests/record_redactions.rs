@@ -1,0 +1,164 @@
+//! What makes an absence good: a redaction record of the log's own, of this record and no other; and what a producer can
+//! not write.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod written;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::digest::Digest;
+use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::record::draft::{Content, Sealed};
+use cairn_tree::record::event::{EventHead, Part};
+use cairn_tree::record::id::Pseudonym;
+use cairn_tree::record::kind::{Concerned, KindError, Redactions, redaction};
+use cairn_tree::record::leaf::{Leaf, assemble};
+use cairn_tree::record::open::{Evidence, IntegrityError, Opened, Record};
+use cairn_tree::record::server_part::ServerPart;
+use cairn_tree::record::shown::Shown;
+use cairn_tree::record::signature::ProducerSigner;
+use cairn_tree::record::stream::{Opening, StreamHead, StreamName};
+use cairn_tree::record::text::Operation;
+use cairn_tree::size::LeafIndex;
+use written::{Entry, Writer, id, log, name, server_time};
+
+fn at(index: u64) -> LeafIndex {
+    LeafIndex::new(index).unwrap()
+}
+
+fn content(object: cairn_tree::record::parts::Object<'static>) -> Content<'static> {
+    Content { object, actor: None, subjects: None, context: None, values: None, attributes: None }
+}
+
+fn redacting(concerned: Concerned, digests: &[Digest]) -> Content<'static> {
+    let (object, values) = redaction(name("pb"), concerned, digests).unwrap();
+    Content { values: Some(values), ..content(object) }
+}
+
+fn sealed(content: &Content<'_>, signer: Option<&ProducerSigner>) -> Sealed {
+    let key = signer.map(|signer| signer.key().id());
+    let head = EventHead { log: log(), id: id(99), replaces: None, time: server_time(9), key, after: None };
+    content.seal(head, written::salts(77)).unwrap()
+}
+
+/// The record as the first of its stream, at this index.
+fn entry(index: u64, content: &Content<'_>, signer: Option<&ProducerSigner>, before: Option<&StreamHead>) -> Entry {
+    let sealed = sealed(content, signer);
+    let opening = Opening::new(&StreamName::of(&content.object), None, before, written::salts(78)).unwrap();
+    let (stream, place) = (opening.id(), opening.place());
+    let server = ServerPart { stream, place, time: server_time(9), by: Pseudonym::new([1; 16]) };
+    let signature = signer.map(|signer| signer.sign(sealed.text()).unwrap());
+    let leaf = assemble(sealed.text(), &server, signature.as_ref()).unwrap();
+    let texts = [sealed.disclosures().as_str(), opening.disclosures().as_str()].concat();
+    Entry { index: at(index), leaf, disclosures: Disclosures::parse(&texts).unwrap() }
+}
+
+fn open(entry: &Entry, disclosures: &Disclosures, redactions: &Redactions) -> Result<Record, IntegrityError> {
+    Record::open(redactions.log(), entry.index, &entry.leaf, Evidence { disclosures, withheld: &[], redactions })
+}
+
+fn taken(content: &Content<'_>) -> Result<Redactions, KindError> {
+    let mut redactions = Redactions::new(log());
+    redactions.take_up(&entry(50, content, None, None).open()).map(|()| redactions)
+}
+
+/// A record with its id, and the digest of its actor, which is to be erased.
+fn victim() -> (Entry, Digest) {
+    let mut writer = Writer::new();
+    let object = r#""object":{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"create"}"#;
+    let entry = writer.append(&format!(r#"{{{object},"actor":{{"id":"ann"}}}}"#)).clone();
+    let digest = Leaf::decode(&entry.leaf).unwrap().event().digest(Part::Actor);
+    (entry, digest)
+}
+
+#[test]
+fn a_redaction_counts_for_its_record_alone() {
+    let (victim, digest) = victim();
+    let left = victim.disclosures.filtered(|other| *other != digest);
+    let good = taken(&redacting(Concerned { id: id(0), index: at(0) }, &[digest])).unwrap();
+    assert_eq!(open(&victim, &left, &good).unwrap().content().actor, Shown::Erased(at(50)));
+    for concerned in [Concerned { id: id(1), index: at(0) }, Concerned { id: id(0), index: at(1) }] {
+        let other = taken(&redacting(concerned, &[digest])).unwrap();
+        let error = open(&victim, &left, &other).unwrap_err();
+        assert!(matches!(error, IntegrityError::Missing { .. }), "{concerned:?}: {error}");
+    }
+    // Somebody kept what should be gone, and says so by showing it.
+    let kept = open(&victim, &victim.disclosures, &good).unwrap();
+    assert_eq!(kept.still_disclosed(), [digest]);
+    assert!(open(&victim, &victim.disclosures, &Redactions::new(log())).unwrap().still_disclosed().is_empty());
+}
+
+#[test]
+fn what_looks_like_a_redaction_is_none() {
+    let (_, digest) = victim();
+    let concerned = |index| Concerned { id: id(0), index: at(index) };
+    let good = redacting(concerned(0), &[digest]);
+    assert!(taken(&good).is_ok());
+    let refused = |change: &dyn Fn(&mut Content<'static>)| {
+        let mut content = good.clone();
+        change(&mut content);
+        taken(&content).unwrap_err()
+    };
+    assert_eq!(refused(&|content| content.object.module = name("tl")), KindError::NotARedaction);
+    assert_eq!(refused(&|content| content.object.entity = name("incident")), KindError::NotARedaction);
+    assert_eq!(
+        refused(&|content| content.object.operation = Operation::new("update").unwrap()),
+        KindError::NotARedaction
+    );
+    assert_eq!(refused(&|content| content.object.id = name("L-1")), KindError::NoRecord);
+    assert_eq!(refused(&|content| content.values = None), KindError::NoDigests);
+    // It can't speak of what comes after it, nor of itself.
+    for index in [50, 51] {
+        assert_eq!(taken(&redacting(concerned(index), &[digest])).unwrap_err(), KindError::NoRecord);
+    }
+    // Another log's.
+    let mut elsewhere = Redactions::new(Origin::new("log.example/logs/other").unwrap());
+    assert_eq!(elsewhere.take_up(&entry(50, &good, None, None).open()), Err(KindError::OtherLog));
+    let (victim, _) = self::victim();
+    let evidence = Evidence { disclosures: &victim.disclosures, withheld: &[], redactions: &elsewhere };
+    let error = Record::open(&log(), victim.index, &victim.leaf, evidence).unwrap_err();
+    assert_eq!(error, IntegrityError::Redactions(elsewhere.log().clone()));
+}
+
+#[test]
+fn no_producer_writes_in_the_name_of_the_log() {
+    let (_, digest) = victim();
+    let content = redacting(Concerned { id: id(0), index: at(0) }, &[digest]);
+    let signer = ProducerSigner::from_seed(&[7; 32]);
+    for signer in [None, Some(&signer)] {
+        let sealed = sealed(&content, signer);
+        let opened = Opened::of_event(sealed.event(), sealed.disclosures());
+        assert_eq!(opened, Err(IntegrityError::OwnModule));
+    }
+    let signed = entry(50, &content, Some(&signer), None);
+    assert_eq!(open(&signed, &signed.disclosures, &Redactions::new(log())), Err(IntegrityError::OwnModule));
+}
+
+#[test]
+fn a_stream_continues_no_stream_of_its_own_log() {
+    let (victim, _) = victim();
+    let leaf = Leaf::decode(&victim.leaf).unwrap();
+    let mut object = redacting(Concerned { id: id(0), index: at(0) }, &[leaf.event().digest(Part::Actor)]).object;
+    object.module = name("tl");
+    let head = |log: Origin| StreamHead {
+        log,
+        stream: leaf.server().stream,
+        seq: leaf.server().place.seq(),
+        leaf: leaf.hash(),
+    };
+    let own = entry(50, &content(object.clone()), None, Some(&head(log())));
+    assert_eq!(open(&own, &own.disclosures, &Redactions::new(log())), Err(IntegrityError::Continues));
+    let other = head(Origin::new("log.example/logs/other").unwrap());
+    let continued = entry(50, &content(object), None, Some(&other)).open();
+    assert_eq!(continued.opening().unwrap().continues, Shown::Disclosed(Some(other)));
+}
+
+#[test]
+fn what_is_said_to_be_withheld_is_bounded() {
+    let (victim, digest) = victim();
+    let withheld = vec![digest; 4_097];
+    let none = Redactions::new(log());
+    let evidence = Evidence { disclosures: &victim.disclosures, withheld: &withheld, redactions: &none };
+    let error = Record::open(&log(), victim.index, &victim.leaf, evidence);
+    assert_eq!(error, Err(IntegrityError::TooManyWithheld));
+}
