@@ -1,11 +1,12 @@
 //! What else a record says: free attributes by name, and digests of data that is kept elsewhere. Each is disclosed by
 //! itself.
 
-use super::bounds::{MAX_ATTRIBUTES, MAX_EXTERNAL, MAX_INTEGER, MAX_VALUE_BYTES};
+use super::bounds::{MAX_ATTRIBUTES, MAX_EXTERNAL, MAX_INTEGER};
 use super::class::Class;
 use super::json::canonical::push_integer;
 use super::json::{FaultKind, Json, Read, Reader, Trouble};
 use super::text::{Name, push_name};
+use super::value::{self, ValueError};
 
 /// Attributes and external digests, at least one of them; `A` and `E` are [`Attribute`] and [`External`], or what was shown
 /// of them.
@@ -43,9 +44,14 @@ pub enum AttributesError {
     /// More of them than there may be.
     #[error("more than {MAX_ATTRIBUTES} attributes, or more than {MAX_EXTERNAL} external digests")]
     TooMany,
-    /// A value is too long.
-    #[error("the attribute {0:?} is longer than {MAX_VALUE_BYTES} bytes")]
-    TooLong(String),
+    /// A value is too long or too deep.
+    #[error("the attribute {name:?} is {error}")]
+    Value {
+        /// The attribute's name.
+        name: String,
+        /// What is wrong.
+        error: ValueError,
+    },
     /// A name stands twice.
     #[error("the attribute {0:?} stands twice")]
     Twice(String),
@@ -90,11 +96,11 @@ impl<'a> Attributes<'a> {
     /// # Errors
     /// [`AttributesError`].
     pub fn new(named: Vec<(Name<'a>, Attribute<'a>)>, external: Vec<External<'a>>) -> Result<Self, AttributesError> {
-        let mut long = named.iter().filter(|(_, attribute)| attribute.value.as_str().len() > MAX_VALUE_BYTES);
-        match long.next() {
-            Some((name, _)) => Err(AttributesError::TooLong(name.as_str().to_owned())),
-            None => Self::check(named, external),
+        for (name, attribute) in &named {
+            let wrong = |error| AttributesError::Value { name: name.as_str().to_owned(), error };
+            value::check(&attribute.value).map_err(wrong)?;
         }
+        Self::check(named, external)
     }
 }
 
@@ -113,7 +119,7 @@ impl<'a> Attribute<'a> {
         reader.object(4, |reader, name, at| {
             match &*name {
                 "class" => class = Some(Class::read(reader)?),
-                "value" => value = Some(reader.json()?),
+                "value" => value = Some(value::read(reader)?),
                 _ => return Err(Trouble::new(at, FaultKind::Unknown)),
             }
             Ok(())

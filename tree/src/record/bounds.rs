@@ -18,8 +18,14 @@ pub const MAX_DISCLOSURES: usize = 4 * 1024;
 /// The most bytes of all disclosures of one record.
 pub const MAX_DISCLOSED_BYTES: usize = 4 * 1024 * 1024;
 
-/// How deep arrays and objects may nest in any JSON that is read here; within a disclosure, in its value's values.
+/// The most bytes of the disclosures of an event, with the tilde after each: room is left for those of the stream's name,
+/// topics and continuation, so that any event can be the first of a stream.
+pub const MAX_EVENT_DISCLOSED_BYTES: usize = MAX_DISCLOSED_BYTES - 64 * 1024;
+
+/// How deep arrays and objects may nest in any JSON that is read here.
 pub const MAX_DEPTH: usize = 64;
+/// How deep they may nest in a value, of a field or of an attribute: its disclosure has an array and an object around it.
+pub const MAX_VALUE_DEPTH: usize = MAX_DEPTH - 2;
 /// The most characters of a number.
 pub const MAX_NUMBER_BYTES: usize = 128;
 /// The most bytes of a value: of a field, or of an attribute.
@@ -34,6 +40,8 @@ pub const MAX_ATTRIBUTES: usize = 256;
 pub const MAX_EXTERNAL: usize = 256;
 /// The most bytes of a JSON Pointer.
 pub const MAX_POINTER_BYTES: usize = 1024;
+/// The most reference tokens of the pointer to a field.
+pub const MAX_TOKENS: usize = MAX_VALUE_DEPTH;
 
 /// The most bytes of a name or an id: tenant, module, entity, object, action, actor, data subject, transaction, topic.
 pub const MAX_NAME_BYTES: usize = 256;

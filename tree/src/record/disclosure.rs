@@ -5,7 +5,7 @@
 //! A disclosure is never written anew from what it says: its text is what was hashed.
 
 use super::base64url;
-use super::bounds::{MAX_DEPTH, MAX_DISCLOSED_BYTES, MAX_DISCLOSURE_BYTES, MAX_DISCLOSURES};
+use super::bounds::{MAX_DISCLOSED_BYTES, MAX_DISCLOSURE_BYTES, MAX_DISCLOSURES};
 use super::digest::Digest;
 use super::json::{Fault, FaultKind, Read, Reader, Trouble};
 
@@ -227,8 +227,7 @@ pub(super) fn read_place(reader: &mut Reader<'_>) -> Read<Digest> {
 pub(super) fn read_text<T>(text: &str, value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>) -> Result<T, Fault> {
     let no_text = || Fault::new(&super::json::Pointer::ROOT, FaultKind::Rule("must be unpadded base64url"));
     let json = base64url::decode(text).ok_or_else(no_text)?;
-    // A value that was as deep as it may be stands within the array and a member here.
-    Reader::read_within(&json, (MAX_DISCLOSURE_BYTES, MAX_DEPTH + 2), |reader| {
+    Reader::read(&json, MAX_DISCLOSURE_BYTES, |reader| {
         let start = reader.offset();
         let (mut count, mut read, mut value) = (0, None, Some(value));
         reader.array(2, |reader| {

@@ -2,6 +2,7 @@
 //! whose producers do not.
 
 use super::attributes::Attributes;
+use super::bounds::MAX_EVENT_DISCLOSED_BYTES;
 use super::digest::Digest;
 use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin, push_place};
 use super::event::{Event, EventHead, EventText};
@@ -64,7 +65,11 @@ impl Content<'_> {
         let subjects = press.part(self.subjects.as_ref(), |subjects, json| subjects.push(json))?;
         let values = press.values(self.values.as_ref())?;
         let event = Event::new(head, [actor, attributes, context, object, subjects, values]);
-        Ok(Sealed { text: event.to_text(), event, disclosures: press.disclosures.done() })
+        let disclosures = press.disclosures.done();
+        if disclosures.as_str().len() > MAX_EVENT_DISCLOSED_BYTES {
+            return Err(DisclosuresError::TooLong);
+        }
+        Ok(Sealed { text: event.to_text(), event, disclosures })
     }
 
     /// About how long the disclosures' texts are together.

@@ -29,4 +29,5 @@ pub mod signature;
 pub mod stream;
 pub mod text;
 pub mod time;
+pub mod value;
 pub mod values;

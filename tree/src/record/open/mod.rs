@@ -9,7 +9,7 @@ mod matching;
 mod read;
 
 use super::attributes::{Attribute, Attributes, External};
-use super::bounds::MAX_DISCLOSURES;
+use super::bounds::{MAX_DISCLOSURES, MAX_EVENT_DISCLOSED_BYTES};
 use super::digest::Digest;
 use super::disclosure::Disclosures;
 use super::event::{Event, Part};
@@ -92,6 +92,9 @@ pub enum IntegrityError {
     /// A digest is disclosed and said to be withheld at once.
     #[error("the digest {0} is said to be withheld, but its disclosure is there")]
     WithheldAndDisclosed(Digest),
+    /// The disclosures of an event are too long together.
+    #[error("the disclosures of an event are at most {MAX_EVENT_DISCLOSED_BYTES} bytes in all")]
+    TooMuchDisclosed,
     /// More digests are said to be withheld than a record can have.
     #[error("more than {MAX_DISCLOSURES} digests are said to be withheld")]
     TooManyWithheld,
@@ -170,6 +173,9 @@ impl Opened {
     /// # Errors
     /// [`IntegrityError`].
     pub fn of_event(event: &Event, disclosures: &Disclosures) -> Result<Self, IntegrityError> {
+        if disclosures.as_str().len() > MAX_EVENT_DISCLOSED_BYTES {
+            return Err(IntegrityError::TooMuchDisclosed);
+        }
         let redactions = Redactions::new(event.head().log.clone());
         let evidence = Evidence { disclosures, withheld: &[], redactions: &redactions };
         let mut matching = Matching::new(evidence, Concerned { id: event.head().id, index: LeafIndex::ZERO })?;

@@ -10,10 +10,11 @@ pub use document::Document;
 
 use document::cut;
 
-use super::bounds::{MAX_FIELDS, MAX_VALUE_BYTES};
+use super::bounds::{MAX_FIELDS, MAX_TOKENS};
 use super::class::{Class, Classification};
 use super::json::{FaultKind, Json, Pointer, Read, Reader, Trouble};
 use super::text::{Name, Uri, push_name};
+use super::value::{self, ValueError};
 
 /// What an event says of the object's data; `F` is a [`Field`], or what was shown of one.
 ///
@@ -74,17 +75,22 @@ pub enum ValuesError {
     /// More fields than there may be.
     #[error("more than {MAX_FIELDS} fields")]
     TooManyFields,
-    /// A value is too long.
-    #[error("the value at {0:?} is longer than {MAX_VALUE_BYTES} bytes")]
-    TooLong(String),
+    /// A value is too long or too deep.
+    #[error("the value at {pointer:?} is {error}")]
+    Value {
+        /// The pointer to the field.
+        pointer: String,
+        /// What is wrong.
+        error: ValueError,
+    },
     /// A field with neither value, or with one on a side that is not there.
     #[error("the field {0:?} has neither an old nor a new value, or one that does not belong there")]
     Sides(String),
     /// A field is within another, or stands twice.
     #[error("the field {0:?} is within another one, or stands twice")]
     Overlap(String),
-    /// A member's pointer is too long.
-    #[error("the pointer to a member of {0:?} is too long")]
+    /// A pointer, or the one to a member, is too long or has too many tokens.
+    #[error("{0:?}, or the pointer to a member of it, is too long or has more than {MAX_TOKENS} tokens")]
     Pointer(String),
 }
 
@@ -126,21 +132,24 @@ impl<'a, F> Values<'a, F> {
         if !fields.is_sorted_by(|(one, _), (other, _)| one <= other) {
             fields.sort_by(|(one, _), (other, _)| one.cmp(other));
         }
+        let tokens = |pointer: &Pointer<'_>| pointer.as_str().bytes().filter(|byte| *byte == b'/').count();
+        if let Some((pointer, _)) = fields.iter().find(|(pointer, _)| tokens(pointer) > MAX_TOKENS) {
+            return Err(ValuesError::Pointer(pointer.as_str().to_owned()));
+        }
         // Members of one object, in order and each once: the usual case has nothing to look for.
         let flat = fields.iter().all(|(pointer, _)| pointer.as_str().rfind('/') == Some(0));
         if flat && fields.is_sorted_by(|(one, _), (other, _)| one < other) {
             return Ok(Self { schema, form, fields });
         }
-        for (index, (pointer, _)) in fields.iter().enumerate() {
-            // In this order whatever a field is within stands before it.
-            let before = fields.get(..index).unwrap_or_default();
-            let has = |text: &str| before.binary_search_by(|(other, _)| other.as_str().cmp(text)).is_ok();
-            let mut above = pointer.as_str().match_indices('/').map(|(at, _)| pointer.as_str().get(..at));
-            if has(pointer.as_str()) || above.any(|text| text.is_some_and(has)) {
-                return Err(ValuesError::Overlap(pointer.as_str().to_owned()));
-            }
+        // In the order of tokens, in which nothing is less than a slash, what is within a field follows it directly.
+        let mut ordered: Vec<&Pointer<'_>> = fields.iter().map(|(pointer, _)| pointer).collect();
+        let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
+        ordered.sort_by(|one, other| one.as_str().bytes().map(rank).cmp(other.as_str().bytes().map(rank)));
+        let mut pairs = ordered.iter().zip(ordered.iter().skip(1));
+        match pairs.find(|(one, other)| other.is_within(one)) {
+            Some((_, pointer)) => Err(ValuesError::Overlap(pointer.as_str().to_owned())),
+            None => Ok(Self { schema, form, fields }),
         }
-        Ok(Self { schema, form, fields })
     }
 
     /// What describes their form.
@@ -219,9 +228,9 @@ impl<'a> Values<'a> {
             if !there || !fits {
                 return Err(ValuesError::Sides(pointer.as_str().to_owned()));
             }
-            let sides = [&field.old, &field.new].into_iter().flatten();
-            if sides.map(|json| json.as_str().len()).max() > Some(MAX_VALUE_BYTES) {
-                return Err(ValuesError::TooLong(pointer.as_str().to_owned()));
+            for json in [&field.old, &field.new].into_iter().flatten() {
+                let wrong = |error| ValuesError::Value { pointer: pointer.as_str().to_owned(), error };
+                value::check(json).map_err(wrong)?;
             }
         }
         Ok(self)
@@ -280,8 +289,8 @@ impl<'a> Field<'a> {
         reader.object(4, |reader, name, at| {
             match &*name {
                 "class" => class = Some(Class::read(reader)?),
-                "old" => old = Some(reader.json()?),
-                "new" => new = Some(reader.json()?),
+                "old" => old = Some(value::read(reader)?),
+                "new" => new = Some(value::read(reader)?),
                 _ => return Err(Trouble::new(at, FaultKind::Unknown)),
             }
             Ok(())
