@@ -229,13 +229,25 @@ fn a_row_of_digit_becomes_a_record() {
     let context = content.context.as_ref().unwrap();
     assert_eq!((context.correlation.as_ref().unwrap().as_str(), &context.transaction), ("c-1", &None));
     assert_eq!(record.time.unwrap().millis(), 1_668_585_600_123);
-    assert_eq!(fields(record), ["/id internal - \"unit-7\"", "/note internal - null", "/rate internal - 1.50"]);
+    let changed = ["/id internal - \"unit-7\"", "/note internal - null", "/rate internal - 1.50"];
+    assert_eq!(fields(record), changed);
+    assert_eq!(content.values.as_ref().unwrap().form(), Form::Fields, "an UPDATE does not have the whole row");
+
+    let created = body.replace("\"Update\"", "\"CREATE\"");
+    let create = digit::parse_create(created.as_bytes()).unwrap();
+    assert_eq!(create.records[0].content.values.as_ref().unwrap().form(), Form::Whole(Sides::New));
+    assert_eq!(fields(&create.records[0]), changed);
 
     let deleted = body.replace("\"Update\"", "\"delete\"").replace("unit-7", "TL-1");
     let create = digit::parse_create(deleted.as_bytes()).unwrap();
     let content = &create.records[0].content;
-    assert_eq!(content.values.as_ref().unwrap().form(), Form::Whole(Sides::Old));
+    assert_eq!(content.values.as_ref().unwrap().form(), Form::Fields);
+    let condition = ["/id internal \"TL-1\" -", "/note internal null -", "/rate internal 1.50 -"];
+    assert_eq!(fields(&create.records[0]), condition);
     assert_eq!(content.object.row, None);
+    // A column's name may have what a pointer writes otherwise.
+    let odd = body.replace("\"rate\"", "\"a/b~\"");
+    assert_eq!(fields(&digit::parse_create(odd.as_bytes()).unwrap().records[0])[0], "/a~1b~0 internal - 1.50");
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `tenantId`, `module`, `entityName`, `objectId` | tenant, module, entity and id of the object |
 //! | `operationType` | `create`, `update` or `delete` |
-//! | `keyValueMap` | the whole new values; of a DELETE, the old ones |
+//! | `keyValueMap` of a CREATE | the whole new values |
+//! | of an UPDATE or a DELETE | fields, each with its new value or its old one: there it has only the columns that the statement sets or names in its condition, never the whole row |
 //! | `id` within `keyValueMap`, unless it is the `objectId` | the row, so that an object's child rows stay apart |
 //! | `userUUID` | the actor, of type `user` |
 //! | `changeDate` | the producer's time, from milliseconds |
@@ -21,11 +22,11 @@ use super::{RecordInput, StreamInput, check_module};
 use crate::record::bounds::{MAX_BODY_BYTES, MAX_FIELDS};
 use crate::record::class::Classification;
 use crate::record::draft::Content;
-use crate::record::json::{Fault, FaultKind, Json, Kind, Read, Reader, Trouble, Value};
+use crate::record::json::{Fault, FaultKind, Json, Kind, Pointer, Read, Reader, Trouble, Value};
 use crate::record::parts::{Actor, Context, Object};
 use crate::record::text::{Name, Operation, TextError};
 use crate::record::time::Time;
-use crate::record::values::{Document, Values};
+use crate::record::values::{Document, Values, ValuesError};
 
 /// The most rows of a request.
 pub const MAX_ROWS: usize = 100;
@@ -228,9 +229,7 @@ impl<'a> Row<'a> {
             operation,
         };
         check_module(&object, start)?;
-        let data = Document::Members(data);
-        let documents = if object.operation == Operation::DELETE { (Some(data), None) } else { (None, Some(data)) };
-        let values = Values::whole(None, documents, &Classification::default());
+        let values = values(&object.operation, data);
         let values = values.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
         let context = Context { transaction: self.transaction, correlation: self.correlation, ..Context::default() };
         let user = Name::new("user").map_err(|error| Trouble::new(start, error.into()))?;
@@ -245,6 +244,20 @@ impl<'a> Row<'a> {
         let time = Some(self.time.ok_or_else(missing("changeDate"))?);
         Ok(RecordInput { id: None, time, replaces: None, content, stream: StreamInput::default() })
     }
+}
+
+/// What a row's columns are: the whole of it only where it is created.
+fn values<'a>(operation: &Operation<'_>, data: Members<'a>) -> Result<Values<'a>, ValuesError> {
+    let classes = Classification::default();
+    if *operation == Operation::CREATE {
+        return Values::whole(None, (None, Some(Document::Members(data))), &classes);
+    }
+    let field = |(name, json): (Cow<'a, str>, Json<'a>)| {
+        let pointer = Pointer::ROOT.child(&name).map_err(|_| ValuesError::Pointer(name.into_owned()))?;
+        Ok(if *operation == Operation::DELETE { (pointer, Some(json), None) } else { (pointer, None, Some(json)) })
+    };
+    let fields: Result<Vec<_>, _> = data.into_iter().map(field).collect();
+    Values::fields_of(None, fields?, &classes)
 }
 
 fn change_date(reader: &mut Reader<'_>) -> Read<Time> {
