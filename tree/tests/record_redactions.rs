@@ -6,20 +6,25 @@
 mod written;
 
 use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::chain::History;
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::draft::{Content, Sealed};
 use cairn_tree::record::event::{EventHead, Part};
 use cairn_tree::record::id::Pseudonym;
-use cairn_tree::record::kind::{Concerned, KindError, Redactions, redaction};
+use cairn_tree::record::json::Json;
+use cairn_tree::record::kind::{Concerned, IncidentFault, KindError, RecordKind, Redactions, incident, redaction};
 use cairn_tree::record::leaf::{Leaf, assemble};
 use cairn_tree::record::open::{Evidence, IntegrityError, Opened, Record};
+use cairn_tree::record::replay::{Until, View, replay};
 use cairn_tree::record::server_part::ServerPart;
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::signature::ProducerSigner;
 use cairn_tree::record::stream::{Opening, StreamHead, StreamName};
 use cairn_tree::record::text::Operation;
+use cairn_tree::record::values::Document;
 use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::record::{digit, native};
 use written::{Entry, Writer, id, log, name, server_time};
 
 fn at(index: u64) -> LeafIndex {
@@ -161,4 +166,43 @@ fn what_is_said_to_be_withheld_is_bounded() {
     let evidence = Evidence { disclosures: &victim.disclosures, withheld: &withheld, redactions: &none };
     let error = Record::open(&log(), victim.index, &victim.leaf, evidence);
     assert_eq!(error, Err(IntegrityError::TooManyWithheld));
+}
+
+#[test]
+fn an_incident_names_its_fault_in_a_word_of_a_closed_list() {
+    let (_, digest) = victim();
+    for fault in IncidentFault::ALL {
+        let (object, values) = incident(name("pb"), Concerned { id: id(0), index: at(0) }, digest, fault).unwrap();
+        assert_eq!(RecordKind::of(&object), RecordKind::Incident);
+        let (_, field) = values.fields().iter().find(|(pointer, _)| pointer.as_str() == "/fault").unwrap();
+        assert_eq!(field.new.as_ref().unwrap().as_str(), format!("\"{}\"", fault.name()));
+    }
+}
+
+/// What programs print of a record when something goes wrong tells nobody what it says.
+#[test]
+fn what_is_printed_for_debugging_has_no_content() {
+    let object =
+        r#""object":{"tenant":"s3cret","module":"s3cret","entity":"s3cret","id":"s3cret","operation":"create"}"#;
+    let more = r#""actor":{"id":"s3cret","roles":["s3cret"]},"subjects":["s3cret"],"context":{"reason":"s3cret"},
+        "values":{"whole":{"new":{"a":"s3cret","b":{"s3cret":1}}}},"attributes":{"s3cret":"s3cret"}"#;
+    let body = format!("{{{object},{more}}}");
+    let mut writer = Writer::new();
+    let entry = writer.append(&body).clone();
+    let record = entry.open();
+    let history = History::new(vec![record.clone()]).unwrap();
+    let replayed = replay(&history, View::AsRecorded, Until::End);
+    let row = r#"{"RequestInfo":{"authToken":"s3cret"},"AuditLogs":[{"userUUID":"s3cret","module":"s3cret","tenantId":"s3cret",
+        "changeDate":1,"entityName":"s3cret","objectId":"s3cret","operationType":"CREATE","keyValueMap":{"id":"s3cret"}}]}"#;
+    let printed = [
+        format!("{:?}", native::parse(body.as_bytes()).unwrap()),
+        format!("{:?}", digit::parse_create(row.as_bytes()).unwrap()),
+        format!("{record:?} {history:?} {replayed:?} {entry:?}"),
+        format!("{:?}", Document::of(&Json::parse(br#"{"s3cret":"s3cret"}"#).unwrap())),
+        format!("{:?}", Json::parse(br#""s3cret""#).unwrap().value()),
+    ];
+    for text in printed {
+        assert!(!text.contains("s3cret") && text.len() > 5, "{text}");
+        assert!(!text.contains("s3cret".as_bytes().iter().map(u8::to_string).collect::<Vec<_>>().join(", ").as_str()));
+    }
 }

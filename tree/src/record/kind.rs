@@ -80,6 +80,32 @@ pub enum KindError {
     TooMany,
 }
 
+/// What was found wrong with a disclosure. A closed list, since free words would let content into a record for all to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncidentFault {
+    /// It is not where it is kept, and nothing says that it was erased.
+    Missing,
+    /// What is kept in its place has another digest.
+    Changed,
+    /// It has the digest, but does not say what belongs there.
+    Malformed,
+}
+
+impl IncidentFault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Missing, Self::Changed, Self::Malformed];
+
+    /// The word in the record.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Changed => "changed",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
 /// The record that something was found wrong with, or of which something was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Concerned {
@@ -115,9 +141,9 @@ pub fn incident<'a>(
     tenant: Name<'a>,
     concerned: Concerned,
     digest: Digest,
-    fault: &str,
+    fault: IncidentFault,
 ) -> Result<(Object<'a>, Values<'static>), KindError> {
-    let members = vec![("digests", list(&[digest])), ("fault", Json::string(fault))];
+    let members = vec![("digests", list(&[digest])), ("fault", Json::string(fault.name()))];
     own(tenant, "incident", INCIDENT, concerned, members)
 }
 

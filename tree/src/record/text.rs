@@ -79,9 +79,10 @@ macro_rules! texts {
             }
         }
 
+        /// Its length and no content, which may tell of a person: `Debug` ends in the logs of programs.
         impl fmt::Debug for $name<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
+                write!(f, concat!(stringify!($name), "({} bytes)"), self.0.len())
             }
         }
     )+ };

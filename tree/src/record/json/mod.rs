@@ -26,8 +26,15 @@ use std::borrow::Cow;
 
 /// A JSON value as text: valid, within the bounds, without white space between its tokens; numbers, escapes and the order
 /// of members are the sender's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json<'a>(Cow<'a, str>);
+
+/// Its length and no content, which may tell of a person: `Debug` ends in the logs of programs.
+impl core::fmt::Debug for Json<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Json({} bytes)", self.0.len())
+    }
+}
 
 impl<'a> Json<'a> {
     /// Wraps what a reader has checked.

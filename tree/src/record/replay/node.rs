@@ -8,7 +8,7 @@ use crate::record::shown::Shown;
 use crate::size::LeafIndex;
 
 /// A state, or a part of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of RFC 8259")]
 pub enum Node {
     Null,
@@ -20,6 +20,21 @@ pub enum Node {
     Object(BTreeMap<Box<str>, Node>),
     /// Something that is not shown.
     Unknown(Unknown),
+}
+
+/// Its kind and no content, which may tell of a person.
+impl core::fmt::Debug for Node {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Null => f.write_str("Null"),
+            Self::Boolean(_) => f.write_str("Boolean"),
+            Self::Number(_) => f.write_str("Number"),
+            Self::String(_) => f.write_str("String"),
+            Self::Array(_) => f.write_str("Array"),
+            Self::Object(_) => f.write_str("Object"),
+            Self::Unknown(why) => write!(f, "Unknown({why:?})"),
+        }
+    }
 }
 
 /// Why something is not known.

@@ -9,12 +9,22 @@ use crate::record::json::canonical::push_string;
 use crate::record::json::{Json, Kind, Pointer, Read, Reader};
 
 /// A document, its outermost object's members apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Document<'a> {
     /// An object.
     Members(Vec<(Cow<'a, str>, Json<'a>)>),
     /// Anything else.
     Other(Json<'a>),
+}
+
+/// How much there is and no content, nor names.
+impl core::fmt::Debug for Document<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Members(members) => write!(f, "Members({})", members.len()),
+            Self::Other(json) => write!(f, "Other({json:?})"),
+        }
+    }
 }
 
 impl<'a> Document<'a> {

@@ -59,7 +59,7 @@ pub struct VerifyInput<'a> {
 }
 
 /// What a request says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestInfo<'a> {
     /// All of it.
     pub json: Option<Json<'a>>,
@@ -110,6 +110,13 @@ pub fn parse_verify(body: &[u8]) -> Result<VerifyInput<'_>, Fault> {
             key_values: key_values.ok_or(Trouble::missing(start, "keyValuePairs"))?,
         })
     })
+}
+
+/// Neither the user nor the credential.
+impl core::fmt::Debug for RequestInfo<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RequestInfo").finish_non_exhaustive()
+    }
 }
 
 impl<'a> RequestInfo<'a> {
