@@ -8,14 +8,14 @@ use cairn_tree::record::attributes::{Attribute, Attributes, AttributesError};
 use cairn_tree::record::bounds::{MAX_EVENT_DISCLOSED_BYTES, MAX_FIELDS, MAX_TOKENS, MAX_VALUE_BYTES, MAX_VALUE_DEPTH};
 use cairn_tree::record::class::{Class, Classification};
 use cairn_tree::record::disclosure::{Disclosures, DisclosuresError};
-use cairn_tree::record::draft::Content;
+use cairn_tree::record::draft::{Content, Sealed};
 use cairn_tree::record::event::EventHead;
 use cairn_tree::record::json::{Json, Pointer};
 use cairn_tree::record::open::{IntegrityError, Opened};
 use cairn_tree::record::parts::Object;
 use cairn_tree::record::text::Operation;
 use cairn_tree::record::value::ValueError;
-use cairn_tree::record::values::{Values, ValuesError};
+use cairn_tree::record::values::{Document, Values, ValuesError};
 use written::{id, log, name, server_time};
 
 fn content() -> Content<'static> {
@@ -86,14 +86,20 @@ fn a_value_may_be_so_long_and_so_deep() {
 
 /// A record that another program made: its only field, or its only attribute, has this in its disclosure.
 fn refused_when_opened(inner: &str, part: usize) {
-    use base64::Engine as _;
     let sealed = if part == 0 {
         Content { values: Some(values([("/a", "1")]).unwrap()), ..content() }.seal(head(), written::salts(1)).unwrap()
     } else {
         Content { attributes: Some(attributes("1").unwrap()), ..content() }.seal(head(), written::salts(1)).unwrap()
     };
-    let encode = |json: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);
     let value = if part == 0 { inner.to_owned() } else { format!(r#"{{"class":"public","value":{inner}}}"#) };
+    let found = opened_with(&sealed, &value);
+    assert!(matches!(found, Err(IntegrityError::Malformed { .. })), "{found:?}");
+}
+
+/// Opens the record with this in place of what its only field or attribute says.
+fn opened_with(sealed: &Sealed, value: &str) -> Result<Opened, IntegrityError> {
+    use base64::Engine as _;
+    let encode = |json: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json);
     let forged = encode(&format!(r#"["AAAAAAAAAAAAAAAAAAAAAA",{value}]"#));
     let texts: Vec<(cairn_tree::record::digest::Digest, String)> = sealed
         .disclosures()
@@ -113,8 +119,19 @@ fn refused_when_opened(inner: &str, part: usize) {
     let event = cairn_tree::record::event::Event::parse(event.as_bytes()).unwrap();
     let others = sealed.disclosures().filtered(|digest| digest != old && digest != outer);
     let all = others.iter().map(|(_, text)| text).chain([forged.as_str(), renamed.as_str()]);
-    let found = Opened::of_event(&event, &Disclosures::from_texts(all).unwrap());
-    assert!(matches!(found, Err(IntegrityError::Malformed { .. })), "{found:?}");
+    Opened::of_event(&event, &Disclosures::from_texts(all).unwrap())
+}
+
+#[test]
+fn of_both_documents_neither_may_be_missing() {
+    let one = || Some(Document::Other(Json::parse(b"1").unwrap()));
+    let values = Values::whole(None, (one(), one()), &Classification::default()).unwrap();
+    let sealed = Content { values: Some(values), ..content() }.seal(head(), written::salts(1)).unwrap();
+    assert!(opened_with(&sealed, r#"{"class":"public","new":2,"old":1}"#).is_ok());
+    for value in [r#"{"class":"public","new":2}"#, r#"{"class":"public","old":1}"#] {
+        let error = opened_with(&sealed, value).unwrap_err();
+        assert!(matches!(error, IntegrityError::Fields(_)), "{error}");
+    }
 }
 
 #[test]
@@ -153,4 +170,21 @@ fn all_together_may_be_so_long_and_can_still_begin_a_stream() {
     assert!(fits.disclosures().as_str().len() <= MAX_EVENT_DISCLOSED_BYTES);
     assert!(Opened::of_event(fits.event(), fits.disclosures()).is_ok());
     assert_eq!(sealed(16).unwrap_err(), DisclosuresError::TooLong);
+}
+
+#[test]
+fn only_a_delete_has_nothing_but_what_was() {
+    let old = || Some(Document::Other(Json::parse(b"1").unwrap()));
+    let sealed = |operation: Operation<'static>| {
+        let values = Values::whole(None, (old(), None), &Classification::default()).unwrap();
+        let object = Object { operation, ..content().object };
+        Content { object, values: Some(values), ..content() }.seal(head(), written::salts(1)).unwrap()
+    };
+    let deleted = sealed(Operation::DELETE);
+    assert!(Opened::of_event(deleted.event(), deleted.disclosures()).is_ok());
+    for operation in [Operation::CREATE, Operation::UPDATE, Operation::new("read").unwrap()] {
+        let sealed = sealed(operation);
+        let error = Opened::of_event(sealed.event(), sealed.disclosures()).unwrap_err();
+        assert!(matches!(error, IntegrityError::Fields(_)), "{error}");
+    }
 }

@@ -20,7 +20,8 @@ use super::parts::{Actor, Context, Object, Subjects};
 use super::server_part::Place;
 use super::shown::Shown;
 use super::stream::{StreamHead, StreamName, Topics};
-use super::values::{Field, Values};
+use super::text::Effect;
+use super::values::{Field, Form, Sides, Values};
 use crate::checkpoint::Origin;
 use crate::hash::Hash;
 use crate::size::LeafIndex;
@@ -189,14 +190,21 @@ impl Opened {
     }
 
     fn read(event: &Event, matching: &mut Matching<'_>) -> Result<Self, IntegrityError> {
-        Ok(Self {
+        let opened = Self {
             actor: matching.optional(Piece::Part(Part::Actor), event.digest(Part::Actor), read::actor)?,
             attributes: read::attributes(matching, event.digest(Part::Attributes))?,
             context: matching.optional(Piece::Part(Part::Context), event.digest(Part::Context), read::context)?,
             object: matching.one(Piece::Part(Part::Object), event.digest(Part::Object), read::object)?,
             subjects: matching.optional(Piece::Part(Part::Subjects), event.digest(Part::Subjects), read::subjects)?,
             values: read::values(matching, event.digest(Part::Values))?,
-        })
+        };
+        if let (Some(object), Some(Some(values))) = (opened.object.disclosed(), opened.values.disclosed())
+            && values.form() == Form::Whole(Sides::Old)
+            && object.operation.effect() != Effect::Delete
+        {
+            return Err(IntegrityError::Fields("the new document may be absent only from a delete".to_owned()));
+        }
+        Ok(opened)
     }
 }
 

@@ -97,6 +97,13 @@ pub(super) fn values(matching: &mut Matching<'_>, digest: Digest) -> Result<Show
         {
             return Err(IntegrityError::Fields(format!("{pointer} has a value of a document that is not there")));
         }
+        // The whole of both documents in one field: neither may be missing.
+        if let (Form::Whole(Sides::Both), Shown::Disclosed(field)) = (places.form, &field)
+            && pointer.as_str().is_empty()
+            && (field.old.is_none() || field.new.is_none())
+        {
+            return Err(IntegrityError::Fields("one of both documents is missing".to_owned()));
+        }
         fields.push((pointer, field));
     }
     let values = Values::check(places.schema, places.form, fields);
