@@ -20,14 +20,17 @@
 
 #[cfg(feature = "canaries")]
 pub mod canary;
+mod checkpoint;
 mod cut;
 mod error;
 mod family;
+mod scrub;
 mod settings;
 mod stats;
 mod store;
 
 pub use error::OpenError;
+pub use scrub::{Place, PlaceError};
 pub use settings::Settings;
 pub use stats::{FamilyStats, Stats};
 pub use store::RocksStore;

@@ -23,7 +23,9 @@ const RECORD_OVERHEAD: usize = 16;
 
 /// A database on this machine's disk, held by this process alone until it is dropped.
 pub struct RocksStore {
-    db: DB,
+    pub(crate) db: DB,
+    /// Table blocks in memory, and how many bytes of them there may be.
+    pub(crate) cache: (Cache, usize),
     read: ReadOptions,
     write: WriteOptions,
     /// Set by the first commit that failed, never cleared: whether its bytes are on disk is unknown, and RocksDB would
@@ -91,7 +93,8 @@ impl RocksStore {
             Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), settings.family(family, &cache)));
         let db = DB::open_cf_descriptors(options, path, families);
         let db = db.map_err(|error| OpenError::from_rocksdb(path, error))?;
-        Ok(Self { db, read: verified(), write: synced(), failed: AtomicBool::new(false) })
+        let cache = (cache, settings.block_cache);
+        Ok(Self { db, cache, read: verified(), write: synced(), failed: AtomicBool::new(false) })
     }
 
     /// Writes all rows to tables and merges these until each key stands in one. For measuring and for offline care:
@@ -129,7 +132,7 @@ impl RocksStore {
         Ok(())
     }
 
-    fn family(&self, family: Family) -> Result<&ColumnFamily, StoreError> {
+    pub(crate) fn family(&self, family: Family) -> Result<&ColumnFamily, StoreError> {
         let missing = || StoreError::Io(format!("column family {} is not open", family.name()));
         self.db.cf_handle(family.name()).ok_or_else(missing)
     }
