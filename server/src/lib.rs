@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod backup;
 #[cfg(feature = "canaries")]
 pub mod canary;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod cosigners;
 pub mod engine;
 pub mod high_water;
 pub mod http;
+pub mod incidents;
 pub mod limits;
 pub mod log_name;
 pub mod metrics;

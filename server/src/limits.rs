@@ -140,6 +140,10 @@ table! {
     idempotency_seconds = 86_400, 60 ..= 31_536_000;
     /// Free bytes on the database's disk below which appends answer 507.
     disk_reserve_bytes = 268_435_456, 0 ..= 1 << 50;
+    /// Bytes per second that the scrubber reads, which verifies in the background what is stored; 0: it does not run.
+    scrub_bytes_per_second = 16_777_216, 0 ..= 1 << 40;
+    /// Seconds that the scrubber rests between two passes over everything.
+    scrub_rest_seconds = 3_600, 1 ..= 31_536_000;
 }
 
 /// Largest answer that does not count among the large ones: a proof, a head, a tile.
@@ -193,7 +197,7 @@ impl Limits {
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
         event_streams: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
-        disk_reserve_bytes: u64, witness_requests: usize,
+        disk_reserve_bytes: u64, witness_requests: usize, scrub_bytes_per_second: u64,
     }
 
     durations! {
@@ -202,7 +206,7 @@ impl Limits {
         event_heartbeat: event_heartbeat_seconds, idempotency_time: idempotency_seconds,
         witnessed_wait: witnessed_wait_seconds, witness_request_time: witness_request_seconds,
         witness_backoff: witness_backoff_seconds, witness_recosign: witness_recosign_seconds,
-        witness_fail_open: witness_fail_open_seconds,
+        witness_fail_open: witness_fail_open_seconds, scrub_rest: scrub_rest_seconds,
     }
 
     /// The limit `witness_round_milliseconds`.

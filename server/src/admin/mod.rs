@@ -13,6 +13,7 @@ use cairn_tree::wire::json::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Rights, Selector, TokenId};
+use crate::engine::Frozen;
 use crate::signer::KeyType;
 
 /// One thing to do.
@@ -93,6 +94,8 @@ pub enum Request {
     },
     /// Read and hash everything again.
     Fsck,
+    /// Make a frozen copy, for a backup.
+    Freeze,
 }
 
 /// An answer, or a step on the way to it.
@@ -117,6 +120,8 @@ pub enum Reply {
     TokenRevoked,
     /// What was found in each log.
     Findings(Vec<FindingLine>),
+    /// The frozen copy that was made.
+    Frozen(Frozen),
     /// It was not done, and why.
     Failed(String),
 }

@@ -78,6 +78,10 @@ impl Operator {
                 self.log(&name).map_or_else(Reply::Failed, |log| Reply::Policy(policy_line(&log)))
             }
             Request::Fsck => self.fsck(progress).await,
+            Request::Freeze => {
+                let frozen = self.engine.freeze().await;
+                frozen.map_or_else(|error| Reply::Failed(error.to_string()), Reply::Frozen)
+            }
             request => self.tokens.run(request),
         }
     }

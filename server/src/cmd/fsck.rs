@@ -49,7 +49,7 @@ fn offline(folder: &Folder) -> anyhow::Result<Vec<FindingLine>> {
     };
     let findings = engine::fsck(&folder.engine_options(), &mut progress)?;
     let line = |finding: engine::Finding| {
-        let engine::Finding { log, size, problem } = finding;
+        let engine::Finding { log, size, problem, .. } = finding;
         FindingLine { log, size: size.get(), problem }
     };
     Ok(findings.into_iter().map(line).collect())

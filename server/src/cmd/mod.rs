@@ -1,10 +1,12 @@
 //! The command line: what may be asked, and how an error is told: one line that says what to do next, and an exit code.
 
+mod backup;
 mod folder;
 mod fsck;
 mod init;
 mod key;
 mod log;
+mod restore;
 mod serve;
 mod signer;
 mod token;
@@ -47,6 +49,10 @@ enum Command {
     Token(token::TokenCommand),
     /// Read everything again, hash every entry, and name what is not as it must be.
     Fsck(fsck::Fsck),
+    /// Add a generation to a folder of backups, of a database that is served or not; list what is there.
+    Backup(backup::Backup),
+    /// Make a database from a backup, verified whole before it may sign.
+    Restore(restore::Restore),
 }
 
 /// Where the database is.
@@ -69,6 +75,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Signer(signer) => signer.run(),
         Command::Token(token) => token.run(),
         Command::Fsck(fsck) => fsck.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
     };
     done.unwrap_or_else(|error| {
         // Standard error may be gone too; then there is nobody to tell.

@@ -1,6 +1,7 @@
 //! `cairnd serve`: from an opened database to a clean stop.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,10 @@ use anyhow::{Context as _, bail};
 use cairn_listen::{Listener, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{TokenFile, Tokens};
+use cairnd::backup;
 use cairnd::config::{Config, LogFormat, Logging};
 use cairnd::cosigners::{Cosigners, CosignersParts};
-use cairnd::engine::{Engine, SystemClock};
+use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, remove_frozen};
 use cairnd::http::{App, AppParts};
 use cairnd::metrics::{Metrics, Watched};
 use tokio::signal::unix::{SignalKind, signal};
@@ -89,16 +91,13 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     let engine = Engine::open(&folder.engine_options(), Arc::new(SystemClock), Arc::new(observer))?;
+    clear_frozen(&folder.path)?;
     refuse_open_logs(config, &engine)?;
     let listener =
         Listener::bind(config.serve.listen, tls).with_context(|| format!("can't listen on {}", config.serve.listen))?;
     let url = listener.url()?;
-    let operator = Operator {
-        engine: engine.clone(),
-        tokens: TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock)),
-        origin_prefix: config.logs.origin_prefix.clone(),
-        open_append_allowed: open_append_allowed(config),
-    };
+    let office = TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock));
+    let operator = operator(&engine, office, config);
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
     let admin = tokio::spawn(admin);
     let observer = Arc::clone(&metrics.http);
@@ -110,9 +109,12 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         stop: stopping.clone(),
     })
     .context("witnesses can't be asked")?;
+    // Ends with this function, however it ends, and lets go of the store then.
+    let scrubber = start_scrubber(&engine, config)?;
     let app = App::new(AppParts {
         engine: engine.clone(),
         cosigners: Arc::clone(&cosigners),
+        scrub: scrubber.figures(),
         tokens,
         limits: config.limits.clone(),
         metrics,
@@ -141,9 +143,40 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     info!("stopping: finishing what was accepted");
     serving.await.context("the listener failed")?;
     admin.await.context("the admin socket failed")?;
-    tokio::task::spawn_blocking(move || engine.close()).await.context("the writer failed")?;
+    close(engine, scrubber).await?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn operator(engine: &Engine, tokens: TokenOffice, config: &Config) -> Operator {
+    Operator {
+        engine: engine.clone(),
+        tokens,
+        origin_prefix: config.logs.origin_prefix.clone(),
+        open_append_allowed: open_append_allowed(config),
+    }
+}
+
+/// Removes what a backup left that was killed, unless one is at work.
+fn clear_frozen(data: &Path) -> anyhow::Result<()> {
+    match backup::hold(data) {
+        Ok(_nobody_copies) => remove_frozen(data).context("the frozen copy of a backup can't be removed"),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn close(engine: Engine, scrubber: Scrubber) -> anyhow::Result<()> {
+    let close = move || {
+        scrubber.close();
+        engine.close();
+    };
+    tokio::task::spawn_blocking(close).await.context("the writer failed")
+}
+
+fn start_scrubber(engine: &Engine, config: &Config) -> anyhow::Result<Scrubber> {
+    let limits = &config.limits;
+    let options = ScrubOptions { bytes_per_second: limits.scrub_bytes_per_second(), rest: limits.scrub_rest() };
+    Scrubber::start(engine, options, Arc::new(SystemClock)).context("the scrubber can't be started")
 }
 
 async fn sweep(engine: Engine) {

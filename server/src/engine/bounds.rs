@@ -40,5 +40,9 @@ pub(super) const TILE_CACHE_BYTES: usize = 192 << 20;
 pub(super) const SERVED_CACHE_BYTES: usize = 32 << 20;
 /// Bundles as they are served, in bytes, unfinished ones too: at least three of the longest.
 pub(super) const BUNDLE_CACHE_BYTES: usize = 64 << 20;
+/// Leaves of one log that the scrubber holds while it reads a run of its hash index, a multiple of a tile's: 8 MiB.
+pub(super) const SCRUB_INDEX_LEAVES: u64 = 1 << 20;
+/// Bytes of tables that the scrubber reads in one go.
+pub(super) const SCRUB_BYTES: u64 = 1 << 20;
 /// Entries that are re-hashed in one go where a range of a log is checked, at start and by `fsck`.
 pub(super) const REPLAY_BUNDLES: usize = 64;

@@ -6,6 +6,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::Store;
 
+use super::bounds::INDEX_CHECK_LEAVES;
 use super::growing::GrowingTree;
 use super::index;
 use super::open::{OpenError, compare_commits, read_bindings, read_checkpoint, read_database, read_head};
@@ -26,6 +27,8 @@ pub struct Finding {
     pub size: TreeSize,
     /// The first thing that is not as it must be; `None` if all is sound.
     pub problem: Option<String>,
+    /// Whether that is damage; else the log is sound, and was halted.
+    pub damaged: bool,
 }
 
 /// Tells how far it is: the log, the entries read, and the entries there are.
@@ -63,7 +66,8 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
         let (row, checkpoint) = match read {
             Ok(rows) => rows,
             Err(error) => {
-                findings.push(Finding { log: name, size: TreeSize::ZERO, problem: Some(error.to_string()) });
+                let (size, problem) = (TreeSize::ZERO, Some(error.to_string()));
+                findings.push(Finding { log: name, size, problem, damaged: true });
                 continue;
             }
         };
@@ -78,11 +82,13 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
             LogState::Halted(reason) => Some(format!("halted: {reason}")),
             LogState::Open | LogState::Sealed => None,
         };
-        findings.push(Finding { log: name, size: row.size, problem: problem.or(halted) });
+        let damaged = problem.is_some();
+        findings.push(Finding { log: name, size: row.size, problem: problem.or(halted), damaged });
     }
     // Last, so that damage under a log's own rows is told as that log's: what no log reads any more.
     if let Err(error) = store.read_all() {
-        findings.push(Finding { log: WHOLE.to_owned(), size: TreeSize::ZERO, problem: Some(error.to_string()) });
+        let (log, size, problem) = (WHOLE.to_owned(), TreeSize::ZERO, Some(error.to_string()));
+        findings.push(Finding { log, size, problem, damaged: true });
     }
     Ok(findings)
 }
@@ -104,7 +110,10 @@ pub(super) fn check_served(
 
 /// Checks the runs of the hash index. Only of a database that nobody writes to: a run may be merged away meanwhile.
 fn check_index(store: &dyn Store, stored: &Stored<'_>, hash_index: bool, dedup: bool) -> Result<(), String> {
-    if hash_index { index::check(store, stored, dedup).map_err(|error| error.to_string()) } else { Ok(()) }
+    if !hash_index {
+        return Ok(());
+    }
+    index::check(store, stored, dedup, INDEX_CHECK_LEAVES).map_err(|error| error.to_string())
 }
 
 /// Re-hashes a log from its first entry, and compares it with each expected head on the way.

@@ -10,6 +10,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::LogId;
 use tokio::sync::watch;
 
+use super::damaged::Damaged;
 use super::growing::Edge;
 use super::index::HashIndex;
 use super::layout::{BindingRow, LogState};
@@ -79,6 +80,7 @@ pub(super) struct Shared {
     pub(super) heads: watch::Sender<Arc<Head>>,
     pub(super) index: Option<HashIndex>,
     pub(super) publishing: Publishing,
+    pub(super) damage: Damaged,
     state: RwLock<LogState>,
 }
 
@@ -88,7 +90,16 @@ impl Shared {
         let awaits_link = AtomicBool::new(awaits_link(&standing.binding, &head));
         let (heads, _) = watch::channel(Arc::new(head));
         let (standing, state) = (RwLock::new(Arc::new(standing)), RwLock::new(state));
-        Self { info, standing, awaits_link, heads, index, publishing: Publishing::default(), state }
+        Self {
+            info,
+            standing,
+            awaits_link,
+            heads,
+            index,
+            publishing: Publishing::default(),
+            damage: Damaged::default(),
+            state,
+        }
     }
 
     pub(super) fn standing(&self) -> Arc<Standing> {

@@ -8,7 +8,9 @@ mod batch;
 mod bound;
 mod bounds;
 mod clock;
+mod damaged;
 mod disk;
+mod freeze;
 mod fsck;
 mod growing;
 mod head;
@@ -23,8 +25,10 @@ mod open;
 mod publish;
 mod published;
 mod reader;
+mod readmit;
 mod registry;
 mod replay;
+mod scrub;
 mod sequencer;
 mod sign;
 mod stored;
@@ -46,6 +50,7 @@ pub use append::{AppendError, Appended, IdempotencyKey};
 pub use batch::{BatchError, EntryBatch};
 pub use bound::{BoundKey, BoundKeys, BoundLog, bound_keys};
 pub use clock::{Clock, SystemClock};
+pub use freeze::{FreezeError, Frozen, FrozenLog, freeze_stopped, frozen_folder, remove_frozen};
 pub use fsck::{Finding, Progress, fsck};
 pub use head::{Head, LogInfo};
 pub use keyring::KeyRingError;
@@ -57,10 +62,13 @@ pub use open::OpenError;
 pub use publish::PublishError;
 pub use published::{LogPolicy, Published};
 pub use reader::ProofError;
+pub use readmit::{ReadmitError, Readmitted, Verdict, examine, readmit};
+pub use scrub::{Damage, Place, ScrubFigures, ScrubOptions, ScrubState, Scrubber};
 pub use sequencer::{CreateError, PoolBounds};
 pub use stored::ReadError;
 
 use append::Bound;
+use damaged::Damaged;
 use disk::Disk;
 use head::Shared;
 use index::{Builder, Due};
@@ -142,6 +150,9 @@ struct Running {
     sequencer: Arc<Sequencer>,
     builder: Builder,
     rocks: Arc<RocksStore>,
+    data: PathBuf,
+    /// Damage that belongs to no log.
+    damage: Damaged,
     disk: Disk,
     keys: KeyRing,
     database: DatabaseId,
@@ -243,7 +254,8 @@ impl Engine {
         let builder = Builder::start(due, Arc::clone(&store), Arc::clone(&registry), Arc::clone(&sequencer))
             .map_err(OpenError::Thread)?;
         let (database, life) = (database.id, tokio::sync::Mutex::default());
-        let running = Running { reader, registry, sequencer, builder, rocks, disk, keys, database, life };
+        let (data, damage) = (options.data.clone(), Damaged::default());
+        let running = Running { reader, registry, sequencer, builder, rocks, data, damage, disk, keys, database, life };
         Ok(Self { inner: Arc::new(running) })
     }
 
@@ -336,6 +348,12 @@ impl Engine {
         self.inner.disk.check().map_err(low)
     }
 
+    /// Damage that was found outside of any log: how much, and the first of it.
+    #[must_use]
+    pub fn damage(&self) -> Option<(usize, String)> {
+        self.inner.damage.told()
+    }
+
     /// The store's own figures.
     #[must_use]
     pub fn store_stats(&self) -> cairn_rocks::Stats {
@@ -387,6 +405,12 @@ impl Log {
     #[must_use]
     pub fn state(&self) -> LogState {
         self.shared.state()
+    }
+
+    /// Damage that was found in it: how much, and the first of it.
+    #[must_use]
+    pub fn damage(&self) -> Option<(usize, String)> {
+        self.shared.damage.told()
     }
 
     /// The newest released head.
@@ -512,6 +536,7 @@ impl Log {
     pub fn fsck(&self, progress: &mut dyn FnMut(TreeSize)) -> Finding {
         let size = self.head().size;
         let problem = fsck::check_served(&*self.running.reader.store, &self.shared, progress);
-        Finding { log: self.shared.info.name.to_string(), size, problem }
+        let damaged = problem.is_some();
+        Finding { log: self.shared.info.name.to_string(), size, problem, damaged }
     }
 }

@@ -19,6 +19,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use super::bounds::{BUNDLE_CACHE_BYTES, SERVED_CACHE_BYTES, TILE_CACHE_BYTES};
 use super::growing::Edge;
 use super::head::{Head, Shared};
+use super::scrub::Place;
 use super::stored::{ReadError, Stored, WIDTH};
 
 /// What all readers of a database share.
@@ -101,6 +102,14 @@ impl Reader {
         Ok(edge)
     }
 
+    /// What was found damaged is not served, whatever a cache still has: nobody knows since when it is.
+    fn refuse_damaged(&self, log: &Shared, place: Place) -> Result<(), ReadError> {
+        match log.damage.get(place) {
+            Some(problem) => Err(ReadError::Damaged { log: log.info.id, place: place.to_string(), problem }),
+            None => Ok(()),
+        }
+    }
+
     /// The tile that has a node of the head's tree: full from the store, or unfinished from the head.
     fn expanded(&self, log: &Shared, head: &Head, coord: TileCoord) -> Result<Arc<Tile>, ReadError> {
         let stored = self.stored(log);
@@ -109,6 +118,7 @@ impl Reader {
         if !coord.width().is_full() {
             return self.edge(log, head)?.tile(coord).ok_or_else(damaged);
         }
+        self.refuse_damaged(log, Place::Tile { level: coord.level(), number: coord.index() })?;
         let key = (log.info.id, coord.level(), coord.index());
         if let Some(tile) = self.tiles.get(&key) {
             return Ok(tile);
@@ -193,6 +203,7 @@ impl Reader {
         if coord.width() > widest.width() {
             return Ok(None);
         }
+        self.refuse_damaged(log, Place::Tile { level: coord.level(), number: coord.index() })?;
         let key = (log.info.id, coord);
         if let Some(bytes) = self.served.get(&key) {
             return Ok(Some(bytes));
@@ -215,6 +226,7 @@ impl Reader {
         if coord.width() > widest.width() {
             return Ok(None);
         }
+        self.refuse_damaged(log, Place::Bundle { number: coord.index() })?;
         // Whoever asks for one that is being read waits for that: it may have 16 MiB, and many may ask.
         let read = || self.stored(log).bundle(coord.index(), coord.width().get()).map(Bytes::from);
         self.bundles.get_or_insert_with(&(log.info.id, coord), read).map(Some)

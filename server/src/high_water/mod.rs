@@ -77,6 +77,12 @@ pub struct Marks {
 }
 
 impl Marks {
+    /// These marks, as of a commit.
+    #[must_use]
+    pub fn of(commit: u64, marks: impl IntoIterator<Item = (LogId, Mark)>) -> Self {
+        Self { last: Some(commit), marks: marks.into_iter().collect() }
+    }
+
     /// The number of the newest commit, or 0 if there was none.
     #[must_use]
     pub fn commit(&self) -> u64 {
@@ -271,6 +277,19 @@ impl HighWater {
             return Ok((Self::create(path, database)?, Marks::default()));
         }
         Self::open_on(Box::new(RealDisk), path, database, BOUNDS)
+    }
+
+    /// Writes these marks into a new file, for a copy of the database as it is with them; durable on return.
+    ///
+    /// # Errors
+    /// [`HighWaterError::Exists`], or why it could not be written.
+    pub fn write_copy(path: &Path, database: DatabaseId, marks: &Marks) -> Result<(), HighWaterError> {
+        match RealDisk.open(path) {
+            Ok(_) => return Err(HighWaterError::Exists(path.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(on_io(path, "looked for")(error)),
+        }
+        write_anew(&mut RealDisk, path, &database, marks, BOUNDS).map(drop)
     }
 
     /// What is recorded by now.

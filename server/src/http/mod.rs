@@ -46,7 +46,7 @@ use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use crate::auth::{Caller, Right, Tokens};
 use crate::config::{AccessLog, Logging};
 use crate::cosigners::Cosigners;
-use crate::engine::{Clock, Engine, Log};
+use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
 
@@ -54,6 +54,7 @@ use crate::metrics::Metrics;
 pub struct App {
     pub(crate) engine: Engine,
     pub(crate) cosigners: Arc<Cosigners>,
+    pub(crate) scrub: Arc<ScrubFigures>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
@@ -78,6 +79,8 @@ pub struct AppParts {
     pub engine: Engine,
     /// What their witnesses do.
     pub cosigners: Arc<Cosigners>,
+    /// What the scrubber tells of itself.
+    pub scrub: Arc<ScrubFigures>,
     /// Who may do what.
     pub tokens: Arc<Tokens>,
     /// The bounds.
@@ -98,10 +101,11 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { engine, cosigners, tokens, limits, metrics, clock, logging, stop, random } = parts;
+        let AppParts { engine, cosigners, scrub, tokens, limits, metrics, clock, logging, stop, random } = parts;
         Self {
             engine,
             cosigners,
+            scrub,
             tokens,
             bodies: Budget::new(limits.bodies_in_flight_bytes()),
             answers: Arc::new(Answers::new(limits.answers_in_flight_bytes())),

@@ -36,7 +36,7 @@ pub(crate) fn health() -> Answer {
 #[utoipa::path(
     get, path = "/readyz", tag = "Operation", security((), ("token" = [])),
     responses(
-        (status = 200, description = "They are; further lines name halted logs, witnesses that lag and logs that wait for theirs", body = String, content_type = "text/plain"),
+        (status = 200, description = "They are; further lines name halted and damaged logs, witnesses that lag and logs that wait for theirs", body = String, content_type = "text/plain"),
         (status = 503, description = "They are not, with the reason", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -55,7 +55,7 @@ pub(crate) fn ready(ask: &Ask<'_>) -> Result<Answer, Problem> {
     if none_goes_on(&app.engine) {
         return Err(Problem::from(AppendError::Held).detail_more(&witnesses));
     }
-    Ok(fresh(media::TEXT, format!("ready\n{}{witnesses}", halted(ask))))
+    Ok(fresh(media::TEXT, format!("ready\n{}{}{witnesses}", halted(ask), damaged(ask))))
 }
 
 /// A line for each log that takes no appends any more, and why; of private logs only for who may read them.
@@ -64,6 +64,26 @@ fn halted(ask: &Ask<'_>) -> String {
     for log in ask.app.engine.logs().iter().filter(|log| ask.may_read(log)) {
         if let LogState::Halted(reason) = log.state() {
             text.push_str(&format!("log {}: halted, no appends: {reason}\n", log.info().name));
+        }
+        if text.len() > REPORT_BYTES {
+            text.push_str("and others\n");
+            break;
+        }
+    }
+    text
+}
+
+/// A line for each log in which damage was found, and one for what belongs to no log; of private logs only for who may
+/// read them.
+fn damaged(ask: &Ask<'_>) -> String {
+    let places = |count: usize| if count == 1 { "1 place".to_owned() } else { format!("{count} places") };
+    let mut text = String::new();
+    if let Some((count, first)) = ask.app.engine.damage() {
+        text.push_str(&format!("database: damaged in {}: {first}\n", places(count)));
+    }
+    for log in ask.app.engine.logs().iter().filter(|log| ask.may_read(log)) {
+        if let Some((count, first)) = log.damage() {
+            text.push_str(&format!("log {}: damaged in {}: {first}\n", log.info().name, places(count)));
         }
         if text.len() > REPORT_BYTES {
             text.push_str("and others\n");
@@ -122,7 +142,8 @@ fn witnesses(ask: &Ask<'_>) -> String {
 pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let app = ask.app;
     let logs = app.engine.logs().into_iter().filter(|log| ask.may_read(log)).collect();
-    let seen = Seen { engine: app.engine.clone(), cosigners: Arc::clone(&app.cosigners), logs };
+    let (engine, cosigners, scrub) = (app.engine.clone(), Arc::clone(&app.cosigners), Arc::clone(&app.scrub));
+    let seen = Seen { engine, cosigners, scrub, logs };
     app.metrics.http.bodies(app.bodies.used());
     let text = app.metrics.render(seen, app.clock.now_ms()).map_err(Problem::internal)?;
     let mut answer = fresh(media::TEXT, "");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cairn_listen::{Answer, Payload};
 use cairn_tree::size::TreeSize;
+use cairn_tree::store::StoreError;
 use cairn_tree::wire::media;
 use cairn_tree::wire::problem::Problem as Document;
 pub(crate) use cairn_tree::wire::problem::ProblemKind as Kind;
@@ -200,7 +201,17 @@ impl From<ProofError> for Problem {
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
-        Self::internal(error)
+        match &error {
+            ReadError::Damaged { place, .. } => {
+                let detail = format!("{place} is missing or damaged, and is not given out; other reads go on");
+                Self { cause: Some(error.to_string()), ..Self::new(Kind::Damaged, detail).value(place) }
+            }
+            ReadError::Store(StoreError::Corrupt(_)) | ReadError::Row(_) => {
+                let detail = "what the store holds here is damaged, and is not given out; other reads go on";
+                Self { cause: Some(error.to_string()), ..Self::new(Kind::Damaged, detail) }
+            }
+            ReadError::Store(StoreError::Io(_)) => Self::internal(error),
+        }
     }
 }
 

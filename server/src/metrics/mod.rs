@@ -6,6 +6,7 @@ mod cosigners;
 mod engine;
 mod figure;
 mod http;
+mod scrub;
 
 pub use self::engine::{EngineMetrics, Watched};
 pub use self::figure::{Histogram, TIMES};
@@ -20,7 +21,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 use crate::cosigners::Cosigners;
-use crate::engine::{Engine, Log};
+use crate::engine::{Engine, Log, ScrubFigures};
 
 /// Everything that is counted.
 #[derive(Debug, Default)]
@@ -52,6 +53,8 @@ pub struct Seen {
     pub engine: Engine,
     /// What witnesses do.
     pub cosigners: Arc<Cosigners>,
+    /// What the scrubber does.
+    pub scrub: Arc<ScrubFigures>,
     /// The logs whose own figures are shown.
     pub logs: Vec<Log>,
 }
@@ -74,6 +77,7 @@ impl Collector for Scrape {
         self.metrics.engine.encode(&mut encoder)?;
         engine::encode_store(&self.seen.engine, &mut encoder)?;
         engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;
+        scrub::encode(&self.seen, self.now_ms, &mut encoder)?;
         cosigners::encode(&self.seen, self.now_ms, &mut encoder)
     }
 }

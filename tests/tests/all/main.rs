@@ -7,6 +7,7 @@
     reason = "the helpers of tests are tests, although clippy knows only functions that are marked as such"
 )]
 
+mod backup;
 mod cli;
 mod crash;
 mod disk;
@@ -20,6 +21,7 @@ mod monitored;
 mod power;
 mod restore;
 mod scene;
+mod scrub;
 mod tidy;
 mod witness;
 mod witnesses;

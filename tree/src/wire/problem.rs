@@ -77,6 +77,8 @@ kinds! {
     HeadersTooLarge = 431, "headers-too-large", "The request's header fields are too large";
     /// Not the caller's fault.
     Internal = 500, "internal", "The server failed";
+    /// What is stored there is not what was signed; nothing of it is given out.
+    Damaged = 500, "damaged", "What is stored here is damaged";
     /// More than can be taken in now.
     Busy = 503, "busy", "The server has all the work it can hold";
     /// The log takes no entries until an operator looked at it.

@@ -9,14 +9,19 @@ use cairn_tree::store::{Key, Store};
 
 use super::manifest::Manifest;
 use super::run::{Record, Run};
-use crate::engine::bounds::{INDEX_CHECK_LEAVES, MAINTENANCE_ROWS, REPLAY_BUNDLES};
+use crate::engine::bounds::{MAINTENANCE_ROWS, REPLAY_BUNDLES};
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// Reads every record of every run: each must name a leaf that the log has there. In a log without duplicates no leaf
-/// may be missing, for it would be appended a second time.
-pub(in crate::engine) fn check(store: &dyn Store, stored: &Stored<'_>, dedup: bool) -> Result<(), ReadError> {
+/// may be missing, for it would be appended a second time. Holds `most` leaves at a time.
+pub(in crate::engine) fn check(
+    store: &dyn Store,
+    stored: &Stored<'_>,
+    dedup: bool,
+    most: u64,
+) -> Result<(), ReadError> {
     let manifest = Manifest::read(store, stored.log())?;
-    manifest.runs().iter().try_for_each(|run| check_run(store, stored, run, dedup, INDEX_CHECK_LEAVES))
+    manifest.runs().iter().try_for_each(|run| check_run(store, stored, run, dedup, most))
 }
 
 /// Checks one run, holding `most` leaves at a time.

@@ -16,6 +16,8 @@ const LONG: u8 = 2;
 const OPEN: u8 = 0;
 const HALTED: u8 = 1;
 const SEALED: u8 = 2;
+/// Halted because what is stored is damaged, and for no other reason.
+const DAMAGED: u8 = 3;
 
 /// Whether a log takes appends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,9 @@ pub(in crate::engine) struct HeadRow {
     /// The perfect nodes over all full bundles, largest first: with the entries of the unfinished one they give the root,
     /// so that a start reads no tiles. Rows of older versions, and of logs that were halted, have none.
     pub nodes: Option<Vec<Hash>>,
+    /// Of a halted log: whether it may go on once everything in it was verified. Not so where somebody holds a history that
+    /// contradicts it, or where its tail was lost: that is for good.
+    pub mendable: bool,
 }
 
 impl HeadRow {
@@ -64,6 +69,7 @@ impl HeadRow {
     pub(in crate::engine) fn encode(&self) -> Vec<u8> {
         let (code, reason) = match &self.state {
             LogState::Open => (OPEN, ""),
+            LogState::Halted(reason) if self.mendable => (DAMAGED, reason.as_str()),
             LogState::Halted(reason) => (HALTED, reason.as_str()),
             LogState::Sealed => (SEALED, ""),
         };
@@ -105,15 +111,15 @@ impl HeadRow {
         let state = match code {
             OPEN => LogState::Open,
             SEALED => LogState::Sealed,
-            HALTED => {
+            HALTED | DAMAGED => {
                 let reason =
                     core::str::from_utf8(fields.rest()).map_err(|_| RowError::new(ROW, "reason is not text"))?;
                 let state = LogState::Halted(reason.to_owned());
-                return Ok(Self { commit, state, size, root, time_ms, stale, nodes });
+                return Ok(Self { commit, state, size, root, time_ms, stale, nodes, mendable: code == DAMAGED });
             }
             other => return Err(fields.error(format!("unknown state {other}"))),
         };
         fields.end()?;
-        Ok(Self { commit, state, size, root, time_ms, stale, nodes })
+        Ok(Self { commit, state, size, root, time_ms, stale, nodes, mendable: false })
     }
 }

@@ -12,6 +12,7 @@ use crate::engine::batch::EntryBatch;
 use crate::engine::head::{LogInfo, Shared};
 use crate::engine::layout::Terms;
 use crate::engine::life::{LifeError, Plan};
+use crate::high_water::Marks;
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
@@ -33,6 +34,10 @@ pub(in crate::engine) enum Job {
     Release(Arc<Shared>, oneshot::Sender<()>),
     /// Halt a log for this reason.
     Halt(Arc<Shared>, String, oneshot::Sender<()>),
+    /// Halt a log whose stored bytes were found damaged, as here.
+    Damaged(Arc<Shared>, String, SyncSender<()>),
+    /// Make a copy of everything between two commits.
+    Freeze(Box<FreezeJob>),
 }
 
 pub(in crate::engine) struct AppendJob {
@@ -54,6 +59,15 @@ pub(in crate::engine) struct ChangeJob {
     pub(in crate::engine) log: Arc<Shared>,
     pub(in crate::engine) plan: Plan,
     pub(in crate::engine) reply: oneshot::Sender<Result<(), LifeError>>,
+}
+
+/// Makes a copy, told the number of the last commit and the marks.
+pub(in crate::engine) type MakeCopy = Box<dyn FnOnce(u64, &Marks) + Send>;
+
+/// A copy of the database between two commits, with nothing on its way to be released.
+pub(in crate::engine) struct FreezeJob {
+    /// Makes it, told the number of the last commit and what has been released by now; tells whoever waits itself.
+    pub(in crate::engine) make: MakeCopy,
 }
 
 /// Why a log was not made.
@@ -130,7 +144,7 @@ impl Weighed for Job {
         match self {
             Self::Append(job) => job.batch.weight(),
             Self::Create(_) | Self::Change(_) | Self::Sweep(_) => 0,
-            Self::Release(..) | Self::Halt(..) | Self::Refused(..) => 0,
+            Self::Release(..) | Self::Halt(..) | Self::Refused(..) | Self::Damaged(..) | Self::Freeze(_) => 0,
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }
     }

@@ -20,7 +20,7 @@ mod writer;
 
 pub(super) use check::compare_tiles;
 pub use job::CreateError;
-pub(super) use job::{AppendJob, ChangeJob, CreateJob, Done, Job, MaintainJob};
+pub(super) use job::{AppendJob, ChangeJob, CreateJob, Done, FreezeJob, Job, MaintainJob};
 pub use pool::PoolBounds;
 pub(super) use pool::Refused;
 pub(super) use releaser::{Releaser, ReleaserParts};

@@ -7,8 +7,9 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key};
 use tokio::sync::oneshot;
 
+use super::job::FreezeJob;
 use super::releaser::Work;
-use super::writer::{Poison, Writer};
+use super::writer::{Halt, Poison, Writer};
 use crate::engine::head::Shared;
 use crate::engine::layout::{HeadRow, LogState};
 use crate::engine::open::unreleased_rows;
@@ -44,14 +45,33 @@ impl Writer {
         // Heads that are on their way were made before anybody objected; the log ends with the last of them.
         self.release.drain()?;
         let undo = self.unreleased_keys(log)?;
-        self.halt_for(log, reason, undo)
+        self.halt_for(log, Halt::for_good(reason), undo)
+    }
+
+    /// Halts a log in whose stored bytes the scrubber found damage. Its heads that are on their way were checked before
+    /// they were signed.
+    pub(super) fn halt_by_scrub(&mut self, log: &Shared, reason: String) -> Result<(), Poison> {
+        if matches!(log.state(), LogState::Halted(_)) {
+            return Ok(());
+        }
+        self.release.drain()?;
+        let undo = self.unreleased_keys(log)?;
+        self.halt_for(log, Halt::damage(reason), undo)
     }
 
     /// Halts a log whose head the signer refuses. From that head on nothing of it was signed.
     pub(super) fn halt_by_signer(&mut self, log: &Shared, reason: String) -> Result<(), Poison> {
         self.release.drain()?;
         let undo = self.unreleased_keys(log)?;
-        self.halt_for(log, reason, undo)
+        self.halt_for(log, Halt::for_good(reason), undo)
+    }
+
+    /// Stands still while a copy is made. What was committed is released by then, so that the high-water has exactly the
+    /// database's last heads: neither is ahead of the other, and the two open together.
+    pub(super) fn freeze(&mut self, job: FreezeJob) -> Result<(), Poison> {
+        let marks = self.release.marks()?;
+        (job.make)(self.parts.database.commit, &marks);
+        Ok(())
     }
 
     /// The size of the log's tree as committed, with the tree at hand.

@@ -32,7 +32,7 @@ use crate::engine::observer::{CommitFigures, Observer};
 use crate::engine::reader::Reader;
 use crate::engine::registry::Registry;
 use crate::engine::sign::{sign_head, tree};
-use crate::high_water::{HighWater, HighWaterError, Mark};
+use crate::high_water::{HighWater, HighWaterError, Mark, Marks};
 use crate::signer::SignerError;
 
 /// What the writer hands over, in order.
@@ -49,6 +49,8 @@ pub(super) enum Work {
     Forget(Vec<Arc<Shared>>),
     /// Nothing: whoever sent it is told when all before it is done.
     Drain(SyncSender<()>),
+    /// The same, and it gets what the high-water has by then.
+    Marks(SyncSender<Marks>),
 }
 
 /// A commit that may be signed.
@@ -141,6 +143,13 @@ impl Handover {
         told.recv().map_err(|_| self.ended())
     }
 
+    /// As [`Handover::drain`], with what the high-water has then.
+    pub(super) fn marks(&self) -> Result<Marks, Poison> {
+        let (done, told) = sync_channel(1);
+        self.hand(Work::Marks(done))?;
+        told.recv().map_err(|_| self.ended())
+    }
+
     /// The newest commit that is released: its marks are durable, its heads are out, the hash index has its leaves.
     pub(super) fn released(&self) -> u64 {
         self.marked.load(Ordering::Acquire)
@@ -179,6 +188,7 @@ impl Releaser {
                 Work::Forget(logs) => logs.iter().for_each(|log| forget(log)),
                 // Whoever waited may have failed.
                 Work::Drain(done) => drop(done.try_send(())),
+                Work::Marks(done) => drop(done.try_send(self.parts.high_water.marks().clone())),
             }
         }
         Ok(())

@@ -202,8 +202,8 @@ impl Track {
         };
         let (size, root) = (self.working.size(), self.working.root());
         let state = if with.seals { LogState::Sealed } else { LogState::Open };
-        let head =
-            HeadRow { commit, state, size, root, time_ms: self.time_ms, stale, nodes: Some(self.working.nodes()) };
+        let (time_ms, nodes) = (self.time_ms, Some(self.working.nodes()));
+        let head = HeadRow { commit, state, size, root, time_ms, stale, nodes, mendable: false };
         batch.put(HeadRow::key(id), head.encode());
         if self.tail.encoded.as_ref().is_some_and(|encoded| encoded.len() > TAIL_BYTES) {
             self.tail.encoded = None;

@@ -48,6 +48,25 @@ pub(in crate::engine) struct WriterParts {
     pub(in crate::engine) poison: Arc<OnceLock<String>>,
 }
 
+/// Why a log is taken out of service.
+pub(super) struct Halt {
+    reason: String,
+    /// Whether it may go on once everything in it was verified.
+    mendable: bool,
+}
+
+impl Halt {
+    /// What is stored is damaged.
+    pub(super) fn damage(reason: String) -> Self {
+        Self { reason, mendable: true }
+    }
+
+    /// Somebody holds a history that its next head would contradict.
+    pub(super) fn for_good(reason: String) -> Self {
+        Self { reason, mendable: false }
+    }
+}
+
 pub(in crate::engine) struct Writer {
     pub(super) parts: WriterParts,
     pub(super) residents: Residents,
@@ -81,7 +100,7 @@ impl Writer {
             releaser.resume(commit, &fresh)?;
         }
         for (shared, error, undo) in damaged {
-            self.halt_for(&shared, error.to_string(), undo).map_err(resume_error)?;
+            self.halt_for(&shared, Halt::damage(error.to_string()), undo).map_err(resume_error)?;
         }
         Ok(())
     }
@@ -104,6 +123,12 @@ impl Writer {
                     // Whoever asked may have gone.
                     let _ = done.send(());
                 }
+                Job::Damaged(log, reason, done) => {
+                    self.halt_by_scrub(&log, reason)?;
+                    // Whoever asked may have gone.
+                    let _ = done.try_send(());
+                }
+                Job::Freeze(job) => self.freeze(*job)?,
             }
         }
         self.append(appends, &mut maintenance)?;
@@ -211,7 +236,7 @@ impl Writer {
         let commit = self.next_commit(&mut batch);
         let Head { size, root, time_ms, .. } = head;
         let (state, nodes) = (LogState::Open, Some(Vec::new()));
-        let row = HeadRow { commit, state, size, root, time_ms, stale: (0, 0), nodes };
+        let row = HeadRow { commit, state, size, root, time_ms, stale: (0, 0), nodes, mendable: false };
         batch.put(BindingRow::key(id), standing.binding.encode());
         batch.put(HeadRow::key(id), row.encode());
         self.commit(batch)?;
@@ -271,11 +296,12 @@ impl Writer {
         tracing::error!(log = %shared.info.name, %error, "the stored bytes do not match what was to be signed");
         // Heads of the log that are on their way are sound, and will be signed: it ends with the last of them.
         self.release.drain()?;
-        self.halt_for(shared, error.to_string(), undo)
+        self.halt_for(shared, Halt::damage(error.to_string()), undo)
     }
 
     /// As [`Writer::halt`], for any reason, where nothing of the log is on its way.
-    pub(super) fn halt_for(&mut self, shared: &Shared, reason: String, undo: Vec<Key>) -> Result<(), Poison> {
+    pub(super) fn halt_for(&mut self, shared: &Shared, halt: Halt, undo: Vec<Key>) -> Result<(), Poison> {
+        let Halt { reason, mendable } = halt;
         let log = shared.info.id;
         self.residents.remove(log);
         let head = shared.head();
@@ -283,7 +309,8 @@ impl Writer {
         let mut batch = Batch::new();
         let commit = self.next_commit(&mut batch);
         let (size, root, time_ms) = (head.size, head.root, head.time_ms);
-        let row = HeadRow { commit, state: state.clone(), size, root, time_ms, stale: (0, 0), nodes: None };
+        let state_now = state.clone();
+        let row = HeadRow { commit, state: state_now, size, root, time_ms, stale: (0, 0), nodes: None, mendable };
         batch.put(HeadRow::key(log), row.encode());
         undo.into_iter().for_each(|key| batch.delete(key));
         self.commit(batch)?;

@@ -8,6 +8,7 @@ mod pipeline;
 mod publishing;
 mod reading;
 mod refusals;
+mod scrub;
 mod signing;
 
 use std::collections::BTreeMap;
@@ -243,6 +244,8 @@ struct Faulty {
     fired: AtomicU64,
     /// Rows of this log and kind can't be read, as if their block were damaged.
     damaged: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind)>>,
+    /// The next read of rows of this log and kind fails like that, and no other.
+    damaged_once: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind)>>,
     /// Commits that have begun.
     begun: AtomicU64,
     /// Kinds of rows that were read, each time.
@@ -288,12 +291,21 @@ impl Faulty {
         &self,
         asked: impl Fn(LogId, cairn_tree::store::Kind) -> bool,
     ) -> Result<(), cairn_tree::store::StoreError> {
+        let mut once = self.damaged_once.lock().unwrap();
+        if once.is_some_and(|(log, kind)| asked(log, kind)) {
+            *once = None;
+            return Err(cairn_tree::store::StoreError::Corrupt("a bit on the way, on purpose".to_owned()));
+        }
         match *self.damaged.lock().unwrap() {
             Some((log, kind)) if asked(log, kind) => {
                 Err(cairn_tree::store::StoreError::Corrupt("a block checksum, on purpose".to_owned()))
             }
             _ => Ok(()),
         }
+    }
+
+    fn damage_once(&self, log: LogId, kind: cairn_tree::store::Kind) {
+        *self.damaged_once.lock().unwrap() = Some((log, kind));
     }
 
     fn begun(&self) -> u64 {
@@ -389,6 +401,7 @@ impl World {
             skip: AtomicU64::new(0),
             fired: AtomicU64::new(0),
             damaged: std::sync::Mutex::default(),
+            damaged_once: std::sync::Mutex::default(),
             begun: AtomicU64::new(0),
             read: std::sync::Mutex::default(),
         };

@@ -162,6 +162,7 @@ fn app(engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Receiver<bool>) -> 
     App::new(AppParts {
         engine: engine.clone(),
         cosigners: Cosigners::start(parts).expect("an HTTP client"),
+        scrub: Arc::default(),
         tokens: Arc::new(Tokens::new(vec![token])),
         limits,
         metrics: Arc::clone(metrics),

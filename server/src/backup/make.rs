@@ -1,0 +1,203 @@
+//! Making a generation from a frozen copy.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::copy;
+use super::hold::hold_backups;
+use super::manifest::{FILE_NAME, FileLine, Generation, Manifest, generations, list, name_of, tables};
+use super::{BackupError, Digest, Progress};
+use crate::engine::Frozen;
+
+/// A further file of the data folder that belongs to the backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extra {
+    /// The file.
+    pub from: PathBuf,
+    /// Its place in the data folder.
+    pub path: String,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The generation.
+    pub number: u64,
+    /// The bytes of all its files.
+    pub bytes: u64,
+    /// The bytes that earlier generations did not have.
+    pub new_bytes: u64,
+}
+
+/// What is frozen, where it stands, and what goes with it.
+#[derive(Debug)]
+pub struct Source {
+    /// The folder of the frozen copy.
+    pub folder: PathBuf,
+    /// What it holds.
+    pub frozen: Frozen,
+    /// Files beside it.
+    pub extras: Vec<Extra>,
+    /// Whether private keys are among them.
+    pub with_keys: bool,
+}
+
+/// A table by what tells it from all others without reading it whole.
+type Known = HashMap<(String, u64, Digest), FileLine>;
+
+struct Making<'a> {
+    dest: &'a Path,
+    partial: PathBuf,
+    known: Known,
+    files: Vec<FileLine>,
+    new_bytes: u64,
+    done: u64,
+    total: u64,
+    progress: &'a mut Progress<'a>,
+}
+
+/// Makes the next generation.
+///
+/// # Errors
+/// [`BackupError`]; then the generations that were there are as they were.
+pub fn make<'a>(
+    dest: &'a Path,
+    source: Source,
+    now_ms: u64,
+    progress: &'a mut Progress<'a>,
+) -> Result<Made, BackupError> {
+    for folder in [dest, &tables(dest), &generations(dest)] {
+        copy::make_folder(folder)?;
+    }
+    // Held until this returns: two at once would take each other's unfinished files for a crash's.
+    let _lock = hold_backups(dest)?;
+    clear(dest)?;
+    let listed = list(dest)?;
+    let number = listed.last().map_or(1, |listed| listed.number + 1);
+    let previous = listed.into_iter().rev().find_map(|listed| listed.generation.ok());
+    let folder = generations(dest).join(name_of(number));
+    let partial = folder.with_extension("partial");
+    copy::make_folder(&partial.join("db"))?;
+    let known = previous.as_ref().map(known).unwrap_or_default();
+    let (files, new_bytes) = (Vec::new(), 0);
+    let mut making = Making { dest, partial, known, files, new_bytes, done: 0, total: 0, progress };
+    let of_database = files_in(&source.folder.join("db"), "db")?;
+    let high_water = Extra { from: source.folder.join("high-water"), path: "high-water".to_owned() };
+    let all: Vec<Extra> = of_database.into_iter().chain([high_water]).chain(source.extras).collect();
+    for file in &all {
+        making.total += fs::metadata(&file.from).map_err(BackupError::io(&file.from))?.len();
+    }
+    all.iter().try_for_each(|file| making.take(file))?;
+    let Making { partial, files, new_bytes, .. } = making;
+    // 1. The names of tables and of everything in the generation are durable.
+    copy::sync_folder(&tables(dest))?;
+    for inner in files.iter().filter_map(|file| Path::new(&file.path).parent()) {
+        if partial.join(inner).is_dir() {
+            copy::sync_folder(&partial.join(inner))?;
+        }
+    }
+    // 2. The manifest, which says that the rest is there.
+    let manifest = Manifest::new(now_ms, source.with_keys, source.frozen, files);
+    let path = partial.join(FILE_NAME);
+    let encoded = manifest.encode().map_err(|error| BackupError::io(&path)(error.into()))?;
+    let beside = partial.join("manifest.new");
+    copy::write(&beside, &encoded)?;
+    copy::rename(&beside, &path)?;
+    // 3. Its name. Before this it is none, after it it is whole.
+    copy::rename(&partial, &folder)?;
+    Ok(Made { number, bytes: manifest.bytes(), new_bytes })
+}
+
+impl Making<'_> {
+    fn take(&mut self, file: &Extra) -> Result<(), BackupError> {
+        let is_table = file.path.ends_with(".sst");
+        let line = if is_table { self.table(file)? } else { self.own(file)? };
+        self.files.push(line);
+        Ok(())
+    }
+
+    fn own(&mut self, file: &Extra) -> Result<FileLine, BackupError> {
+        let to = self.partial.join(&file.path);
+        if let Some(folder) = to.parent() {
+            copy::make_folder(folder)?;
+        }
+        let (bytes, sha256) = self.copy(&file.from, &to)?;
+        self.new_bytes += bytes;
+        Ok(FileLine { path: file.path.clone(), bytes, sha256, tail: None })
+    }
+
+    fn table(&mut self, file: &Extra) -> Result<FileLine, BackupError> {
+        let (length, tail) = copy::tail(&file.from)?;
+        if let Some(known) = self.known.get(&(file.path.clone(), length, tail)) {
+            self.done += length;
+            (self.progress)(self.done, self.total);
+            return Ok(known.clone());
+        }
+        let partial = tables(self.dest).join("table.partial");
+        let (bytes, sha256) = self.copy(&file.from, &partial)?;
+        // Over one with the same bytes, if there is one: should that one be damaged, it is not any more.
+        fs::rename(&partial, tables(self.dest).join(format!("{sha256}.sst"))).map_err(BackupError::io(&partial))?;
+        self.new_bytes += bytes;
+        Ok(FileLine { path: file.path.clone(), bytes, sha256, tail: Some(tail) })
+    }
+
+    fn copy(&mut self, from: &Path, to: &Path) -> Result<(u64, Digest), BackupError> {
+        let Self { done, total, progress, .. } = self;
+        copy::copy(from, to, &mut |bytes| {
+            *done += bytes;
+            progress(*done, *total);
+        })
+    }
+}
+
+/// Removes what a backup left that was never finished.
+fn clear(dest: &Path) -> Result<(), BackupError> {
+    for entry in files_in(&generations(dest), "")?.into_iter().filter(|entry| entry.path.ends_with(".partial")) {
+        copy::remove_folder(&entry.from)?;
+    }
+    let table = tables(dest).join("table.partial");
+    match fs::remove_file(&table) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BackupError::io(&table)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The tables of a generation that are there still.
+fn known(generation: &Generation) -> Known {
+    let lines = generation.manifest.files.iter();
+    let tables = lines.filter_map(|line| Some(((line.path.clone(), line.bytes, line.tail?), line.clone())));
+    tables.collect()
+}
+
+/// What stands in a folder, with its place below `prefix`, in order.
+fn files_in(folder: &Path, prefix: &str) -> Result<Vec<Extra>, BackupError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(BackupError::io(folder))? {
+        let from = entry.map_err(BackupError::io(folder))?.path();
+        let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        files.push(Extra { from, path });
+    }
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(files)
+}
+
+impl Extra {
+    /// The files of a data folder that belong to a backup beside the frozen copy: configuration, tokens, and the keys
+    /// if they are asked for.
+    ///
+    /// # Errors
+    /// [`BackupError::Io`] if the folder of the keys can't be read.
+    pub fn of(data: &Path, config: &Path, with_keys: bool) -> Result<Vec<Self>, BackupError> {
+        let single = [(config.to_owned(), crate::config::FILE_NAME), (data.join("tokens.json"), "tokens.json")];
+        let single = single.into_iter().map(|(from, path)| Self { from, path: path.to_owned() });
+        let mut extras: Vec<Self> = single.filter(|extra| extra.from.is_file()).collect();
+        let keys = data.join("keys");
+        if with_keys && keys.is_dir() {
+            extras.extend(files_in(&keys, "keys")?);
+        }
+        Ok(extras)
+    }
+}

@@ -1,0 +1,98 @@
+//! Backups: several generations of a database in one folder, and bringing one back.
+//!
+//! Not here: freezing a database between two commits, and deciding what a copy may sign (`crate::engine`).
+//!
+//! # Format, version 1
+//!
+//! ```text
+//! DEST/tables/SHA256.sst             a table, under the SHA-256 of its bytes; shared by all generations that have it
+//! DEST/generations/NUMBER/           one backup, numbered from 1 with six digits or more
+//!     manifest                       what it is; written last
+//!     db/                            the database's other files: CURRENT, MANIFEST-*, OPTIONS-*, *.log
+//!     high-water  cairnd.toml  tokens.json  keys/ (only when asked for)
+//! DEST/generations/NUMBER.partial/   one that was never finished; removed by the next backup
+//! ```
+//!
+//! A manifest is two lines of JSON. The first is the [`Manifest`]: format, time, database id, commit number, each log with
+//! origin, size, root, keys, signed head and witness policy, and each file with its length and SHA-256. The second is
+//! `{"sha256":"..."}`, over the first line without its newline. That tells damage, not forgery: against whoever can write
+//! to the backup there are the logs' signatures, their high-water elsewhere, and witnesses.
+//!
+//! # What a crash leaves
+//!
+//! Every file is written beside its name, synced and renamed; a generation gets its name when everything in it is
+//! durable. So it is there whole or not at all, and no earlier one is touched. Tables are copied, never linked, from the
+//! database: a link would share its damage.
+//!
+//! # Incremental
+//!
+//! A table never changes once it is written. One that the last generation has, by its name, length and last 64 KiB, which
+//! hold an id that no other table has, is not read again.
+
+mod copy;
+mod digest;
+mod hold;
+mod make;
+mod manifest;
+mod restore;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use digest::Digest;
+pub use hold::hold;
+pub use make::{Extra, Made, Source, make};
+pub use manifest::{FileLine, Generation, Listed, Manifest, list};
+pub use restore::{Restoring, verify};
+
+/// Why a backup was not made, read or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The system refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Somebody else writes to the same folder.
+    #[error("another backup is under way; it holds {}", .0.display())]
+    Busy(PathBuf),
+    /// There is no such backup.
+    #[error("{} holds no generation {number}; see: cairnd backup list --to {0}", path.display())]
+    NoGeneration {
+        /// The folder of backups.
+        path: PathBuf,
+        /// Which one was asked for.
+        number: String,
+    },
+    /// Its manifest can't be believed.
+    #[error("the manifest {} is damaged: {problem}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// How.
+        problem: String,
+    },
+    /// A file of the backup is not what was written.
+    #[error("the backup is damaged: {} {problem}; take another generation", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        problem: String,
+    },
+    /// A restore never writes over anything.
+    #[error("{} is there already; a backup is restored into a folder that is not there yet", .0.display())]
+    Exists(PathBuf),
+}
+
+impl BackupError {
+    fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        move |error| Self::Io { path: path.into(), error }
+    }
+}
+
+/// Tells how far it is: bytes done, and bytes that there are.
+pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;

@@ -1,0 +1,114 @@
+//! Bringing a generation back: copied beside its place, verified, and only then given its name.
+
+use std::path::{Path, PathBuf};
+
+use super::copy;
+use super::manifest::{FileLine, Generation};
+use super::{BackupError, Progress};
+
+/// Part of the name of a folder that is being restored into, so that nobody takes it for another.
+const UNFINISHED: &str = "cairn-restoring";
+
+/// A restore that is under way. What a crash leaves of it is removed by the next one into the same place.
+#[derive(Debug)]
+pub struct Restoring {
+    staging: PathBuf,
+    target: PathBuf,
+}
+
+impl Restoring {
+    /// Begins a restore into `target`.
+    ///
+    /// # Errors
+    /// [`BackupError::Exists`] if anything stands there.
+    pub fn begin(target: &Path) -> Result<Self, BackupError> {
+        if target.symlink_metadata().is_ok() {
+            return Err(BackupError::Exists(target.into()));
+        }
+        let staging = staging(target);
+        copy::remove_folder(&staging)?;
+        copy::make_folder(&staging)?;
+        Ok(Self { staging, target: target.into() })
+    }
+
+    /// Where it stands until it is finished.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Copies every file, and compares its SHA-256 with the manifest's on the way.
+    ///
+    /// # Errors
+    /// [`BackupError::Damaged`] names the first file that differs.
+    pub fn copy(&self, generation: &Generation, progress: &mut Progress<'_>) -> Result<(), BackupError> {
+        let (mut done, total) = (0, generation.manifest.bytes());
+        for file in &generation.manifest.files {
+            let to = self.staging.join(&file.path);
+            if let Some(folder) = to.parent() {
+                copy::make_folder(folder)?;
+            }
+            let from = generation.place(file);
+            let found = copy::copy(&from, &to, &mut |bytes| {
+                done += bytes;
+                progress(done, total);
+            })?;
+            compare(file, &from, found)?;
+        }
+        Ok(())
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// [`BackupError::Exists`] if something has come to stand there.
+    pub fn finish(self) -> Result<(), BackupError> {
+        for folder in ["", "db", "keys"].map(|folder| self.staging.join(folder)) {
+            if folder.is_dir() {
+                copy::sync_folder(&folder)?;
+            }
+        }
+        if self.target.symlink_metadata().is_ok() {
+            return Err(BackupError::Exists(self.target));
+        }
+        copy::rename(&self.staging, &self.target)
+    }
+
+    /// Removes what was copied.
+    ///
+    /// # Errors
+    /// [`BackupError::Io`].
+    pub fn abandon(self) -> Result<(), BackupError> {
+        copy::remove_folder(&self.staging)
+    }
+}
+
+fn staging(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.{UNFINISHED}"))
+}
+
+fn compare(file: &FileLine, path: &Path, found: (u64, super::Digest)) -> Result<(), BackupError> {
+    if found == (file.bytes, file.sha256) {
+        return Ok(());
+    }
+    let problem = format!("({}) has SHA-256 {}, not {}", file.path, found.1, file.sha256);
+    Err(BackupError::Damaged { path: path.into(), problem })
+}
+
+/// Reads every file of a generation again.
+///
+/// # Errors
+/// [`BackupError::Damaged`] names the first that is not what was written.
+pub fn verify(generation: &Generation, progress: &mut Progress<'_>) -> Result<(), BackupError> {
+    let (mut done, total) = (0, generation.manifest.bytes());
+    for file in &generation.manifest.files {
+        let path = generation.place(file);
+        let found = copy::hash(&path, &mut |bytes| {
+            done += bytes;
+            progress(done, total);
+        })?;
+        compare(file, &path, found)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! A restored copy of a database: what is known of the heads that may have been signed after it was made, and which of its
+//! logs may therefore sign.
+//!
+//! A log that signs from an old copy contradicts every head that it signed since. So a log goes on under its name only on
+//! evidence that there are none:
+//! - a high-water file that outlived the database, and that has nothing which the copy lacks; or
+//! - witnesses: the start asks them before anything larger is signed (`crate::cosigners`), and readers who go by the log's
+//!   policy have believed no head that a quorum of them has not seen.
+//!
+//! Without either nobody can know, and the operator's word is no evidence: the log is halted, for good. So is one that the
+//! high-water shows to have lost its tail. There is no flag for it. What such a log has is served; it is continued under
+//! another origin by sealing it, and its successor's first entry says where it ended.
+
+use std::path::{Path, PathBuf};
+
+use cairn_rocks::RocksStore;
+use cairn_tree::hash::Hash;
+use cairn_tree::size::TreeSize;
+use cairn_tree::store::{Batch, LogId, Store, StoreError};
+
+use super::EngineOptions;
+use super::freeze::{Frozen, read_frozen};
+use super::fsck::{Finding, Progress, fsck};
+use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, PolicyRow};
+use super::open::{OpenError, compare_commits, read_bindings, read_database, read_head, unreleased_rows};
+use super::published::LogPolicy;
+use super::stored::Stored;
+use crate::high_water::{HighWater, HighWaterError, Mark, Marks};
+
+/// What becomes of one log of a restored copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readmitted {
+    /// Its name.
+    pub log: String,
+    /// The size that it has.
+    pub size: TreeSize,
+    /// Whether it may sign.
+    pub verdict: Verdict,
+}
+
+/// Whether a log of a restored copy may sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may: the high-water file has nothing that the copy lacks.
+    Signs,
+    /// Its witnesses are asked first, at the start.
+    AsksWitnesses,
+    /// Never again: more was signed, and the copy lacks it.
+    LostTail {
+        /// The size that was signed.
+        size: TreeSize,
+        /// The root at that size.
+        root: Hash,
+    },
+    /// Never again: the high-water file has another root than the copy at a size that both know.
+    OtherHistory {
+        /// The size.
+        size: TreeSize,
+    },
+    /// Never again: nobody can know what it signed after the copy was made.
+    Unknown,
+    /// It had ended before.
+    Ended,
+}
+
+/// Why a restored copy is not taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadmitError {
+    /// It does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The high-water file that is to be compared with.
+    #[error("the high-water file that is to be compared with: {0}")]
+    Evidence(#[source] HighWaterError),
+    /// It is not the newest one.
+    #[error(
+        "the high-water file {} is older than the backup: its last commit is {found}, but {released} was released. It says \
+         nothing of what came after the backup; give the newest one, or none", path.display()
+    )]
+    OlderEvidence {
+        /// The file.
+        path: PathBuf,
+        /// Its last commit.
+        found: u64,
+        /// The commit that the newest file must have.
+        released: u64,
+    },
+    /// Something in it is not as it must be.
+    #[error("log {log} is not sound: {problem}; take another generation")]
+    Unsound {
+        /// The log, or what stands for the database.
+        log: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// What was found out can't be written down.
+    #[error("the copy can't be written: {0}")]
+    Write(String),
+}
+
+impl From<StoreError> for ReadmitError {
+    fn from(error: StoreError) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+/// Reads and hashes a whole restored copy, as `fsck` does, and says what it holds.
+///
+/// # Errors
+/// [`ReadmitError::Unsound`] names the first bad place.
+pub fn examine(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Frozen, ReadmitError> {
+    for Finding { log, problem, damaged, .. } in fsck(options, progress)? {
+        if let Some(problem) = problem.filter(|_| damaged) {
+            return Err(ReadmitError::Unsound { log, problem });
+        }
+    }
+    let (store, _, marks) = open(options)?;
+    Ok(read_frozen(&store, &marks)?)
+}
+
+/// Decides about every log of a restored copy, and writes it down. `evidence` is a high-water file that outlived the
+/// database: a copy of it, for opening it may write to it.
+///
+/// # Errors
+/// [`ReadmitError`]; then the copy must not be used.
+pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<Readmitted>, ReadmitError> {
+    let (store, database, marks) = open(options)?;
+    let evidence = match evidence {
+        Some(path) => Some(read_evidence(path, &database, database.released.max(marks.commit()))?),
+        None => None,
+    };
+    let (mut batch, mut readmitted, mut merged) = (Batch::new(), Vec::new(), Vec::new());
+    let commit = database.commit + 1;
+    for (id, binding) in read_bindings(&store, &database)? {
+        let log = CopiedLog::read(&store, id, &binding, &marks)?;
+        let verdict = log.judge(&store, &binding, evidence.as_ref())?;
+        let known = evidence.as_ref().and_then(|evidence| evidence.get(id));
+        match &verdict {
+            Verdict::Signs => merged.push((id, known.unwrap_or(log.mark))),
+            _ => merged.push((id, log.mark)),
+        }
+        if let Some(reason) = verdict.reason() {
+            log.halt(&store, &mut batch, commit, reason)?;
+        }
+        readmitted.push(Readmitted { log: binding.name.to_string(), size: log.mark.size, verdict });
+    }
+    let row = DatabaseRow { commit, released: database.released, ..database };
+    batch.put(DatabaseRow::key(), row.encode());
+    store.commit(batch).map_err(|error| ReadmitError::Write(error.to_string()))?;
+    // The marks of logs that go on may be newer than the copy's own: a head that came to be durable in both, or its time.
+    let newest = evidence.map_or(0, |evidence| evidence.commit()).min(database.commit).max(marks.commit());
+    let path = options.high_water_path();
+    let replaced = std::fs::remove_file(&path).map_err(|error| ReadmitError::Write(error.to_string()));
+    replaced?;
+    HighWater::write_copy(&path, database.id, &Marks::of(newest, merged)).map_err(OpenError::from)?;
+    Ok(readmitted)
+}
+
+fn open(options: &EngineOptions) -> Result<(RocksStore, DatabaseRow, Marks), OpenError> {
+    let store = RocksStore::open(&options.database_path(), &options.settings)?;
+    let database = read_database(&store, options.data.clone())?;
+    let (_, marks) = HighWater::open(&options.high_water_path(), database.id)?;
+    compare_commits(&database, &marks)?;
+    Ok((store, database, marks))
+}
+
+fn read_evidence(path: &Path, database: &DatabaseRow, newest: u64) -> Result<Marks, ReadmitError> {
+    let (_, marks) = HighWater::open(path, database.id).map_err(ReadmitError::Evidence)?;
+    if marks.commit() < newest {
+        let (found, released) = (marks.commit(), newest);
+        return Err(ReadmitError::OlderEvidence { path: path.into(), found, released });
+    }
+    Ok(marks)
+}
+
+/// A log as the copy has it.
+struct CopiedLog {
+    id: LogId,
+    row: HeadRow,
+    mark: Mark,
+}
+
+impl CopiedLog {
+    fn read(store: &dyn Store, id: LogId, binding: &BindingRow, marks: &Marks) -> Result<Self, OpenError> {
+        let row = read_head(store, id, &binding.name)?;
+        // Made, but its empty head was never marked: nobody has seen it.
+        let empty = Mark { size: TreeSize::ZERO, root: Hash::EMPTY_TREE, time_ms: row.time_ms };
+        Ok(Self { id, mark: marks.get(id).unwrap_or(empty), row })
+    }
+
+    fn judge(
+        &self,
+        store: &dyn Store,
+        binding: &BindingRow,
+        evidence: Option<&Marks>,
+    ) -> Result<Verdict, ReadmitError> {
+        if self.row.state != LogState::Open {
+            return Ok(Verdict::Ended);
+        }
+        let Some(evidence) = evidence else {
+            let asks = has_binding_witnesses(store, self.id)?;
+            return Ok(if asks { Verdict::AsksWitnesses } else { Verdict::Unknown });
+        };
+        match evidence.get(self.id) {
+            // A log that was made, and never shown to anybody, has no mark in either.
+            None if self.mark.size == TreeSize::ZERO => Ok(Verdict::Signs),
+            None => Err(OpenError::NoMark(binding.name.to_string()).into()),
+            Some(known) if known.size > self.row.size => Ok(Verdict::LostTail { size: known.size, root: known.root }),
+            Some(known) => {
+                let root = Stored::new(store, self.id).growing(known.size).map_err(OpenError::from)?.root();
+                Ok(if root == known.root { Verdict::Signs } else { Verdict::OtherHistory { size: known.size } })
+            }
+        }
+    }
+
+    /// Ends it with the last head that it is known to have released.
+    fn halt(&self, store: &dyn Store, batch: &mut Batch, commit: u64, reason: String) -> Result<(), ReadmitError> {
+        let Mark { size, root, time_ms } = self.mark;
+        let state = LogState::Halted(reason);
+        let row = HeadRow { commit, state, size, root, time_ms, stale: (0, 0), nodes: None, mendable: false };
+        batch.put(HeadRow::key(self.id), row.encode());
+        let unreleased = unreleased_rows(&Stored::new(store, self.id), size, self.row.size);
+        unreleased.map_err(OpenError::from)?.into_iter().for_each(|key| batch.delete(key));
+        Ok(())
+    }
+}
+
+/// Whether a quorum of witnesses has to have seen a head before anybody who goes by the log's policy believes it.
+fn has_binding_witnesses(store: &dyn Store, id: LogId) -> Result<bool, ReadmitError> {
+    let Some(row) = store.get(&PolicyRow::key(id))? else { return Ok(false) };
+    let row = PolicyRow::decode(&row).map_err(OpenError::from)?;
+    let policy = row.current.and_then(|text| LogPolicy::parse(&text.text, text.fail_open).ok());
+    Ok(policy.is_some_and(|policy| policy.can_ask() && !policy.fail_open() && !policy.policy().needs_no_witness()))
+}
+
+impl Verdict {
+    /// Why the log is halted, if it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Signs | Self::AsksWitnesses | Self::Ended => None,
+            Self::LostTail { size, root } => Some(format!(
+                "restored from a backup that lacks what was signed since: the high-water file has a head of size {size} \
+                 with root {root}"
+            )),
+            Self::OtherHistory { size } => {
+                Some(format!("restored from a backup whose root at size {size} is not the one in the high-water file"))
+            }
+            Self::Unknown => Some(
+                "restored from a backup without a newer high-water file or witnesses: what was signed since can't be known"
+                    .to_owned(),
+            ),
+        }
+    }
+}

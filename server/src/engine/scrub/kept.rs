@@ -1,0 +1,72 @@
+//! How far the scrubber is, kept in a file so that a restart goes on from there. Losing it costs a pass and nothing else,
+//! so it is replaced without being synced.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cairn_tree::store::DatabaseId;
+use serde::{Deserialize, Serialize};
+
+const FILE_NAME: &str = "scrub.json";
+
+/// What is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    database: String,
+    /// When the pass that is under way began, in milliseconds since the epoch; 0 between two passes.
+    pub(super) begun_ms: u64,
+    /// When the last whole pass ended; 0 before the first.
+    pub(super) whole_ms: u64,
+    /// The number of the log that is read, or the first one after it.
+    pub(super) log: u32,
+    /// The bundle of that log that is read next.
+    pub(super) bundle: u64,
+    /// Where the sweep over the tables is, once it has begun.
+    pub(super) tables: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Keeper {
+    path: PathBuf,
+    database: String,
+}
+
+impl Keeper {
+    pub(super) fn new(data: &Path, database: DatabaseId) -> Self {
+        Self { path: data.join(FILE_NAME), database: database.to_string() }
+    }
+
+    /// What was kept of this database. A file that is cut or another's is none.
+    pub(super) fn read(&self) -> Kept {
+        let kept = fs::read(&self.path).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+        let fresh = || Kept { database: self.database.clone(), ..Kept::default() };
+        kept.filter(|kept| kept.database == self.database).unwrap_or_else(fresh)
+    }
+
+    pub(super) fn write(&self, kept: &Kept) {
+        let beside = self.path.with_extension("json.new");
+        let written = serde_json::to_vec(kept).map_err(Into::into).and_then(|text| fs::write(&beside, text));
+        if let Err(error) = written.and_then(|()| fs::rename(&beside, &self.path)) {
+            tracing::debug!(%error, "how far the scrubber is can't be kept; a restart begins anew");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_in_its_own_database_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = Keeper::new(folder.path(), DatabaseId::new([1; 16]));
+        let kept = Kept { begun_ms: 5, log: 7, bundle: 9, tables: Some("1:00".to_owned()), ..keeper.read() };
+        keeper.write(&kept);
+        assert_eq!(keeper.read(), kept);
+        let other = Keeper::new(folder.path(), DatabaseId::new([2; 16]));
+        assert_eq!(other.read(), Kept { database: other.database.clone(), ..Kept::default() });
+        fs::write(folder.path().join(FILE_NAME), b"{\"database\":").unwrap();
+        assert_eq!(keeper.read().bundle, 0);
+    }
+}

@@ -1,0 +1,134 @@
+//! kill -9 during a backup and a restore, at many moments, and a full disk: what was there before is as it was.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cairn_tests::random::Random;
+use cairn_tests::server::{Ended, program, run};
+
+use super::{Scene, backup, list};
+
+const KILLS: usize = 24;
+
+/// Runs it, and kills it after a part of the time that it takes when it is let be. Whether it was killed; if not, less
+/// time is given to the next.
+fn kill_within(command: &mut Command, most: &mut Duration, random: &mut Random) -> bool {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let wait = Duration::from_micros(random.below(most.as_micros() as usize) as u64);
+    // The moment of the fault: nothing is waited for.
+    std::thread::sleep(wait);
+    // It may have ended already.
+    let _ = child.kill();
+    let killed = child.wait().unwrap().code().is_none();
+    if !killed {
+        *most = (*most * 3 / 4).max(Duration::from_millis(2));
+    }
+    killed
+}
+
+fn make(data: &Path, dest: &Path) -> Command {
+    let mut command = Command::new(program("cairnd"));
+    command.arg("backup").arg("--data").arg(data).arg("--to").arg(dest);
+    command
+}
+
+#[test]
+fn a_killed_backup_leaves_the_earlier_ones_and_no_half_one() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..400);
+    let begun = Instant::now();
+    scene.back_up(&[]);
+    let mut whole = begun.elapsed();
+    let mut random = Random::for_test("killed backups");
+    let (mut killed, mut number, mut tried) = (0, 400, 0);
+    while killed < KILLS {
+        tried += 1;
+        assert!(tried < 10 * KILLS, "only {killed} of {tried} were killed at work");
+        scene.append(&server, number..number + 10);
+        number += 10;
+        let before = list(&scene.dest());
+        killed += usize::from(kill_within(&mut make(scene.data.path(), &scene.dest()), &mut whole, &mut random));
+        let after = list(&scene.dest());
+        assert!(after.len() <= before.len() + 1 && after.starts_with(&before), "{before:?} then {after:?}");
+    }
+    let last = scene.back_up(&["--with-keys"]);
+    let unfinished = fs::read_dir(scene.dest().join("generations")).unwrap().map(|file| file.unwrap().file_name());
+    assert!(unfinished.into_iter().all(|name| !name.to_string_lossy().contains("partial")));
+    assert_eq!(last["logs"][0]["size"], number);
+    for (place, generation) in list(&scene.dest()).iter().enumerate() {
+        let restored = scene.restore(&format!("@{}", generation["generation"]), &format!("r{place}"), &[]);
+        assert_eq!(restored["size"], generation["logs"][0]["size"]);
+    }
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn a_killed_restore_leaves_nothing_that_serves_and_the_next_one_is_whole() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..400);
+    scene.back_up(&["--with-keys"]);
+    assert_eq!(server.stop().code, Some(0));
+    let begun = Instant::now();
+    scene.restore("", "whole", &[]);
+    let mut whole = begun.elapsed();
+    let mut random = Random::for_test("killed restores");
+    let (mut killed, mut tried) = (0, 0);
+    while killed < KILLS {
+        tried += 1;
+        assert!(tried < 10 * KILLS, "only {killed} of {tried} were killed at work");
+        let mut command = Command::new(program("cairnd"));
+        command.args(["restore", "--from"]).arg(scene.dest()).arg("--data").arg(scene.place("new"));
+        killed += usize::from(kill_within(&mut command, &mut whole, &mut random));
+        if scene.place("new").exists() {
+            // It has its name: then it is whole, and knows that it may not sign.
+            let ended = cairn_tests::server::cairnd(&scene.place("new"), &["fsck"]);
+            assert!(ended.stdout.contains("halted: restored from a backup"), "{ended:?}");
+            fs::remove_dir_all(scene.place("new")).unwrap();
+        }
+    }
+    assert_eq!(scene.restore("", "new", &[])["verdict"], "unknown");
+    let left = fs::read_dir(scene.folder.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("restoring")));
+}
+
+/// A small file system for the backups alone.
+#[test]
+#[cfg_attr(not(can_mount), ignore = "a tmpfs can't be mounted here: that takes root")]
+fn a_full_disk_for_backups_fails_the_backup_and_nothing_else() {
+    let scene = Scene::new();
+    fs::create_dir(scene.dest()).unwrap();
+    let mount = |arguments: &[&str]| -> Ended { run(Command::new("mount").args(arguments).arg(scene.dest())) };
+    assert_eq!(mount(&["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).code, Some(0));
+    let unmounted = Unmount(scene.dest());
+    let server = scene.data.serve();
+    scene.append(&server, 0..200);
+    scene.back_up(&[]);
+    let before = list(&scene.dest());
+    fs::write(scene.dest().join("filler"), vec![1; 2 << 20]).unwrap_err();
+    scene.append(&server, 200..210);
+    let full = backup(scene.data.path(), &scene.dest(), &[]);
+    assert_eq!(full.code, Some(1), "{full:?}");
+    assert!(full.stderr.contains("No space left"), "the fault did not fire: {full:?}");
+    assert_eq!(list(&scene.dest()), before);
+    assert!(!scene.data.path().join("frozen").exists());
+    scene.append(&server, 210..220);
+    fs::remove_file(scene.dest().join("filler")).unwrap();
+    assert_eq!(scene.back_up(&[])["logs"][0]["size"], 220);
+    assert_eq!(scene.restore("@1", "first", &[])["size"], 200);
+    drop(unmounted);
+}
+
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let unmounted = run(Command::new("umount").arg("--lazy").arg(&self.0));
+        if unmounted.code != Some(0) {
+            eprintln!("{unmounted:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a restored copy may sign: what is proven to be the newest, and nothing else.
+
+use std::fs;
+
+use cairn_tests::http::{Connection, Request};
+use cairn_tests::oracle::Oracle;
+use cairn_tests::random::Random;
+use cairn_tests::server::{Data, Server, cairnd};
+
+use super::Scene;
+use crate::scene::{append, entry};
+
+impl Scene {
+    /// A generation with 20 entries and the keys; the log has 30 by now, and is stopped.
+    fn grown() -> Self {
+        let scene = Self::new();
+        let server = scene.data.serve();
+        scene.append(&server, 0..20);
+        scene.back_up(&["--with-keys"]);
+        scene.append(&server, 20..30);
+        assert_eq!(server.stop().code, Some(0));
+        scene
+    }
+}
+
+/// It takes no appends, and gives the good answers that it can.
+fn assert_halted(server: &Server, data: &Data, words: &str) {
+    let request = Request::post("/logs/main/entries", "more").with("authorization", format!("Bearer {}", data.token));
+    let answer = Connection::open(server.address()).unwrap().ask(&request).unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("log-halted"), "{}", answer.text());
+    let get = |target: &str| Connection::open(server.address()).unwrap().ask(&Request::get(target)).unwrap();
+    assert_eq!(get("/logs/main/entries/19").body, entry(19));
+    let ready = get("/readyz").text();
+    assert!(ready.contains("halted") && ready.contains(words), "{ready}");
+}
+
+/// A log whose tail is lost goes on under another origin, whose first entry says where it ended.
+fn assert_only_a_successor(data: &Data) {
+    let server = data.serve();
+    assert_halted(&server, data, "restored from a backup");
+    let ended = cairnd(data.path(), &["log", "seal", "main", "--successor", "next"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let request = Request::post("/logs/next/entries", "on").with("authorization", format!("Bearer {}", data.token));
+    let answer = Connection::open(server.address()).unwrap().ask(&request).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_halted(&server, data, "restored from a backup");
+}
+
+#[test]
+fn an_older_backup_under_the_surviving_high_water_is_halted_for_good() {
+    let scene = Scene::grown();
+    let restored = scene.restore("", "new", &["--high-water", &scene.high_water()]);
+    assert_eq!(restored["verdict"], "lost-tail", "{restored}");
+    assert!(restored["reason"].as_str().unwrap().contains("size 30"), "{restored}");
+    assert_only_a_successor(&scene.restored("new"));
+}
+
+#[test]
+fn without_evidence_nobody_knows_and_the_log_is_halted_for_good() {
+    let scene = Scene::grown();
+    let restored = scene.restore("", "new", &[]);
+    assert_eq!(restored["verdict"], "unknown", "{restored}");
+    assert_only_a_successor(&scene.restored("new"));
+}
+
+/// A machine that died after its last backup, whose high-water file stood on another disk.
+#[test]
+fn a_backup_that_lacks_nothing_goes_on_where_it_was() {
+    let scene = Scene::grown();
+    let made = scene.back_up(&["--with-keys"]);
+    let restored = scene.restore("", "new", &["--high-water", &scene.high_water()]);
+    assert_eq!((&restored["verdict"], &restored["size"]), (&"signs".into(), &30.into()), "{made} {restored}");
+    let data = scene.restored("new");
+    let server = data.serve();
+    let mut oracle = scene.oracle.lock().unwrap();
+    append(&server, &data, &mut oracle, &entry(30));
+    oracle.check(server.address(), &mut Random::new(1)).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(server.stop().code, Some(0));
+    data.assert_sound();
+}
+
+/// A high-water file from before the backup knows nothing of what came after it.
+#[test]
+fn an_older_high_water_is_no_evidence() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..3);
+    assert_eq!(server.stop().code, Some(0));
+    let older = scene.place("older");
+    fs::copy(scene.data.path().join("high-water"), &older).unwrap();
+    let server = scene.data.serve();
+    scene.append(&server, 3..6);
+    assert_eq!(server.stop().code, Some(0));
+    scene.back_up(&[]);
+    let refused = scene.try_restore("", "new", &["--high-water", older.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("is older than the backup"), "{refused:?}");
+    assert!(!scene.place("new").exists());
+    let other = Scene::grown();
+    let refused = scene.try_restore("", "new", &["--high-water", &other.high_water()]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("belongs to database"), "{refused:?}");
+}
+
+/// The file that the configuration names elsewhere is asked without being told, and never written over.
+#[test]
+fn a_high_water_on_another_disk_is_evidence_by_itself() {
+    let scene = Scene::new();
+    let (data, elsewhere) = (scene.place("other"), scene.place("elsewhere"));
+    let made = cairnd(&data, &["init", "--json", "--high-water", elsewhere.to_str().unwrap()]);
+    let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+    let mut data = Data::at(data, &scene.data);
+    data.token = made["producer_token"].as_str().unwrap().to_owned();
+    data.main.vkey = made["logs"][0]["vkey"].as_str().unwrap().to_owned();
+    let mut oracle = Oracle::new(&data.main);
+    let server = data.serve();
+    append(&server, &data, &mut oracle, &entry(0));
+    let backup = || super::backup(data.path(), &scene.dest(), &["--with-keys"]);
+    assert_eq!(backup().code, Some(0));
+    append(&server, &data, &mut oracle, &entry(1));
+    assert_eq!(server.stop().code, Some(0));
+    let kept = fs::read(&elsewhere).unwrap();
+    assert_eq!(scene.restore("", "behind", &[])["verdict"], "lost-tail");
+    assert_eq!(backup().code, Some(0));
+    assert_eq!(scene.restore("", "newest", &[])["verdict"], "signs");
+    assert_eq!(fs::read(&elsewhere).unwrap(), kept);
+    let data = Data::at(scene.place("newest"), &data);
+    let server = data.serve();
+    append(&server, &data, &mut oracle, &entry(2));
+    oracle.check(server.address(), &mut Random::new(1)).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+#[test]
+fn nothing_is_restored_over_anything() {
+    let scene = Scene::new();
+    scene.back_up(&[]);
+    fs::create_dir(scene.place("there")).unwrap();
+    let refused = scene.try_restore("", "there", &[]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("is there already"), "{refused:?}");
+    assert_eq!(fs::read_dir(scene.place("there")).unwrap().count(), 0);
+    let refused = scene.try_restore("@7", "new", &[]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("holds no generation 7"), "{refused:?}");
+}
+
+#[test]
+fn a_backup_without_keys_says_so_and_serves_once_they_are_there() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..3);
+    assert_eq!(server.stop().code, Some(0));
+    scene.back_up(&[]);
+    let restored = scene.try_restore("", "new", &["--high-water", &scene.high_water()]);
+    assert!(restored.stdout.contains("the backup holds no keys"), "{restored:?}");
+    let data = scene.restored("new");
+    let refused = data.try_serve().err().unwrap();
+    assert!(refused.stderr.contains("is missing"), "{refused:?}");
+    crate::scene::copy(&scene.data.path().join("keys"), &data.path().join("keys"));
+    let server = data.serve();
+    append(&server, &data, &mut scene.oracle.lock().unwrap(), &entry(3));
+}
