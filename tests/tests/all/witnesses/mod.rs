@@ -4,6 +4,7 @@
 mod crash;
 mod guard;
 mod lying;
+mod restored;
 mod rounds;
 
 use std::path::PathBuf;
