@@ -81,7 +81,8 @@ commands() {
     inside && word == "sh" { print; next }
     { print "" }
 ' "$1" | sed "s/127\.0\.0\.1:6962/$LISTEN/g" >"$2/commands.sh"
-    sed -i "s/127\.0\.0\.1:6962/$LISTEN/g" "$2"/server-*.sh
+    # A page need not have a server.
+    find "$2" -name 'server-*.sh' -exec sed -i "s/127\.0\.0\.1:6962/$LISTEN/g" {} +
 }
 
 cat >"$scratch/prelude.sh" <<'PRELUDE'
