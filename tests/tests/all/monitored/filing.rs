@@ -59,7 +59,8 @@ fn an_alarm_whose_evidence_was_never_written_is_filed_by_the_next_run() {
     monitor.kill();
     fs::remove_file(&folder).unwrap();
     let monitor = scene.monitor("on_alarm = \"continue\"");
-    monitor.wait_for_figure("cairn_monitor_steps_total{log=\"log\"}", 3);
+    // At least: it looks again while we do.
+    monitor.wait_for("/metrics", |_, _| monitor.figure("cairn_monitor_steps_total{log=\"log\"}") >= 3);
     assert_eq!(monitor.figure(&alarm("rollback")), 1);
     let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert!(matches!(&files[..], [one] if one.to_str().unwrap().starts_with("log.rollback.")), "{files:?}");
