@@ -1,6 +1,7 @@
 //! The rollback guard: a log goes on after a start only if its witnesses saw no more of it than it has.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use cairn_tests::server::{Server, cairnd};
 use cairn_tests::witness::{Fault, policy};
@@ -9,8 +10,16 @@ use super::{ORIGIN, Scene, figure, get, size, wait_for};
 use crate::scene::copy;
 
 impl Scene {
+    /// Stops the server, and copies its folder with everything in it.
+    fn copy_stopped(&self, server: Server) -> PathBuf {
+        assert_eq!(server.stop().code, Some(0));
+        let backup = self.folder.path().join("backup");
+        copy(self.data.path(), &backup);
+        backup
+    }
+
     /// Puts the folder back to what it was.
-    fn restore(&self, from: &std::path::Path) {
+    fn restore(&self, from: &Path) {
         fs::remove_dir_all(self.data.path()).unwrap();
         copy(from, self.data.path());
     }
@@ -46,9 +55,7 @@ fn a_restored_backup_with_its_high_water_is_halted_by_any_witness_that_saw_more(
     let scene = Scene::new(3, 2);
     let server = scene.data.serve();
     scene.append_witnessed(&server, b"before the backup");
-    assert_eq!(server.stop().code, Some(0));
-    let backup = scene.folder.path().join("backup");
-    copy(scene.data.path(), &backup);
+    let backup = scene.copy_stopped(server);
     let server = scene.data.serve();
     scene.wait_until_it_goes_on(&server);
     scene.append_witnessed(&server, b"after the backup");
@@ -186,9 +193,7 @@ fn without_a_quorum_the_log_goes_on_after_one_timeout_and_a_larger_head_still_ha
     let server = scene.data.serve();
     assert_eq!(scene.append(&server, "integrated", b"a").status, 200);
     scene.wait_for_checkpoint(&server, 1, 2);
-    assert_eq!(server.stop().code, Some(0));
-    let backup = scene.folder.path().join("backup");
-    copy(scene.data.path(), &backup);
+    let backup = scene.copy_stopped(server);
     scene.witnesses[0].fault(Some(Fault::Hang));
     let server = scene.data.serve();
     scene.wait_until_it_goes_on(&server);
@@ -206,9 +211,7 @@ fn a_restored_log_that_outgrew_what_a_witness_saw_is_halted_when_that_witness_co
     let scene = Scene::new(3, 2);
     let server = scene.data.serve();
     scene.append_witnessed(&server, b"before the backup");
-    assert_eq!(server.stop().code, Some(0));
-    let backup = scene.folder.path().join("backup");
-    copy(scene.data.path(), &backup);
+    let backup = scene.copy_stopped(server);
     let server = scene.data.serve();
     scene.wait_until_it_goes_on(&server);
     scene.append_witnessed(&server, b"lost");
