@@ -1,7 +1,7 @@
-//! The fuzz target of `cairn_roundtrip::statements`, which says what it asserts.
+//! The fuzz target of `cairn_roundtrip::keys_answer`, which says what it asserts.
 
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _accepted = cairn_roundtrip::statements(bytes);
+    let _accepted = cairn_roundtrip::keys_answer(bytes);
 });

@@ -64,8 +64,8 @@ targets! {
     witness_journal = kept::witness_journal, MANY;
     /// The files in which monitors and watchers keep what they verified.
     kept = kept::kept, MANY;
-    /// What logs say about themselves, and following their keys.
-    statements = texts::statements, MANY;
+    /// The answer about a log's keys, and following them by it.
+    keys_answer = signing::keys_answer, MANY;
     /// Inclusion proofs, for any leaf, size and hashes.
     inclusion = proofs::inclusion, MANY;
     /// Consistency proofs, for any sizes and hashes.

@@ -4,15 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use cairn::monitor::Keyring;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{MemoryTree, Root};
 use cairn_tree::note::{KeyName, SignatureType, SignerKey, VerifierKey};
 use cairn_tree::size::TreeSize;
 use cairn_tree::statement::{KeyChain, SignedStatement, Statement};
 use cairn_tree::store::DatabaseId;
+use cairn_tree::wire::keys::KeysAnswer;
 use cairn_tree::wire::signer::{Ask, HeadAsk, Point, Told};
 use cairnd::engine::Clock;
 use cairnd::signer::{Serving, Vault};
+
+use crate::kept::log_key;
 
 /// The log that the signer knows, and the logs of the seeds.
 const ORIGIN: &str = "log.example/signed";
@@ -32,6 +36,7 @@ pub(crate) fn statement(bytes: &[u8]) -> bool {
         });
     };
     assert_eq!(signed.encode().as_bytes(), bytes);
+    assert_eq!(Statement::parse_text(&signed.unverified().text()).as_ref(), Ok(signed.unverified()));
     if let Ok((said, signers)) = signed.verify(&keys) {
         assert_eq!(said, signed.unverified());
         assert!(!signers.is_empty() && signers.iter().all(|signer| keys.contains(signer)));
@@ -39,6 +44,22 @@ pub(crate) fn statement(bytes: &[u8]) -> bool {
     let mut chain = KeyChain::new(keys.clone());
     if chain.follow_all(core::slice::from_ref(&signed)).is_err() {
         assert_eq!(chain.active(), keys, "a statement that leads nowhere has changed the keys");
+    }
+    true
+}
+
+/// The answer about a log's keys, with the statements in it.
+pub(crate) fn keys_answer(bytes: &[u8]) -> bool {
+    let Ok(answer) = serde_json::from_slice::<KeysAnswer>(bytes) else { return false };
+    assert_eq!(again(&answer).as_ref(), Some(&answer));
+    for said in &answer.statements {
+        let _accepted = statement(said.statement.as_bytes());
+    }
+    let Some(given) = log_key() else { return true };
+    if let Ok(keys) = Keyring::from(given.clone()).follow(answer.statements.clone()) {
+        assert!(given.as_slice().iter().all(|key| keys.all().as_slice().contains(key)));
+        assert!(keys.active().iter().all(|key| keys.all().as_slice().contains(key)));
+        assert_eq!(keys.follow(answer.statements).as_ref(), Ok(&keys));
     }
     true
 }

@@ -1,6 +1,5 @@
 //! The text formats: keys, notes, checkpoints, policies, receipts, witness bodies.
 
-use cairn::monitor::Keyring;
 use cairn_tree::checkpoint::{Checkpoint, CheckpointVerifyError, LogKeys, SignedCheckpoint};
 use cairn_tree::cosignature::{CosignerKey, Timestamp};
 use cairn_tree::hash::Hash;
@@ -8,12 +7,9 @@ use cairn_tree::note::{NoteSignature, SignatureType, SignedNote, SignerKey, Veri
 use cairn_tree::policy::{Policy, Trust};
 use cairn_tree::receipt::Receipt;
 use cairn_tree::size::{LeafIndex, TreeSize};
-use cairn_tree::statement::{SignedStatement, Statement};
 use cairn_tree::wire::append::ReceiptJson;
-use cairn_tree::wire::keys::KeysAnswer;
 use cairn_tree::wire::witness::{AddCheckpoint, Conflict, Cosignatures};
 
-use crate::kept::log_key;
 use crate::text;
 
 pub(crate) fn scalars(bytes: &[u8]) -> bool {
@@ -115,34 +111,6 @@ fn avowed(signed: &SignedCheckpoint, key: &VerifierKey) {
         };
         assert!(signed.note().signatures().iter().any(|line| right(&line)), "no line of it is right");
     }
-}
-
-/// Statements alone, and the answer about a log's keys that holds them.
-pub(crate) fn statements(bytes: &[u8]) -> bool {
-    let statement = statement(bytes);
-    let answer = serde_json::from_slice::<KeysAnswer>(bytes).inspect(|answer| {
-        let written = serde_json::to_vec(answer).unwrap_or_default();
-        assert_eq!(serde_json::from_slice::<KeysAnswer>(&written).ok().as_ref(), Some(answer));
-        // No seed is a bare statement: this repository's files are appended to logs, which take none from outside.
-        for answer in &answer.statements {
-            let _ = self::statement(answer.statement.as_bytes());
-        }
-        let Some(given) = log_key() else { return };
-        let followed = Keyring::from(given.clone()).follow(answer.statements.clone());
-        if let Ok(keys) = followed {
-            assert!(given.as_slice().iter().all(|key| keys.all().as_slice().contains(key)));
-            assert!(keys.active().iter().all(|key| keys.all().as_slice().contains(key)));
-            assert_eq!(keys.follow(answer.statements.clone()).as_ref(), Ok(&keys));
-        }
-    });
-    statement || answer.is_ok()
-}
-
-fn statement(bytes: &[u8]) -> bool {
-    let Ok(signed) = SignedStatement::parse(bytes) else { return false };
-    assert_eq!(signed.encode().as_bytes(), bytes);
-    assert_eq!(Statement::parse_text(&signed.unverified().text()).as_ref(), Ok(signed.unverified()));
-    true
 }
 
 /// Each asks for two witnesses; those of the second have keys of both types.
