@@ -5,8 +5,6 @@ LISTEN ?= 127.0.0.1:6962
 DATA ?= data
 NETWORK ?= network
 export LISTEN DATA NETWORK
-# What `make torture` is told, where it is told.
-export SEED MINUTES ONLY WORLD HANDS CYCLES FOLDER
 
 .PHONY: help setup run network stop test lint audit bench fuzz torture canaries interop readme
 

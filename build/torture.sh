@@ -10,8 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cargo build --release --package cairnd --package cairn --package cairn-torture
 programs=$(build/programs.sh)
-# What is empty is not given.
-for name in SEED MINUTES ONLY WORLD HANDS CYCLES FOLDER; do
-    [ -n "${!name:-}" ] || unset "$name"
+arguments=(--minutes "${MINUTES:-30}")
+for name in SEED ONLY WORLD HANDS CYCLES FOLDER; do
+    # What is empty is not given.
+    [ -z "${!name:-}" ] || arguments+=("--${name,,}" "${!name}")
 done
-MINUTES=${MINUTES:-30} exec "$programs/torture"
+exec "$programs/torture" "${arguments[@]}"

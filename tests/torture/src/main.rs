@@ -16,28 +16,28 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Part>,
     /// What all choices follow from; the clock gives one if there is none.
-    #[arg(long, env = "SEED")]
+    #[arg(long)]
     seed: Option<u64>,
     /// How long, over all kinds.
-    #[arg(long, env = "MINUTES", default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0)]
     minutes: f64,
     /// The kinds, separated by `|` or `,`; all of them if there is none.
-    #[arg(long, env = "ONLY")]
+    #[arg(long)]
     only: Option<String>,
     /// Worlds beside each other; as many as there are processors if none is given.
-    #[arg(long, env = "HANDS")]
+    #[arg(long)]
     hands: Option<usize>,
     /// Cycles per world.
-    #[arg(long, env = "CYCLES", default_value_t = 60)]
+    #[arg(long, default_value_t = 60)]
     cycles: u64,
     /// Only this world of each kind, to see again what one did.
-    #[arg(long, env = "WORLD")]
+    #[arg(long)]
     world: Option<u64>,
     /// Findings after which a kind is given up.
     #[arg(long, default_value_t = 20)]
     enough: u64,
     /// Where worlds are made: in memory if the system has such a place, else among temporary files.
-    #[arg(long, env = "FOLDER")]
+    #[arg(long)]
     folder: Option<PathBuf>,
 }
 

@@ -167,7 +167,7 @@ impl Worker {
     fn start(victim: &Path, vkey: &str) -> Result<Self, Finding> {
         let mut command = Command::new(program("torture"));
         command.arg("bitflip-worker").arg("--victim").arg(victim).arg("--vkey").arg(vkey);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Finding::failed("the harness: a worker without pipes"));
         };
