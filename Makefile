@@ -26,7 +26,7 @@ stop: ## stop what `make run` or `make network` started, and wait until it has e
 # Programs and tests are built together, with one set of features; the tests then run the programs.
 test: setup ## all tests
 	cargo build --workspace --release --bins --tests
-	cargo test --workspace --release
+	cargo test --workspace --release --no-fail-fast
 
 lint: setup ## formatting and clippy, as the checks demand them
 	@bash build/lint.sh

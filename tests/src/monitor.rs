@@ -158,6 +158,23 @@ impl Monitor {
         std::fs::read_to_string(self.stderr.path()).unwrap_or_default()
     }
 
+    /// Waits until it has said these words on standard error, and gives all that it said. A figure may count before the
+    /// words are said.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub fn wait_for_words(&self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.stderr();
+            if said.contains(words) {
+                return said;
+            }
+            assert!(Instant::now() < deadline, "it never said {words:?}: {said}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Asks for a clean end, and waits for it; the exit code.
     ///
     /// # Panics

@@ -25,7 +25,8 @@ fn evidence_that_finds_no_room_is_said_counted_and_written_when_there_is_room_ag
     monitor.wait_for_figure(&alarm("fork"), 1);
     monitor.wait_for_figure(UNWRITTEN, 1);
     assert_eq!(monitor.figure("cairn_monitor_unkept_total"), 1);
-    assert!(monitor.stderr().contains("\"kind\": \"fork\""), "all of it is said: {}", monitor.stderr());
+    // All of it is said.
+    monitor.wait_for_words("\"kind\": \"fork\"");
     let looks = "cairn_monitor_steps_total{log=\"log\"}";
     let before = monitor.figure(looks);
     monitor.wait_for("/metrics", |_, _| monitor.figure(looks) > before + 1);
@@ -79,7 +80,7 @@ fn a_state_that_can_not_be_saved_is_saved_later() {
     scene.grow(900);
     monitor.wait_for_figure(UNSAVED, 1);
     assert_eq!(monitor.figure(VERIFIED), 900, "it goes on watching");
-    assert!(monitor.stderr().contains("what was verified could not be saved"), "{}", monitor.stderr());
+    monitor.wait_for_words("what was verified could not be saved");
     fs::remove_dir_all(&file).unwrap();
     monitor.wait_for_figure(UNSAVED, 0);
     assert_eq!(monitor.stop(), Some(0));
