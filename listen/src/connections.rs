@@ -2,7 +2,7 @@
 //!
 //! One timer for the whole server; a connection costs a request no timer and no shared lock.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::service::Service;
 /// How often the watchdogs look.
 const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND);
 
-/// How many connections give way at once, so that looking for them costs a newcomer little.
-const ROOM: usize = 256;
+/// How many connections give way at once: few enough that closing them, and opening as many, holds up nobody's request.
+const ROOM: usize = 16;
 
 const LEAVE: u8 = 0;
 const CLOSE: u8 = 1;
@@ -33,7 +33,8 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    lines: HashMap<u64, (Arc<Line>, Watchdog)>,
+    /// The oldest first.
+    lines: BTreeMap<u64, (Arc<Line>, Watchdog)>,
 }
 
 /// One connection's counters, and the order that it was last given.
@@ -89,12 +90,13 @@ impl Connections {
     /// Lets the oldest of those go that ask for nothing, so that others find a place; tells whether there were any.
     pub(super) fn make_room(&self) -> bool {
         let open = self.lock();
-        let verdict = |(line, watchdog): &(Arc<Line>, Watchdog)| watchdog.when_crowded(&line.pulse);
-        let silent = open.lines.iter().filter(|(_, member)| verdict(member) != Verdict::Leave);
-        let mut oldest: Vec<u64> = silent.map(|(number, _)| *number).collect();
-        oldest.sort_unstable();
-        oldest.truncate(ROOM);
-        oldest.iter().filter_map(|number| open.lines.get(number)).for_each(|member| member.0.tell(verdict(member)));
+        let silent = open.lines.values().filter_map(|(line, watchdog)| match watchdog.when_crowded(&line.pulse) {
+            Verdict::Leave => None,
+            verdict => Some((Arc::clone(line), verdict)),
+        });
+        let oldest: Vec<_> = silent.take(ROOM).collect();
+        drop(open);
+        oldest.iter().for_each(|(line, verdict)| line.tell(*verdict));
         !oldest.is_empty()
     }
 

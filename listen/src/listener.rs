@@ -13,7 +13,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -31,6 +31,11 @@ const BACKLOG: u32 = 4_096;
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection that was told to give way may take; meanwhile nobody else is accepted.
 const GIVING_WAY: Duration = Duration::from_millis(100);
+/// How often connections are looked for that give way. With how many do at once, it bounds how many strangers come and go
+/// in a second when all places are taken; those that are being served would notice more of them.
+const LOOK: Duration = Duration::from_millis(16);
+/// How long a newcomer waits in our hands, when as many are being refused as may be, before places are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a refused connection has for its one request.
 const REFUSED_TIME: Duration = Duration::from_secs(5);
 
@@ -82,13 +87,14 @@ impl Listener {
         let connections = Arc::clone(&server.connections);
         let (told, watched) = (stop.clone(), Arc::clone(&server.service));
         let watch = tokio::spawn(async move { connections.watch(&*watched, told).await });
+        let mut crowd = Crowd { next: Instant::now(), gives_way: false };
         loop {
             let accepted = tokio::select! {
                 () = stopped(&mut stop) => break,
                 accepted = self.tcp.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => server.admit(stream, peer, &mut stop).await,
+                Ok((stream, peer)) => server.admit(stream, peer, &mut crowd, &mut stop).await,
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -117,6 +123,12 @@ struct Server<S> {
     most: u32,
 }
 
+/// When all places are taken: when connections are looked for again that give way, and whether there were any the last time.
+struct Crowd {
+    next: Instant,
+    gives_way: bool,
+}
+
 /// Whether a connection is served or told to come again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Admission {
@@ -142,28 +154,48 @@ impl<S: Service> Server<S> {
     }
 
     /// Finds a place for a new connection. Over the limit one that asks for nothing gives way, else the new one gets the
-    /// refusal; when even those are too many, the next ones wait in the kernel until one of them is done.
-    async fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: &mut watch::Receiver<bool>) {
-        if let Some(permit) = self.place().await {
-            self.spawn(stream, peer, permit, Admission::Served);
-            return;
-        }
-        self.observer.refused();
-        tokio::select! {
-            () = stopped(stop) => {}
-            permit = Arc::clone(&self.refused).acquire_owned() => {
-                if let Ok(permit) = permit {
-                    self.spawn(stream, peer, permit, Admission::Refused);
-                }
+    /// refusal; while even those are too many, the next ones wait in the kernel.
+    async fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        crowd: &mut Crowd,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        let (permit, admission) = loop {
+            if let Some(permit) = self.place(crowd).await {
+                break (permit, Admission::Served);
             }
+            tokio::select! {
+                () = stopped(stop) => return,
+                permit = Arc::clone(&self.refused).acquire_owned() => match permit {
+                    Ok(permit) => break (permit, Admission::Refused),
+                    Err(_) => return,
+                },
+                () = sleep(LOOK_AGAIN) => {}
+            }
+        };
+        if admission == Admission::Refused {
+            self.observer.refused();
         }
+        self.spawn(stream, peer, permit, admission);
     }
 
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    async fn place(&self, crowd: &mut Crowd) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
             return Some(permit);
         }
-        if !self.connections.make_room() {
+        if Instant::now() < crowd.next {
+            if !crowd.gives_way {
+                return None;
+            }
+            if let Ok(permit) = timeout_at(crowd.next, Arc::clone(&self.open).acquire_owned()).await {
+                return permit.ok();
+            }
+        }
+        crowd.gives_way = self.connections.make_room();
+        crowd.next = Instant::now() + LOOK;
+        if !crowd.gives_way {
             return None;
         }
         // Those that were told to go need a moment to do so.
