@@ -3,6 +3,8 @@
 //! Each connection has a log of its own, which grows by one leaf per request: every answer is two cosignatures over a head
 //! that was verified, proven and made durable. The disk's rate is that of one thread that writes 4 KiB into a file of full
 //! length and syncs its data, again and again; turns are short, since a disk that others use changes from second to second.
+//! One client waits for the way there and back as well, which no disk has: so there is a row beside a bare HTTP server that
+//! writes and syncs each body, and does nothing else with it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,6 +24,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::wire::witness::AddCheckpoint;
 
 use crate::Settings;
+use crate::bare_http::Bodies;
 use crate::programs::{Server, init_witness};
 use crate::report::{Rounds, Row};
 
@@ -35,42 +38,69 @@ const PREPARED: usize = 8_192;
 
 /// The rates with one client and with many.
 pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
-    let one = row(settings, 1, ">= 0.8")?;
-    let many = row(settings, 64, "> 1")?;
-    Ok(vec![one, many])
+    let mut rows = Vec::new();
+    for (clients, least, target) in [(1, 0.8, ">= 0.8"), (64, 1.0, "> 1")] {
+        let mut row = beside_the_disk(settings, clients, target)?;
+        row.met = Some(row.ratio >= Some(least));
+        rows.push(row);
+        rows.push(beside_a_server(settings, clients)?);
+    }
+    Ok(rows)
 }
 
-fn row(settings: &Settings, clients: usize, target: &str) -> anyhow::Result<Row> {
+fn beside_the_disk(settings: &Settings, clients: usize, target: &str) -> anyhow::Result<Row> {
+    let folder = settings.folder()?;
+    let disk = Disk::new(&folder.path().join("disk"))?;
+    let bare = "4 KiB written and fdatasync, one thread";
+    row(settings, clients, (bare, target), |_| Ok(disk.turn()?))
+}
+
+fn beside_a_server(settings: &Settings, clients: usize) -> anyhow::Result<Row> {
+    let folder = settings.folder()?;
+    let server = Server::bare(folder.path(), Bodies::Synced, &settings.cores())?;
+    let mut connections = connect(&server, clients)?;
+    let bare = "an HTTP server that writes all bodies that wait, and one fdatasync for them";
+    let mut row = row(settings, clients, (bare, ""), |requests| Ok(turn(&mut connections, requests)?.1))?;
+    row.name.push_str(", beside a server");
+    Ok(row)
+}
+
+fn connect(server: &Server, clients: usize) -> anyhow::Result<Vec<Connection>> {
+    (0..clients).map(|_| Connection::open(server.origin())).collect()
+}
+
+/// The witness in turns with something bare, which may be sent the same requests.
+fn row(
+    settings: &Settings,
+    clients: usize,
+    (bare, target): (&str, &str),
+    mut bare_turn: impl FnMut(&[Vec<Vec<u8>>]) -> anyhow::Result<Rate>,
+) -> anyhow::Result<Row> {
     let folder = settings.folder()?;
     let mut logs: Vec<Log> = (0..clients).map(Log::new).collect::<anyhow::Result<_>>()?;
     let vkeys: Vec<String> = logs.iter().map(|log| log.key.verifier_key().to_string()).collect();
     let home = folder.path().join("witness");
     init_witness(&home, &vkeys)?;
     let witness = Server::witness(&home, &settings.cores())?;
-    let disk = Disk::new(&folder.path().join("disk"))?;
-    let mut connections: Vec<Connection> =
-        (0..clients).map(|_| Connection::open(witness.origin())).collect::<anyhow::Result<_>>()?;
+    let mut connections = connect(&witness, clients)?;
     let mut rounds = Rounds::default();
     for round in 0..settings.rounds {
         let (mut ours, mut theirs) = (Rate::default(), Rate::default());
         while theirs.time < settings.time() {
             let prepared: Vec<Vec<Vec<u8>>> =
                 logs.iter_mut().map(|log| log.requests(PREPARED / clients)).collect::<anyhow::Result<_>>()?;
-            theirs.add(disk.turn()?);
+            theirs.add(bare_turn(&prepared)?);
             let (asked, rate) = turn(&mut connections, &prepared)?;
             ours.add(rate);
             logs.iter_mut().zip(asked).for_each(|(log, asked)| log.settle(asked));
         }
-        eprintln!("  round {round}: {:.0}/s, disk {:.0}/s", ours.per_second(), theirs.per_second());
+        eprintln!("  round {round}: {:.0}/s, bare {:.0}/s", ours.per_second(), theirs.per_second());
         rounds.push(ours.per_second(), theirs.per_second());
     }
     let what = format!(
-        "add-checkpoint per s, each durable and cosigned twice, {clients} connections, a log each; bare: 4 KiB written and \
-         fdatasync, one thread"
+        "add-checkpoint per s, each durable and cosigned twice, {clients} connections, a log each; bare: {bare}"
     );
     let mut row = rounds.row(&format!("witness, {clients} clients"), &what, target);
-    let least = if clients == 1 { 0.8 } else { 1.0 };
-    row.met = Some(row.ratio >= Some(least));
     row.notes.push(format!("at most {:.0} MiB", witness.peak_mib()));
     Ok(row)
 }
