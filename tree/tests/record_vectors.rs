@@ -183,7 +183,7 @@ fn the_signed_record_is_signed_by_the_published_key() {
     assert!(!key.verifies(&Leaf::decode(&other.leaf).unwrap().event().to_text(), signature));
     let mut value = signature.to_text().to_vec();
     value[3] = if value[3] == b'A' { b'B' } else { b'A' };
-    let forged = ProducerSignature::parse(core::str::from_utf8(&value).unwrap()).unwrap();
+    let forged = core::str::from_utf8(&value).unwrap().parse::<ProducerSignature>().unwrap();
     assert!(!key.verifies(&leaf.event().to_text(), &forged));
     let stranger = ProducerSigner::from_seed(&[7; 32]);
     assert!(!stranger.key().verifies(&leaf.event().to_text(), signature));

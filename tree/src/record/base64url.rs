@@ -3,11 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Appends the text of these bytes.
-pub(super) fn push(text: &mut String, bytes: &[u8]) {
-    URL_SAFE_NO_PAD.encode_string(bytes, text);
-}
-
 /// Appends the text of these bytes in ASCII, and tells how long it is.
 pub(super) fn push_ascii(text: &mut Vec<u8>, bytes: &[u8]) -> usize {
     let start = text.len();
@@ -31,7 +26,7 @@ pub(super) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
     decoded.then_some(bytes)
 }
 
-/// The text of an array whose text has `T` characters.
+/// The text of an array, in ASCII; it has `T` characters, which follows from the number of bytes.
 pub(super) fn encode_array<const N: usize, const T: usize>(bytes: &[u8; N]) -> [u8; T] {
     let mut text = [0; T];
     let _written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);

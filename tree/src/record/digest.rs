@@ -6,9 +6,9 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::block_api::compress256;
+
+use super::base64url;
 
 /// SHA-256's initial hash value (FIPS 180-4, section 5.3.3).
 const INITIAL_STATE: [u32; 8] =
@@ -79,10 +79,7 @@ impl Digest {
     /// The text, in ASCII.
     #[must_use]
     pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
-        let mut text = [0; Self::TEXT_LEN];
-        // 32 bytes take 43 characters, so that this does not fail.
-        let _written = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text);
-        text
+        base64url::encode_array(&self.0)
     }
 }
 
@@ -105,11 +102,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let mut bytes = [0; Self::LEN];
-        if text.len() != Self::TEXT_LEN || URL_SAFE_NO_PAD.decode_slice_unchecked(text, &mut bytes).is_err() {
-            return Err(DigestError);
-        }
-        Ok(Self(bytes))
+        base64url::decode_array(text).map(Self).ok_or(DigestError)
     }
 }
 

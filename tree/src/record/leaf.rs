@@ -106,9 +106,9 @@ impl Leaf {
         let server = ServerPart::read(&mut cursor)?;
         let signature = match cursor.literal(",\"signature\":\"") {
             Ok(()) => {
-                let value = cursor.parse::<SignatureText>("a signature", ProducerSignature::TEXT_LEN)?.0;
+                let value = cursor.parse("a signature", ProducerSignature::TEXT_LEN)?;
                 cursor.literal("\"")?;
-                Some(ProducerSignature::new(value))
+                Some(value)
             }
             Err(_) => None,
         };
@@ -179,15 +179,4 @@ fn write(event: &EventText, server: &ServerPart, signature: Option<&ProducerSign
     }
     leaf.extend_from_slice(b"}\n");
     leaf
-}
-
-/// The base64url of a signature.
-struct SignatureText([u8; ProducerSignature::LEN]);
-
-impl core::str::FromStr for SignatureText {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        super::base64url::decode_array(text).map(Self).ok_or(())
-    }
 }

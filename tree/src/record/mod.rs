@@ -20,6 +20,7 @@ pub mod id;
 pub mod json;
 pub mod kind;
 pub mod leaf;
+mod name_list;
 pub mod open;
 pub mod parts;
 pub mod replay;

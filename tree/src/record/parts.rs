@@ -3,9 +3,10 @@
 //! Each is one object or array of JSON; its form is the same in disclosures and in the native input. The other two parts,
 //! whose fields are disclosed one by one, stand in [`super::values`] and [`super::attributes`].
 
-use super::bounds::{MAX_ON_BEHALF, MAX_ROLES, MAX_SUBJECTS};
-use super::json::canonical::push_string;
+use super::bounds::{MAX_ON_BEHALF, MAX_ROLES};
 use super::json::{FaultKind, Read, Reader, Trouble};
+pub use super::name_list::Subjects;
+use super::name_list::push_names;
 use super::text::{Name, Operation, Prose, TraceParent, TraceState, push_name};
 
 /// More members than any of these objects knows: one past the last is unknown in any case.
@@ -99,21 +100,6 @@ fn push_optional(json: &mut Vec<u8>, name: &str, text: Option<&Name<'_>>) {
     }
 }
 
-pub(super) fn push_names(json: &mut Vec<u8>, names: &[Name<'_>]) {
-    json.push(b'[');
-    for (index, name) in names.iter().enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
-        push_string(json, name.as_str());
-    }
-    json.push(b']');
-}
-
-pub(super) fn read_names<'a>(reader: &mut Reader<'a>, max: usize) -> Read<Vec<Name<'a>>> {
-    reader.list(max, Name::read)
-}
-
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor<'a> {
@@ -199,7 +185,7 @@ impl<'a> Actor<'a> {
             match &*name {
                 "id" => id = Some(Name::read(reader)?),
                 "type" => kind = Some(Name::read(reader)?),
-                "roles" => roles = read_names(reader, MAX_ROLES)?,
+                "roles" => roles = reader.list(MAX_ROLES, Name::read)?,
                 "on_behalf_of" => {
                     let more = more.checked_sub(1).ok_or(Trouble::new(at, FaultKind::TooMany(MAX_ON_BEHALF)))?;
                     on_behalf_of = Some(Box::new(Self::read_within(reader, more)?));
@@ -235,46 +221,6 @@ impl<'a> Actor<'a> {
             roles: self.roles.into_iter().map(Name::into_owned).collect(),
             on_behalf_of: self.on_behalf_of.map(|other| Box::new(other.into_owned())),
         }
-    }
-}
-
-/// The persons that the data is about: at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subjects<'a>(Vec<Name<'a>>);
-
-impl<'a> Subjects<'a> {
-    /// Checks the number of names.
-    ///
-    /// # Errors
-    /// [`PartError`].
-    pub fn new(names: Vec<Name<'a>>) -> Result<Self, PartError> {
-        match names.len() {
-            0 => Err(PartError::Empty),
-            count if count > MAX_SUBJECTS => Err(PartError::TooMany(MAX_SUBJECTS)),
-            _ => Ok(Self(names)),
-        }
-    }
-
-    /// The names.
-    #[must_use]
-    pub fn names(&self) -> &[Name<'a>] {
-        &self.0
-    }
-
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Read<Self> {
-        let at = reader.offset();
-        let names = read_names(reader, MAX_SUBJECTS)?;
-        Self::new(names).map_err(|_| Trouble::new(at, FaultKind::Rule("must not be empty")))
-    }
-
-    pub(super) fn push(&self, json: &mut Vec<u8>) {
-        push_names(json, &self.0);
-    }
-
-    /// A copy that borrows nothing.
-    #[must_use]
-    pub fn into_owned(self) -> Subjects<'static> {
-        Subjects(self.0.into_iter().map(Name::into_owned).collect())
     }
 }
 

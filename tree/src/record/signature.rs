@@ -91,7 +91,8 @@ impl ProducerKey {
 
     fn of(point: VerifyingKey) -> Self {
         let mut jwk = String::from("{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"");
-        base64url::push(&mut jwk, point.as_bytes());
+        let x: [u8; Digest::TEXT_LEN] = base64url::encode_array(point.as_bytes());
+        jwk.extend(x.map(char::from));
         jwk.push_str("\"}");
         Self { point, id: ProducerKeyId(Digest::of(&jwk)) }
     }
@@ -172,16 +173,23 @@ impl ProducerSignature {
         Self(value)
     }
 
-    /// Reads the base64url of a signature.
-    #[must_use]
-    pub fn parse(value: &str) -> Option<Self> {
-        base64url::decode_array(value).map(Self)
-    }
-
     /// The signature's text, in ASCII.
     #[must_use]
     pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
         base64url::encode_array(&self.0)
+    }
+}
+
+/// A text that is no signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a signature is the base64url of 64 bytes without padding, 86 characters")]
+pub struct SignatureTextError;
+
+impl FromStr for ProducerSignature {
+    type Err = SignatureTextError;
+
+    fn from_str(text: &str) -> Result<Self, SignatureTextError> {
+        base64url::decode_array(text).map(Self).ok_or(SignatureTextError)
     }
 }
 

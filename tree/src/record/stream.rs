@@ -6,12 +6,12 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::bounds::MAX_TOPICS;
 use super::digest::{Digest, DigestError};
 use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin};
 use super::json::canonical::{push_integer, push_string};
 use super::json::{Fault, FaultKind, Read, Reader, Trouble};
-use super::parts::{Context, Object, PartError, read_names};
+pub use super::name_list::Topics;
+use super::parts::{Context, Object};
 use super::server_part::{Place, Seq};
 use super::shown::Shown;
 use super::text::{Name, push_name};
@@ -203,42 +203,6 @@ impl fmt::Display for StreamName<'_> {
     }
 }
 
-/// What a stream can be searched by: at least one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topics<'a>(Vec<Name<'a>>);
-
-impl<'a> Topics<'a> {
-    /// Checks the number of names.
-    ///
-    /// # Errors
-    /// [`PartError`].
-    pub fn new(names: Vec<Name<'a>>) -> Result<Self, PartError> {
-        match names.len() {
-            0 => Err(PartError::Empty),
-            count if count > MAX_TOPICS => Err(PartError::TooMany(MAX_TOPICS)),
-            _ => Ok(Self(names)),
-        }
-    }
-
-    /// The names.
-    #[must_use]
-    pub fn names(&self) -> &[Name<'a>] {
-        &self.0
-    }
-
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Read<Self> {
-        let at = reader.offset();
-        let names = read_names(reader, MAX_TOPICS)?;
-        Self::new(names).map_err(|_| Trouble::new(at, FaultKind::Rule("must not be empty")))
-    }
-
-    /// A copy that borrows nothing.
-    #[must_use]
-    pub fn into_owned(self) -> Topics<'static> {
-        Topics(self.0.into_iter().map(Name::into_owned).collect())
-    }
-}
-
 /// The head of a stream: its last record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamHead {
@@ -327,7 +291,7 @@ impl Opening {
         let id = StreamId::new(push(&|json| name.push(json))?);
         let topics = push(&|json| match topics {
             None => json.extend_from_slice(b"null"),
-            Some(Topics(names)) => super::parts::push_names(json, names),
+            Some(topics) => topics.push(json),
         })?;
         let continues = push(&|json| match continues {
             None => json.extend_from_slice(b"null"),

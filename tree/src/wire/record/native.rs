@@ -217,7 +217,7 @@ fn event(reader: &mut Reader<'_>) -> Read<Event> {
 }
 
 fn signature(reader: &mut Reader<'_>) -> Read<ProducerSignature> {
-    parsed(reader, "must be the base64url of an Ed25519 signature", ProducerSignature::parse)
+    parsed(reader, "must be the base64url of an Ed25519 signature", |text| text.parse().ok())
 }
 
 fn disclosures(reader: &mut Reader<'_>) -> Read<Disclosures> {
