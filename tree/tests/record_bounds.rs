@@ -4,12 +4,12 @@
 
 mod written;
 
-use cairn_tree::record::attributes::{Attribute, Attributes, AttributesError};
+use cairn_tree::record::attributes::{Attributes, AttributesError};
 use cairn_tree::record::bounds::{MAX_EVENT_DISCLOSED_BYTES, MAX_FIELDS, MAX_TOKENS, MAX_VALUE_BYTES, MAX_VALUE_DEPTH};
-use cairn_tree::record::class::{Class, Classification};
+use cairn_tree::record::class::{Class, Classed, Classification};
 use cairn_tree::record::disclosure::{Disclosures, DisclosuresError};
-use cairn_tree::record::draft::{Content, Sealed};
-use cairn_tree::record::event::EventHead;
+use cairn_tree::record::draft::{Content, SealError, Sealed};
+use cairn_tree::record::event::{Event, EventHead, Part};
 use cairn_tree::record::json::{Json, Pointer};
 use cairn_tree::record::open::{IntegrityError, Opened};
 use cairn_tree::record::parts::Object;
@@ -56,7 +56,7 @@ fn values<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Va
 
 fn attributes(value: &str) -> Result<Attributes<'_>, AttributesError> {
     let value = Json::parse(value.as_bytes()).unwrap();
-    Attributes::new(vec![(name("a"), Attribute { class: Class::Internal, value })], Vec::new())
+    Attributes::new(vec![(name("a"), Classed { class: Class::Internal, content: value })], Vec::new())
 }
 
 /// Arrays in arrays, with a text beside the innermost that looks like more of them.
@@ -78,7 +78,7 @@ fn a_value_may_be_so_long_and_so_deep() {
         assert_eq!(found, ValuesError::Value { pointer: "/a".to_owned(), error });
         assert_eq!(attributes(&exceeds).unwrap_err(), AttributesError::Value { name: "a".to_owned(), error });
         // Who seals by other means is not opened.
-        for (inner, part) in [(format!(r#"{{"class":"public","new":{exceeds}}}"#), 0), (exceeds.clone(), 1)] {
+        for (inner, part) in [(format!(r#"{{"new":{exceeds}}}"#), 0), (exceeds.clone(), 1)] {
             refused_when_opened(&inner, part);
         }
     }
@@ -91,8 +91,7 @@ fn refused_when_opened(inner: &str, part: usize) {
     } else {
         Content { attributes: Some(attributes("1").unwrap()), ..content() }.seal(head(), written::salts(1)).unwrap()
     };
-    let value = if part == 0 { inner.to_owned() } else { format!(r#"{{"class":"public","value":{inner}}}"#) };
-    let found = opened_with(&sealed, &value);
+    let found = opened_with(&sealed, inner);
     assert!(matches!(found, Err(IntegrityError::Malformed { .. })), "{found:?}");
 }
 
@@ -110,13 +109,14 @@ fn opened_with(sealed: &Sealed, value: &str) -> Result<Opened, IntegrityError> {
         })
         .collect();
     // The disclosure of the field goes, the one that names it names the other, and the event names that one.
-    let (old, _) = texts.iter().find(|(_, json)| json.contains("\"class\"")).unwrap();
-    let (outer, json) = texts.iter().find(|(_, json)| json.contains(&old.to_string())).unwrap();
+    let names = |outer: &str, inner: &cairn_tree::record::digest::Digest| outer.contains(&inner.to_string());
+    let pairs = texts.iter().flat_map(|outer| texts.iter().map(move |inner| (outer, inner)));
+    let ((outer, json), (old, _)) = { pairs }.find(|((_, outer), (inner, _))| names(outer, inner)).unwrap();
     let digest_of = |text: &str| Disclosures::from_texts([text]).unwrap().iter().next().unwrap().0;
     let renamed = encode(&json.replace(&old.to_string(), &digest_of(&forged).to_string()));
     let event = String::from_utf8(sealed.text().as_bytes().to_vec()).unwrap();
     let event = event.replace(&outer.to_string(), &digest_of(&renamed).to_string());
-    let event = cairn_tree::record::event::Event::parse(event.as_bytes()).unwrap();
+    let event = Event::parse(event.as_bytes()).unwrap();
     let others = sealed.disclosures().filtered(|digest| digest != old && digest != outer);
     let all = others.iter().map(|(_, text)| text).chain([forged.as_str(), renamed.as_str()]);
     Opened::of_event(&event, &Disclosures::from_texts(all).unwrap())
@@ -127,8 +127,8 @@ fn of_both_documents_neither_may_be_missing() {
     let one = || Some(Document::Other(Json::parse(b"1").unwrap()));
     let values = Values::whole(None, (one(), one()), &Classification::default()).unwrap();
     let sealed = Content { values: Some(values), ..content() }.seal(head(), written::salts(1)).unwrap();
-    assert!(opened_with(&sealed, r#"{"class":"public","new":2,"old":1}"#).is_ok());
-    for value in [r#"{"class":"public","new":2}"#, r#"{"class":"public","old":1}"#] {
+    assert!(opened_with(&sealed, r#"{"new":2,"old":1}"#).is_ok());
+    for value in [r#"{"new":2}"#, r#"{"old":1}"#] {
         let error = opened_with(&sealed, value).unwrap_err();
         assert!(matches!(error, IntegrityError::Fields(_)), "{error}");
     }
@@ -169,22 +169,66 @@ fn all_together_may_be_so_long_and_can_still_begin_a_stream() {
     let fits = sealed(15).unwrap();
     assert!(fits.disclosures().as_str().len() <= MAX_EVENT_DISCLOSED_BYTES);
     assert!(Opened::of_event(fits.event(), fits.disclosures()).is_ok());
-    assert_eq!(sealed(16).unwrap_err(), DisclosuresError::TooLong);
+    assert_eq!(sealed(16).unwrap_err(), SealError::Part { part: Part::Values, error: DisclosuresError::TooLong });
+    // What names the fields is a disclosure too.
+    let names: Vec<String> = (0..MAX_FIELDS).map(|number| format!("/{number:01000}")).collect();
+    let values = values(names.iter().map(|name| (name.as_str(), "1"))).unwrap();
+    let error = Content { values: Some(values), ..content() }.seal(head(), written::salts(1)).unwrap_err();
+    assert_eq!(error, SealError::Part { part: Part::Values, error: DisclosuresError::TooLong });
+    assert_eq!(error.pointer(), "/values");
 }
 
 #[test]
 fn only_a_delete_has_nothing_but_what_was() {
     let old = || Some(Document::Other(Json::parse(b"1").unwrap()));
-    let sealed = |operation: Operation<'static>| {
+    let only_old = |operation: Operation<'static>| {
         let values = Values::whole(None, (old(), None), &Classification::default()).unwrap();
         let object = Object { operation, ..content().object };
-        Content { object, values: Some(values), ..content() }.seal(head(), written::salts(1)).unwrap()
+        Content { object, values: Some(values), ..content() }.seal(head(), written::salts(1))
     };
-    let deleted = sealed(Operation::DELETE);
+    let deleted = only_old(Operation::DELETE).unwrap();
     assert!(Opened::of_event(deleted.event(), deleted.disclosures()).is_ok());
     for operation in [Operation::CREATE, Operation::UPDATE, Operation::new("read").unwrap()] {
-        let sealed = sealed(operation);
-        let error = Opened::of_event(sealed.event(), sealed.disclosures()).unwrap_err();
+        let error = only_old(operation.clone()).unwrap_err();
+        assert_eq!((error, error.pointer()), (SealError::OnlyOld, "/values/whole"));
+        // Who seals it by other means is not opened: the object of another record in place of the delete's.
+        let object = Object { operation, ..content().object };
+        let other = Content { object, ..content() }.seal(head(), written::salts(2)).unwrap();
+        let [ours, theirs] = [&deleted, &other].map(|sealed| sealed.event().digest(Part::Object));
+        let event = String::from_utf8(deleted.text().as_bytes().to_vec()).unwrap();
+        let event = Event::parse(event.replace(&ours.to_string(), &theirs.to_string()).as_bytes()).unwrap();
+        let kept = deleted.disclosures().filtered(|digest| *digest != ours);
+        let added = other.disclosures().filtered(|digest| *digest == theirs);
+        let all = Disclosures::parse(&[kept.as_str(), added.as_str()].concat()).unwrap();
+        let error = Opened::of_event(&event, &all).unwrap_err();
         assert!(matches!(error, IntegrityError::Fields(_)), "{error}");
     }
+}
+
+#[test]
+fn no_producer_seals_in_the_module_of_the_logs_own() {
+    let object = Object { module: name("cairn"), ..content().object };
+    let own = Content { object, ..content() };
+    let signer = cairn_tree::record::signature::ProducerSigner::from_seed(&[1; 32]);
+    let error = own.seal(EventHead { key: Some(signer.key().id()), ..head() }, written::salts(1)).unwrap_err();
+    assert_eq!((error, error.pointer()), (SealError::OwnModule, "/object/module"));
+    // What the log itself writes it does not send to itself.
+    let sealed = own.seal(head(), written::salts(1)).unwrap();
+    assert_eq!(Opened::of_event(sealed.event(), sealed.disclosures()), Err(IntegrityError::OwnModule));
+}
+
+#[test]
+fn no_salt_is_used_twice() {
+    let same = || cairn_tree::record::disclosure::Salt::new([1; 16]);
+    let values = values([("/a", "1"), ("/b", "2")]).unwrap();
+    let content = Content { values: Some(values), ..content() };
+    let mut salts = written::salts(1);
+    let mut count = 0;
+    // The salts of the two fields alone are equal; the disclosures are not.
+    let sealed = content.seal(head(), || {
+        count += 1;
+        if count == 6 || count == 7 { same() } else { salts() }
+    });
+    let sealed = sealed.unwrap();
+    assert_eq!(Opened::of_event(sealed.event(), sealed.disclosures()), Err(IntegrityError::SaltTwice));
 }

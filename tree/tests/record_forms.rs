@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn_tree::record::class::Class;
+use cairn_tree::record::class::{Class, Classed};
 use cairn_tree::record::json::{Fault, FaultKind};
 use cairn_tree::record::text::Name;
 use cairn_tree::record::values::{Form, Sides};
@@ -28,8 +28,8 @@ fn fields(input: &RecordInput<'_>) -> Vec<String> {
     let side = |json: &Option<cairn_tree::record::json::Json<'_>>| {
         json.as_ref().map_or("-".to_owned(), |json| json.as_str().to_owned())
     };
-    let field = |(pointer, field): &(_, cairn_tree::record::values::Field<'_>)| {
-        format!("{pointer} {} {} {}", field.class, side(&field.old), side(&field.new))
+    let field = |(pointer, field): &(_, Classed<cairn_tree::record::values::Field<'_>>)| {
+        format!("{pointer} {} {} {}", field.class, side(&field.content.old), side(&field.content.new))
     };
     values.fields().iter().map(field).collect()
 }
@@ -164,7 +164,7 @@ fn a_cloud_event_becomes_a_record() {
     assert_eq!(content.values.as_ref().unwrap().schema().unwrap().uri.as_str(), "https://schemas.example/door");
     let attributes = content.attributes.as_ref().unwrap().named().iter();
     let attributes: Vec<String> =
-        attributes.map(|(name, attribute)| format!("{name}={}", attribute.value.as_str())).collect();
+        attributes.map(|(name, attribute)| format!("{name}={}", attribute.content.as_str())).collect();
     assert_eq!(
         attributes,
         [

@@ -116,8 +116,8 @@ proptest! {
                 prop_assert_eq!(found.form(), given.form());
                 prop_assert_eq!(found.fields().len(), given.fields().len());
                 for ((pointer, field), (name, value)) in found.fields().iter().zip(given.fields()) {
-                    prop_assert_eq!(pointer, name);
-                    prop_assert_eq!(field.disclosed(), Some(value));
+                    prop_assert_eq!((pointer, field.class), (name, value.class));
+                    prop_assert_eq!(field.content.disclosed(), Some(&value.content));
                 }
             }
             (found, given) => prop_assert!(found.disclosed() == Some(&None) && given.is_none()),
@@ -125,8 +125,8 @@ proptest! {
         match (attributes, &content.attributes) {
             (Shown::Disclosed(Some(found)), Some(given)) => {
                 for ((name, one), (other, value)) in found.named().iter().zip(given.named()) {
-                    prop_assert_eq!(name, other);
-                    prop_assert_eq!(one.disclosed(), Some(value));
+                    prop_assert_eq!((name, one.class), (other, value.class));
+                    prop_assert_eq!(one.content.disclosed(), Some(&value.content));
                 }
             }
             (found, given) => prop_assert!(found.disclosed() == Some(&None) && given.is_none()),

@@ -2,11 +2,11 @@
 
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::disclosure::{Disclosures, Salt};
-use cairn_tree::record::draft::Content;
+use cairn_tree::record::draft::{Content, SealError};
 use cairn_tree::record::event::{Event, EventHead, Part};
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::json::canonical::canonical;
-use cairn_tree::record::json::{Fault, Json};
+use cairn_tree::record::json::{Fault, Json, Pointer};
 use cairn_tree::record::kind::Redactions;
 use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::open::{Evidence, Opened, Record};
@@ -116,8 +116,15 @@ fn sealed(content: &Content<'_>) {
         number += 1;
         Salt::new(number.to_be_bytes())
     };
-    // Only what is too much for one record can't be sealed.
-    let Ok(sealed) = content.seal(head, salt) else { return };
+    let sealed = match content.seal(head, salt) {
+        Ok(sealed) => sealed,
+        // Only what is too much for one record can't be sealed, and it is said where.
+        Err(error) => {
+            assert!(matches!(error, SealError::Part { .. } | SealError::All), "{error}");
+            assert!(Pointer::new(error.pointer()).is_ok());
+            return;
+        }
+    };
     assert_eq!(sealed.disclosures().len(), content.salts());
     assert_eq!(Event::parse(sealed.text().as_bytes()).as_ref(), Ok(sealed.event()));
     let opened = Opened::of_event(sealed.event(), sealed.disclosures());

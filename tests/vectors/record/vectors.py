@@ -2,6 +2,9 @@
 
 import json
 
+from making import digest_of
+from rules import unb64u
+
 LOG = "log.example/logs/licences"
 OTHER = "log.example/logs/zölle"
 BY = "3q2-796tvu_erb7v3q2-7w"
@@ -80,18 +83,18 @@ def redacted(previous):
 
 def named_digest(record, part, field=None):
     """The digest of a part, or of a field of one."""
-    import record as other
-
-    texts = {other.digest_of(text): text for text in record["disclosures"]}
+    texts = {digest_of(text): text for text in record["disclosures"]}
     parts = json.loads(record["leaf"].split(b"\n")[1])
+    if part == "stream":
+        return parts["server"]["stream"]
     if part in parts["server"]:
         return parts["server"][part][0]["..."]
     digest = parts["event"][part][0]["..."]
     if field is None:
         return digest
-    _, value = json.loads(other.unb64u(texts[digest]))
-    places = value.get("whole") or value.get("fields") or value.get("named")
-    return places[field][0]["..."]
+    _, value = json.loads(unb64u(texts[digest]))
+    groups = value.get("whole") or value.get("fields") or value.get("named")
+    return next(group[field] for group in groups.values() if field in group)[0]["..."]
 
 
 CASES = {
@@ -154,6 +157,21 @@ CASES = {
 }
 
 
+def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None, log=None):
+    """A record that is opened, with what is changed in it."""
+    return {
+        "name": name,
+        "record": record,
+        "index": index,
+        "left_out": list(left_out),
+        "added": list(added),
+        "withheld": list(withheld),
+        "redactions": list(redactions),
+        "changed": changed,
+        "log": log,
+    }
+
+
 def openings(previous):
     created, changed = previous["licence-created"], previous["licence-changed"]
     owner = named_digest(created, "values", "/owner")
@@ -164,19 +182,6 @@ def openings(previous):
     line = json.loads(changed["leaf"].split(b"\n")[1])
     key, signature = f',"key":"{line["event"]["key"]}"', f',"signature":"{line["signature"]}"'
     redaction = [{"record": "owner-redacted", "index": 5}]
-
-    def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None, log=None):
-        return {
-            "name": name,
-            "record": record,
-            "index": index,
-            "left_out": list(left_out),
-            "added": list(added),
-            "withheld": list(withheld),
-            "redactions": list(redactions),
-            "changed": changed,
-            "log": log,
-        }
 
     return [
         case("all is there"),

@@ -1,34 +1,26 @@
 //! What else a record says: free attributes by name, and digests of data that is kept elsewhere. Each is disclosed by
-//! itself.
+//! itself, under its class.
 
 use super::bounds::{MAX_ATTRIBUTES, MAX_EXTERNAL, MAX_INTEGER};
-use super::class::Class;
+use super::class::{Class, Classed};
 use super::json::canonical::push_integer;
 use super::json::{FaultKind, Json, Read, Reader, Trouble};
 use super::text::{Name, push_name};
 use super::value::{self, ValueError};
 
-/// Attributes and external digests, at least one of them; `A` and `E` are [`Attribute`] and [`External`], or what was shown
-/// of them.
+/// Attributes and external digests, at least one of them; `A` and `E` are an attribute's value and an [`External`], or what
+/// was shown of them.
+///
+/// Invariants: the attributes are in the order of their names, and the external digests in that of their classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attributes<'a, A = Attribute<'a>, E = External<'a>> {
-    named: Vec<(Name<'a>, A)>,
-    external: Vec<E>,
-}
-
-/// A free attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attribute<'a> {
-    /// How confidential it is.
-    pub class: Class,
-    /// Its value.
-    pub value: Json<'a>,
+pub struct Attributes<'a, A = Json<'a>, E = External<'a>> {
+    named: Vec<(Name<'a>, Classed<A>)>,
+    external: Vec<Classed<E>>,
 }
 
 /// The digest of data that is kept elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct External<'a> {
-    class: Class,
     name: Name<'a>,
     size: u64,
     media_type: Option<Name<'a>>,
@@ -62,13 +54,18 @@ pub enum AttributesError {
 
 impl<'a, A, E> Attributes<'a, A, E> {
     /// Checks what holds whether or not they are shown.
-    pub(super) fn check(mut named: Vec<(Name<'a>, A)>, external: Vec<E>) -> Result<Self, AttributesError> {
+    pub(super) fn check(
+        mut named: Vec<(Name<'a>, Classed<A>)>,
+        mut external: Vec<Classed<E>>,
+    ) -> Result<Self, AttributesError> {
         if named.is_empty() && external.is_empty() {
             return Err(AttributesError::Empty);
         }
         if named.len() > MAX_ATTRIBUTES || external.len() > MAX_EXTERNAL {
             return Err(AttributesError::TooMany);
         }
+        // Those of one class stay in the order in which they were given.
+        external.sort_by_key(|one| one.class);
         named.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut pairs = named.iter().zip(named.iter().skip(1));
         match pairs.find(|((one, _), (other, _))| one == other) {
@@ -79,13 +76,13 @@ impl<'a, A, E> Attributes<'a, A, E> {
 
     /// The attributes, in the order of their names.
     #[must_use]
-    pub fn named(&self) -> &[(Name<'a>, A)] {
+    pub fn named(&self) -> &[(Name<'a>, Classed<A>)] {
         &self.named
     }
 
-    /// The external digests.
+    /// The external digests, in the order of their classes.
     #[must_use]
-    pub fn external(&self) -> &[E] {
+    pub fn external(&self) -> &[Classed<E>] {
         &self.external
     }
 }
@@ -95,43 +92,15 @@ impl<'a> Attributes<'a> {
     ///
     /// # Errors
     /// [`AttributesError`].
-    pub fn new(named: Vec<(Name<'a>, Attribute<'a>)>, external: Vec<External<'a>>) -> Result<Self, AttributesError> {
+    pub fn new(
+        named: Vec<(Name<'a>, Classed<Json<'a>>)>,
+        external: Vec<Classed<External<'a>>>,
+    ) -> Result<Self, AttributesError> {
         for (name, attribute) in &named {
             let wrong = |error| AttributesError::Value { name: name.as_str().to_owned(), error };
-            value::check(&attribute.value).map_err(wrong)?;
+            value::check(&attribute.content).map_err(wrong)?;
         }
         Self::check(named, external)
-    }
-}
-
-impl<'a> Attribute<'a> {
-    pub(super) fn push(&self, json: &mut Vec<u8>) {
-        json.extend_from_slice(b"{\"class\":\"");
-        json.extend_from_slice(self.class.name().as_bytes());
-        json.extend_from_slice(b"\",\"value\":");
-        json.extend_from_slice(self.value.as_str().as_bytes());
-        json.push(b'}');
-    }
-
-    pub(super) fn read(reader: &mut Reader<'a>) -> Read<Self> {
-        let start = reader.offset();
-        let (mut class, mut value) = (None, None);
-        reader.object(4, |reader, name, at| {
-            match &*name {
-                "class" => class = Some(Class::read(reader)?),
-                "value" => value = Some(value::read(reader)?),
-                _ => return Err(Trouble::new(at, FaultKind::Unknown)),
-            }
-            Ok(())
-        })?;
-        let missing = |name| move || Trouble::missing(start, name);
-        Ok(Self { class: class.ok_or_else(missing("class"))?, value: value.ok_or_else(missing("value"))? })
-    }
-
-    /// A copy that borrows nothing.
-    #[must_use]
-    pub fn into_owned(self) -> Attribute<'static> {
-        Attribute { class: self.class, value: self.value.into_owned() }
     }
 }
 
@@ -145,18 +114,11 @@ impl<'a> External<'a> {
         size: u64,
         sha256: [u8; 32],
         media_type: Option<Name<'a>>,
-        class: Class,
     ) -> Result<Self, AttributesError> {
         if size > MAX_INTEGER {
             return Err(AttributesError::Size);
         }
-        Ok(Self { class, name, size, media_type, sha256 })
-    }
-
-    /// How confidential it is.
-    #[must_use]
-    pub const fn class(&self) -> Class {
-        self.class
+        Ok(Self { name, size, media_type, sha256 })
     }
 
     /// The data's name.
@@ -184,9 +146,7 @@ impl<'a> External<'a> {
     }
 
     pub(super) fn push(&self, json: &mut Vec<u8>) {
-        json.extend_from_slice(b"{\"class\":\"");
-        json.extend_from_slice(self.class.name().as_bytes());
-        json.push(b'"');
+        json.push(b'{');
         if let Some(media_type) = &self.media_type {
             media_type.push_member(json, "media_type");
         }
@@ -203,17 +163,28 @@ impl<'a> External<'a> {
         json.push(b'}');
     }
 
-    /// Reads one; without a class it is `otherwise`, where that is given.
-    pub(crate) fn read(reader: &mut Reader<'a>, otherwise: Option<Class>) -> Read<Self> {
+    /// Reads what is disclosed of one.
+    pub(super) fn read(reader: &mut Reader<'a>) -> Read<Self> {
+        Self::read_members(reader, None)
+    }
+
+    /// Reads one in a request, where its class is a member of it; without one it is internal.
+    pub(crate) fn read_classed(reader: &mut Reader<'a>) -> Read<Classed<Self>> {
+        let mut class = Class::Internal;
+        let content = Self::read_members(reader, Some(&mut class))?;
+        Ok(Classed { class, content })
+    }
+
+    fn read_members(reader: &mut Reader<'a>, mut class: Option<&mut Class>) -> Read<Self> {
         let start = reader.offset();
-        let (mut class, mut name, mut size, mut media_type, mut sha256) = (otherwise, None, None, None, None);
+        let (mut name, mut size, mut media_type, mut sha256) = (None, None, None, None);
         reader.object(8, |reader, member, at| {
-            match &*member {
-                "class" => class = Some(Class::read(reader)?),
-                "name" => name = Some(Name::read(reader)?),
-                "size" => size = Some(reader.integer()?),
-                "media_type" => media_type = Some(Name::read(reader)?),
-                "sha256" => {
+            match (&*member, &mut class) {
+                ("class", Some(class)) => **class = Class::read(reader)?,
+                ("name", _) => name = Some(Name::read(reader)?),
+                ("size", _) => size = Some(reader.integer()?),
+                ("media_type", _) => media_type = Some(Name::read(reader)?),
+                ("sha256", _) => {
                     let at = reader.offset();
                     let hash: Option<crate::hash::Hash> = reader.string()?.parse().ok();
                     let rule = FaultKind::Rule("must be 64 lower-case hexadecimal digits");
@@ -225,7 +196,6 @@ impl<'a> External<'a> {
         })?;
         let missing = |name| move || Trouble::missing(start, name);
         Ok(Self {
-            class: class.ok_or_else(missing("class"))?,
             name: name.ok_or_else(missing("name"))?,
             size: size.ok_or_else(missing("size"))?,
             media_type,
@@ -237,7 +207,6 @@ impl<'a> External<'a> {
     #[must_use]
     pub fn into_owned(self) -> External<'static> {
         External {
-            class: self.class,
             name: self.name.into_owned(),
             size: self.size,
             media_type: self.media_type.map(Name::into_owned),

@@ -1,8 +1,13 @@
 //! How confidential a field is, and what says so for the fields of a record.
+//!
+//! Where fields, attributes and external digests are listed, they stand under their classes, so that whoever may read the
+//! list sees the class of each, shown or not: what is withheld for its class can be told from what is withheld without a
+//! reason.
 
 use core::fmt;
 
 use super::json::{FaultKind, Pointer, Read, Reader, Trouble};
+use super::text::push_name;
 
 /// How confidential a field is; each class covers those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +21,8 @@ pub enum Class {
     /// Nobody may see it without a special right.
     Secret,
 }
+
+const RULE: &str = "must be public, internal, restricted or secret";
 
 impl Class {
     /// All classes, the least confidential first.
@@ -41,8 +48,49 @@ impl Class {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let at = reader.offset();
         let class = Self::from_name(&reader.string()?);
-        class.ok_or(Trouble::new(at, FaultKind::Rule("must be public, internal, restricted or secret")))
+        class.ok_or(Trouble::new(at, FaultKind::Rule(RULE)))
     }
+}
+
+/// A field, an attribute or an external digest under its class, which is known even where the content is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classed<T> {
+    /// How confidential it is.
+    pub class: Class,
+    /// What it holds.
+    pub content: T,
+}
+
+/// In the order of their names, in which they are written.
+const BY_NAME: [Class; 4] = [Class::Internal, Class::Public, Class::Restricted, Class::Secret];
+
+/// Writes an object with a member for each class that has something; `push` writes what it has, and tells whether that is
+/// anything.
+pub(super) fn push_groups(json: &mut Vec<u8>, mut push: impl FnMut(&mut Vec<u8>, Class) -> bool) {
+    json.push(b'{');
+    for class in BY_NAME {
+        let start = json.len();
+        push_name(json, class.name());
+        if !push(json, class) {
+            json.truncate(start);
+        }
+    }
+    json.push(b'}');
+}
+
+/// Reads an object whose members are classes; `each` reads what is of one, which must be something, and appends it.
+pub(super) fn read_groups<'a, T>(
+    reader: &mut Reader<'a>,
+    mut each: impl FnMut(&mut Reader<'a>, Class, &mut Vec<T>) -> Read<()>,
+) -> Read<Vec<T>> {
+    let mut all = Vec::new();
+    reader.object(Class::ALL.len(), |reader, name, at| {
+        let class = Class::from_name(&name).ok_or(Trouble::new(at, FaultKind::Rule(RULE)))?;
+        let (start, before) = (reader.offset(), all.len());
+        each(reader, class, &mut all)?;
+        if all.len() > before { Ok(()) } else { Err(Trouble::new(start, FaultKind::Rule("must not be empty"))) }
+    })?;
+    Ok(all)
 }
 
 impl fmt::Display for Class {

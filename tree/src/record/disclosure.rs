@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::json::{Fault, FaultKind, Read, Reader, Trouble};
 
 /// 128 random bits that nobody else knows, for one disclosure.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Salt([u8; Salt::LEN]);
 
 impl Salt {
@@ -25,10 +25,10 @@ impl Salt {
         Self(bytes)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Read<()> {
+    fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let at = reader.offset();
-        let salt: Option<[u8; Self::LEN]> = base64url::decode_array(&reader.string()?);
-        salt.map(drop).ok_or(Trouble::new(at, FaultKind::Rule("a salt is the base64url of 16 bytes")))
+        let salt = base64url::decode_array(&reader.string()?);
+        salt.map(Self).ok_or(Trouble::new(at, FaultKind::Rule("a salt is the base64url of 16 bytes")))
     }
 }
 
@@ -195,9 +195,16 @@ pub(super) fn begin(json: &mut Vec<u8>, salt: Salt) {
 
 /// Appends a digest in its place: `[{"...":"digest"}]` (RFC 9901, section 4.2.4.2).
 pub(super) fn push_place(json: &mut Vec<u8>, digest: Digest) {
-    json.extend_from_slice(b"[{\"...\":\"");
+    json.push(b'[');
+    push_element(json, digest);
+    json.push(b']');
+}
+
+/// Appends a digest as an element: `{"...":"digest"}`.
+pub(super) fn push_element(json: &mut Vec<u8>, digest: Digest) {
+    json.extend_from_slice(b"{\"...\":\"");
     json.extend_from_slice(&digest.to_text());
-    json.extend_from_slice(b"\"}]");
+    json.extend_from_slice(b"\"}");
 }
 
 /// Reads `{"...":"digest"}`.
@@ -224,20 +231,22 @@ pub(super) fn read_place(reader: &mut Reader<'_>) -> Read<Digest> {
 }
 
 /// Reads a disclosure's text: the salt, then the value by `value`.
-pub(super) fn read_text<T>(text: &str, value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>) -> Result<T, Fault> {
+pub(super) fn read_text<T>(
+    text: &str,
+    value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>,
+) -> Result<(Salt, T), Fault> {
     let no_text = || Fault::new(&super::json::Pointer::ROOT, FaultKind::Rule("must be unpadded base64url"));
     let json = base64url::decode(text).ok_or_else(no_text)?;
     Reader::read(&json, MAX_DISCLOSURE_BYTES, |reader| {
         let start = reader.offset();
-        let (mut count, mut read, mut value) = (0, None, Some(value));
+        let (mut salt, mut read, mut value) = (None, None, Some(value));
         reader.array(2, |reader| {
-            count += 1;
-            match value.take_if(|_| count == 2) {
-                Some(value) => read = Some(value(reader)?),
-                None => Salt::read(reader)?,
+            match salt {
+                None => salt = Some(Salt::read(reader)?),
+                Some(_) => read = value.take().map(|value| value(reader)).transpose()?,
             }
             Ok(())
         })?;
-        read.ok_or(Trouble::new(start, FaultKind::Rule("must be an array of a salt and a value")))
+        salt.zip(read).ok_or(Trouble::new(start, FaultKind::Rule("must be an array of a salt and a value")))
     })
 }

@@ -1,12 +1,14 @@
 //! Making a record: what it says becomes disclosures, and their digests the event. For producers that sign, and for servers
-//! whose producers do not.
+//! whose producers do not. What is made here is opened again: the rules of readers ([`super::open`]) hold for it.
 
 use super::attributes::Attributes;
 use super::bounds::MAX_EVENT_DISCLOSED_BYTES;
+use super::class::{Class, Classed, push_groups};
 use super::digest::Digest;
-use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin, push_place};
-use super::event::{Event, EventHead, EventText};
+use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin, push_element, push_place};
+use super::event::{Event, EventHead, EventText, Part};
 use super::json::canonical::push_string;
+use super::kind::OWN_MODULE;
 use super::parts::{Actor, Context, Object, Subjects};
 use super::text::push_name;
 use super::values::{Form, Values};
@@ -36,6 +38,46 @@ pub struct Sealed {
     disclosures: Disclosures,
 }
 
+/// Why a record can't be made of what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The new document is absent, though it is no delete.
+    #[error("the new document may be absent only from a delete")]
+    OnlyOld,
+    /// A producer's key in the module of the log's own.
+    #[error("the module {OWN_MODULE} is the log's own, and no producer's")]
+    OwnModule,
+    /// A part of it is too much for one record.
+    #[error("{} is too much for one record: {error}", part.name())]
+    Part {
+        /// The part.
+        part: Part,
+        /// What is past a bound.
+        error: DisclosuresError,
+    },
+    /// All of it together is too much for one record.
+    #[error("its parts are together too much for one record")]
+    All,
+}
+
+impl SealError {
+    /// Where it is in the native form, as a JSON Pointer; empty for the whole record.
+    #[must_use]
+    pub const fn pointer(&self) -> &'static str {
+        match self {
+            Self::OnlyOld => "/values/whole",
+            Self::OwnModule => "/object/module",
+            Self::Part { part: Part::Actor, .. } => "/actor",
+            Self::Part { part: Part::Attributes, .. } => "/attributes",
+            Self::Part { part: Part::Context, .. } => "/context",
+            Self::Part { part: Part::Object, .. } => "/object",
+            Self::Part { part: Part::Subjects, .. } => "/subjects",
+            Self::Part { part: Part::Values, .. } => "/values",
+            Self::All => "",
+        }
+    }
+}
+
 impl Content<'_> {
     /// How many salts [`Content::seal`] takes.
     #[must_use]
@@ -48,26 +90,33 @@ impl Content<'_> {
     /// Makes the disclosures and the event; `salt` is called [`Content::salts`] times and must give other bits each time.
     ///
     /// # Errors
-    /// [`DisclosuresError`] if what the record says is too much for one.
-    pub fn seal(&self, head: EventHead, mut salt: impl FnMut() -> Salt) -> Result<Sealed, DisclosuresError> {
+    /// [`SealError`]; nothing that no reader would take is made.
+    pub fn seal(&self, head: EventHead, mut salt: impl FnMut() -> Salt) -> Result<Sealed, SealError> {
+        if self.values.as_ref().is_some_and(|values| !values.form().may_come_with(&self.object.operation)) {
+            return Err(SealError::OnlyOld);
+        }
+        if head.key.is_some() && self.object.module.as_str() == OWN_MODULE {
+            return Err(SealError::OwnModule);
+        }
         let mut press = Press {
             disclosures: Making::with_capacity(self.estimate(), self.salts()),
             json: Vec::with_capacity(512),
-            places: Vec::with_capacity(64 * self.salts()),
+            places: Class::ALL.map(|_| Vec::new()),
             salt: &mut salt,
         };
-        let actor = press.part(self.actor.as_ref(), |actor, json| actor.push(json))?;
-        let attributes = press.attributes(self.attributes.as_ref())?;
-        let context = press.part(self.context.as_ref().filter(|context| !context.is_empty()), |context, json| {
-            context.push(json);
-        })?;
-        let object = press.part(Some(&self.object), |object, json| object.push(json))?;
-        let subjects = press.part(self.subjects.as_ref(), |subjects, json| subjects.push(json))?;
-        let values = press.values(self.values.as_ref())?;
+        let of = |part| move |error| SealError::Part { part, error };
+        let actor = press.part(self.actor.as_ref(), |actor, json| actor.push(json)).map_err(of(Part::Actor))?;
+        let attributes = press.attributes(self.attributes.as_ref()).map_err(of(Part::Attributes))?;
+        let context = self.context.as_ref().filter(|context| !context.is_empty());
+        let context = press.part(context, |context, json| context.push(json)).map_err(of(Part::Context))?;
+        let object = press.part(Some(&self.object), |object, json| object.push(json)).map_err(of(Part::Object))?;
+        let subjects = press.part(self.subjects.as_ref(), |subjects, json| subjects.push(json));
+        let subjects = subjects.map_err(of(Part::Subjects))?;
+        let values = press.values(self.values.as_ref()).map_err(of(Part::Values))?;
         let event = Event::new(head, [actor, attributes, context, object, subjects, values]);
         let disclosures = press.disclosures.done();
         if disclosures.as_str().len() > MAX_EVENT_DISCLOSED_BYTES {
-            return Err(DisclosuresError::TooLong);
+            return Err(SealError::All);
         }
         Ok(Sealed { text: event.to_text(), event, disclosures })
     }
@@ -76,10 +125,13 @@ impl Content<'_> {
     fn estimate(&self) -> usize {
         let fields = self.values.iter().flat_map(Values::fields);
         let length = |json: &Option<super::json::Json<'_>>| json.as_ref().map_or(0, |json| json.as_str().len());
-        let values: usize =
-            fields.map(|(pointer, field)| 160 + pointer.as_str().len() + length(&field.old) + length(&field.new)).sum();
+        let values: usize = fields
+            .map(|(pointer, Classed { content, .. })| {
+                128 + pointer.as_str().len() + length(&content.old) + length(&content.new)
+            })
+            .sum();
         let attributes = self.attributes.iter().flat_map(Attributes::named);
-        let attributes: usize = attributes.map(|(_, attribute)| 256 + attribute.value.as_str().len()).sum();
+        let attributes: usize = attributes.map(|(_, attribute)| 256 + attribute.content.as_str().len()).sum();
         1024 + (values + attributes) * 3 / 2
     }
 }
@@ -88,8 +140,8 @@ impl Content<'_> {
 struct Press<'s, S> {
     disclosures: Making,
     json: Vec<u8>,
-    /// The places of the fields of the part that is made.
-    places: Vec<u8>,
+    /// The places of the fields of the part that is made, of each class.
+    places: [Vec<u8>; Class::ALL.len()],
     salt: &'s mut S,
 }
 
@@ -109,82 +161,91 @@ impl<S: FnMut() -> Salt> Press<'_, S> {
         })
     }
 
-    /// Discloses a field, and notes its place under its name.
-    fn field(&mut self, name: &str, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), DisclosuresError> {
+    /// Discloses a field, and notes its place under its class and its name, if it has one.
+    fn field(
+        &mut self,
+        class: Class,
+        name: Option<&str>,
+        push: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), DisclosuresError> {
         let digest = self.disclose(push)?;
-        if !self.places.is_empty() {
-            self.places.push(b',');
+        let Some(places) = self.places.get_mut(class as usize) else { return Ok(()) };
+        if !places.is_empty() {
+            places.push(b',');
         }
-        push_string(&mut self.places, name);
-        self.places.push(b':');
-        push_place(&mut self.places, digest);
+        match name {
+            Some(name) => {
+                push_string(places, name);
+                places.push(b':');
+                push_place(places, digest);
+            }
+            None => push_element(places, digest),
+        }
         Ok(())
+    }
+
+    /// Writes a member with the places that were noted, in the brackets of an object or an array, and forgets them.
+    fn places(&mut self, name: &str, brackets: [u8; 2]) -> Vec<u8> {
+        let mut json = Vec::new();
+        let [open, close] = brackets;
+        json.push(b'"');
+        json.extend_from_slice(name.as_bytes());
+        json.extend_from_slice(b"\":");
+        push_groups(&mut json, |json, class| {
+            let places = self.places.get_mut(class as usize).map(core::mem::take).unwrap_or_default();
+            json.push(open);
+            json.extend_from_slice(&places);
+            json.push(close);
+            !places.is_empty()
+        });
+        json
     }
 
     fn values(&mut self, values: Option<&Values<'_>>) -> Result<Digest, DisclosuresError> {
         let Some(values) = values else { return self.part::<()>(None, |(), _| ()) };
-        self.places.clear();
-        for (pointer, field) in values.fields() {
-            self.field(pointer.as_str(), |json| field.push(json))?;
+        for (pointer, Classed { class, content }) in values.fields() {
+            self.field(*class, Some(pointer.as_str()), |json| content.push(json))?;
         }
-        let places = core::mem::take(&mut self.places);
-        let digest = self.disclose(|json| {
+        let (form, sides) = match values.form() {
+            Form::Fields => ("fields", None),
+            Form::Whole(sides) => ("whole", Some(sides)),
+        };
+        let places = self.places(form, *b"{}");
+        self.disclose(|json| {
             json.push(b'{');
-            if values.form() == Form::Fields {
-                push_places(json, "fields", &places);
+            if sides.is_none() {
+                json.extend_from_slice(&places);
             }
             if let Some(schema) = values.schema() {
                 schema.push_member(json);
             }
-            if let Form::Whole(sides) = values.form() {
+            if let Some(sides) = sides {
                 push_name(json, "sides");
                 push_string(json, sides.name());
-                push_places(json, "whole", &places);
+                json.push(b',');
+                json.extend_from_slice(&places);
             }
             json.push(b'}');
-        });
-        self.places = places;
-        digest
+        })
     }
 
     fn attributes(&mut self, attributes: Option<&Attributes<'_>>) -> Result<Digest, DisclosuresError> {
         let Some(attributes) = attributes else { return self.part::<()>(None, |(), _| ()) };
-        let mut external = Vec::new();
-        for one in attributes.external() {
-            external.push(self.disclose(|json| one.push(json))?);
+        for Classed { class, content } in attributes.external() {
+            self.field(*class, None, |json| content.push(json))?;
         }
-        self.places.clear();
-        for (name, attribute) in attributes.named() {
-            self.field(name.as_str(), |json| attribute.push(json))?;
+        let external = (!attributes.external().is_empty()).then(|| self.places("external", *b"[]"));
+        for (name, Classed { class, content }) in attributes.named() {
+            self.field(*class, Some(name.as_str()), |json| json.extend_from_slice(content.as_str().as_bytes()))?;
         }
-        let places = core::mem::take(&mut self.places);
-        let digest = self.disclose(|json| {
+        let named = (!attributes.named().is_empty()).then(|| self.places("named", *b"{}"));
+        self.disclose(|json| {
             json.push(b'{');
-            if !external.is_empty() {
-                push_name(json, "external");
-                json.push(b'[');
-                for (index, digest) in external.iter().enumerate() {
-                    json.extend_from_slice(if index > 0 { b",{\"...\":\"" } else { b"{\"...\":\"" });
-                    json.extend_from_slice(&digest.to_text());
-                    json.extend_from_slice(b"\"}");
-                }
-                json.push(b']');
-            }
-            if !places.is_empty() {
-                push_places(json, "named", &places);
-            }
+            let members: Vec<Vec<u8>> = [external, named].into_iter().flatten().collect();
+            json.extend_from_slice(&members.join(&b','));
             json.push(b'}');
-        });
-        self.places = places;
-        digest
+        })
     }
-}
-
-fn push_places(json: &mut Vec<u8>, name: &str, places: &[u8]) {
-    push_name(json, name);
-    json.push(b'{');
-    json.extend_from_slice(places);
-    json.push(b'}');
 }
 
 impl Sealed {

@@ -246,7 +246,7 @@ impl Redactions {
 /// Reads the new value of a field, if it is shown and what it should be.
 fn read_new<T>(values: &OpenValues, pointer: &str, read: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>) -> Option<T> {
     let (_, field) = values.fields().iter().find(|(other, _)| other.as_str() == pointer)?;
-    let text = field.disclosed()?.new.as_ref()?.as_str();
+    let text = field.content.disclosed()?.new.as_ref()?.as_str();
     Reader::read(text.as_bytes(), text.len(), read).ok()
 }
 

@@ -3,7 +3,7 @@
 use crate::size::LeafIndex;
 
 /// Something whose digest stands in a leaf or in another disclosure.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown<T> {
     /// Its disclosure was there, and has the digest.
     Disclosed(T),

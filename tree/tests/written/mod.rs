@@ -109,6 +109,13 @@ impl Writer {
     }
 }
 
+/// What a disclosure holds, found by its digest.
+pub(crate) fn text_of(disclosures: &Disclosures, digest: cairn_tree::record::digest::Digest) -> String {
+    use base64::Engine as _;
+    let (_, text) = disclosures.iter().find(|(other, _)| *other == digest).unwrap();
+    String::from_utf8(base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap()
+}
+
 /// The log of the records.
 pub(crate) fn log() -> Origin {
     Origin::new("log.example/logs/test").unwrap()

@@ -1,9 +1,9 @@
-//! Matching disclosures to digests: each digest once, each disclosure used.
+//! Matching disclosures to digests: each digest once, each disclosure used, each salt once.
 
-use super::{Evidence, IntegrityError, Piece};
+use super::{Evidence, IntegrityError, Piece, Traced};
 use crate::record::bounds::MAX_DISCLOSURES;
 use crate::record::digest::Digest;
-use crate::record::disclosure::read_text;
+use crate::record::disclosure::{Salt, read_text};
 use crate::record::json::{Read, Reader};
 use crate::record::kind::{Concerned, Redactions};
 use crate::record::shown::Shown;
@@ -17,7 +17,8 @@ pub(super) struct Matching<'e> {
     texts: Vec<(Digest, &'e str)>,
     /// In order.
     withheld: Vec<Digest>,
-    met: Vec<Digest>,
+    met: Vec<Traced>,
+    salts: Vec<Salt>,
     /// Said to be erased, and there.
     still_disclosed: Vec<Digest>,
 }
@@ -31,8 +32,8 @@ impl<'e> Matching<'e> {
         texts.sort_unstable_by_key(|(digest, _)| *digest);
         let mut withheld = evidence.withheld.to_vec();
         withheld.sort_unstable();
-        let met = Vec::with_capacity(texts.len());
-        Ok(Self { redactions: evidence.redactions, of, texts, withheld, met, still_disclosed: Vec::new() })
+        let (met, salts) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+        Ok(Self { redactions: evidence.redactions, of, texts, withheld, met, salts, still_disclosed: Vec::new() })
     }
 
     fn is_withheld(&self, digest: &Digest) -> bool {
@@ -56,26 +57,26 @@ impl<'e> Matching<'e> {
         digest: Digest,
         value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>,
     ) -> Result<Shown<T>, IntegrityError> {
-        self.met.push(digest);
         let withheld = self.is_withheld(&digest);
         let text = self.text(&digest);
         let redacted = self.redactions.of(&digest, self.of);
         if text.is_some() && redacted.is_some() {
             self.still_disclosed.push(digest);
         }
-        match text {
-            Some(_) if withheld => Err(IntegrityError::WithheldAndDisclosed(digest)),
-            Some(text) => read_text(text, value).map(Shown::Disclosed).map_err(|fault| IntegrityError::Malformed {
-                piece,
-                digest,
-                fault: Box::new(fault),
-            }),
-            None if withheld => Ok(Shown::Withheld),
-            None => match redacted {
-                Some(index) => Ok(Shown::Erased(index)),
-                None => Err(IntegrityError::Missing { piece, digest }),
-            },
-        }
+        let shown = match (text, redacted) {
+            (Some(_), _) if withheld => return Err(IntegrityError::WithheldAndDisclosed(digest)),
+            (Some(text), _) => {
+                let malformed = |fault| IntegrityError::Malformed { piece, digest, fault: Box::new(fault) };
+                let (salt, value) = read_text(text, value).map_err(malformed)?;
+                self.salts.push(salt);
+                Shown::Disclosed(value)
+            }
+            (None, _) if withheld => Shown::Withheld,
+            (None, Some(index)) => Shown::Erased(index),
+            (None, None) => return Err(IntegrityError::Missing { piece, digest }),
+        };
+        self.met.push(Traced { digest, piece, became: shown.as_ref().map(|_| ()) });
+        Ok(shown)
     }
 
     /// The same for what may be null.
@@ -88,21 +89,26 @@ impl<'e> Matching<'e> {
         self.one(piece, digest, |reader| if reader.null()? { Ok(None) } else { value(reader).map(Some) })
     }
 
-    /// Refuses digests that were met twice, disclosures that were not asked for, and withheld digests that were not met.
-    /// What is left are the digests that are said to be erased and are there.
-    pub(super) fn finish(mut self) -> Result<Vec<Digest>, IntegrityError> {
-        self.met.sort_unstable();
-        let twice = self.met.iter().zip(self.met.iter().skip(1)).find(|(one, other)| one == other);
-        if let Some((digest, _)) = twice {
-            return Err(IntegrityError::Twice(*digest));
+    /// Refuses digests that were met twice, disclosures that were not asked for, withheld digests that were not met, and
+    /// salts that were used twice. What is left is what became of each digest, and those that are said to be erased and
+    /// are there.
+    pub(super) fn finish(mut self) -> Result<(Vec<Traced>, Vec<Digest>), IntegrityError> {
+        self.met.sort_unstable_by_key(|traced| traced.digest);
+        let twice = self.met.iter().zip(self.met.iter().skip(1)).find(|(one, other)| one.digest == other.digest);
+        if let Some((traced, _)) = twice {
+            return Err(IntegrityError::Twice(traced.digest));
         }
-        let is_met = |digest: &Digest| self.met.binary_search(digest).is_ok();
+        let is_met = |digest: &Digest| self.met.binary_search_by_key(digest, |traced| traced.digest).is_ok();
         if let Some((digest, _)) = self.texts.iter().find(|(digest, _)| !is_met(digest)) {
             return Err(IntegrityError::Unreferenced(*digest));
         }
         if let Some(digest) = self.withheld.iter().find(|digest| !is_met(digest)) {
             return Err(IntegrityError::WithheldElsewhere(*digest));
         }
-        Ok(self.still_disclosed)
+        self.salts.sort_unstable();
+        if self.salts.iter().zip(self.salts.iter().skip(1)).any(|(one, other)| one == other) {
+            return Err(IntegrityError::SaltTwice);
+        }
+        Ok((self.met, self.still_disclosed))
     }
 }

@@ -8,20 +8,20 @@
 mod matching;
 mod read;
 
-use super::attributes::{Attribute, Attributes, External};
+use super::attributes::{Attributes, External};
 use super::bounds::{MAX_DISCLOSURES, MAX_EVENT_DISCLOSED_BYTES};
+use super::class::Class;
 use super::digest::Digest;
 use super::disclosure::Disclosures;
 use super::event::{Event, Part};
-use super::json::Fault;
+use super::json::{Fault, Json};
 use super::kind::{Concerned, OWN_MODULE, Redactions};
 use super::leaf::{Leaf, LeafError};
 use super::parts::{Actor, Context, Object, Subjects};
 use super::server_part::Place;
 use super::shown::Shown;
 use super::stream::{StreamHead, StreamName, Topics};
-use super::text::Effect;
-use super::values::{Field, Form, Sides, Values};
+use super::values::{Field, Values};
 use crate::checkpoint::Origin;
 use crate::hash::Hash;
 use crate::size::LeafIndex;
@@ -43,18 +43,41 @@ pub struct Evidence<'e> {
 pub enum Piece {
     /// A part of the event.
     Part(Part),
-    /// A field of the values.
-    Field,
-    /// An attribute.
-    Attribute,
-    /// An external digest.
-    External,
+    /// A field of the values, of this class.
+    Field(Class),
+    /// An attribute, of this class.
+    Attribute(Class),
+    /// An external digest, of this class.
+    External(Class),
     /// The name of the stream.
     Stream,
     /// The topics of the stream.
     Topics,
     /// The head of another log's stream that the stream continues.
     Continues,
+}
+
+impl Piece {
+    /// Its class, if it has one. The parts, the lists of fields and attributes, and what the first record says of its stream
+    /// have none: they are for all who may read the record.
+    #[must_use]
+    pub const fn class(self) -> Option<Class> {
+        match self {
+            Self::Field(class) | Self::Attribute(class) | Self::External(class) => Some(class),
+            Self::Part(_) | Self::Stream | Self::Topics | Self::Continues => None,
+        }
+    }
+}
+
+/// What became of one of a record's digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traced {
+    /// The digest.
+    pub digest: Digest,
+    /// What it stands for.
+    pub piece: Piece,
+    /// Whether its content was disclosed, withheld or erased.
+    pub became: Shown<()>,
 }
 
 /// Why a record can't be taken for good.
@@ -93,6 +116,17 @@ pub enum IntegrityError {
     /// A digest is disclosed and said to be withheld at once.
     #[error("the digest {0} is said to be withheld, but its disclosure is there")]
     WithheldAndDisclosed(Digest),
+    /// Two disclosures have the same salt, so that who sees one can guess at the other.
+    #[error("two disclosures of the record have the same salt")]
+    SaltTwice,
+    /// Something is withheld that the reader may see.
+    #[error("the digest {digest} ({piece:?}) is withheld from a reader who may see it")]
+    WithheldWithin {
+        /// What it stands for.
+        piece: Piece,
+        /// The digest.
+        digest: Digest,
+    },
     /// The disclosures of an event are too long together.
     #[error("the disclosures of an event are at most {MAX_EVENT_DISCLOSED_BYTES} bytes in all")]
     TooMuchDisclosed,
@@ -127,7 +161,7 @@ pub enum IntegrityError {
 /// Values whose fields are shown or not.
 pub type OpenValues = Values<'static, Shown<Field<'static>>>;
 /// Attributes that are shown or not.
-pub type OpenAttributes = Attributes<'static, Shown<Attribute<'static>>, Shown<External<'static>>>;
+pub type OpenAttributes = Attributes<'static, Shown<Json<'static>>, Shown<External<'static>>>;
 
 /// What an event says, as far as it is shown. A part that the event does not have is disclosed as `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +198,7 @@ pub struct Record {
     content: Opened,
     stream: Option<Shown<StreamName<'static>>>,
     opening: Option<OpenedStream>,
+    traced: Vec<Traced>,
     still_disclosed: Vec<Digest>,
 }
 
@@ -199,8 +234,7 @@ impl Opened {
             values: read::values(matching, event.digest(Part::Values))?,
         };
         if let (Some(object), Some(Some(values))) = (opened.object.disclosed(), opened.values.disclosed())
-            && values.form() == Form::Whole(Sides::Old)
-            && object.operation.effect() != Effect::Delete
+            && !values.form().may_come_with(&object.operation)
         {
             return Err(IntegrityError::Fields("the new document may be absent only from a delete".to_owned()));
         }
@@ -244,13 +278,31 @@ impl Record {
             Place::After { .. } if matching.knows(&id) => (Some(matching.one(Piece::Stream, id, read::stream)?), None),
             Place::After { .. } => (None, None),
         };
-        let still_disclosed = matching.finish()?;
+        let (traced, still_disclosed) = matching.finish()?;
         if let Some(Shown::Disclosed(name)) = &stream
             && !name.may_hold(&content.object, &content.context)
         {
             return Err(IntegrityError::Stream);
         }
-        Ok(Self { index, hash: Hash::leaf(entry), leaf, content, stream, opening, still_disclosed })
+        Ok(Self { index, hash: Hash::leaf(entry), leaf, content, stream, opening, traced, still_disclosed })
+    }
+
+    /// Checks that nothing is withheld but what is of a class above this one, up to which the reader may see all; `None` if
+    /// it may see nothing that has a class.
+    ///
+    /// # Errors
+    /// [`IntegrityError::WithheldWithin`].
+    pub fn withheld_only_above(&self, class: Option<Class>) -> Result<(), IntegrityError> {
+        let withheld = self.traced.iter().filter(|traced| traced.became == Shown::Withheld);
+        // What has no class is not above any.
+        let within = withheld.map(|traced| (traced.piece, traced.digest)).find(|(piece, _)| piece.class() <= class);
+        within.map_or(Ok(()), |(piece, digest)| Err(IntegrityError::WithheldWithin { piece, digest }))
+    }
+
+    /// What became of each of the record's digests that are in the leaf or in what was disclosed, in the order of digests.
+    #[must_use]
+    pub fn traced(&self) -> &[Traced] {
+        &self.traced
     }
 
     /// Where the record is in its log.

@@ -2,16 +2,18 @@
 
 use super::matching::Matching;
 use super::{IntegrityError, OpenAttributes, OpenValues, Piece};
-use crate::record::attributes::{Attribute, Attributes, External};
+use crate::record::attributes::{Attributes, External};
 use crate::record::bounds::{MAX_ATTRIBUTES, MAX_EXTERNAL, MAX_FIELDS};
+use crate::record::class::{Class, Classed, read_groups};
 use crate::record::digest::Digest;
 use crate::record::disclosure::{read_element, read_place};
 use crate::record::event::Part;
-use crate::record::json::{FaultKind, Pointer, Read, Reader, Trouble};
+use crate::record::json::{FaultKind, Json, Pointer, Read, Reader, Trouble};
 use crate::record::parts::{Actor, Context, Object, Subjects};
 use crate::record::shown::Shown;
 use crate::record::stream::{StreamHead, StreamName, Topics};
 use crate::record::text::Name;
+use crate::record::value;
 use crate::record::values::{Field, Form, Schema, Sides, Values};
 
 pub(super) fn actor(reader: &mut Reader<'_>) -> Read<Actor<'static>> {
@@ -19,7 +21,13 @@ pub(super) fn actor(reader: &mut Reader<'_>) -> Read<Actor<'static>> {
 }
 
 pub(super) fn context(reader: &mut Reader<'_>) -> Read<Context<'static>> {
-    Context::read(reader).map(Context::into_owned)
+    let at = reader.offset();
+    let context = Context::read(reader)?;
+    // What says nothing is null.
+    if context.is_empty() {
+        return Err(Trouble::new(at, FaultKind::Rule("must not be empty")));
+    }
+    Ok(context.into_owned())
 }
 
 pub(super) fn object(reader: &mut Reader<'_>) -> Read<Object<'static>> {
@@ -46,7 +54,7 @@ pub(super) fn continues(reader: &mut Reader<'_>) -> Read<StreamHead> {
 struct Places {
     schema: Option<Schema<'static>>,
     form: Form,
-    fields: Vec<(Pointer<'static>, Digest)>,
+    fields: Vec<(Pointer<'static>, Classed<Digest>)>,
 }
 
 fn places(reader: &mut Reader<'_>) -> Read<Places> {
@@ -73,15 +81,15 @@ fn places(reader: &mut Reader<'_>) -> Read<Places> {
     }
 }
 
-fn pointers(reader: &mut Reader<'_>) -> Read<Vec<(Pointer<'static>, Digest)>> {
-    let mut fields = Vec::new();
-    reader.object(MAX_FIELDS, |reader, name, at| {
-        let pointer = Pointer::new(name.into_owned());
-        let pointer = pointer.map_err(|_| Trouble::new(at, FaultKind::Rule("must be a JSON Pointer")))?;
-        fields.push((pointer, read_place(reader)?));
-        Ok(())
-    })?;
-    Ok(fields)
+fn pointers(reader: &mut Reader<'_>) -> Read<Vec<(Pointer<'static>, Classed<Digest>)>> {
+    read_groups(reader, |reader, class, fields| {
+        reader.object(MAX_FIELDS, |reader, name, at| {
+            let pointer = Pointer::new(name.into_owned());
+            let pointer = pointer.map_err(|_| Trouble::new(at, FaultKind::Rule("must be a JSON Pointer")))?;
+            fields.push((pointer, Classed { class, content: read_place(reader)? }));
+            Ok(())
+        })
+    })
 }
 
 pub(super) fn values(matching: &mut Matching<'_>, digest: Digest) -> Result<Shown<Option<OpenValues>>, IntegrityError> {
@@ -90,43 +98,52 @@ pub(super) fn values(matching: &mut Matching<'_>, digest: Digest) -> Result<Show
         other => return Ok(other.map(|_| None)),
     };
     let mut fields = Vec::with_capacity(places.fields.len());
-    for (pointer, digest) in places.fields {
-        let field = matching.one(Piece::Field, digest, |reader| Field::read(reader).map(Field::into_owned))?;
-        if let (Form::Whole(sides), Shown::Disclosed(field)) = (places.form, &field)
-            && !sides.fit(field)
-        {
-            return Err(IntegrityError::Fields(format!("{pointer} has a value of a document that is not there")));
+    for (pointer, Classed { class, content: digest }) in places.fields {
+        let read = |reader: &mut Reader<'_>| Field::read(reader).map(Field::into_owned);
+        let content = matching.one(Piece::Field(class), digest, read)?;
+        if content.disclosed().is_some_and(|field| !places.form.fits(&pointer, field)) {
+            let words = format!("{pointer:?} has a value of a document that is not there, or lacks one of one that is");
+            return Err(IntegrityError::Fields(words));
         }
-        // The whole of both documents in one field: neither may be missing.
-        if let (Form::Whole(Sides::Both), Shown::Disclosed(field)) = (places.form, &field)
-            && pointer.as_str().is_empty()
-            && (field.old.is_none() || field.new.is_none())
-        {
-            return Err(IntegrityError::Fields("one of both documents is missing".to_owned()));
-        }
-        fields.push((pointer, field));
+        fields.push((pointer, Classed { class, content }));
     }
     let values = Values::check(places.schema, places.form, fields);
     values.map(|values| Shown::Disclosed(Some(values))).map_err(|error| IntegrityError::Fields(error.to_string()))
 }
 
-type Named = Vec<(Name<'static>, Digest)>;
+type Named = Vec<(Name<'static>, Classed<Digest>)>;
 
-fn attribute_places(reader: &mut Reader<'_>) -> Read<(Named, Vec<Digest>)> {
+fn attribute_places(reader: &mut Reader<'_>) -> Read<(Named, Vec<Classed<Digest>>)> {
     let (mut named, mut external) = (Vec::new(), Vec::new());
-    reader.object(2, |reader, member, at| match &*member {
-        "named" => reader.object(MAX_ATTRIBUTES, |reader, name, at| {
-            let name = Name::new(name.into_owned()).map_err(|error| Trouble::new(at, error.into()))?;
-            named.push((name, read_place(reader)?));
-            Ok(())
-        }),
-        "external" => {
-            external = reader.list(MAX_EXTERNAL, read_element)?;
-            Ok(())
-        }
-        _ => Err(Trouble::new(at, FaultKind::Unknown)),
+    reader.object(2, |reader, member, at| {
+        let is_empty = match &*member {
+            "named" => {
+                named = read_groups(reader, named_places)?;
+                named.is_empty()
+            }
+            "external" => {
+                external = read_groups(reader, external_places)?;
+                external.is_empty()
+            }
+            _ => return Err(Trouble::new(at, FaultKind::Unknown)),
+        };
+        if is_empty { Err(Trouble::new(at, FaultKind::Rule("must not be empty"))) } else { Ok(()) }
     })?;
     Ok((named, external))
+}
+
+fn named_places(reader: &mut Reader<'_>, class: Class, named: &mut Named) -> Read<()> {
+    reader.object(MAX_ATTRIBUTES, |reader, name, at| {
+        let name = Name::new(name.into_owned()).map_err(|error| Trouble::new(at, error.into()))?;
+        named.push((name, Classed { class, content: read_place(reader)? }));
+        Ok(())
+    })
+}
+
+fn external_places(reader: &mut Reader<'_>, class: Class, external: &mut Vec<Classed<Digest>>) -> Read<()> {
+    let digests = reader.list(MAX_EXTERNAL, read_element)?;
+    external.extend(digests.into_iter().map(|content| Classed { class, content }));
+    Ok(())
 }
 
 pub(super) fn attributes(
@@ -138,14 +155,14 @@ pub(super) fn attributes(
         other => return Ok(other.map(|_| None)),
     };
     let mut attributes = Vec::with_capacity(named.len());
-    for (name, digest) in named {
-        let attribute = |reader: &mut Reader<'_>| Attribute::read(reader).map(Attribute::into_owned);
-        attributes.push((name, matching.one(Piece::Attribute, digest, attribute)?));
+    for (name, Classed { class, content: digest }) in named {
+        let read = |reader: &mut Reader<'_>| value::read(reader).map(Json::into_owned);
+        attributes.push((name, Classed { class, content: matching.one(Piece::Attribute(class), digest, read)? }));
     }
     let mut externals = Vec::with_capacity(external.len());
-    for digest in external {
-        let external = |reader: &mut Reader<'_>| External::read(reader, None).map(External::into_owned);
-        externals.push(matching.one(Piece::External, digest, external)?);
+    for Classed { class, content: digest } in external {
+        let read = |reader: &mut Reader<'_>| External::read(reader).map(External::into_owned);
+        externals.push(Classed { class, content: matching.one(Piece::External(class), digest, read)? });
     }
     let attributes = Attributes::check(attributes, externals);
     attributes.map(|all| Shown::Disclosed(Some(all))).map_err(|error| IntegrityError::Fields(error.to_string()))

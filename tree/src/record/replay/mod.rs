@@ -13,6 +13,7 @@ pub use patch::Misfit;
 use std::collections::BTreeMap;
 
 use super::chain::History;
+use super::class::Classed;
 use super::id::RecordId;
 use super::json::{Json, Pointer};
 use super::open::{OpenValues, Record};
@@ -43,12 +44,25 @@ pub struct ObjectKey {
 /// What is known of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    /// Its data; `None` when its life has ended, or not begun.
+    /// Whether it lives.
+    pub life: Life,
+    /// Its data; `None` if it does not live, and if it lives and no record says what its data is.
     pub data: Option<Node>,
-    /// How many lives have begun.
+    /// How many lives have begun; more may have, where a record's object is not shown.
     pub lives: u64,
-    /// The number of the last record that acted on it.
+    /// The number of the last record that acted on it, or may have.
     pub last: Seq,
+}
+
+/// Whether an object lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Its life has ended, or not begun.
+    Ended,
+    /// It lives.
+    Live,
+    /// A record whose object is not shown may have been about it.
+    Unknown(Unknown),
 }
 
 /// Which of a record and its correction acts.
@@ -110,6 +124,8 @@ pub struct Replayed {
     pub states: BTreeMap<ObjectKey, State>,
     /// What was odd, in the order in which records acted.
     pub flags: Vec<Flag>,
+    /// Why nobody knows whether there are other objects: a record's object is not shown. `None` if there are none.
+    pub others: Option<Unknown>,
 }
 
 impl ObjectKey {
@@ -131,7 +147,7 @@ impl ObjectKey {
 #[must_use]
 pub fn replay(history: &History, view: View, until: Until) -> Replayed {
     let mut replayed = Replayed::default();
-    let mut places = replayed.places(history.records(), view);
+    let mut places = places(history.records(), view);
     places.retain(|place| match until {
         Until::End => true,
         Until::Seq(seq) => place.at.leaf().server().place.seq() <= seq,
@@ -142,6 +158,9 @@ pub fn replay(history: &History, view: View, until: Until) -> Replayed {
         places.sort_by_key(|place| place.at.leaf().event().head().time);
     }
     for place in places {
+        if let Some(id) = place.replaces_unknown {
+            replayed.flag(place.acting, Oddity::ReplacesUnknown(id));
+        }
         replayed.act(place.acting);
     }
     replayed
@@ -151,44 +170,49 @@ pub fn replay(history: &History, view: View, until: Until) -> Replayed {
 struct Acting<'r> {
     at: &'r Record,
     acting: &'r Record,
+    /// What the acting record replaces, if that is not before it in the stream.
+    replaces_unknown: Option<RecordId>,
+}
+
+fn places(records: &[Record], view: View) -> Vec<Acting<'_>> {
+    let mut places: Vec<Acting<'_>> = Vec::with_capacity(records.len());
+    // The place in which each record, or what corrects it, acts.
+    let mut by_id: BTreeMap<RecordId, usize> = BTreeMap::new();
+    for record in records {
+        let head = record.leaf().event().head();
+        let replaced = head.replaces.and_then(|id| by_id.get(&id).copied());
+        if let Some(place) = replaced
+            && view == View::Corrected
+        {
+            if let Some(acting) = places.get_mut(place) {
+                *acting = Acting { at: acting.at, acting: record, replaces_unknown: None };
+            }
+            by_id.insert(head.id, place);
+            continue;
+        }
+        let replaces_unknown = head.replaces.filter(|_| replaced.is_none());
+        by_id.insert(head.id, places.len());
+        places.push(Acting { at: record, acting: record, replaces_unknown });
+    }
+    places
 }
 
 impl Replayed {
-    fn places<'r>(&mut self, records: &'r [Record], view: View) -> Vec<Acting<'r>> {
-        let mut places: Vec<Acting<'r>> = Vec::with_capacity(records.len());
-        // The place in which each record, or what corrects it, acts.
-        let mut by_id: BTreeMap<RecordId, usize> = BTreeMap::new();
-        for record in records {
-            let head = record.leaf().event().head();
-            let target = head.replaces.map(|id| (id, by_id.get(&id).copied()));
-            match target {
-                Some((id, None)) => self.flag(record, Oddity::ReplacesUnknown(id)),
-                Some((_, Some(place))) if view == View::Corrected => {
-                    if let Some(place) = places.get_mut(place) {
-                        place.acting = record;
-                    }
-                    by_id.insert(head.id, place);
-                    continue;
-                }
-                _ => {}
-            }
-            by_id.insert(head.id, places.len());
-            places.push(Acting { at: record, acting: record });
-        }
-        places
-    }
-
     fn flag(&mut self, record: &Record, oddity: Oddity) {
         let seq = record.leaf().server().place.seq();
         self.flags.push(Flag { seq, index: record.index(), oddity });
     }
 
     fn act(&mut self, record: &Record) {
+        let last = record.leaf().server().place.seq();
         let object = match Unknown::or_shown(&record.content().object) {
             Ok(object) => object,
             Err(unknown) => {
-                // It may have done anything to any of them.
-                self.states.values_mut().for_each(|state| state.data = Some(Node::Unknown(unknown)));
+                // It may have done anything to any of them, and to others.
+                for state in self.states.values_mut() {
+                    *state = State { last, lives: state.lives, ..State::of(Some(unknown), last) };
+                }
+                self.others = Some(unknown);
                 return self.flag(record, Oddity::ObjectUnknown(unknown));
             }
         };
@@ -196,36 +220,31 @@ impl Replayed {
         if effect == Effect::None {
             return;
         }
-        let last = record.leaf().server().place.seq();
         let key = ObjectKey::of(object);
-        let mut state = self.states.remove(&key).unwrap_or(State { data: None, lives: 0, last });
+        let mut state = self.states.remove(&key).unwrap_or_else(|| State::of(self.others, last));
         state.last = last;
-        // What was ended or created by a record whose object is not shown is not odd.
-        match (effect, &state.data) {
-            (Effect::Create, Some(data)) if !matches!(data, Node::Unknown(_)) => {
-                self.flag(record, Oddity::CreateOnLive);
-            }
-            (Effect::Update, None) => self.flag(record, Oddity::UpdateOnAbsent),
-            (Effect::Delete, None) => self.flag(record, Oddity::DeleteOnAbsent),
+        match (effect, state.life) {
+            (Effect::Create, Life::Live) => self.flag(record, Oddity::CreateOnLive),
+            (Effect::Update, Life::Ended) => self.flag(record, Oddity::UpdateOnAbsent),
+            (Effect::Delete, Life::Ended) => self.flag(record, Oddity::DeleteOnAbsent),
             _ => {}
         }
         if let Shown::Disclosed(Some(values)) = &record.content().values {
-            let shown = |(pointer, field): &(Pointer<'static>, Shown<Field<'static>>)| {
-                (pointer.clone(), Unknown::or_shown(field).cloned())
-            };
+            let shown = |(pointer, field): &OpenField| (pointer.clone(), Unknown::or_shown(&field.content).cloned());
             let differing = differing(state.data.as_ref(), values.form(), values.fields().iter().map(shown));
             if !differing.is_empty() {
                 self.flag(record, Oddity::OldDiffers(differing));
             }
         }
         match effect {
-            Effect::Delete => state.data = None,
+            Effect::Delete => (state.life, state.data) = (Life::Ended, None),
             Effect::Create | Effect::Update => {
-                if effect == Effect::Create || state.data.is_none() {
+                if effect == Effect::Create || state.life == Life::Ended {
                     state.lives += 1;
                 }
+                state.life = Life::Live;
                 let before = state.data.take().filter(|_| effect == Effect::Update);
-                state.data = Some(self.written(record, before));
+                state.data = self.written(record, before);
             }
             Effect::None => {}
         }
@@ -233,17 +252,17 @@ impl Replayed {
     }
 
     /// The data after a record.
-    fn written(&mut self, record: &Record, before: Option<Node>) -> Node {
+    fn written(&mut self, record: &Record, before: Option<Node>) -> Option<Node> {
         let values = match Unknown::or_shown(&record.content().values) {
             Ok(Some(values)) => values,
-            Ok(None) => return before.unwrap_or_else(Node::empty),
-            Err(unknown) => return Node::Unknown(unknown),
+            Ok(None) => return before,
+            Err(unknown) => return Some(Node::Unknown(unknown)),
         };
-        let mut data = match values.form() {
-            Form::Fields => before.unwrap_or_else(Node::empty),
-            Form::Whole(_) => Node::empty(),
-        };
-        let misfits = patch(&mut data, changes(values));
+        let changes = changes(values);
+        if values.form() != Form::Fields {
+            return document(changes);
+        }
+        let (data, misfits) = patch(before, changes);
         for (pointer, misfit) in misfits {
             self.flag(record, Oddity::Misfit(pointer, misfit));
         }
@@ -251,15 +270,40 @@ impl Replayed {
     }
 }
 
+/// A field of a record that was opened.
+type OpenField = (Pointer<'static>, Classed<Shown<Field<'static>>>);
+
+impl State {
+    /// Of an object that no record was about, unless one that is not shown was.
+    fn of(unseen: Option<Unknown>, last: Seq) -> Self {
+        let life = unseen.map_or(Life::Ended, Life::Unknown);
+        Self { life, data: unseen.map(Node::Unknown), lives: 0, last }
+    }
+}
+
+/// A whole document of its fields: an object, unless the only pointer is the empty one. Its fields always have a place.
+fn document(fields: Vec<(Pointer<'_>, Change)>) -> Option<Node> {
+    let is_one = fields.first().is_some_and(|(pointer, _)| pointer.as_str().is_empty());
+    patch((!is_one).then(Node::empty), fields).0
+}
+
+/// What a field does that is not shown. Where there is one document only, its fields are all there.
+const fn unseen(form: Form, unknown: Unknown) -> Change {
+    match form {
+        Form::Whole(Sides::New | Sides::Old) => Change::Put(Node::Unknown(unknown)),
+        Form::Whole(Sides::Both) | Form::Fields => Change::Unseen(unknown),
+    }
+}
+
 /// What the fields of values do to a state.
 fn changes(values: &OpenValues) -> Vec<(Pointer<'static>, Change)> {
-    let change = |(pointer, field): &(Pointer<'static>, Shown<Field<'static>>)| {
-        let change = match Unknown::or_shown(field) {
+    let change = |(pointer, field): &OpenField| {
+        let change = match Unknown::or_shown(&field.content) {
             Ok(Field { new: Some(new), .. }) => Change::Put(new.value().into()),
             // In a whole document it is not there to begin with.
             Ok(_) if values.form() != Form::Fields => return None,
             Ok(_) => Change::Remove,
-            Err(unknown) => Change::Put(Node::Unknown(unknown)),
+            Err(unknown) => unseen(values.form(), unknown),
         };
         Some((pointer.clone(), change))
     };
@@ -270,7 +314,7 @@ fn changes(values: &OpenValues) -> Vec<(Pointer<'static>, Change)> {
 /// unknown differs from nothing.
 #[must_use]
 pub fn old_differs(state: Option<&Node>, values: &Values<'_>) -> Vec<String> {
-    let fields = values.fields().iter().map(|(pointer, field)| (pointer.clone(), Ok(field.clone())));
+    let fields = values.fields().iter().map(|(pointer, field)| (pointer.clone(), Ok(field.content.clone())));
     differing(state, values.form(), fields)
 }
 
@@ -283,14 +327,12 @@ fn differing<'a>(
     match form {
         Form::Whole(Sides::New) => Vec::new(),
         Form::Whole(Sides::Old | Sides::Both) => {
-            let mut old = Node::empty();
             let put = |(pointer, field): (Pointer<'a>, Result<Field<'a>, Unknown>)| match field {
                 Ok(field) => old_of(field).map(|old| (pointer, Change::Put(old))),
-                Err(unknown) => Some((pointer, Change::Put(Node::Unknown(unknown)))),
+                Err(unknown) => Some((pointer, unseen(form, unknown))),
             };
-            // The fields of one document always have a place.
-            let _misfits = patch(&mut old, fields.filter_map(put).collect());
-            let certain = diff(state, Some(&old)).into_iter().filter(|difference| difference.certain);
+            let old = document(fields.filter_map(put).collect());
+            let certain = diff(state, old.as_ref()).into_iter().filter(|difference| difference.certain);
             certain.map(|difference| difference.pointer).collect()
         }
         Form::Fields => {

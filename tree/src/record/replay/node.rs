@@ -37,8 +37,8 @@ impl core::fmt::Debug for Node {
     }
 }
 
-/// Why something is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why something is not known. Where there are several reasons, the least of them is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unknown {
     /// It is gone; the redaction record is at this index.
     Erased(LeafIndex),

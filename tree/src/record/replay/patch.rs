@@ -1,19 +1,23 @@
-//! Patching a state with fields by JSON Pointer.
+//! Patching a state with the fields of a record, by JSON Pointer.
 //!
-//! No field of a record is within another, so that the order matters in arrays only: values are put in the order of the
-//! pointers, indexes by their number and `-` last; then what goes is removed from the last to the first.
+//! All fields of a record act at once, on what was there before it: no field is within another, and an index is one into the
+//! array as it was before the record, so that no order of theirs could matter (`docs/record.md`, Fields).
 
-use core::cmp::Ordering;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use super::node::{Node, array_index};
+use super::node::{Node, Unknown, array_index};
 use crate::record::json::Pointer;
 
 /// What becomes of the place that a pointer leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
+    /// This is put there.
     Put(Node),
+    /// What is there goes.
     Remove,
+    /// One of the two, which is not shown.
+    Unseen(Unknown),
 }
 
 /// Why a pointer can't be followed.
@@ -21,87 +25,171 @@ pub(super) enum Change {
 pub enum Misfit {
     /// It leads through something that is not shown.
     Unknown,
-    /// It leads through a value without members, or past the end of an array.
+    /// It leads through a value without members, or to no element that an array has or could get.
     NoPlace,
 }
 
-/// Applies changes; the pointers that can't be followed change nothing.
-pub(super) fn patch(state: &mut Node, changes: Vec<(Pointer<'_>, Change)>) -> Vec<(Pointer<'static>, Misfit)> {
-    let mut puts = Vec::new();
-    let mut removals = Vec::new();
-    for (pointer, change) in changes {
-        let tokens: Vec<String> = pointer.tokens().map(Cow::into_owned).collect();
-        match change {
-            Change::Put(node) => puts.push((tokens, pointer, node)),
-            Change::Remove => removals.push((tokens, pointer)),
-        }
-    }
-    puts.sort_by(|(one, ..), (other, ..)| natural(one, other));
-    removals.sort_by(|(one, _), (other, _)| natural(other, one));
+/// Applies changes to what is there, if anything; the pointers that can't be followed change nothing, and are told in the
+/// order of their bytes.
+pub(super) fn patch(
+    state: Option<Node>,
+    changes: Vec<(Pointer<'_>, Change)>,
+) -> (Option<Node>, Vec<(Pointer<'static>, Misfit)>) {
     let mut misfits = Vec::new();
-    for (tokens, pointer, node) in puts {
-        if let Err(misfit) = put(state, &tokens, node) {
-            misfits.push((pointer.into_owned(), misfit));
-        }
-    }
-    for (tokens, pointer) in removals {
-        if let Err(misfit) = remove(state, &tokens) {
-            misfits.push((pointer.into_owned(), misfit));
-        }
-    }
-    misfits
+    let Some(changes) = Changes::of(changes) else { return (state, misfits) };
+    let state = changes.apply(state, &mut misfits);
+    misfits.sort_by(|(one, _), (other, _)| one.cmp(other));
+    (state, misfits)
 }
 
-fn natural(one: &[String], other: &[String]) -> Ordering {
-    let rank = |token: &String| match token.as_str() {
-        "-" => (1, 0),
-        text => array_index(text).map_or((2, 0), |index| (0, index)),
-    };
-    let pairs = one.iter().zip(other).map(|(one, other)| rank(one).cmp(&rank(other)).then_with(|| one.cmp(other)));
-    pairs.fold(Ordering::Equal, Ordering::then).then(one.len().cmp(&other.len()))
+/// The changes of a record, by the tokens of their pointers.
+enum Changes {
+    Here(Pointer<'static>, Change),
+    Below(BTreeMap<Box<str>, Changes>),
 }
 
-fn put(state: &mut Node, tokens: &[String], value: Node) -> Result<(), Misfit> {
-    let Some((token, rest)) = tokens.split_first() else {
-        *state = value;
-        return Ok(());
-    };
-    let place = match state {
-        Node::Object(members) => members.entry(token.as_str().into()).or_insert_with(Node::empty),
-        Node::Array(elements) => {
-            let end = elements.len();
-            let index = if token == "-" { Some(end) } else { array_index(token) };
-            if index == Some(end) {
-                elements.push(Node::empty());
+/// What changes would make of a place where nothing is.
+enum Made {
+    /// Something.
+    Something,
+    /// Nothing: there are removals only.
+    Nothing,
+    /// Nobody knows.
+    Unknown(Unknown),
+}
+
+type Misfits = Vec<(Pointer<'static>, Misfit)>;
+
+impl Changes {
+    fn of(changes: Vec<(Pointer<'_>, Change)>) -> Option<Self> {
+        let mut root: Option<Self> = None;
+        for (pointer, change) in changes {
+            let tokens: Vec<String> = pointer.tokens().map(Cow::into_owned).collect();
+            let here = Self::Here(pointer.into_owned(), change);
+            match &mut root {
+                None => root = Some(here.under(&tokens)),
+                Some(root) => root.insert(&tokens, here),
             }
-            index.and_then(|index| elements.get_mut(index)).ok_or(Misfit::NoPlace)?
         }
-        Node::Unknown(_) => return Err(Misfit::Unknown),
-        _ => return Err(Misfit::NoPlace),
-    };
-    put(place, rest, value)
+        root
+    }
+
+    fn under(self, tokens: &[String]) -> Self {
+        let below = |inner, token: &String| Self::Below(BTreeMap::from([(token.as_str().into(), inner)]));
+        tokens.iter().rev().fold(self, below)
+    }
+
+    /// No pointer is within another, so that every way ends where no other does.
+    fn insert(&mut self, tokens: &[String], here: Self) {
+        let (Self::Below(below), Some((token, rest))) = (self, tokens.split_first()) else { return };
+        match below.get_mut(token.as_str()) {
+            Some(inner) => inner.insert(rest, here),
+            None => drop(below.insert(token.as_str().into(), here.under(rest))),
+        }
+    }
+
+    /// What they would make of nothing; of several unseen changes the least [`Unknown`] tells why.
+    fn made(&self) -> Made {
+        match self {
+            Self::Here(_, Change::Put(_)) => Made::Something,
+            Self::Here(_, Change::Remove) => Made::Nothing,
+            Self::Here(_, Change::Unseen(why)) => Made::Unknown(*why),
+            Self::Below(below) => below.values().map(Self::made).fold(Made::Nothing, |all, one| match (all, one) {
+                (Made::Something, _) | (_, Made::Something) => Made::Something,
+                (Made::Unknown(one), Made::Unknown(other)) => Made::Unknown(one.min(other)),
+                (Made::Unknown(why), Made::Nothing) | (Made::Nothing, Made::Unknown(why)) => Made::Unknown(why),
+                (Made::Nothing, Made::Nothing) => Made::Nothing,
+            }),
+        }
+    }
+
+    fn misfit(self, misfit: Misfit, misfits: &mut Misfits) {
+        match self {
+            Self::Here(pointer, _) => misfits.push((pointer, misfit)),
+            Self::Below(below) => below.into_values().for_each(|changes| changes.misfit(misfit, misfits)),
+        }
+    }
+
+    fn apply(self, old: Option<Node>, misfits: &mut Misfits) -> Option<Node> {
+        let made = self.made();
+        let below = match self {
+            Self::Here(_, Change::Put(node)) => return Some(node),
+            Self::Here(_, Change::Remove) => return None,
+            Self::Here(_, Change::Unseen(why)) => return Some(Node::Unknown(why)),
+            Self::Below(below) => below,
+        };
+        match (old, made) {
+            (None, Made::Nothing) => None,
+            (None, Made::Unknown(why)) => Some(Node::Unknown(why)),
+            // What is missing on the way is an object.
+            (None, Made::Something) => Some(Node::Object(apply_to_members(BTreeMap::new(), below, misfits))),
+            (Some(Node::Object(members)), _) => Some(Node::Object(apply_to_members(members, below, misfits))),
+            (Some(Node::Array(elements)), _) => Some(apply_to_elements(elements, below, misfits)),
+            (Some(other), _) => {
+                let misfit = if matches!(other, Node::Unknown(_)) { Misfit::Unknown } else { Misfit::NoPlace };
+                below.into_values().for_each(|changes| changes.misfit(misfit, misfits));
+                Some(other)
+            }
+        }
+    }
 }
 
-/// Removes what is there; where nothing is, nothing is to be done.
-fn remove(state: &mut Node, tokens: &[String]) -> Result<(), Misfit> {
-    let Some((token, rest)) = tokens.split_first() else {
-        *state = Node::Null;
-        return Ok(());
-    };
-    let below = match state {
-        Node::Object(members) if rest.is_empty() => {
-            members.remove(token.as_str());
-            return Ok(());
+fn apply_to_members(
+    mut members: BTreeMap<Box<str>, Node>,
+    below: BTreeMap<Box<str>, Changes>,
+    misfits: &mut Misfits,
+) -> BTreeMap<Box<str>, Node> {
+    for (name, changes) in below {
+        let old = members.remove(&name);
+        if let Some(new) = changes.apply(old, misfits) {
+            members.insert(name, new);
         }
-        Node::Array(elements) if rest.is_empty() => {
-            let index = array_index(token).filter(|index| *index < elements.len()).ok_or(Misfit::NoPlace)?;
-            elements.remove(index);
-            return Ok(());
+    }
+    members
+}
+
+/// The elements that are there are changed in their places; behind them come those that are put at the next indexes without
+/// a gap, then what is put at `-`; what is removed goes at last.
+fn apply_to_elements(elements: Vec<Node>, below: BTreeMap<Box<str>, Changes>, misfits: &mut Misfits) -> Node {
+    let length = elements.len();
+    let mut elements: Vec<Option<Node>> = elements.into_iter().map(Some).collect();
+    let (mut further, mut last) = (BTreeMap::new(), None);
+    // Why nobody knows which elements there are, and where.
+    let mut unknown: Option<Unknown> = None;
+    let note =
+        |unknown: &mut Option<Unknown>, why: Unknown| *unknown = Some(unknown.map_or(why, |known| known.min(why)));
+    for (token, changes) in below {
+        match (array_index(&token), changes) {
+            (Some(index), Changes::Here(_, Change::Unseen(why))) if index < length => note(&mut unknown, why),
+            (Some(index), changes) if index < length => {
+                if let Some(element) = elements.get_mut(index) {
+                    *element = changes.apply(element.take(), misfits);
+                }
+            }
+            (Some(index), changes) => drop(further.insert(index, changes)),
+            (None, changes @ Changes::Here(..)) if &*token == "-" => last = Some(changes),
+            (None, changes) => changes.misfit(Misfit::NoPlace, misfits),
         }
-        Node::Object(members) => members.get_mut(token.as_str()),
-        Node::Array(elements) => array_index(token).and_then(|index| elements.get_mut(index)),
-        Node::Unknown(_) => return Err(Misfit::Unknown),
-        _ => return Err(Misfit::NoPlace),
-    };
-    below.map_or(Ok(()), |below| remove(below, rest))
+    }
+    let mut next = length;
+    for (index, changes) in further {
+        match changes.made() {
+            Made::Nothing => changes.misfit(Misfit::NoPlace, misfits),
+            _ if index != next => changes.misfit(Misfit::NoPlace, misfits),
+            made => {
+                next += 1;
+                if let Made::Unknown(why) = made {
+                    note(&mut unknown, why);
+                }
+                elements.push(changes.apply(None, misfits));
+            }
+        }
+    }
+    match last.map(|changes| (changes.made(), changes)) {
+        Some((Made::Nothing, changes)) => changes.misfit(Misfit::NoPlace, misfits),
+        Some((Made::Unknown(why), _)) => note(&mut unknown, why),
+        Some((Made::Something, changes)) => elements.push(changes.apply(None, misfits)),
+        None => {}
+    }
+    unknown.map_or_else(|| Node::Array(elements.into_iter().flatten().collect()), Node::Unknown)
 }

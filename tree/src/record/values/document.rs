@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Field, ValuesError};
 use crate::record::bounds::MAX_FIELDS;
-use crate::record::class::Classification;
+use crate::record::class::{Classed, Classification};
 use crate::record::json::canonical::push_string;
 use crate::record::json::{Json, Kind, Pointer, Read, Reader};
 
@@ -84,7 +84,7 @@ impl<'a> Document<'a> {
 const MEMBERS: usize = 32;
 
 type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
-type Fields<'a> = Vec<(Pointer<'a>, Field<'a>)>;
+type Fields<'a> = Vec<(Pointer<'a>, Classed<Field<'a>>)>;
 
 /// Cuts the members of one or two objects at the same place into fields.
 pub(super) fn cut<'a>(
@@ -116,7 +116,7 @@ pub(super) fn cut<'a>(
             fields.extend(cut(&pointer, old, new, classes)?);
         } else {
             let class = classes.of(&pointer);
-            fields.push((pointer, Field { class, old, new }));
+            fields.push((pointer, Classed { class, content: Field { old, new } }));
         }
         if fields.len() > MAX_FIELDS {
             return Err(ValuesError::TooManyFields);

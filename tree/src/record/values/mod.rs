@@ -1,6 +1,6 @@
 //! What an event says of the object's data: the whole of it, or the fields that changed, with the values before and after.
 //!
-//! Both forms are kept as fields by JSON Pointer, each with its own disclosure. A whole document is cut into the members of
+//! Both forms are kept as fields by JSON Pointer, each with its class and its own disclosure. A whole document is cut into the members of
 //! its outermost object, and where a classification names something deeper, into the members of that object too; arrays are
 //! never cut. So no field is within another, and putting them together again gives the document.
 
@@ -11,9 +11,9 @@ pub use document::Document;
 use document::cut;
 
 use super::bounds::{MAX_FIELDS, MAX_TOKENS};
-use super::class::{Class, Classification};
+use super::class::{Classed, Classification};
 use super::json::{FaultKind, Json, Pointer, Read, Reader, Trouble};
-use super::text::{Name, Uri, push_name};
+use super::text::{Effect, Name, Operation, Uri, push_name};
 use super::value::{self, ValueError};
 
 /// What an event says of the object's data; `F` is a [`Field`], or what was shown of one.
@@ -23,7 +23,7 @@ use super::value::{self, ValueError};
 pub struct Values<'a, F = Field<'a>> {
     schema: Option<Schema<'a>>,
     form: Form,
-    fields: Vec<(Pointer<'a>, F)>,
+    fields: Vec<(Pointer<'a>, Classed<F>)>,
 }
 
 /// What the fields are.
@@ -49,8 +49,6 @@ pub enum Sides {
 /// One field's values. What is absent is not there; a null is a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// How confidential they are.
-    pub class: Class,
     /// The value before.
     pub old: Option<Json<'a>>,
     /// The value after.
@@ -107,7 +105,7 @@ impl Sides {
         [Self::New, Self::Old, Self::Both].into_iter().find(|sides| sides.name() == name)
     }
 
-    pub(super) const fn fit(self, field: &Field<'_>) -> bool {
+    const fn fit(self, field: &Field<'_>) -> bool {
         match self {
             Self::New => field.old.is_none(),
             Self::Old => field.new.is_none(),
@@ -116,12 +114,31 @@ impl Sides {
     }
 }
 
+impl Form {
+    /// Whether a field may have these values: one at least, and none of a document that is not there. If the only pointer
+    /// is empty, they are the documents themselves, and neither may be missing.
+    pub(super) fn fits(self, pointer: &Pointer<'_>, field: &Field<'_>) -> bool {
+        let both = field.old.is_some() && field.new.is_some();
+        match self {
+            _ if field.old.is_none() && field.new.is_none() => false,
+            Self::Fields => true,
+            Self::Whole(Sides::Both) if pointer.as_str().is_empty() => both,
+            Self::Whole(sides) => sides.fit(field),
+        }
+    }
+
+    /// Whether a record of this operation may have such values: only a delete has nothing but what was.
+    pub(crate) fn may_come_with(self, operation: &Operation<'_>) -> bool {
+        self != Self::Whole(Sides::Old) || operation.effect() == Effect::Delete
+    }
+}
+
 impl<'a, F> Values<'a, F> {
     /// Checks what holds whether or not the fields are shown.
     pub(super) fn check(
         schema: Option<Schema<'a>>,
         form: Form,
-        mut fields: Vec<(Pointer<'a>, F)>,
+        mut fields: Vec<(Pointer<'a>, Classed<F>)>,
     ) -> Result<Self, ValuesError> {
         if fields.len() > MAX_FIELDS {
             return Err(ValuesError::TooManyFields);
@@ -166,7 +183,7 @@ impl<'a, F> Values<'a, F> {
 
     /// The fields, in the order of their pointers.
     #[must_use]
-    pub fn fields(&self) -> &[(Pointer<'a>, F)] {
+    pub fn fields(&self) -> &[(Pointer<'a>, Classed<F>)] {
         &self.fields
     }
 }
@@ -183,7 +200,7 @@ impl<'a> Values<'a> {
     ) -> Result<Self, ValuesError> {
         let field = |(pointer, old, new): (Pointer<'a>, _, _)| {
             let class = classes.of(&pointer);
-            (pointer, Field { class, old, new })
+            (pointer, Classed { class, content: Field { old, new } })
         };
         Self::check(schema, Form::Fields, changes.into_iter().map(field).collect())?.checked()
     }
@@ -211,7 +228,7 @@ impl<'a> Values<'a> {
             (None, Some(Document::Members(new))) => cut(&root, None, Some(new), classes)?,
             (old, new) => {
                 let (old, new) = (old.map(Document::into_json), new.map(Document::into_json));
-                vec![(root.clone(), Field { class: classes.of(&root), old, new })]
+                vec![(root.clone(), Classed { class: classes.of(&root), content: Field { old, new } })]
             }
         };
         Self::check(schema, Form::Whole(sides), fields)?.checked()
@@ -219,13 +236,8 @@ impl<'a> Values<'a> {
 
     /// Checks the values themselves.
     fn checked(self) -> Result<Self, ValuesError> {
-        for (pointer, field) in &self.fields {
-            let there = field.old.is_some() || field.new.is_some();
-            let fits = match self.form {
-                Form::Fields => true,
-                Form::Whole(sides) => sides.fit(field),
-            };
-            if !there || !fits {
+        for (pointer, Classed { content: field, .. }) in &self.fields {
+            if !self.form.fits(pointer, field) {
                 return Err(ValuesError::Sides(pointer.as_str().to_owned()));
             }
             for json in [&field.old, &field.new].into_iter().flatten() {
@@ -271,9 +283,7 @@ impl<'a> Schema<'a> {
 
 impl<'a> Field<'a> {
     pub(super) fn push(&self, json: &mut Vec<u8>) {
-        json.extend_from_slice(b"{\"class\":\"");
-        json.extend_from_slice(self.class.name().as_bytes());
-        json.push(b'"');
+        json.push(b'{');
         for (name, value) in [("new", &self.new), ("old", &self.old)] {
             if let Some(value) = value {
                 push_name(json, name);
@@ -285,10 +295,9 @@ impl<'a> Field<'a> {
 
     pub(crate) fn read(reader: &mut Reader<'a>) -> Read<Self> {
         let start = reader.offset();
-        let (mut class, mut old, mut new) = (None, None, None);
-        reader.object(4, |reader, name, at| {
+        let (mut old, mut new) = (None, None);
+        reader.object(2, |reader, name, at| {
             match &*name {
-                "class" => class = Some(Class::read(reader)?),
                 "old" => old = Some(value::read(reader)?),
                 "new" => new = Some(value::read(reader)?),
                 _ => return Err(Trouble::new(at, FaultKind::Unknown)),
@@ -298,12 +307,12 @@ impl<'a> Field<'a> {
         if old.is_none() && new.is_none() {
             return Err(Trouble::missing(start, "new"));
         }
-        Ok(Self { class: class.ok_or_else(|| Trouble::missing(start, "class"))?, old, new })
+        Ok(Self { old, new })
     }
 
     /// A copy that borrows nothing.
     #[must_use]
     pub fn into_owned(self) -> Field<'static> {
-        Field { class: self.class, old: self.old.map(Json::into_owned), new: self.new.map(Json::into_owned) }
+        Field { old: self.old.map(Json::into_owned), new: self.new.map(Json::into_owned) }
     }
 }

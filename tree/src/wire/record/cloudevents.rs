@@ -22,9 +22,9 @@
 use std::borrow::Cow;
 
 use super::{RecordInput, StreamInput, check_module, one_or_many};
-use crate::record::attributes::{Attribute, Attributes};
+use crate::record::attributes::Attributes;
 use crate::record::bounds::MAX_ATTRIBUTES;
-use crate::record::class::{Class, Classification};
+use crate::record::class::{Class, Classed, Classification};
 use crate::record::draft::Content;
 use crate::record::json::{Fault, FaultKind, Json, Kind, Read, Reader, Trouble};
 use crate::record::parts::{Actor, Context, Object};
@@ -218,7 +218,7 @@ impl<'a> Event<'a> {
         let mut named = Vec::new();
         for (name, value) in own.chain(extensions) {
             let name = Name::new(name).map_err(|error| Trouble::new(start, error.into()))?;
-            named.push((name, Attribute { class: Class::Internal, value }));
+            named.push((name, Classed { class: Class::Internal, content: value }));
         }
         let attributes = Attributes::new(named, Vec::new());
         attributes.map_err(|error| Trouble::new(start, FaultKind::Words(error.to_string())))

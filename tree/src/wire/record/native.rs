@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use super::{RecordInput, StreamInput, bounded, check_module, lines, one_or_many, time};
 use crate::hash::Hash;
-use crate::record::attributes::{Attribute, Attributes, External};
+use crate::record::attributes::{Attributes, External};
 use crate::record::bounds::{MAX_ATTRIBUTES, MAX_DISCLOSURES, MAX_EXTERNAL, MAX_FIELDS, MAX_RULES};
-use crate::record::class::{Class, Classification};
+use crate::record::class::{Class, Classed, Classification};
 use crate::record::disclosure::Disclosures;
 use crate::record::draft::Content;
 use crate::record::event::Event;
@@ -18,8 +18,8 @@ use crate::record::parts::{Actor, Context, Object, Subjects};
 use crate::record::server_part::Seq;
 use crate::record::signature::ProducerSignature;
 use crate::record::stream::Topics;
-use crate::record::text::{Effect, Name};
-use crate::record::values::{Document, Form, Schema, Sides, Values};
+use crate::record::text::Name;
+use crate::record::values::{Document, Schema, Values};
 
 /// A record in our own form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ struct Members<'a> {
     values: Option<(usize, ValuesInput<'a>)>,
     classes: Classes<'a>,
     attributes: Option<(usize, Vec<(Name<'a>, Json<'a>)>)>,
-    external: Vec<External<'a>>,
+    external: Vec<Classed<External<'a>>>,
     stream: StreamInput<'a>,
     event: Option<Event>,
     signature: Option<ProducerSignature>,
@@ -110,7 +110,7 @@ impl<'a> Members<'a> {
             "classification" => self.classes = classes(reader)?,
             "attributes" => self.attributes = Some((at, attributes(reader)?)),
             "external" => {
-                self.external = reader.list(MAX_EXTERNAL, |reader| External::read(reader, Some(Class::Internal)))?;
+                self.external = reader.list(MAX_EXTERNAL, External::read_classed)?;
             }
             _ => plain = false,
         }
@@ -151,9 +151,9 @@ impl<'a> Members<'a> {
             (None, external) if external.is_empty() => None,
             (named, external) => {
                 let (at, named) = named.unwrap_or((start, Vec::new()));
-                let classed = |(name, value): (Name<'a>, _)| {
+                let classed = |(name, content): (Name<'a>, _)| {
                     let class = self.classes.of_attribute(&name);
-                    (name, Attribute { class, value })
+                    (name, Classed { class, content })
                 };
                 let attributes = Attributes::new(named.into_iter().map(classed).collect(), external);
                 Some(attributes.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?)
@@ -164,7 +164,7 @@ impl<'a> Members<'a> {
             Some((at, input)) => {
                 let values = input.build(&self.classes.values());
                 let values = values.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
-                if values.form() == Form::Whole(Sides::Old) && object.operation.effect() != Effect::Delete {
+                if !values.form().may_come_with(&object.operation) {
                     let rule = FaultKind::Rule("the new values may be absent only from a delete");
                     return Err(Trouble::new(at, rule));
                 }

@@ -1,0 +1,180 @@
+"""Records of this folder with something else in one of their disclosures, or in their leaf, and streams of them: each
+breaks one rule, or none."""
+
+import json
+
+from making import digest_of
+from rules import b64u, unb64u
+from vectors import LOG, case, named_digest
+
+SALT = "AAAAAAAAAAAAAAAAAAAAAA"
+
+
+def disclosure(value, salt=SALT):
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return b64u(f'["{salt}",{text}]'.encode())
+
+
+def held(record, digest):
+    text = next(text for text in record["disclosures"] if digest_of(text) == digest)
+    return json.loads(unb64u(text))[1]
+
+
+def other_part(previous, name, part, value):
+    """What is to be changed so that a part says something else; with another text in place of one, or a new value."""
+    digest = named_digest(previous[name], part)
+    value = value(held(previous[name], digest)) if callable(value) else value
+    text = disclosure(value)
+    return {"record": name, "left_out": [digest], "added": [text], "changed": [digest, digest_of(text)]}
+
+
+def other_field(previous, name, part, field, text):
+    """The same for a field of a part: its disclosure, and the one that names it."""
+    old, digest = named_digest(previous[name], part, field), named_digest(previous[name], part)
+    places = json.dumps(held(previous[name], digest), ensure_ascii=False, separators=(",", ":"))
+    outer = disclosure(places.replace(old, digest_of(text)), "BBBBBBBBBBBBBBBBBBBBBA")
+    return {"record": name, "left_out": [old, digest], "added": [text, outer], "changed": [digest, digest_of(outer)]}
+
+
+def with_member(member, value):
+    return lambda held: held | {member: value}
+
+
+def without(member):
+    return lambda held: {name: value for name, value in held.items() if name != member}
+
+
+def deep(depth):
+    return "[" * depth + "]" * depth
+
+
+def own_head(previous):
+    last = previous["licence-changed"]
+    return {"leaf": last["leaf_hash"], "log": LOG, "seq": last["seq"], "stream": last["stream"]}
+
+
+def openings(previous):
+    def part(name, which, value, record="licence-created"):
+        return case(name, **other_part(previous, record, which, value))
+
+    def field(name, text, which="/fee", record="licence-created", part="values"):
+        return case(name, **other_field(previous, record, part, which, text))
+
+    def new(value):
+        return disclosure('{"new":' + value + "}")
+
+    name = "x" * 256
+    behalf = {"id": "5"}
+    for number in "4321":
+        behalf = {"id": number, "on_behalf_of": behalf}
+    place = [{"...": digest_of("nothing")}]
+    return [
+        part("a name of 256 bytes", "object", with_member("row", name)),
+        part("a name of 257 bytes", "object", with_member("row", name + "x")),
+        part("a name of 257 bytes in 256 characters", "object", with_member("row", name[1:] + "ü")),
+        part("an empty name", "object", with_member("row", "")),
+        part("a control character in a name", "object", with_member("row", "a\u0085b")),
+        part("an object without an entity", "object", without("entity")),
+        part("a member that is not listed", "object", with_member("rows", "1")),
+        part("an operation in capitals", "object", with_member("operation", "Create")),
+        part("an operation of 65 bytes", "object", with_member("operation", "c" * 65)),
+        part("half of a surrogate pair", "object", lambda held: json.dumps(held | {"row": "\ud800"})),
+        part("a name twice in an object", "object", lambda held: json.dumps(held)[:-1] + ',"id":"x"}'),
+        part("an object that is null", "object", "null"),
+        part("a producer in the module cairn", "object", with_member("module", "cairn"), record="licence-changed"),
+        part("nobody's key in the module cairn, in a stream of another", "object", with_member("module", "cairn")),
+        part("another object than the stream's", "object", with_member("id", "PB-TL-2026-000018")),
+        part("a context that names another stream", "context", with_member("stream", "doors")),
+        part("a context that says nothing", "context", {}),
+        part("a reason of 4096 bytes in two lines", "context", with_member("reason", "\n" + "x" * 4095)),
+        part("a reason of 4097 bytes", "context", with_member("reason", "x" * 4097)),
+        part("a trace of zeros", "context", with_member("traceparent", f"00-{'0' * 32}-{'1' * 16}-01")),
+        part("a tracestate of 513 bytes", "context", with_member("tracestate", "x" * 513)),
+        part("an actor that is behind four others", "actor", behalf),
+        part("an actor that is behind five others", "actor", {"id": "0", "on_behalf_of": behalf}),
+        part("64 roles", "actor", with_member("roles", ["r"] * 64)),
+        part("65 roles", "actor", with_member("roles", ["r"] * 65)),
+        part("256 subjects", "subjects", ["s"] * 256),
+        part("257 subjects", "subjects", ["s"] * 257),
+        part("no subject in the list", "subjects", []),
+        part("a number without end", "subjects", "NaN"),
+        part("fields and a whole document at once", "values", with_member("fields", {"public": {"/z": place}})),
+        part("a whole document of no side", "values", without("sides")),
+        part("a class that nobody knows", "values", {"fields": {"private": {"/z": place}}}),
+        part("a class without a field", "values", {"fields": {"public": {}}}),
+        part("no field", "values", {"fields": {}}),
+        part("a pointer that is none", "values", {"fields": {"public": {"z": place}}}),
+        part("a tilde before something else", "values", {"fields": {"public": {"/~2": place}}}),
+        part("a pointer of 1025 bytes", "values", {"fields": {"public": {"/" + "x" * 1024: place}}}),
+        part("two digests in one place", "values", {"fields": {"public": {"/z": place + place}}}),
+        part("a schema without a URI", "values", with_member("schema", {"version": "3"})),
+        part("attributes of neither kind", "attributes", {}),
+        part("a class without an attribute", "attributes", {"named": {"public": {}}}),
+        part("a stream of a kind that nobody knows", "stream", ["other", "a", "b"]),
+        part("the name of a stream with a name too many", "stream", ["named", "a", "b", "c"]),
+        part("65 topics", "topics", ["t"] * 65),
+        part("a stream that continues one of its own log", "continues", own_head(previous)),
+        part("a head without a number", "continues", {"leaf": previous["licence-created"]["leaf_hash"], "log": "l"}),
+        field("another value", new("1")),
+        field("a field without a value", disclosure("{}")),
+        field("a field with a class in its own disclosure", disclosure('{"class":"public","new":1}')),
+        field("an old value where there is no old document", disclosure('{"new":1,"old":1}')),
+        field("nothing but an old value, and no old document", disclosure('{"old":1}')),
+        field("a value as deep as it may be", new(deep(62))),
+        field("a value that is deeper", new(deep(63))),
+        field("a disclosure that is deeper", new(deep(64))),
+        field("a number of 128 characters", new("1" * 128)),
+        field("a number of 129 characters", new("1" * 129)),
+        field("a name twice in a value", new('{"a":1,"a":1}')),
+        field("three elements in a disclosure", b64u(f'["{SALT}",{{"new":1}},2]'.encode())),
+        field("a salt of 15 bytes", disclosure('{"new":1}', b64u(b"x" * 15))),
+        field("the salt of another disclosure", disclosure('{"new":1}', "BBBBBBBBBBBBBBBBBBBBBA")),
+        field("an attribute that is null", disclosure("null"), "channel", part="attributes"),
+        field("an attribute that is deeper than it may be", disclosure(deep(63)), "channel", part="attributes"),
+    ]
+
+
+def streams(previous):
+    """Each with its records, in order."""
+    created, changed = previous["licence-created"], previous["licence-changed"]
+    first, second = case("", index=3), case("", record="licence-changed", index=7)
+    third = case("", record="licence-corrected", index=8)
+
+    def stream(name, *records):
+        return {"name": name, "records": list(records)}
+
+    def with_part(record, index, which, value):
+        return case("", index=index, **other_part(previous, record, which, value))
+
+    def with_text(given, old, new):
+        return given | {"changed": [old, new]}
+
+    def withheld(given, part):
+        [old, new] = given["changed"]
+        return given | {"added": [], "withheld": [new]}
+
+    corrected = json.loads(previous["licence-corrected"]["leaf"].split(b"\n")[1])
+    ids = [json.loads(previous[name]["leaf"].split(b"\n")[1])["event"]["id"] for name in ["licence-created", "licence-corrected"]]
+    stream_id = f'"stream":"{created["stream"]}"'
+    other_object = with_part("licence-corrected", 8, "object", with_member("id", "PB-TL-2026-000018"))
+    other_row = with_part("licence-corrected", 8, "object", with_member("row", "2"))
+    elsewhere = with_part("licence-corrected", 8, "context", with_member("stream", "doors"))
+    return [
+        stream("good", first, second, third),
+        stream("good so far", first, second),
+        stream("good, of another row", first, second, other_row),
+        stream("the first is missing", second, third),
+        stream("one is missing", first, third),
+        stream("one comes twice", first, second, second),
+        stream("in another order", first, third, second),
+        stream("the index does not rise", first, second, third | {"index": 7}),
+        stream("another leaf before", first, second, with_text(third, changed["leaf_hash"], created["leaf_hash"])),
+        stream("another stream", first, second, with_text(third, stream_id, '"stream":"' + digest_of("x") + '"')),
+        stream("the server's time goes back", first, second,
+               with_text(third, corrected["server"]["time"], "2026-11-22T06:59:59.999999Z")),
+        stream("the id of the first comes again", first, second, with_text(third, f'"id":"{ids[1]}"', f'"id":"{ids[0]}"')),
+        stream("another object", first, second, other_object),
+        stream("another object, not shown", first, second, withheld(other_object, "object")),
+        stream("a context that names another stream", first, second, elsewhere),
+        stream("a context that names another stream, not shown", first, second, withheld(elsewhere, "context")),
+    ]
