@@ -3,9 +3,9 @@
 //! It only reads; what it wants written goes to the writer in bounded jobs. A run counts once the manifest names it, so
 //! whatever a crash leaves half-written is never looked at, and is deleted when the log is next worked on.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use cairn_tree::store::{Key, KeyRange, LogId, Store};
@@ -14,43 +14,11 @@ use super::manifest::Manifest;
 use super::run::{Record, Run};
 use super::{HashIndex, Inner, leaves_between};
 use crate::engine::bounds::{INDEX_FAN, INDEX_RUN_ENTRIES, MAINTENANCE_BYTES, MAINTENANCE_ROWS};
+use crate::engine::due::Due;
 use crate::engine::head::Shared;
 use crate::engine::registry::Registry;
 use crate::engine::sequencer::{Done, Job, MaintainJob, Sequencer};
 use crate::engine::stored::{ReadError, Stored};
-
-/// The logs whose index has work to do: a set, so it is bounded by their number.
-#[derive(Default)]
-pub(in crate::engine) struct Due {
-    logs: Mutex<(BTreeSet<LogId>, bool)>,
-    wake: Condvar,
-}
-
-impl Due {
-    /// Asks for work on a log.
-    pub(in crate::engine) fn push(&self, log: LogId) {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner).0.insert(log);
-        self.wake.notify_one();
-    }
-
-    fn close(&self) {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.wake.notify_all();
-    }
-
-    fn next(&self) -> Option<LogId> {
-        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if logs.1 {
-                return None;
-            }
-            if let Some(log) = logs.0.pop_first() {
-                return Some(log);
-            }
-            logs = self.wake.wait(logs).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
 
 /// The thread.
 pub(in crate::engine) struct Builder {

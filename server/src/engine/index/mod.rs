@@ -19,7 +19,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
-pub(super) use build::{Builder, Due};
+pub(super) use build::Builder;
 pub(super) use check::check;
 use manifest::Manifest;
 use run::Run;
