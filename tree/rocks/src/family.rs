@@ -26,10 +26,11 @@ impl Family {
         match kind {
             Kind::Head | Kind::Binding | Kind::Policy | Kind::Checkpoint => Self::Rows,
             Kind::Idempotency | Kind::Expiry | Kind::IndexManifest => Self::Rows,
+            Kind::PostingManifest | Kind::PrintSecret => Self::Rows,
             Kind::Piece => Self::Tail,
             Kind::Bundle => Self::Bundles,
             Kind::Tile(_) => Self::Tiles,
-            Kind::IndexRun => Self::Index,
+            Kind::IndexRun | Kind::PostingRun => Self::Index,
         }
     }
 

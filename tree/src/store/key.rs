@@ -60,6 +60,12 @@ pub enum Kind {
     IndexRun,
     /// The list of a log's index runs.
     IndexManifest,
+    /// A block of a sorted run of the postings, by run, print and index.
+    PostingRun,
+    /// The list of a log's runs of postings.
+    PostingManifest,
+    /// Log only: the key of its records' prints.
+    PrintSecret,
     /// What an idempotency key stands for, by its digest.
     Idempotency,
     /// When an idempotency key may be forgotten, by time and digest.
@@ -112,6 +118,9 @@ impl Kind {
             Self::Piece => 0x11,
             Self::IndexManifest => 0x20,
             Self::IndexRun => 0x21,
+            Self::PostingManifest => 0x22,
+            Self::PostingRun => 0x23,
+            Self::PrintSecret => 0x24,
             Self::Idempotency => 0x30,
             Self::Expiry => 0x31,
             Self::Tile(level) => TILE_LEVEL_0 + level.0,
@@ -128,6 +137,9 @@ impl Kind {
             0x11 => Self::Piece,
             0x20 => Self::IndexManifest,
             0x21 => Self::IndexRun,
+            0x22 => Self::PostingManifest,
+            0x23 => Self::PostingRun,
+            0x24 => Self::PrintSecret,
             0x30 => Self::Idempotency,
             0x31 => Self::Expiry,
             TILE_LEVEL_0..=TILE_LEVEL_LAST => Self::Tile(TileLevel(code - TILE_LEVEL_0)),
@@ -330,8 +342,9 @@ mod tests {
     fn byte_order_is_number_order_and_every_kind_reads_back() {
         let tiles = TileLevel::all().map(Kind::Tile);
         let kinds = [Kind::Head, Kind::Binding, Kind::Bundle, Kind::Piece, Kind::IndexRun, Kind::IndexManifest];
+        let postings = [Kind::PostingRun, Kind::PostingManifest, Kind::PrintSecret];
         let small = [Kind::Policy, Kind::Checkpoint, Kind::Idempotency, Kind::Expiry];
-        for kind in kinds.into_iter().chain(small).chain(tiles) {
+        for kind in kinds.into_iter().chain(postings).chain(small).chain(tiles) {
             let keys: Vec<_> =
                 [0, 1, 255, 256, u64::MAX].map(|number| Key::numbered(LogId::new(7), kind, number)).into();
             assert!(keys.is_sorted());
