@@ -23,6 +23,18 @@ pub(super) const INDEX_LAG_ENTRIES: u64 = 1 << 20;
 pub(super) const INDEX_FAN: usize = 8;
 /// Leaves of one log that `fsck` holds while it reads a run of its hash index, a multiple of a tile's: 128 MiB.
 pub(super) const INDEX_CHECK_LEAVES: u64 = 1 << 24;
+/// Bytes in memory, roughly, of one log's newest postings before they become a sorted run.
+pub(super) const POSTING_RUN_BYTES: usize = 32 << 20;
+/// Leaves whose postings become a run, however few these are: what a start may have to read again.
+pub(super) const POSTING_RUN_LEAVES: u64 = 1 << 18;
+/// Such parts in memory at which appends to the log wait until a run is built.
+pub(super) const POSTING_LAG_SEGMENTS: usize = 6;
+/// Bytes of filters in memory, of all logs' postings together.
+pub(super) const POSTING_FILTER_BYTES: usize = 128 << 20;
+/// Rows of dead runs of postings that one maintenance commit deletes: they are read to be found.
+pub(super) const POSTING_DELETE_ROWS: usize = 512;
+/// Groups of leaves that a check of a run keeps sums of.
+pub(super) const POSTING_CHECK_GROUPS: u64 = 1 << 16;
 /// Bytes of rows that one maintenance commit writes.
 pub(super) const MAINTENANCE_BYTES: usize = 4 << 20;
 /// Rows that one maintenance commit deletes.

@@ -23,6 +23,7 @@ mod layout;
 mod life;
 mod observer;
 mod open;
+pub mod postings;
 mod publish;
 mod published;
 mod reader;

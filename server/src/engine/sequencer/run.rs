@@ -3,14 +3,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use super::job::Job;
+use cairn_tree::store::Key;
+
+use super::job::{Done, Job, MaintainJob};
 use super::pool::{Pool, PoolBounds, Refused};
 use super::releaser::Releaser;
 use super::writer::{Poison, Writer};
 use crate::engine::observer::Observer;
+use crate::engine::postings::{Sink, SinkError};
 
 /// The way to the writer.
 pub(in crate::engine) struct Sequencer {
@@ -68,6 +72,15 @@ impl Sequencer {
             // The threads catch their own panics.
             let _ = thread.join();
         }
+    }
+}
+
+/// Rows of postings go with the next commit.
+impl Sink for Sequencer {
+    fn write(&self, puts: Vec<(Key, Vec<u8>)>, deletes: Vec<Key>) -> Result<(), SinkError> {
+        let (done, wait) = sync_channel(1);
+        self.submit_own(Job::Maintain(MaintainJob { puts, deletes, done: Some(Done::Thread(done)) }));
+        wait.recv().map_err(|_| SinkError("the writer has stopped".to_owned()))
     }
 }
 

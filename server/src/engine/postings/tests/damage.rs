@@ -1,0 +1,148 @@
+//! Damaged runs: every look-up gives an error or the same answer as before, never a wrong one.
+
+use super::*;
+
+/// Everything that a few look-ups say; one that fails says nothing.
+fn answers(ground: &Ground, prints: &[Print]) -> Vec<Option<Vec<u64>>> {
+    let postings = ground.postings(SMALL);
+    let end = ground.size();
+    let mut answers = Vec::new();
+    for print in prints {
+        answers.push(postings.newest(ground, *print, end, usize::MAX).ok().map(|found| numbers(&found)));
+        answers.push(postings.oldest(ground, *print, index(0), usize::MAX).ok().map(|found| numbers(&found)));
+        answers.push(postings.oldest(ground, *print, index(20), 3).ok().map(|found| numbers(&found)));
+        let newest = postings.newest_of(ground, &[*print]).ok();
+        answers.push(newest.map(|found| found.into_iter().flatten().map(LeafIndex::get).collect()));
+    }
+    for pair in prints.windows(2) {
+        let page = postings.intersect(ground, pair, end, usize::MAX, u64::MAX).ok();
+        answers.push(page.map(|page| numbers(&page.hits)));
+    }
+    answers
+}
+
+fn ground(records: u64, sizes: Sizes) -> Ground {
+    let ground = Ground::new(0);
+    let postings = ground.postings(sizes);
+    postings.complete_to(&ground).unwrap();
+    ground.append(&postings, (0..records).map(record).collect());
+    build(&postings, &ground, &ground.sink()).unwrap();
+    assert_eq!(Manifest::read(&ground.store, LOG, 0).unwrap().end(), records);
+    ground
+}
+
+fn put(ground: &Ground, key: &Key, row: Option<Vec<u8>>) {
+    let mut batch = Batch::new();
+    match row {
+        Some(row) => batch.put(key.clone(), row),
+        None => batch.delete(key.clone()),
+    }
+    ground.store.commit(batch).unwrap();
+}
+
+fn compare(sound: &[Option<Vec<u64>>], damaged: &[Option<Vec<u64>>]) -> usize {
+    let mut errors = 0;
+    for (sound, damaged) in sound.iter().zip(damaged) {
+        match damaged {
+            Some(_) => assert_eq!(sound, damaged),
+            None => errors += 1,
+        }
+    }
+    errors
+}
+
+#[test]
+fn each_flipped_byte_is_an_error_or_changes_nothing() {
+    let ground = ground(64, SMALL);
+    let prints = all_prints(12);
+    let sound = answers(&ground, &prints);
+    assert!(sound.iter().all(Option::is_some));
+    let rows = ground.rows();
+    assert_eq!(rows.len(), 1);
+    let (key, row) = &rows[0];
+    for at in 0..row.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut flipped = row.clone();
+            flipped[at] ^= flip;
+            put(&ground, key, Some(flipped));
+            assert_eq!(compare(&sound, &answers(&ground, &prints)), sound.len(), "byte {at}");
+        }
+        put(&ground, key, Some(row[..at].to_vec()));
+        assert_eq!(compare(&sound, &answers(&ground, &prints)), sound.len(), "cut at {at}");
+        assert!(check(&ground, LOG, index(0), [1; 16]).is_err());
+    }
+    put(&ground, key, Some(row.clone()));
+    assert_eq!(answers(&ground, &prints), sound);
+}
+
+/// A run of several blocks: a row that is gone, that stands in another's place, or that was doubled, is seen by whoever
+/// looks where it is.
+#[test]
+fn lost_and_misplaced_blocks_are_errors_or_change_nothing() {
+    let sizes = Sizes { run_bytes: usize::MAX, run_leaves: 600, ..SMALL };
+    let ground = ground(600, sizes);
+    let prints: Vec<Print> = all_prints(600).into_iter().step_by(7).collect();
+    let sound = answers(&ground, &prints);
+    let rows = ground.rows();
+    assert!(rows.len() > 3, "{}", rows.len());
+    for (place, (key, row)) in rows.iter().enumerate() {
+        put(&ground, key, None);
+        assert!(compare(&sound, &answers(&ground, &prints)) > 0, "block {place} was lost");
+        assert!(check(&ground, LOG, index(0), [1; 16]).is_err());
+        let other = &rows[(place + 1) % rows.len()];
+        put(&ground, key, Some(other.1.clone()));
+        assert!(compare(&sound, &answers(&ground, &prints)) > 0, "block {place} has another's bytes");
+        assert!(check(&ground, LOG, index(0), [1; 16]).is_err());
+        put(&ground, key, Some(row.clone()));
+    }
+    assert_eq!(answers(&ground, &prints), sound);
+}
+
+/// A run that is whole but says other things than the log does: only the check can know.
+#[test]
+fn the_check_finds_runs_that_are_not_the_logs() {
+    let build_over = |tamper: &dyn Fn(&mut Vec<Vec<Print>>)| {
+        let ground = ground(64, SMALL);
+        tamper(&mut ground.leaves.write().unwrap());
+        check(&ground, LOG, index(0), [1; 16]).map_err(|error| error.to_string())
+    };
+    assert_eq!(build_over(&|_| {}), Ok(()));
+    let missing = build_over(&|leaves| leaves[40].push(print(Facet::Topic, 3)));
+    assert!(missing.unwrap_err().contains("it is wrong about entries 40 to 40"));
+    let untrue = build_over(&|leaves| leaves[63].truncate(5));
+    assert!(untrue.unwrap_err().contains("it is wrong about entries 63 to 63"));
+    let swapped = build_over(&|leaves| leaves.swap(10, 11));
+    assert!(swapped.unwrap_err().contains("it is wrong about entries 10 to 10"));
+    // The order within a record is free, and a value that stands in it twice is one.
+    assert_eq!(build_over(&|leaves| leaves[5].reverse()), Ok(()));
+    assert_eq!(build_over(&|leaves| leaves[5].extend(record(5))), Ok(()));
+    let short = build_over(&|leaves| leaves.truncate(60));
+    assert!(short.unwrap_err().contains("it covers entries up to 64"));
+}
+
+/// No bytes that a checksum might let through make a reader panic: lists and entries are tried without it.
+#[test]
+fn sealed_nonsense_is_an_error() {
+    let ground = ground(64, SMALL);
+    let manifest = Manifest::read(&ground.store, LOG, 0).unwrap();
+    let address = manifest.runs()[0].address(LOG);
+    let (key, row) = ground.rows().remove(0);
+    let prints = all_prints(6);
+    let sound = answers(&ground, &prints);
+    for at in block::HEADER..row.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut wrong = row.clone();
+            wrong[at] = value;
+            let (same, sealed) = address.seal(block::Position::MIN, block::Position::MAX, wrong);
+            assert_eq!(same, key);
+            put(&ground, &key, Some(sealed));
+            // The answers may be wrong here: somebody made this block. They come, and the check tells.
+            let _ = answers(&ground, &prints);
+            if row[at] != value {
+                assert!(check(&ground, LOG, index(0), [1; 16]).is_err(), "byte {at} is {value}");
+            }
+        }
+    }
+    put(&ground, &key, Some(row));
+    assert_eq!(answers(&ground, &prints), sound);
+}
