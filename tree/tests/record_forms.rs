@@ -149,7 +149,7 @@ fn a_cloud_event_becomes_a_record() {
         "time":"2018-04-05T17:31:00.5+01:00","datacontenttype":"application/json","dataschema":"https://schemas.example/door",
         "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","authid":"u1","authtype":"user","count":5,
         "unset":null,"data":{"by":"key","at":1.50}}"#;
-    let inputs = cloudevents::parse(body.as_bytes(), &tenant).unwrap();
+    let inputs = cloudevents::parse(body.as_bytes(), Some(&tenant)).unwrap();
     let [input] = inputs.as_slice() else { panic!("{inputs:?}") };
     assert_eq!((input.key.source.as_str(), input.key.id.as_str()), ("/doors/north", "A-1"));
     let content = &input.record.content;
@@ -185,7 +185,7 @@ fn cloud_events_say_themselves_what_they_are_about() {
     let tenant = Name::new("pb").unwrap();
     let body = r#"[{"specversion":"1.0","id":"1","source":"s","type":"t","tenant":"pb.amritsar","module":"tl","entity":"license",
         "operation":"delete","data_base64":"AAEC"},{"specversion":"1.0","id":"2","source":"s","type":"t"}]"#;
-    let inputs = cloudevents::parse(body.as_bytes(), &tenant).unwrap();
+    let inputs = cloudevents::parse(body.as_bytes(), Some(&tenant)).unwrap();
     let object = &inputs[0].record.content.object;
     assert_eq!([object.tenant.as_str(), object.module.as_str()], ["pb.amritsar", "tl"]);
     assert_eq!([object.entity.as_str(), object.id.as_str(), object.operation.as_str()], ["license", "1", "delete"]);
@@ -206,7 +206,7 @@ fn cloud_events_say_themselves_what_they_are_about() {
         (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data":1,"data_base64":"AA=="}"#, "/data_base64"),
         (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","module":"cairn"}"#, ""),
     ] {
-        let fault = cloudevents::parse(event.as_bytes(), &tenant).unwrap_err();
+        let fault = cloudevents::parse(event.as_bytes(), Some(&tenant)).unwrap_err();
         assert_eq!(fault.pointer(), pointer, "{event}: {fault}");
     }
 }

@@ -157,7 +157,7 @@ pub(crate) fn input(bytes: &[u8]) -> bool {
     let mut accepted = native(parse(bytes));
     accepted |= native(parse_lines(bytes));
     if let Ok(tenant) = Name::new("t")
-        && let Ok(events) = cloudevents::parse(bytes, &tenant)
+        && let Ok(events) = cloudevents::parse(bytes, Some(&tenant))
     {
         events.iter().for_each(|event| sealed(&event.record.content));
         accepted = true;

@@ -24,6 +24,12 @@ pub mod media {
     pub const JSON: &str = "application/json";
     /// Problems (RFC 9457).
     pub const PROBLEM: &str = "application/problem+json";
+    /// A JSON value per line.
+    pub const NDJSON: &str = "application/x-ndjson";
+    /// A CloudEvent in the JSON format, structured.
+    pub const CLOUD_EVENT: &str = "application/cloudevents+json";
+    /// An array of them.
+    pub const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
     /// Checkpoints and receipts.
     pub const TEXT: &str = "text/plain; charset=utf-8";
     /// Server-sent events.
@@ -38,6 +44,16 @@ pub mod header {
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
     /// Read as [`IDEMPOTENCY_KEY`].
     pub const X_IDEMPOTENCY_KEY: &str = "x-idempotency-key";
+    /// The tenant whose records a request is about.
+    pub const X_TENANT_ID: &str = "x-tenant-id";
+    /// The purpose that records were made for.
+    pub const X_PURPOSE: &str = "x-purpose";
+    /// The trace that records belong to, in the words of those who have no trace context.
+    pub const X_TRACE_ID: &str = "x-trace-id";
+    /// The trace that records belong to (W3C trace context).
+    pub const TRACEPARENT: &str = "traceparent";
+    /// What goes with it.
+    pub const TRACESTATE: &str = "tracestate";
     /// The id of the last event that a client of the event stream saw.
     pub const LAST_EVENT_ID: &str = "last-event-id";
 }

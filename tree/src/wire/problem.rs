@@ -69,6 +69,14 @@ kinds! {
     UnsupportedType = 415, "unsupported-type", "The body's type is not supported here";
     /// The key was used for other entries.
     KeyReused = 422, "idempotency-key-reused", "The idempotency key belongs to other entries";
+    /// A record that can be read and breaks a rule.
+    InvalidRecord = 422, "invalid-record", "A record breaks a rule";
+    /// A header and the body say different things.
+    Contradiction = 400, "contradiction", "The headers and the body contradict each other";
+    /// The stream's head is not the one that the record must come after.
+    StreamConflict = 409, "stream-conflict", "The stream has another head";
+    /// The id is another record's, for ever.
+    RecordExists = 409, "record-exists", "The id belongs to another record";
     /// The leaf would read as a record that the server did not make.
     ReservedPrefix = 422, "reserved-prefix", "The entry's first bytes are reserved";
     /// More requests than this caller may make.
@@ -79,6 +87,8 @@ kinds! {
     Internal = 500, "internal", "The server failed";
     /// What is stored there is not what was signed; nothing of it is given out.
     Damaged = 500, "damaged", "What is stored here is damaged";
+    /// What is stored of a record is not what its leaf says; nothing of it is given out.
+    Integrity = 500, "integrity", "What is stored of a record can't be verified";
     /// More than can be taken in now.
     Busy = 503, "busy", "The server has all the work it can hold";
     /// The log takes no entries until an operator looked at it.
@@ -105,7 +115,7 @@ impl ProblemKind {
     }
 }
 
-/// A problem document. `field`, `value` and `bound` are extensions (RFC 9457, section 3.2).
+/// A problem document. What follows `detail` are extensions (RFC 9457, section 3.2).
 ///
 /// A reader meets documents of other servers and proxies too: whatever they lack is empty, and what is not known is
 /// ignored. The words are the sender's; show them with care.
@@ -132,6 +142,21 @@ pub struct Problem {
     /// The bound that the value breaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<String>,
+    /// What is wrong in a JSON body, as a JSON Pointer (RFC 6901); in a batch it begins with the number of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The head that a stream has in place of the one that was expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_head: Option<ActualHead>,
+}
+
+/// The head of a stream, to one whose expectation it does not meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActualHead {
+    /// The number of the last record; null if the stream has none.
+    pub seq: Option<u64>,
+    /// Its leaf hash, as base64.
+    pub leaf_hash: Option<String>,
 }
 
 /// The type of a problem that says none (RFC 9457, section 4.2.1).
@@ -154,6 +179,8 @@ impl Problem {
             field: None,
             value: None,
             bound: None,
+            pointer: None,
+            stream_head: None,
         }
     }
 
@@ -175,6 +202,20 @@ impl Problem {
     pub fn with_value(mut self, value: &str) -> Self {
         let end = (0..=Self::MAX_VALUE_BYTES).rev().find(|&end| value.is_char_boundary(end)).unwrap_or(0);
         self.value = value.get(..end).map(str::to_owned);
+        self
+    }
+
+    /// Names the place in a JSON body.
+    #[must_use]
+    pub fn with_pointer(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Tells the head that a stream has.
+    #[must_use]
+    pub fn with_stream_head(mut self, head: ActualHead) -> Self {
+        self.stream_head = Some(head);
         self
     }
 

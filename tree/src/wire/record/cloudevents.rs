@@ -50,11 +50,11 @@ pub struct CloudEventInput<'a> {
     pub record: RecordInput<'a>,
 }
 
-/// Reads `application/cloudevents+json` or `application/cloudevents-batch+json`; `tenant` is the caller's.
+/// Reads `application/cloudevents+json` or `application/cloudevents-batch+json`; `tenant` is the caller's, if it has one.
 ///
 /// # Errors
 /// [`Fault`]; one bad event is a fault of all.
-pub fn parse<'a>(body: &'a [u8], tenant: &Name<'a>) -> Result<Vec<CloudEventInput<'a>>, Fault> {
+pub fn parse<'a>(body: &'a [u8], tenant: Option<&Name<'a>>) -> Result<Vec<CloudEventInput<'a>>, Fault> {
     one_or_many(body, |reader| {
         let start = reader.offset();
         let mut event = Event::default();
@@ -134,7 +134,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    fn finish(self, start: usize, tenant: &Name<'a>) -> Read<CloudEventInput<'a>> {
+    fn finish(self, start: usize, tenant: Option<&Name<'a>>) -> Read<CloudEventInput<'a>> {
         let missing = |name| move || Trouble::missing(start, name);
         let (at, version) = self.version.as_ref().ok_or_else(missing("specversion"))?;
         if version != "1.0" {
@@ -148,7 +148,10 @@ impl<'a> Event<'a> {
             None => checked(self.source.clone(), Name::new)?,
         };
         let object = Object {
-            tenant: checked(self.extension("tenant")?, Name::new)?.unwrap_or_else(|| tenant.clone()),
+            tenant: match checked(self.extension("tenant")?, Name::new)? {
+                Some(own) => own,
+                None => tenant.cloned().ok_or_else(missing("tenant"))?,
+            },
             module: module.ok_or_else(missing("source"))?,
             entity: checked(self.extension("entity")?, Name::new)?.unwrap_or_else(|| kind.clone()),
             id: checked(self.subject.clone(), Name::new)?.unwrap_or_else(|| id.clone()),
