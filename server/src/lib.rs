@@ -17,4 +17,5 @@ pub mod incidents;
 pub mod limits;
 pub mod log_name;
 pub mod metrics;
+pub mod records;
 pub mod signer;

@@ -160,6 +160,18 @@ pub const EVENT_CHUNK_BYTES: usize = 65_536;
 pub const ADMIN_LINE_BYTES: usize = 2 << 20;
 /// Longest answer of a witness: cosignatures, or a checkpoint with them.
 pub const WITNESS_ANSWER_BYTES: usize = 65_536;
+/// Records of a page, unless a request says how many.
+pub const LIST_RECORDS: usize = 50;
+/// Most records of a page.
+pub const LIST_RECORDS_MOST: usize = 500;
+/// Bytes of leaves and disclosures in one page.
+pub const LIST_BYTES: usize = 4 << 20;
+/// Blocks of an index that are read for one page, about; a rare combination of frequent names takes several pages.
+pub const LIST_WORK: u64 = 4_096;
+/// How far a producer's clock may go before the server's.
+pub const RECORD_FUTURE: Duration = Duration::from_secs(300);
+/// Longest selector of tenants of a token.
+pub const TENANT_SELECTOR_BYTES: usize = 1_024;
 /// Most tokens in the token file.
 pub const TOKENS: usize = 10_000;
 /// Longest value that a problem document repeats, in bytes; the rest is cut.

@@ -80,14 +80,17 @@ pub struct LogKey {
 struct Made {
     logs: Vec<LogKey>,
     producer_token: String,
+    auditor_token: String,
 }
 
 /// A data folder that `cairnd init` made.
 #[derive(Debug)]
 pub struct Data {
     path: PathBuf,
-    /// The token of `init`.
+    /// The token of `init` that appends.
     pub token: String,
+    /// The token of `init` that reads all of it.
+    pub auditor: String,
     /// The log of `init`.
     pub main: LogKey,
 }
@@ -104,13 +107,13 @@ impl Data {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "cairnd init: {ended:?}");
         let made: Made = serde_json::from_str(&ended.stdout).expect("the JSON of init");
         let main = made.logs.into_iter().next().expect("a first log");
-        Self { path, token: made.producer_token, main }
+        Self { path, token: made.producer_token, auditor: made.auditor_token, main }
     }
 
     /// A copy of another one, in this folder.
     #[must_use]
     pub fn at(path: PathBuf, of: &Self) -> Self {
-        Self { path, token: of.token.clone(), main: of.main.clone() }
+        Self { path, token: of.token.clone(), auditor: of.auditor.clone(), main: of.main.clone() }
     }
 
     /// The folder.

@@ -12,7 +12,7 @@ pub use socket::{AdminError, Session, listen};
 use cairn_tree::wire::json::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{Rights, Selector, TokenId};
+use crate::auth::{Rights, Selector, Tenants, TokenId, TokenTerms};
 use crate::engine::Frozen;
 use crate::signer::KeyType;
 
@@ -77,14 +77,7 @@ pub enum Request {
         name: String,
     },
     /// Make a token.
-    TokenCreate {
-        /// What the operator calls it.
-        name: String,
-        /// What it allows.
-        rights: Rights,
-        /// On which logs.
-        logs: Selector,
-    },
+    TokenCreate(TokenTerms),
     /// List the tokens, without their secrets.
     TokenList,
     /// Put a token out of force.
@@ -214,6 +207,8 @@ pub struct TokenLine {
     pub rights: Rights,
     /// On which logs.
     pub logs: Selector,
+    /// On the records of which tenants.
+    pub tenants: Tenants,
     /// When it was made, in milliseconds since the epoch.
     pub created_ms: u64,
 }

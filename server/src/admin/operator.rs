@@ -9,7 +9,7 @@ use cairn_tree::wire::json::Bytes;
 use zeroize::Zeroizing;
 
 use super::{FindingLine, LogLine, NewToken, PolicyLine, Progress, Reply, Request, TokenLine};
-use crate::auth::{Rights, Selector, Token, TokenFile, TokenFileError, TokenId, TokenText, Tokens};
+use crate::auth::{Token, TokenFile, TokenFileError, TokenId, TokenTerms, TokenText, Tokens};
 use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
 use crate::log_name::{LogName, OriginPrefix};
@@ -19,6 +19,8 @@ use crate::signer::{KeyType, draw_key};
 const PROGRESS: Duration = Duration::from_millis(500);
 /// Longest name of a token.
 const TOKEN_NAME_BYTES: usize = 128;
+/// Most keys that a token's producer signs with.
+const PRODUCER_KEYS: usize = 16;
 
 /// Does what operators ask of an open database.
 pub struct Operator {
@@ -186,7 +188,7 @@ impl TokenOffice {
     #[must_use]
     pub fn run(&self, request: Request) -> Reply {
         let done = match request {
-            Request::TokenCreate { name, rights, logs } => self.create(name, rights, logs).map(Reply::TokenCreated),
+            Request::TokenCreate(terms) => self.create(terms).map(Reply::TokenCreated),
             Request::TokenList => self.list().map(Reply::Tokens).map_err(|error| error.to_string()),
             Request::TokenRevoke { id } => self.revoke(id).map(|()| Reply::TokenRevoked),
             _ => Err("this is not about tokens".into()),
@@ -198,14 +200,17 @@ impl TokenOffice {
     ///
     /// # Errors
     /// What is wrong, in words.
-    pub fn create(&self, name: String, rights: Rights, selector: Selector) -> Result<NewToken, String> {
-        if name.len() > TOKEN_NAME_BYTES || name.chars().any(char::is_control) {
+    pub fn create(&self, terms: TokenTerms) -> Result<NewToken, String> {
+        if terms.name.len() > TOKEN_NAME_BYTES || terms.name.chars().any(char::is_control) {
             return Err(format!("a token's name is at most {TOKEN_NAME_BYTES} bytes without control characters"));
+        }
+        if terms.producer_keys.len() > PRODUCER_KEYS {
+            return Err(format!("a token has at most {PRODUCER_KEYS} producer's keys"));
         }
         let mut random = Zeroizing::new([0; TokenText::RANDOM_BYTES]);
         getrandom::fill(random.as_mut_slice()).map_err(|error| format!("the system gives no randomness: {error}"))?;
         let text = TokenText::from_random(*random);
-        let token = Token::new(&text, name, rights, selector, self.clock.now_ms());
+        let token = Token::new(&text, terms, self.clock.now_ms());
         self.edit(|tokens| {
             tokens.push(token);
             Ok(())
@@ -215,8 +220,8 @@ impl TokenOffice {
 
     fn list(&self) -> Result<Vec<TokenLine>, TokenFileError> {
         let line = |token: Token| {
-            let Token { id, name, rights, selector, created_ms, .. } = token;
-            TokenLine { id, name, rights, logs: selector, created_ms }
+            let Token { id, name, rights, selector, tenants, created_ms, .. } = token;
+            TokenLine { id, name, rights, logs: selector, tenants, created_ms }
         };
         Ok(self.file.load()?.into_iter().map(line).collect())
     }

@@ -12,9 +12,11 @@ use super::Token;
 use crate::limits::TOKENS;
 
 const FILE_NAME: &str = "tokens.json";
-const FORMAT: u32 = 1;
-/// Far more than the largest number of tokens takes.
-const FILE_BYTES: u64 = 16 << 20;
+const FORMAT: u32 = 2;
+/// The format before there were records. Its tokens are good for no tenant's.
+const WITHOUT_TENANTS: u32 = 1;
+/// More than the largest number of tokens takes.
+const FILE_BYTES: u64 = 32 << 20;
 
 /// The place of the tokens on disk.
 #[derive(Debug, Clone)]
@@ -82,10 +84,12 @@ impl TokenFile {
         file.take(FILE_BYTES).read_to_end(&mut bytes).map_err(|source| self.io(source))?;
         let damaged = |problem: String| TokenFileError::Damaged { path: self.path.clone(), problem };
         let content: Content = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if content.format != FORMAT {
-            return Err(damaged(format!("format {}, not {FORMAT}", content.format)));
+        match content.format {
+            FORMAT => Ok(content.tokens),
+            WITHOUT_TENANTS if content.tokens.iter().all(|token| token.tenants.is_none()) => Ok(content.tokens),
+            WITHOUT_TENANTS => Err(damaged("tokens for tenants in a format that has none".to_owned())),
+            other => Err(damaged(format!("format {other}, not {FORMAT}"))),
         }
-        Ok(content.tokens)
     }
 
     /// Keeps other processes from editing until the lock is dropped.
@@ -147,7 +151,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::auth::TokenText;
+    use crate::auth::{Caller, Right, Tenants, TokenTerms, TokenText, Tokens};
 
     #[test]
     fn tokens_are_stored_for_their_owner_alone() {
@@ -155,7 +159,9 @@ mod tests {
         let file = TokenFile::of(folder.path());
         assert!(matches!(file.load(), Err(TokenFileError::Io { .. })));
         let text = TokenText::from_random([7; TokenText::RANDOM_BYTES]);
-        let tokens = vec![Token::new(&text, "a".into(), "read".parse().unwrap(), "*".parse().unwrap(), 1)];
+        let (rights, logs) = ("read".parse().unwrap(), "*".parse().unwrap());
+        let terms = TokenTerms { name: "a".into(), rights, logs, tenants: Tenants::all(), producer_keys: vec![] };
+        let tokens = vec![Token::new(&text, terms, 1)];
         file.store(&tokens).unwrap();
         file.store(&tokens).unwrap();
         assert_eq!(file.load().unwrap(), tokens);
@@ -164,6 +170,40 @@ mod tests {
         assert!(matches!(file.load(), Err(TokenFileError::Open { mode: 0o640, .. })));
         fs::set_permissions(&file.path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file.path, b"{\"format\":1,\"tokens\":[],\"more\":1}").unwrap();
+        assert!(matches!(file.load(), Err(TokenFileError::Damaged { .. })));
+    }
+
+    /// As versions before there were records wrote it.
+    const OLD: &str = r#"{"format":1,"tokens":[{"id":"070707070707","name":"a","rights":"append,read,admin","logs":"*",
+        "created_ms":1,"digest":"DIGEST"}]}"#;
+
+    #[test]
+    fn an_old_file_gives_what_it_gave_and_nothing_on_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = TokenFile::of(folder.path());
+        let text = TokenText::from_random([7; TokenText::RANDOM_BYTES]);
+        let terms = TokenTerms {
+            name: "a".into(),
+            rights: "append,read,admin".parse().unwrap(),
+            logs: "*".parse().unwrap(),
+            tenants: Tenants::default(),
+            producer_keys: vec![],
+        };
+        let kept = Token::new(&text, terms, 1);
+        let json = serde_json::to_value(&kept).unwrap();
+        file.store(&[]).unwrap();
+        let old = OLD.replace("DIGEST", json["digest"].as_str().unwrap());
+        fs::write(&file.path, &old).unwrap();
+        let tokens = file.load().unwrap();
+        assert_eq!(tokens, [kept]);
+        let caller = Tokens::new(tokens.clone()).caller(Some(format!("Bearer {}", *text.reveal()).as_bytes()));
+        for right in [Right::Append, Right::Read, Right::Admin] {
+            assert!(caller.may(right, "main") && !caller.may_on_tenant(right, "main"), "{right:?}");
+        }
+        assert_ne!(caller, Caller::Unknown);
+        file.store(&tokens).unwrap();
+        assert_eq!(file.load().unwrap(), tokens);
+        fs::write(&file.path, old.replace("\"logs\":\"*\"", "\"logs\":\"*\",\"tenants\":\"*\"")).unwrap();
         assert!(matches!(file.load(), Err(TokenFileError::Damaged { .. })));
     }
 }

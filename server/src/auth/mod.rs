@@ -1,13 +1,19 @@
-//! Who may do what: bearer tokens with rights and a log selector (RFC 6750, section 2.1).
+//! Who may do what: bearer tokens with rights, on logs and on the records of tenants (RFC 6750, section 2.1).
 //!
 //! A token is 256 random bits, so its digest needs no salt and no slow hash; only digests are kept. Tokens are looked up
 //! by their id, which is no secret, and then compared in constant time. Not here: which route needs which right (`http`).
 
 mod file;
+mod producer_key;
+mod rights;
+mod selector;
 mod token;
 
 pub use file::{TokenFile, TokenFileError};
-pub use token::{Right, Rights, Selector, SelectorError, Token, TokenId, TokenIdError, TokenText};
+pub use producer_key::{ProducerKeyText, ProducerKeyTextError};
+pub use rights::{Right, Rights, RightsError};
+pub use selector::{Selector, SelectorError, Tenants};
+pub use token::{Token, TokenId, TokenIdError, TokenTerms, TokenText};
 
 use arc_swap::ArcSwap;
 
@@ -32,6 +38,10 @@ pub enum Caller {
         rights: Rights,
         /// On which logs.
         selector: Selector,
+        /// On the records of which tenants.
+        tenants: Tenants,
+        /// The keys that its producer signs with.
+        producer_keys: Vec<ProducerKeyText>,
     },
 }
 
@@ -63,7 +73,8 @@ impl Tokens {
         let tokens = self.current.load();
         let place = tokens.binary_search_by(|token| token.id.cmp(&text.id())).ok()?;
         let token = tokens.get(place).filter(|token| token.is(&text))?;
-        Some(Caller::Known { id: token.id, rights: token.rights, selector: token.selector.clone() })
+        let Token { id, rights, selector, tenants, producer_keys, .. } = token.clone();
+        Some(Caller::Known { id, rights, selector, tenants, producer_keys })
     }
 }
 
@@ -73,6 +84,15 @@ impl Caller {
     pub fn may(&self, right: Right, log: &str) -> bool {
         match self {
             Self::Known { rights, selector, .. } => rights.contains(right) && selector.matches(log),
+            Self::Anonymous | Self::Unknown => false,
+        }
+    }
+
+    /// Whether it has `right` on the records of this tenant.
+    #[must_use]
+    pub fn may_on_tenant(&self, right: Right, tenant: &str) -> bool {
+        match self {
+            Self::Known { rights, tenants, .. } => rights.contains(right) && tenants.matches(tenant),
             Self::Anonymous | Self::Unknown => false,
         }
     }
@@ -89,7 +109,9 @@ mod tests {
 
     fn token(seed: u8, rights: &str, selector: &str) -> (TokenText, Token) {
         let text = TokenText::from_random([seed; TokenText::RANDOM_BYTES]);
-        let token = Token::new(&text, "test".into(), rights.parse().unwrap(), selector.parse().unwrap(), 0);
+        let (rights, logs, tenants) = (rights.parse().unwrap(), selector.parse().unwrap(), "pb.*".parse().unwrap());
+        let terms = TokenTerms { name: "test".into(), rights, logs, tenants, producer_keys: vec![] };
+        let token = Token::new(&text, terms, 0);
         (text, token)
     }
 
@@ -104,6 +126,8 @@ mod tests {
         let caller = tokens.caller(Some(&header(&text)));
         assert!(caller.may(Right::Append, "team-a") && caller.may(Right::Read, "team-b"));
         assert!(!caller.may(Right::Admin, "team-a") && !caller.may(Right::Append, "other"));
+        assert!(caller.may_on_tenant(Right::Read, "pb.a") && !caller.may_on_tenant(Right::Read, "team-a"));
+        assert!(!caller.may_on_tenant(Right::Admin, "pb.a") && !caller.may(Right::Read, "pb.a"));
         tokens.replace(vec![]);
         assert_eq!(tokens.caller(Some(&header(&text))), Caller::Unknown);
     }

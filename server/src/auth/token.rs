@@ -1,4 +1,4 @@
-//! One token: its text, its digest, its rights and the logs it is good for.
+//! One token: its text, its digest, and what is kept of it.
 
 use core::fmt;
 use core::str::FromStr;
@@ -10,7 +10,9 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::log_name::LogName;
+use super::producer_key::ProducerKeyText;
+use super::rights::Rights;
+use super::selector::{Selector, Tenants};
 
 /// What every token's text begins with, so that scanners for leaked secrets can find it.
 const PREFIX: &str = "cairn_";
@@ -119,138 +121,22 @@ impl TokenText {
     }
 }
 
-/// Something that a token lets its holder do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
-    /// Append entries.
-    Append,
-    /// Read private logs.
-    Read,
-    /// See what operators see.
-    Admin,
-}
-
-/// A set of rights, written `append,read`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Rights {
-    append: bool,
-    read: bool,
-    admin: bool,
-}
-
-impl Rights {
-    /// Whether `right` is among them.
-    #[must_use]
-    pub const fn contains(self, right: Right) -> bool {
-        match right {
-            Right::Append => self.append,
-            Right::Read => self.read,
-            Right::Admin => self.admin,
-        }
-    }
-}
-
-impl FromStr for Rights {
-    type Err = SelectorError;
-
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
-        let mut rights = Self::default();
-        for word in text.split(',') {
-            match word {
-                "append" => rights.append = true,
-                "read" => rights.read = true,
-                "admin" => rights.admin = true,
-                _ => return Err(SelectorError::Right(word.to_owned())),
-            }
-        }
-        Ok(rights)
-    }
-}
-
-impl fmt::Display for Rights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [(self.append, "append"), (self.read, "read"), (self.admin, "admin")];
-        let mut separator = "";
-        for (_, word) in words.into_iter().filter(|(has, _)| *has) {
-            write!(f, "{separator}{word}")?;
-            separator = ",";
-        }
-        Ok(())
-    }
-}
-
-impl TryFrom<String> for Rights {
-    type Error = SelectorError;
-
-    fn try_from(text: String) -> Result<Self, SelectorError> {
-        text.parse()
-    }
-}
-
-impl From<Rights> for String {
-    fn from(rights: Rights) -> Self {
-        rights.to_string()
-    }
-}
-
-/// The logs that a token is good for: a name, a prefix with `*` after it, or `*`.
+/// What a token is to allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Selector {
-    text: Box<str>,
-}
-
-/// Why a text is not a set of rights or a selector.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SelectorError {
-    /// An unknown right.
-    #[error("{0:?} is not a right; rights are append, read and admin, with commas between them")]
-    Right(String),
-    /// Neither a name nor a prefix of names.
-    #[error("{0:?} is not a log selector: a log's name, the beginning of one with * after it, or *")]
-    Selector(String),
-}
-
-impl Selector {
-    /// Whether the log of this name is meant.
-    #[must_use]
-    pub fn matches(&self, log: &str) -> bool {
-        self.text.strip_suffix('*').map_or(*self.text == *log, |prefix| log.starts_with(prefix))
-    }
-}
-
-impl FromStr for Selector {
-    type Err = SelectorError;
-
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
-        let stem = text.strip_suffix('*').unwrap_or(text);
-        let plain = stem.bytes().all(LogName::has_room_for);
-        if text.is_empty() || !plain || stem.len() > LogName::MAX_BYTES {
-            return Err(SelectorError::Selector(text.to_owned()));
-        }
-        Ok(Self { text: text.into() })
-    }
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl TryFrom<String> for Selector {
-    type Error = SelectorError;
-
-    fn try_from(text: String) -> Result<Self, SelectorError> {
-        text.parse()
-    }
-}
-
-impl From<Selector> for String {
-    fn from(selector: Selector) -> Self {
-        selector.to_string()
-    }
+#[serde(deny_unknown_fields)]
+pub struct TokenTerms {
+    /// What the operator calls it.
+    pub name: String,
+    /// What it allows.
+    pub rights: Rights,
+    /// On which logs.
+    pub logs: Selector,
+    /// On the records of which tenants.
+    #[serde(default)]
+    pub tenants: Tenants,
+    /// The keys that its producer signs events with.
+    #[serde(default)]
+    pub producer_keys: Vec<ProducerKeyText>,
 }
 
 /// A token as it is kept.
@@ -266,6 +152,12 @@ pub struct Token {
     /// On which logs.
     #[serde(rename = "logs")]
     pub selector: Selector,
+    /// On the records of which tenants. A token of a time before there were records has none.
+    #[serde(default, skip_serializing_if = "Tenants::is_none")]
+    pub tenants: Tenants,
+    /// The keys that its producer signs events with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub producer_keys: Vec<ProducerKeyText>,
     /// When it was made, in milliseconds since the epoch.
     pub created_ms: u64,
     /// SHA-256 of the secret, in base64url.
@@ -275,8 +167,10 @@ pub struct Token {
 impl Token {
     /// What is kept of a new token.
     #[must_use]
-    pub fn new(text: &TokenText, name: String, rights: Rights, selector: Selector, created_ms: u64) -> Self {
-        Self { id: text.id, name, rights, selector, created_ms, digest: Digest(text.digest()) }
+    pub fn new(text: &TokenText, terms: TokenTerms, created_ms: u64) -> Self {
+        let TokenTerms { name, rights, logs: selector, tenants, producer_keys } = terms;
+        let digest = Digest(text.digest());
+        Self { id: text.id, name, rights, selector, tenants, producer_keys, created_ms, digest }
     }
 
     /// Whether `text` is this token, compared in constant time.
@@ -319,23 +213,14 @@ mod tests {
     fn a_text_reads_back_and_its_secret_is_not_in_what_is_kept() {
         let text = TokenText::from_random(std::array::from_fn(|i| i as u8));
         let again = TokenText::parse(&text.reveal()).unwrap();
-        let kept = Token::new(&text, "laptop".into(), "read".parse().unwrap(), "main".parse().unwrap(), 5);
+        let [rights, logs, tenants] = ["read,disclose:internal", "main", "pb,pb.*"];
+        let (rights, logs, tenants) = (rights.parse().unwrap(), logs.parse().unwrap(), tenants.parse().unwrap());
+        let terms = TokenTerms { name: "laptop".into(), rights, logs, tenants, producer_keys: vec![] };
+        let kept = Token::new(&text, terms, 5);
         assert!(kept.is(&again));
         assert_eq!(text.id().to_string(), "000102030405");
         let json = serde_json::to_string(&kept).unwrap();
         assert!(!json.contains(&URL_SAFE_NO_PAD.encode(*text.secret)));
         assert_eq!(serde_json::from_str::<Token>(&json).unwrap(), kept);
-    }
-
-    #[test]
-    fn selectors_and_rights_are_parsed_not_guessed() {
-        for bad in ["", "a*b", "**", "UPPER", "a/b", "a b"] {
-            assert!(bad.parse::<Selector>().is_err(), "{bad}");
-        }
-        for bad in ["", "append,", "Append", "append read"] {
-            assert!(bad.parse::<Rights>().is_err(), "{bad}");
-        }
-        assert!("*".parse::<Selector>().unwrap().matches("anything"));
-        assert_eq!("read,append".parse::<Rights>().unwrap().to_string(), "append,read");
     }
 }

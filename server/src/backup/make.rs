@@ -185,14 +185,15 @@ fn files_in(folder: &Path, prefix: &str) -> Result<Vec<Extra>, BackupError> {
 }
 
 impl Extra {
-    /// The files of a data folder that belong to a backup beside the frozen copy: configuration, tokens, and the keys
-    /// if they are asked for.
+    /// The files of a data folder that belong to a backup beside the frozen copy: configuration, tokens, the secret behind
+    /// pseudonyms, and the keys if they are asked for.
     ///
     /// # Errors
     /// [`BackupError::Io`] if the folder of the keys can't be read.
     pub fn of(data: &Path, config: &Path, with_keys: bool) -> Result<Vec<Self>, BackupError> {
-        let single = [(config.to_owned(), crate::config::FILE_NAME), (data.join("tokens.json"), "tokens.json")];
-        let single = single.into_iter().map(|(from, path)| Self { from, path: path.to_owned() });
+        let beside = ["tokens.json", crate::records::SECRET_FILE_NAME].map(|name| (data.join(name), name));
+        let single = [(config.to_owned(), crate::config::FILE_NAME)].into_iter().chain(beside);
+        let single = single.map(|(from, path)| Self { from, path: path.to_owned() });
         let mut extras: Vec<Self> = single.filter(|extra| extra.from.is_file()).collect();
         let keys = data.join("keys");
         if with_keys && keys.is_dir() {

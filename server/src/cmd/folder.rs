@@ -45,7 +45,7 @@ impl Folder {
             return Ok(session.ask(&request, progress)?);
         }
         let tokens = TokenOffice::new(TokenFile::of(&self.path), None, Arc::new(SystemClock));
-        if matches!(request, Request::TokenCreate { .. } | Request::TokenList | Request::TokenRevoke { .. }) {
+        if matches!(request, Request::TokenCreate(_) | Request::TokenList | Request::TokenRevoke { .. }) {
             return Ok(tokens.run(request));
         }
         let engine = Engine::open(&self.engine_options(), Arc::new(SystemClock), Arc::new(Unobserved))?;

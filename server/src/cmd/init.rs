@@ -1,4 +1,4 @@
-//! `cairnd init`: a new database, its first log with its key, a token, and a commented configuration.
+//! `cairnd init`: a new database, its first log with its key, two tokens, and a commented configuration.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -10,17 +10,22 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use cairn_tree::store::DatabaseId;
 use cairnd::admin::{LogLine, NewLog, Operator, TokenOffice};
-use cairnd::auth::TokenFile;
+use cairnd::auth::{Tenants, TokenFile, TokenTerms};
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, SystemClock, Unobserved};
 use cairnd::log_name::OriginPrefix;
+use cairnd::records::{SECRET_FILE_NAME, SecretFile, SystemRandom};
 use serde::Serialize;
 
 use super::folder::{block_on, engine_options};
 use super::{print, print_json};
 
-/// What the token of `init` may do, on all logs.
-const PRODUCER_RIGHTS: &str = "append,read";
+/// What the first token of `init` may do, on all logs and tenants: bring records, and see again what everybody in an
+/// organisation may see.
+const PRODUCER_RIGHTS: &str = "append,read,disclose:internal";
+/// What the second may do: see everything and change nothing. Whoever may see less can't tell what is withheld from what
+/// is lost.
+const AUDITOR_RIGHTS: &str = "read,disclose:secret";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Init {
@@ -45,6 +50,7 @@ pub(super) struct Init {
 struct Made {
     logs: Vec<MadeLog>,
     producer_token: String,
+    auditor_token: String,
 }
 
 #[derive(Serialize)]
@@ -83,6 +89,7 @@ impl Init {
         Engine::create(options, DatabaseId::new(id))?;
         let file = TokenFile::of(&self.data);
         file.store(&[])?;
+        SecretFile::open_or_make(&self.data, &SystemRandom)?;
         let engine = Engine::open(options, Arc::new(SystemClock), Arc::new(Unobserved))?;
         let tokens = TokenOffice::new(file, None, Arc::new(SystemClock));
         let origin_prefix = config.logs.origin_prefix.clone();
@@ -91,13 +98,19 @@ impl Init {
         let operator = Operator { engine: engine.clone(), tokens, origin_prefix, open_append_allowed: true };
         let log = block_on(operator.create_log(new))?.map_err(anyhow::Error::msg)?;
         engine.close();
-        let (rights, logs) = (PRODUCER_RIGHTS.parse()?, "*".parse()?);
-        let token = operator.tokens.create("producer".into(), rights, logs).map_err(anyhow::Error::msg)?;
+        let token = |name: &str, rights: &str| {
+            let (rights, logs) = (rights.parse()?, "*".parse()?);
+            let (name, tenants, producer_keys) = (name.to_owned(), Tenants::all(), Vec::new());
+            let terms = TokenTerms { name, rights, logs, tenants, producer_keys };
+            operator.tokens.create(terms).map_err(anyhow::Error::msg)
+        };
+        let (producer, auditor) = (token("producer", PRODUCER_RIGHTS)?, token("auditor", AUDITOR_RIGHTS)?);
         // Last, because a folder with a configuration counts as a finished one.
         let text = config::commented(&config.logs.origin_prefix, config.storage.high_water.as_deref());
         write_new(&self.data.join(config::FILE_NAME), &text)?;
         let LogLine { name, origin, vkey, .. } = log;
-        Ok(Made { logs: vec![MadeLog { name, origin, vkey }], producer_token: token.token })
+        let logs = vec![MadeLog { name, origin, vkey }];
+        Ok(Made { logs, producer_token: producer.token, auditor_token: auditor.token })
     }
 
     fn tell(&self, made: &Made) -> anyhow::Result<()> {
@@ -109,7 +122,8 @@ impl Init {
             print(&format!("origin          {}\nvkey            {}", log.origin, log.vkey))?;
         }
         print(&format!("producer token  {}", made.producer_token))?;
-        print(&format!("\nThe token is not shown again. Serve with: cairnd serve --data {data}"))
+        print(&format!("auditor token   {}", made.auditor_token))?;
+        print(&format!("\nThe tokens are not shown again. Serve with: cairnd serve --data {data}"))
     }
 }
 
@@ -120,6 +134,7 @@ fn refuse_filled(data: &Path, options: &EngineOptions) -> anyhow::Result<()> {
         options.high_water_path(),
         data.join("keys"),
         data.join("tokens.json"),
+        data.join(SECRET_FILE_NAME),
     ];
     match files.iter().find(|file| file.symlink_metadata().is_ok()) {
         Some(file) => {
@@ -168,7 +183,8 @@ impl Drop for Undo<'_> {
         for folder in [self.options.database_path(), self.data.join("keys")] {
             let _ = fs::remove_dir_all(folder);
         }
-        for file in [self.options.high_water_path(), self.data.join("tokens.json"), self.data.join(config::FILE_NAME)] {
+        let inside = ["tokens.json", SECRET_FILE_NAME, config::FILE_NAME].map(|name| self.data.join(name));
+        for file in inside.into_iter().chain([self.options.high_water_path()]) {
             let _ = fs::remove_file(file);
         }
         // Only if it is empty.

@@ -31,7 +31,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a database with its first log, and a token to append with.
+    /// Make a database with its first log, a token to append with, and one to audit with.
     Init(init::Init),
     /// Serve the logs of a database over HTTP.
     Serve(serve::Serve),

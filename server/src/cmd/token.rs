@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use cairnd::admin::{Reply, Request};
-use cairnd::auth::{Rights, Selector, TokenId};
+use cairnd::admin::{Reply, Request, TokenLine};
+use cairnd::auth::{ProducerKeyText, Rights, Selector, Tenants, TokenId, TokenTerms};
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
@@ -23,12 +23,21 @@ pub(super) enum TokenCommand {
 pub(super) struct Create {
     #[command(flatten)]
     data: Data,
-    /// What it allows: append, read, admin, with commas between them.
+    /// What it allows: append, read, disclose:CLASS, admin, with commas between them. To read a record is to see who did
+    /// what to which object; its values are shown to those who may disclose their class: public, internal, restricted or
+    /// secret, each of which covers those before it.
     #[arg(long, default_value = "append,read")]
     rights: Rights,
     /// On which logs: a name, the beginning of names with * after it, or *.
     #[arg(long, default_value = "*")]
     logs: Selector,
+    /// On the records of which tenants: names, or beginnings of names with * after them, with commas between; "" for none
+    /// [default: * for a token for all logs, else none].
+    #[arg(long)]
+    tenants: Option<Tenants>,
+    /// A public key that its producer signs events with: base64url of Ed25519's 32 bytes. May be given several times.
+    #[arg(long = "producer-key", value_name = "KEY")]
+    producer_keys: Vec<ProducerKeyText>,
     /// What you call it.
     #[arg(long, default_value = "")]
     name: String,
@@ -57,8 +66,11 @@ pub(super) struct Revoke {
 impl TokenCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Create(Create { data, rights, logs, name, json }) => {
-                let request = Request::TokenCreate { name, rights, logs };
+            Self::Create(Create { data, rights, logs, tenants, producer_keys, name, json }) => {
+                // A token for some logs was never meant for all tenants.
+                let tenants =
+                    tenants.unwrap_or_else(|| if logs.is_all() { Tenants::all() } else { Tenants::default() });
+                let request = Request::TokenCreate(TokenTerms { name, rights, logs, tenants, producer_keys });
                 match Folder::open(&data)?.ask(request, |_| {})? {
                     Reply::TokenCreated(made) if json => print_json(&made)?,
                     Reply::TokenCreated(made) => print(&made.token)?,
@@ -67,9 +79,7 @@ impl TokenCommand {
             }
             Self::List(List { data, json }) => match Folder::open(&data)?.ask(Request::TokenList, |_| {})? {
                 Reply::Tokens(tokens) if json => tokens.iter().try_for_each(print_json)?,
-                Reply::Tokens(tokens) => tokens.iter().try_for_each(|token| {
-                    print(&format!("{}  {}  logs {}  {}", token.id, token.rights, token.logs, token.name))
-                })?,
+                Reply::Tokens(tokens) => tokens.iter().try_for_each(|token| print(&described(token)))?,
                 reply => return Err(unexpected(&reply)),
             },
             Self::Revoke(Revoke { id, data }) => {
@@ -81,4 +91,10 @@ impl TokenCommand {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn described(token: &TokenLine) -> String {
+    let TokenLine { id, name, rights, logs, tenants, .. } = token;
+    let tenants = if tenants.is_none() { String::new() } else { format!("  tenants {tenants}") };
+    format!("{id}  {rights}  logs {logs}{tenants}  {name}")
 }

@@ -36,7 +36,7 @@ const PLAIN: &str = "text/plain";
 /// Room for a proof of a large tree and a checkpoint.
 const ROOM: usize = 4_096;
 /// Bodies from here on are taken apart and hashed where they hold up no other request.
-const LARGE: usize = 64 << 10;
+pub(crate) const LARGE: usize = 64 << 10;
 
 /// Appends one entry and answers its index.
 #[utoipa::path(
@@ -61,7 +61,7 @@ pub(crate) async fn add(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Pr
     let key = idempotency(ask, &log)?;
     let (appended, _) = append_one(ask, &log, body, key).await?;
     let index = first(&appended)?;
-    let settled = settle(ask, &log, &appended, wait).await;
+    let settled = settle(ask, &log, last(&appended), &appended.head, wait).await;
     Ok(settled.answer(fresh(media::TEXT, index.to_string())))
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
     if form == Form::Single {
         let answer_type = media_type(&ask.parts.headers, &[media::JSON, PLAIN])?;
         let (appended, leaf) = append_one(ask, &log, body, key).await?;
-        let settled = settle(ask, &log, &appended, wait).await;
+        let settled = settle(ask, &log, last(&appended), &appended.head, wait).await;
         return Ok(settled.answer(single_answer(&log, &appended, &settled.under, leaf, answer_type)?));
     }
     media_type(&ask.parts.headers, &[media::JSON])?;
@@ -115,7 +115,7 @@ pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
     let leaves = if receipts { batch.leaves().to_vec() } else { Vec::new() };
     let appended = log.append(batch, key).await?;
     drop(reservation);
-    let settled = settle(ask, &log, &appended, wait).await;
+    let settled = settle(ask, &log, last(&appended), &appended.head, wait).await;
     let answer = batch_answer(ask, &log, appended, Arc::clone(&settled.under), leaves, receipts).await?;
     Ok(settled.answer(answer))
 }
@@ -130,7 +130,7 @@ fn admitted(ask: &Ask<'_>) -> Result<Log, Problem> {
 }
 
 /// What the caller waits for.
-fn wait(query: &Query<'_>) -> Result<Wait, Problem> {
+pub(crate) fn wait(query: &Query<'_>) -> Result<Wait, Problem> {
     let Some(text) = query.get(name::WAIT) else { return Ok(Wait::default()) };
     let bound = || format!("{} or {}", Wait::Integrated.as_str(), Wait::Witnessed.as_str());
     Wait::parse(text).ok_or_else(|| Problem::malformed(name::WAIT, text, "no such way of waiting").bound(bound()))
@@ -162,7 +162,7 @@ fn idempotency(ask: &Ask<'_>, log: &Log) -> Result<Option<IdempotencyKey>, Probl
     Ok(Some(IdempotencyKey::new(log.info().id, &token, &key)))
 }
 
-fn idempotency_text(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, Problem> {
+pub(crate) fn idempotency_text(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, Problem> {
     let mut values =
         [header::IDEMPOTENCY_KEY, header::X_IDEMPOTENCY_KEY].into_iter().flat_map(|name| headers.get_all(name).iter());
     let Some(value) = values.next() else { return Ok(None) };
@@ -239,6 +239,10 @@ async fn batch_answer(
 /// The head to read under: the one that the writer answered with has its tree's edge at hand.
 fn bound(log: &Log, appended: &Appended, under: &Head) -> Arc<Head> {
     if under.size <= appended.head.size { Arc::clone(&appended.head) } else { log.head() }
+}
+
+fn last(appended: &Appended) -> LeafIndex {
+    appended.placement.indexes().max().unwrap_or(LeafIndex::ZERO)
 }
 
 fn first(appended: &Appended) -> Result<LeafIndex, Problem> {

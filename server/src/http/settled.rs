@@ -8,7 +8,7 @@ use cairn_tree::wire::append::Wait;
 use http::StatusCode;
 
 use super::Ask;
-use crate::engine::{Appended, Head, Log};
+use crate::engine::{Head, Log};
 
 /// The head that an answer is about.
 pub(crate) struct Settled {
@@ -18,11 +18,10 @@ pub(crate) struct Settled {
     late: bool,
 }
 
-/// Waits as the caller wants to. Entries that a checkpoint covers already, such as those of a retry, are answered under
+/// Waits as the caller wants to; `last` is the last entry that was appended, and `head` covers it. Entries that a checkpoint covers already, such as those of a retry, are answered under
 /// it, so that their receipts carry its cosignatures.
-pub(crate) async fn settle(ask: &Ask<'_>, log: &Log, appended: &Appended, wait: Wait) -> Settled {
-    let head = || Arc::clone(&appended.head);
-    let last = appended.placement.indexes().max().unwrap_or(LeafIndex::ZERO);
+pub(crate) async fn settle(ask: &Ask<'_>, log: &Log, last: LeafIndex, head: &Arc<Head>, wait: Wait) -> Settled {
+    let head = || Arc::clone(head);
     if log.policy().is_none() {
         return Settled { under: head(), late: false };
     }

@@ -1,0 +1,165 @@
+//! What the headers of a request say about its records: the tenant, the purpose, the trace.
+//!
+//! What a record does not say itself is taken from them and recorded; a record that says something else contradicts them,
+//! and is refused. A signed event can't be added to: what it does not say itself is not recorded.
+//!
+//! | header | of the record |
+//! |---|---|
+//! | `X-Tenant-Id` | the tenant of its object, which it must be |
+//! | `X-Purpose` | the purpose of its context |
+//! | `traceparent`, `tracestate` | the same of its context; another span of the same trace is no contradiction |
+//! | `X-Trace-Id` | the correlation of its context, unless its trace context has this trace id |
+
+use cairn_tree::record::draft::Content;
+use cairn_tree::record::open::Opened;
+use cairn_tree::record::parts::Context;
+use cairn_tree::record::text::{Name, Prose, TextError, TraceParent, TraceState};
+use cairn_tree::wire::header;
+use http::HeaderMap;
+
+use super::refusal::Refusal;
+
+/// What the headers say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    tenant: Option<Name<'static>>,
+    purpose: Option<Prose<'static>>,
+    trace_id: Option<Name<'static>>,
+    traceparent: Option<TraceParent<'static>>,
+    tracestate: Option<TraceState<'static>>,
+}
+
+impl Said {
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// [`Refusal`] for what can't be recorded.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let traceparent = one(headers, header::TRACEPARENT, TraceParent::new)?;
+        Ok(Self {
+            tenant: one(headers, header::X_TENANT_ID, Name::new)?,
+            purpose: one(headers, header::X_PURPOSE, Prose::new)?,
+            trace_id: one(headers, header::X_TRACE_ID, Name::new)?,
+            // It goes with the header before and means nothing without it (W3C trace context, section 3.3.1).
+            tracestate: match traceparent {
+                Some(_) => one(headers, header::TRACESTATE, TraceState::new)?,
+                None => None,
+            },
+            traceparent,
+        })
+    }
+
+    /// The tenant that the request is about.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&Name<'static>> {
+        self.tenant.as_ref()
+    }
+
+    /// Adds to a record what it does not say itself. `place` is where the record stands in the body.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the record says something else.
+    pub fn complete<'a>(&self, content: &mut Content<'a>, place: &str) -> Result<(), Refusal> {
+        self.check_tenant(&content.object.tenant, place)?;
+        let mut context = content.context.take().unwrap_or_default();
+        let contradicts = |header, name: &str| Err(Refusal::contradiction(header, format!("{place}/context{name}")));
+        if !agree(&self.purpose, &mut context.purpose, |one, other| one == other) {
+            return contradicts(header::X_PURPOSE, "/purpose");
+        }
+        let own_trace = context.traceparent.is_some();
+        if !agree(&self.traceparent, &mut context.traceparent, |one, other| one.trace_id() == other.trace_id()) {
+            return contradicts(header::TRACEPARENT, "/traceparent");
+        }
+        if !own_trace && context.tracestate.is_none() {
+            context.tracestate.clone_from(&self.tracestate);
+        }
+        if let Some(trace_id) = &self.trace_id
+            && !has_trace(&context, trace_id)
+            && !agree(&self.trace_id, &mut context.correlation, |one, other| one == other)
+        {
+            return contradicts(header::X_TRACE_ID, "/correlation");
+        }
+        content.context = Some(context).filter(|context| !context.is_empty());
+        Ok(())
+    }
+
+    /// Checks that a signed event says nothing else.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn check(&self, opened: &Opened, place: &str) -> Result<(), Refusal> {
+        if let Some(object) = opened.object.disclosed() {
+            self.check_tenant(&object.tenant, place)?;
+        }
+        let context = opened.context.disclosed().cloned().flatten().unwrap_or_default();
+        let contradicts = |header| Err(Refusal::contradiction(header, format!("{place}/event/context")));
+        if differ(self.purpose.as_ref(), context.purpose.as_ref(), |one, other| one == other) {
+            return contradicts(header::X_PURPOSE);
+        }
+        let traces = (self.traceparent.as_ref(), context.traceparent.as_ref());
+        if differ(traces.0, traces.1, |one, other| one.trace_id() == other.trace_id()) {
+            return contradicts(header::TRACEPARENT);
+        }
+        let has_trace = self.trace_id.as_ref().is_some_and(|trace_id| has_trace(&context, trace_id));
+        if !has_trace && differ(self.trace_id.as_ref(), context.correlation.as_ref(), |one, other| one == other) {
+            return contradicts(header::X_TRACE_ID);
+        }
+        Ok(())
+    }
+
+    fn check_tenant(&self, tenant: &Name<'_>, place: &str) -> Result<(), Refusal> {
+        match &self.tenant {
+            Some(said) if said.as_str() != tenant.as_str() => {
+                Err(Refusal::contradiction(header::X_TENANT_ID, format!("{place}/object/tenant")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All of it as bytes, for what a request as a whole is bound to.
+    #[must_use]
+    pub fn parts(&self) -> [&[u8]; 4] {
+        let tenant = self.tenant.as_ref().map_or("", Name::as_str);
+        let purpose = self.purpose.as_ref().map_or("", Prose::as_str);
+        let trace_id = self.trace_id.as_ref().map_or("", Name::as_str);
+        // Of the trace only what stays the same when the request is sent again.
+        let trace = self.traceparent.as_ref().map_or("", TraceParent::trace_id);
+        [tenant, purpose, trace_id, trace].map(str::as_bytes)
+    }
+}
+
+fn has_trace(context: &Context<'_>, trace_id: &Name<'_>) -> bool {
+    context.traceparent.as_ref().is_some_and(|trace| trace.trace_id().eq_ignore_ascii_case(trace_id.as_str()))
+}
+
+/// Takes what is said, unless something is there already, which must be the same then.
+fn agree<'a, T: Clone + 'a>(said: &Option<T>, own: &mut Option<T>, same: impl Fn(&T, &T) -> bool) -> bool {
+    match (said, &*own) {
+        (Some(said), Some(own)) => same(said, own),
+        (Some(said), None) => {
+            *own = Some(said.clone());
+            true
+        }
+        (None, _) => true,
+    }
+}
+
+/// Whether both are there and not the same.
+fn differ<T, U>(said: Option<T>, own: Option<U>, same: impl Fn(&T, &U) -> bool) -> bool {
+    said.zip(own).is_some_and(|(said, own)| !same(&said, &own))
+}
+
+/// A header that may be there once, or several times with the same value.
+fn one<T>(
+    headers: &HeaderMap,
+    name: &'static str,
+    new: impl FnOnce(String) -> Result<T, TextError>,
+) -> Result<Option<T>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.any(|other| other != value) {
+        return Err(Refusal::header(name, "two different values"));
+    }
+    let text = core::str::from_utf8(value.as_bytes()).map_err(|_| Refusal::header(name, "must be UTF-8"))?;
+    new(text.to_owned()).map(Some).map_err(|error| Refusal::header(name, error))
+}
