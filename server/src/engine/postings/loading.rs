@@ -73,7 +73,7 @@ impl Reading {
     /// Reads on, to the newest released head.
     fn read(&mut self, source: &dyn Source, sizes: &Sizes) -> Result<(), ReadError> {
         while read_on(source, sizes, &mut self.active)? {
-            let next = Segment::new(self.active.end());
+            let next = Segment::behind(&self.active);
             self.frozen.push(Arc::new(core::mem::replace(&mut self.active, next)));
         }
         Ok(())

@@ -85,6 +85,13 @@ impl Segment {
         Self { start, end: start, ..Self::default() }
     }
 
+    /// Without leaves, to go on behind another, with room for as many prints: a table that grows is copied, and whoever
+    /// releases heads waits for that.
+    pub(super) fn behind(other: &Self) -> Self {
+        let lists = HashMap::with_capacity_and_hasher(other.lists.len(), BuildHasherDefault::default());
+        Self { start: other.end, end: other.end, lists, bytes: 0 }
+    }
+
     pub(super) const fn start(&self) -> u64 {
         self.start
     }

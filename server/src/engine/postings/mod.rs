@@ -293,7 +293,7 @@ fn live_runs(manifest: &Manifest, known: &[Arc<LiveRun>]) -> Vec<Arc<LiveRun>> {
 impl Loaded {
     /// Ends the segment that grows; the next one goes on behind it.
     fn freeze(&mut self) {
-        let next = Segment::new(self.active.end());
+        let next = Segment::behind(&self.active);
         let full = Arc::new(core::mem::replace(&mut self.active, next));
         // A short list of pointers: what look-ups hold of it stays as it is.
         let frozen = self.frozen.iter().cloned().chain([full]).collect();
