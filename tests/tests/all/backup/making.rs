@@ -79,7 +79,9 @@ fn a_damaged_backup_is_named_and_never_restored() {
     scene.back_up(&[]);
     let generation = scene.dest().join("generations/000002");
     let mut files: Vec<_> = fs::read_dir(generation.join("db")).unwrap().map(|file| file.unwrap().path()).collect();
-    files.extend(["high-water", "manifest", "cairnd.toml", "tokens.json", "records.secret"].map(|name| generation.join(name)));
+    files.extend(
+        ["high-water", "manifest", "cairnd.toml", "tokens.json", "records.secret"].map(|name| generation.join(name)),
+    );
     for file in files.into_iter().filter(|file| fs::metadata(file).unwrap().len() > 0) {
         let good = fs::read(&file).unwrap();
         let mut bad = good.clone();
