@@ -17,10 +17,15 @@ pub(crate) enum Family {
     Tiles,
     /// Blocks of index runs: hashes as well, sorted.
     Index,
+    /// What records disclose: apart from all else, since it is what may be erased.
+    Disclosures,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 5] = [Self::Rows, Self::Tail, Self::Bundles, Self::Tiles, Self::Index];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Rows, Self::Tail, Self::Bundles, Self::Tiles, Self::Index, Self::Disclosures];
+    /// Those that databases had before there were records.
+    pub(crate) const FIRST: [Self; 5] = [Self::Rows, Self::Tail, Self::Bundles, Self::Tiles, Self::Index];
 
     pub(crate) const fn of(kind: Kind) -> Self {
         match kind {
@@ -31,6 +36,7 @@ impl Family {
             Kind::Bundle => Self::Bundles,
             Kind::Tile(_) => Self::Tiles,
             Kind::IndexRun | Kind::PostingRun => Self::Index,
+            Kind::Disclosures => Self::Disclosures,
         }
     }
 
@@ -42,6 +48,7 @@ impl Family {
             Self::Bundles => "bundles",
             Self::Tiles => "tiles",
             Self::Index => "index",
+            Self::Disclosures => "disclosures",
         }
     }
 

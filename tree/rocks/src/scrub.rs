@@ -117,11 +117,11 @@ mod tests {
     #[test]
     fn a_place_reads_back_and_nothing_else_does() {
         for place in
-            [Place::default(), Place { family: 4, from: vec![0, 0xff, 7] }, Place { family: 5, from: Vec::new() }]
+            [Place::default(), Place { family: 4, from: vec![0, 0xff, 7] }, Place { family: 6, from: Vec::new() }]
         {
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for text in ["", "0", "6:", "x:00", "0:0", "0:+f", "-1:00"] {
+        for text in ["", "0", "7:", "x:00", "0:0", "0:+f", "-1:00"] {
             assert_eq!(text.parse::<Place>(), Err(PlaceError), "{text}");
         }
     }

@@ -79,13 +79,14 @@ impl Settings {
         blocks.set_block_size(match family {
             // Small entries: several bundles share a block, and compress better for it.
             Family::Bundles | Family::Tail => 32 * KIB,
-            Family::Rows | Family::Tiles | Family::Index => 4 * KIB,
+            // A row of disclosures has up to 16 KiB, and is a block of its own then: a record is read without its neighbours.
+            Family::Rows | Family::Tiles | Family::Index | Family::Disclosures => 4 * KIB,
         });
         let mut options = Options::default();
         options.set_block_based_table_factory(&blocks);
         // One kind of compression on all levels: a table that overlaps no other then moves down without being rewritten.
         options.set_compression_type(match family {
-            Family::Bundles | Family::Tail | Family::Rows => DBCompressionType::Lz4,
+            Family::Bundles | Family::Tail | Family::Rows | Family::Disclosures => DBCompressionType::Lz4,
             Family::Tiles | Family::Index => DBCompressionType::None,
         });
         // Half of the budget fills while the other half is flushed.

@@ -79,6 +79,11 @@ impl RocksStore {
                     Err(OpenError::Corrupt { .. }) if cut::drop_torn_commit(path)? => {
                         Self::start(path, settings, &settings.database())
                     }
+                    Err(OpenError::Foreign { .. }) if is_older(path, settings) => {
+                        let mut options = settings.database();
+                        options.create_missing_column_families(true);
+                        Self::start(path, settings, &options)
+                    }
                     opened => opened,
                 }
             }
@@ -151,6 +156,15 @@ impl RocksStore {
         iterator.seek(range.start());
         Ok(iterator)
     }
+}
+
+/// Whether the database has the families that all versions of this program have made, and no others.
+fn is_older(path: &Path, settings: &Settings) -> bool {
+    let Ok(mut names) = DB::list_cf(&settings.database(), path) else { return false };
+    names.sort_unstable();
+    let mut first: Vec<_> = Family::FIRST.iter().map(|family| family.name()).collect();
+    first.sort_unstable();
+    names == first
 }
 
 impl Store for RocksStore {

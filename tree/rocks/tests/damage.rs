@@ -85,7 +85,7 @@ fn makes_a_database() {
     let mut options = rocksdb::Options::default();
     options.set_atomic_flush(true);
     options.set_track_and_verify_wals_in_manifest(true);
-    let families = ["default", "tail", "bundles", "tiles", "index"];
+    let families = ["default", "tail", "bundles", "tiles", "index", "disclosures"];
     let db = rocksdb::DB::open_cf(&options, &work, families).expect("the database");
     let handles = families.map(|name| db.cf_handle(name).expect("a family"));
     let mut threads = rocksdb::Env::new().expect("the environment");

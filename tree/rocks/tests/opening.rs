@@ -109,6 +109,31 @@ fn a_foreign_rocksdb_database_is_refused() {
     assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
 }
 
+/// A database that was made before there were records gets their family when it is opened, and keeps what it has.
+#[test]
+fn a_database_without_the_family_of_disclosures_gets_it() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("db");
+    drop(create(&path).expect("a new database"));
+    let families = ["default", "tail", "bundles", "tiles", "index", "disclosures"];
+    let mut db = rocksdb::DB::open_cf(&rocksdb::Options::default(), &path, families).expect("the database");
+    db.drop_cf("disclosures").expect("one family less");
+    drop(db);
+    let [old, new] = [Kind::Head, Kind::Disclosures].map(|kind| Key::numbered(LogId::new(1), kind, 7));
+    for key in [old, new] {
+        let store = open(&path).expect("the database");
+        let mut batch = Batch::new();
+        batch.put(key.clone(), b"row".to_vec());
+        store.commit(batch).expect("a commit");
+        drop(store);
+        assert_eq!(open(&path).expect("the database again").get(&key), Ok(Some(b"row".to_vec())));
+    }
+    let mut db = rocksdb::DB::open_cf(&rocksdb::Options::default(), &path, families).expect("the database");
+    db.drop_cf("tiles").expect("one family less");
+    drop(db);
+    assert!(matches!(open(&path), Err(OpenError::Foreign { .. })), "a family is never made anew that was there");
+}
+
 /// Without these instructions every commit pays for its checksums several times over.
 #[test]
 #[cfg(target_arch = "x86_64")]

@@ -54,6 +54,9 @@ pub enum Kind {
     Bundle,
     /// Entries of the last, unfinished bundle, as one commit brought them, by the first one's index.
     Piece,
+    /// The disclosures of records that one commit brought, in the order of their indexes, by the last one's index: so a
+    /// scan from any of them finds its row first.
+    Disclosures,
     /// A full tile of 256 hashes, by tile number; the level is part of the kind.
     Tile(TileLevel),
     /// A block of a sorted run of the index from leaf hash to index.
@@ -116,6 +119,7 @@ impl Kind {
             Self::Checkpoint => 0x04,
             Self::Bundle => 0x10,
             Self::Piece => 0x11,
+            Self::Disclosures => 0x12,
             Self::IndexManifest => 0x20,
             Self::IndexRun => 0x21,
             Self::PostingManifest => 0x22,
@@ -135,6 +139,7 @@ impl Kind {
             0x04 => Self::Checkpoint,
             0x10 => Self::Bundle,
             0x11 => Self::Piece,
+            0x12 => Self::Disclosures,
             0x20 => Self::IndexManifest,
             0x21 => Self::IndexRun,
             0x22 => Self::PostingManifest,
@@ -344,7 +349,8 @@ mod tests {
         let kinds = [Kind::Head, Kind::Binding, Kind::Bundle, Kind::Piece, Kind::IndexRun, Kind::IndexManifest];
         let postings = [Kind::PostingRun, Kind::PostingManifest, Kind::PrintSecret];
         let small = [Kind::Policy, Kind::Checkpoint, Kind::Idempotency, Kind::Expiry];
-        for kind in kinds.into_iter().chain(postings).chain(small).chain(tiles) {
+        let records = [Kind::Disclosures];
+        for kind in kinds.into_iter().chain(postings).chain(small).chain(records).chain(tiles) {
             let keys: Vec<_> =
                 [0, 1, 255, 256, u64::MAX].map(|number| Key::numbered(LogId::new(7), kind, number)).into();
             assert!(keys.is_sorted());
