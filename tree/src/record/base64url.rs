@@ -18,6 +18,11 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
+/// Appends the bytes of a text.
+pub(super) fn decode_onto(bytes: &mut Vec<u8>, text: &str) -> Option<()> {
+    URL_SAFE_NO_PAD.decode_vec(text, bytes).ok()
+}
+
 /// The bytes of a text of exactly `N` bytes.
 pub(super) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
