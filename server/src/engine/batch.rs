@@ -22,6 +22,46 @@ pub struct EntryBatch {
     leaves: Vec<Hash>,
 }
 
+/// A batch in the making, of entries that are made one from the other.
+#[derive(Debug, Default)]
+pub(super) struct Making {
+    encoded: Vec<u8>,
+    starts: Vec<u32>,
+    leaves: Vec<Hash>,
+}
+
+impl Making {
+    /// With room for so many entries of about this length.
+    pub(super) fn with_capacity(entries: usize, length: usize) -> Self {
+        let encoded = Vec::with_capacity(entries * (PREFIX + length));
+        Self { encoded, starts: Vec::with_capacity(entries), leaves: Vec::with_capacity(entries) }
+    }
+
+    /// Adds an entry, and gives its leaf hash.
+    ///
+    /// # Errors
+    /// [`BatchError`] if it is too long, or all together are.
+    pub(super) fn push(&mut self, entry: &[u8]) -> Result<Hash, BatchError> {
+        let start = u32::try_from(self.encoded.len()).map_err(|_| BatchError::TooLong(self.encoded.len()))?;
+        Entries::encode(entry, &mut self.encoded)?;
+        let leaf = Hash::leaf(entry);
+        self.starts.push(start);
+        self.leaves.push(leaf);
+        Ok(leaf)
+    }
+
+    /// How many entries.
+    pub(super) fn len(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// The batch; `None` without an entry.
+    pub(super) fn done(self) -> Option<EntryBatch> {
+        let Self { encoded, starts, leaves } = self;
+        (!leaves.is_empty()).then(|| EntryBatch { encoded: encoded.into(), starts, leaves })
+    }
+}
+
 /// Why bytes are not a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {

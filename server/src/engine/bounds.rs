@@ -58,3 +58,14 @@ pub(super) const SCRUB_INDEX_LEAVES: u64 = 1 << 20;
 pub(super) const SCRUB_BYTES: u64 = 1 << 20;
 /// Entries that are re-hashed in one go where a range of a log is checked, at start and by `fsck`.
 pub(super) const REPLAY_BUNDLES: usize = 64;
+/// Bytes of one row of disclosures; a record that has more gets a row of its own.
+pub(super) const DISCLOSURE_ROW_BYTES: usize = 16 << 10;
+/// Records, of all logs together, whose streams and ids are at hand when further ones are sequenced: some 30 MiB. Tests
+/// come to the end of it.
+pub(super) const NEWEST_RECORDS: usize = if cfg!(test) { 64 } else { 1 << 17 };
+/// How often a request of records is looked up again because too much was sequenced since.
+pub(super) const RECORD_LOOK_UPS: usize = 4;
+/// Bytes of a request of records that are prepared without leaving the caller's thread.
+pub(super) const PREPARE_INLINE: usize = 64 << 10;
+/// Rows that are listed in one go to be deleted.
+pub(super) const UNDO_ROWS: usize = 64;

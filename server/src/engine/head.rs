@@ -1,7 +1,7 @@
 //! A released head, and what the writer and the readers share about one log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
@@ -15,6 +15,7 @@ use super::growing::Edge;
 use super::index::HashIndex;
 use super::layout::{BindingRow, LogState};
 use super::published::Publishing;
+use super::records::Found;
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
@@ -81,6 +82,10 @@ pub(super) struct Shared {
     pub(super) index: Option<HashIndex>,
     pub(super) publishing: Publishing,
     pub(super) damage: Damaged,
+    /// What its records are found by, once that is known.
+    pub(super) found: OnceLock<Found>,
+    /// Held by whoever draws the secret of its prints.
+    pub(super) drawing: tokio::sync::Mutex<()>,
     state: RwLock<LogState>,
 }
 
@@ -98,6 +103,8 @@ impl Shared {
             index,
             publishing: Publishing::default(),
             damage: Damaged::default(),
+            found: OnceLock::new(),
+            drawing: tokio::sync::Mutex::default(),
             state,
         }
     }

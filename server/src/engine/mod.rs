@@ -28,6 +28,7 @@ mod publish;
 mod published;
 mod reader;
 mod readmit;
+pub mod records;
 mod registry;
 mod replay;
 mod scrub;
@@ -36,7 +37,7 @@ mod sign;
 mod stored;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use cairn_rocks::{RocksStore, Settings};
@@ -77,7 +78,9 @@ use head::Shared;
 use index::Builder;
 use keyring::KeyRing;
 use layout::{BindingRow, DatabaseRow};
+use postings::Upkeep;
 use reader::Reader;
+use records::{Indexes, Newest};
 use registry::Registry;
 use sequencer::{AppendJob, CreateJob, Job, Refused, Releaser, ReleaserParts, Sequencer, Writer, WriterParts};
 
@@ -159,6 +162,11 @@ struct Running {
     disk: Disk,
     keys: KeyRing,
     database: DatabaseId,
+    /// The newest records, as the writer remembers them.
+    newest: Arc<RwLock<Newest>>,
+    /// Builds the postings of records, and what they share.
+    indexer: postings::Builder,
+    upkeep: Arc<Upkeep>,
     /// Makes and changes logs, one at a time; whether a log may have been made whose outcome is unknown.
     life: tokio::sync::Mutex<Life>,
 }
@@ -172,6 +180,7 @@ impl Running {
     fn close(&self) {
         self.sequencer.close();
         self.builder.close();
+        self.indexer.close();
     }
 }
 
@@ -231,7 +240,7 @@ impl Engine {
         let registry = Arc::new(opened.registry);
         let due = Arc::new(Due::default());
         let disk = Disk::new(vec![options.data.clone(), options.high_water_path()], options.disk_reserve);
-        let poison = Arc::default();
+        let (poison, newest) = (Arc::default(), Arc::<RwLock<Newest>>::default());
         let (mut releaser, release) = Releaser::new(ReleaserParts {
             high_water,
             marked: marks.commit(),
@@ -250,15 +259,35 @@ impl Engine {
             idempotency_ms: options.idempotency_ms,
             disk: disk.clone(),
             poison,
+            newest: Arc::clone(&newest),
         };
         let mut writer = Writer::new(parts, release);
         writer.resume(&mut releaser, &marks, opened.fresh_marks, opened.damaged)?;
         let sequencer = Arc::new(Sequencer::start(writer, releaser, options.pool).map_err(OpenError::Thread)?);
         let builder = Builder::start(due, Arc::clone(&store), Arc::clone(&registry), Arc::clone(&sequencer))
             .map_err(OpenError::Thread)?;
+        let upkeep = Arc::<Upkeep>::default();
+        let (registry_too, sequencer_too) = (Arc::clone(&registry), Arc::clone(&sequencer));
+        let indexes = Indexes { registry: registry_too, store, sequencer: sequencer_too, upkeep: Arc::clone(&upkeep) };
+        let indexer = postings::Builder::start(Arc::clone(&upkeep), Arc::new(indexes)).map_err(OpenError::Thread)?;
         let (database, life) = (database.id, tokio::sync::Mutex::default());
         let (data, damage) = (options.data.clone(), Damaged::default());
-        let running = Running { reader, registry, sequencer, builder, rocks, data, damage, disk, keys, database, life };
+        let running = Running {
+            reader,
+            registry,
+            sequencer,
+            builder,
+            rocks,
+            data,
+            damage,
+            disk,
+            keys,
+            database,
+            life,
+            newest,
+            indexer,
+            upkeep,
+        };
         Ok(Self { inner: Arc::new(running) })
     }
 
@@ -434,16 +463,7 @@ impl Log {
     /// [`AppendError`]. After [`AppendError::Stopping`] the batch may still be found after a restart; a retry with the
     /// same idempotency key is exact.
     pub async fn append(&self, batch: EntryBatch, key: Option<IdempotencyKey>) -> Result<Appended, AppendError> {
-        if self.shared.index.as_ref().is_some_and(index::HashIndex::is_overdue) {
-            return Err(AppendError::QueueFull);
-        }
-        if self.shared.publishing.is_held() {
-            return Err(match self.shared.state() {
-                LogState::Open => AppendError::Held,
-                LogState::Halted(reason) => AppendError::Halted(reason),
-                LogState::Sealed => AppendError::Sealed(self.successor().map(|log| log.origin)),
-            });
-        }
+        self.refuse_early()?;
         let bound = key.map(|key| Bound { key, leaves: batch.digest() });
         let (reply, answer) = oneshot::channel();
         let job = Job::Append(AppendJob { log: Arc::clone(&self.shared), batch, bound, reply });

@@ -22,6 +22,7 @@ use super::keyring::{KeyRing, KeyRingError};
 use super::layout::{BindingRow, CheckpointRow, DatabaseRow, HeadRow, LogState, PolicyRow, RowError};
 use super::published::Publishing;
 use super::reader::Reader;
+use super::records::check_unreleased;
 use super::registry::Registry;
 use super::replay::replay;
 use super::sign::sign_head;
@@ -248,7 +249,7 @@ fn open_log(
     let left = opened.tiles_left.checked_sub(edge_tiles(mark.size));
     opened.tiles_left = left.unwrap_or(opened.tiles_left);
     let believed = left.is_none() && is_as_released(&stored, &row, mark)?;
-    let grown = if believed { Ok(()) } else { grow(&stored, &info, &row, mark)? };
+    let grown = if believed { Ok(()) } else { grow(store, &stored, &info, &row, mark)? };
     let publishing = read_publishing(store, id, &standing.binding, mark.size)?;
     let (size, root, time_ms) = match &grown {
         // Its witnesses are asked before anything larger than what was released is signed.
@@ -292,7 +293,13 @@ pub(super) fn is_as_released(stored: &Stored<'_>, row: &HeadRow, mark: Mark) -> 
 }
 
 /// The same from the tiles, and with everything past the released head: what does not fit that head is refused.
-fn grow(stored: &Stored<'_>, info: &LogInfo, row: &HeadRow, mark: Mark) -> Result<Result<(), ReadError>, OpenError> {
+fn grow(
+    store: &dyn Store,
+    stored: &Stored<'_>,
+    info: &LogInfo,
+    row: &HeadRow,
+    mark: Mark,
+) -> Result<Result<(), ReadError>, OpenError> {
     let mut tree = stored.growing(mark.size)?;
     if tree.root() != mark.root {
         let (size, found, released) = (mark.size, tree.root(), mark.root);
@@ -302,7 +309,8 @@ fn grow(stored: &Stored<'_>, info: &LogInfo, row: &HeadRow, mark: Mark) -> Resul
     Ok(replay(stored, &mut tree, row.size, &mut |_| {}).and_then(|()| {
         let wrong = stored.damaged("the tree at size", row.size.get(), "its entries do not hash to the head's root");
         let nodes = row.nodes.as_ref().is_none_or(|nodes| *nodes == tree.nodes());
-        if tree.root() == row.root && nodes { Ok(()) } else { Err(wrong) }
+        if tree.root() == row.root && nodes { Ok(()) } else { Err(wrong) }?;
+        check_unreleased(stored, store, &info.origin, mark.size.get()..row.size.get())
     }))
 }
 
@@ -342,13 +350,15 @@ fn sign_again(reader: &Reader, shared: &Shared, released: Root) -> Result<(), Op
     Ok(())
 }
 
-/// The keys of the entries and tiles that only an unreleased head covers.
+/// The keys of the entries, tiles and disclosures that only an unreleased head covers.
 pub(super) fn unreleased_rows(stored: &Stored<'_>, released: TreeSize, end: TreeSize) -> Result<Vec<Key>, ReadError> {
     // A damaged size may be anything; no commits bring more.
     let most = released.get().saturating_add(UNRELEASED_COMMITS * COMMIT_ENTRIES);
     let (released, end) = (released.get(), end.get().min(most));
     let mut keys: Vec<Key> = (released / WIDTH..end / WIDTH).map(|number| stored.bundle_key(number)).collect();
     keys.extend(stored.piece_firsts(released..end)?.into_iter().map(|first| stored.piece_key(first)));
+    // A row has records of one commit only, so that all of one are released or none.
+    keys.extend(stored.disclosure_keys(released..end)?);
     for level in 0..8_u8 {
         let full = |size: u64| size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
         keys.extend((full(released)..full(end)).filter_map(|number| stored.tile_key(level, number)));

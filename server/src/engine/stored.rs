@@ -6,10 +6,11 @@
 use core::ops::Range;
 
 use cairn_tree::hash::Hash;
-use cairn_tree::size::TreeSize;
+use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel};
 use cairn_tree::tile::{Entries, Width};
 
+use super::bounds::UNDO_ROWS;
 use super::growing::{GrowingTree, perfect_root, root_of, width};
 use super::layout::RowError;
 
@@ -140,6 +141,22 @@ impl<'a> Stored<'a> {
         Ok(rows.iter().filter_map(|(key, _)| key.number()).collect())
     }
 
+    /// The keys of the rows of disclosures whose last record is in `range`.
+    ///
+    /// # Errors
+    /// [`ReadError::Store`].
+    pub(super) fn disclosure_keys(&self, range: Range<u64>) -> Result<Vec<Key>, ReadError> {
+        let mut keys: Vec<Key> = Vec::new();
+        let mut from = range.start;
+        loop {
+            let some = KeyRange::numbers(self.log, Kind::Disclosures, from..range.end);
+            let rows = self.store.scan(&some, UNDO_ROWS)?;
+            let Some(last) = rows.last().and_then(|(key, _)| key.number()) else { return Ok(keys) };
+            keys.extend(rows.into_iter().map(|(key, _)| key));
+            from = last.saturating_add(1);
+        }
+    }
+
     /// The leaf hashes of the first `width` entries of a bundle, hashed from the entries.
     ///
     /// # Errors
@@ -151,6 +168,31 @@ impl<'a> Stored<'a> {
         let encoded = self.bundle(number, width)?;
         let entries = Entries::parse_batch(&encoded, width).map_err(|error| self.damaged("bundle", number, error))?;
         Ok(entries.leaf_hashes())
+    }
+
+    /// Shows the entries in `range`, which are all there, one after another.
+    ///
+    /// # Errors
+    /// As [`Stored::bundle`], and whatever `show` says.
+    pub(super) fn each_entry(
+        &self,
+        range: Range<u64>,
+        mut show: impl FnMut(LeafIndex, &[u8]) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let mut index = range.start;
+        while index < range.end {
+            let number = index / WIDTH;
+            let end = range.end.min((number + 1) * WIDTH);
+            let width = (end - number * WIDTH) as usize;
+            let encoded = self.bundle(number, width)?;
+            let damaged = |problem: &dyn ToString| self.damaged("bundle", number, problem.to_string());
+            let entries = Entries::parse_batch(&encoded, width).map_err(|error| damaged(&error))?;
+            for (index, entry) in (index..end).zip(entries.iter().skip((index % WIDTH) as usize)) {
+                show(LeafIndex::new(index).map_err(|error| damaged(&error))?, entry)?;
+            }
+            index = end;
+        }
+        Ok(())
     }
 
     /// The hashes of a full tile.

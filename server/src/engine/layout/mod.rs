@@ -6,6 +6,7 @@
 mod binding;
 mod checkpoint;
 mod database;
+mod disclosures;
 mod fields;
 mod head;
 mod placement;
@@ -15,6 +16,7 @@ pub(in crate::engine) use binding::BindingRow;
 pub use binding::{KeyEntry, KeyStatus, Successor, Terms};
 pub(in crate::engine) use checkpoint::CheckpointRow;
 pub(in crate::engine) use database::DatabaseRow;
+pub(in crate::engine) use disclosures::{DisclosuresRow, RowMaker};
 pub(in crate::engine) use head::HeadRow;
 pub use head::LogState;
 pub(in crate::engine) use placement::IdempotencyRow;

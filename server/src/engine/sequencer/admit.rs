@@ -10,11 +10,13 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::store::{Key, LogId, StoreError};
 use tokio::sync::oneshot;
 
-use super::job::AppendJob;
+use super::job::{AppendJob, Request};
+use super::records::AdmittedRecords;
 use super::track::Track;
 use super::writer::{Poison, Writer};
 use crate::engine::append::{AppendError, Appended, Bound, IdempotencyKey};
 use crate::engine::batch::EntryBatch;
+use crate::engine::disk::BelowReserve;
 use crate::engine::head::Shared;
 use crate::engine::idempotency;
 use crate::engine::layout::{IdempotencyRow, LogState, Placement};
@@ -52,6 +54,7 @@ impl Unreleased {
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) admitted: Vec<Admitted>,
+    pub(super) records: Vec<AdmittedRecords>,
     /// The logs that get new entries.
     pub(super) touched: BTreeSet<LogId>,
     /// The promises made in this group: also what a retry in the same group finds.
@@ -72,15 +75,18 @@ pub(super) struct Admitted {
 }
 
 /// The row of an idempotency key, as far as it can be read.
-type Promised = Result<Option<Vec<u8>>, StoreError>;
+pub(super) type Promised = Result<Option<Vec<u8>>, StoreError>;
 
 enum Outcome {
     Placed(Placement),
     Replayed(Placement),
 }
 
-enum Refusal {
+/// Why a request is not admitted.
+pub(super) enum Refusal {
+    /// For a reason of its own or of its log's state, which anybody may know at once.
     Request(AppendError),
+    /// Its log can't be read.
     Log(ReadError),
 }
 
@@ -90,38 +96,60 @@ impl From<ReadError> for Refusal {
     }
 }
 
+/// What is the same for all requests of a commit.
+pub(super) struct Now {
+    pub(super) ms: u64,
+    pub(super) us: u64,
+    /// Whether the disk has room.
+    room: Result<(), AppendError>,
+}
+
 impl Writer {
     /// Decides about each request, in order.
-    pub(super) fn admit(&mut self, jobs: Vec<AppendJob>) -> Result<Group, Poison> {
-        let now_ms = self.parts.clock.now_ms();
+    pub(super) fn admit(&mut self, requests: Vec<Request>) -> Result<Group, Poison> {
+        let low = |low: BelowReserve| AppendError::DiskReserve { free: low.free, reserve: low.reserve };
+        let room = self.parts.disk.check().map_err(low);
+        let us = self.parts.clock.now_us();
+        let now = Now { ms: self.parts.clock.now_ms(), us, room };
         self.unreleased.trim(self.release.released());
-        let mut known = self.fetch_promises(&jobs)?.into_iter();
-        let room =
-            self.parts.disk.check().map_err(|low| AppendError::DiskReserve { free: low.free, reserve: low.reserve });
+        let mut known = self.fetch_promises(&requests)?.into_iter();
         let mut group = Group::default();
-        for job in jobs {
-            let row = if job.bound.is_some() { known.next().unwrap_or(Ok(None)) } else { Ok(None) };
-            match self.admit_one(&mut group, &job, row, now_ms, &room) {
-                Ok(outcome) => group.admit(job, outcome),
-                Err(Refusal::Request(error)) => refuse(job, error),
-                Err(Refusal::Log(error)) => {
-                    let damage = self.poison_or_damage(error)?;
-                    let log = Arc::clone(&job.log);
-                    // Later requests of this group see it; the durable halt follows before any answer but this one.
-                    log.set_state(LogState::Halted(damage.to_string()));
-                    refuse(job, AppendError::Halted(damage.to_string()));
-                    group.damaged.push((log, damage));
-                }
+        for request in requests {
+            let row = if request.bound().is_some() { known.next().unwrap_or(Ok(None)) } else { Ok(None) };
+            match request {
+                Request::Append(job) => match self.admit_one(&mut group, &job, row, &now) {
+                    Ok(outcome) => group.admit(job, outcome),
+                    Err(refusal) => self.refuse(&mut group, Request::Append(job), refusal)?,
+                },
+                Request::Record(mut job) => match self.admit_records(&mut group, &mut job, row, &now) {
+                    Ok(outcome) => group.records.push(AdmittedRecords { log: job.log, outcome, reply: job.reply }),
+                    Err(refusal) => self.refuse(&mut group, Request::Record(job), refusal)?,
+                },
             }
         }
         Ok(group)
     }
 
+    fn refuse(&mut self, group: &mut Group, request: Request, refusal: Refusal) -> Result<(), Poison> {
+        match refusal {
+            Refusal::Request(error) => request.refuse(error),
+            Refusal::Log(error) => {
+                let damage = self.poison_or_damage(error)?;
+                let log = Arc::clone(request.log());
+                // Later requests of this group see it; the durable halt follows before any answer but this one.
+                log.set_state(LogState::Halted(damage.to_string()));
+                request.refuse(AppendError::Halted(damage.to_string()));
+                group.damaged.push((log, damage));
+            }
+        }
+        Ok(())
+    }
+
     /// The rows of all idempotency keys in the group, in one read; one by one where a row is damaged, since that is the
     /// matter of its own log alone.
-    fn fetch_promises(&self, jobs: &[AppendJob]) -> Result<Vec<Promised>, Poison> {
-        let row_key = |job: &AppendJob| Some(idempotency::row_key(job.log.info.id, &job.bound?.key));
-        let keys: Vec<Key> = jobs.iter().filter_map(row_key).collect();
+    fn fetch_promises(&self, requests: &[Request]) -> Result<Vec<Promised>, Poison> {
+        let row_key = |request: &Request| Some(idempotency::row_key(request.log().info.id, &request.bound()?.key));
+        let keys: Vec<Key> = requests.iter().filter_map(row_key).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -132,43 +160,31 @@ impl Writer {
         }
     }
 
-    fn admit_one(
-        &mut self,
-        group: &mut Group,
-        job: &AppendJob,
-        row: Promised,
-        now_ms: u64,
-        room: &Result<(), AppendError>,
-    ) -> Result<Outcome, Refusal> {
-        if let Some(bound) = job.bound {
-            let promise = match group.promises.get(&bound.key) {
-                Some((_, row)) => Some(row.clone()),
-                None => idempotency::decode(row.map_err(ReadError::from)?.as_deref(), now_ms)?,
-            };
-            if let Some(promise) = promise {
-                return replay(&bound, promise);
-            }
+    fn admit_one(&mut self, group: &mut Group, job: &AppendJob, row: Promised, now: &Now) -> Result<Outcome, Refusal> {
+        if let Some(placement) = group.promised(job.bound, row, now)? {
+            return Ok(Outcome::Replayed(placement));
         }
-        match job.log.state() {
-            LogState::Open => {}
-            LogState::Halted(reason) => return Err(Refusal::Request(AppendError::Halted(reason))),
-            LogState::Sealed => {
-                let successor = job.log.standing().binding.successor.clone();
-                return Err(Refusal::Request(AppendError::Sealed(successor.map(|log| log.origin))));
-            }
-        }
-        if job.log.awaits_link() {
-            return Err(Refusal::Request(AppendError::AwaitsLink));
-        }
-        room.clone().map_err(Refusal::Request)?;
+        admissible(&job.log, now)?;
         let placement = self.place(group, job)?;
-        group.touched.insert(job.log.info.id);
-        if let Some(bound) = job.bound {
-            let expires_ms = now_ms.saturating_add(self.parts.idempotency_ms);
-            let row = IdempotencyRow { expires_ms, leaves: bound.leaves, placement: placement.clone() };
-            group.promises.insert(bound.key, (job.log.info.id, row));
-        }
+        self.promise(group, &job.log, job.bound, &placement, now);
         Ok(Outcome::Placed(placement))
+    }
+
+    /// Notes that a log gets entries, and what they are promised for.
+    pub(super) fn promise(
+        &self,
+        group: &mut Group,
+        log: &Shared,
+        bound: Option<Bound>,
+        placement: &Placement,
+        now: &Now,
+    ) {
+        group.touched.insert(log.info.id);
+        if let Some(bound) = bound {
+            let expires_ms = now.ms.saturating_add(self.parts.idempotency_ms);
+            let row = IdempotencyRow { expires_ms, leaves: bound.leaves, placement: placement.clone() };
+            group.promises.insert(bound.key, (log.info.id, row));
+        }
     }
 
     fn place(&mut self, group: &mut Group, job: &AppendJob) -> Result<Placement, Refusal> {
@@ -230,20 +246,42 @@ fn place_new(
     Ok(if consecutive { Placement::Run { first, count } } else { Placement::Each(indexes) })
 }
 
-fn replay(bound: &Bound, promise: IdempotencyRow) -> Result<Outcome, Refusal> {
-    if promise.leaves == bound.leaves {
-        Ok(Outcome::Replayed(promise.placement))
-    } else {
-        Err(Refusal::Request(AppendError::IdempotencyMismatch))
+/// Whether a log takes anything.
+pub(super) fn admissible(log: &Shared, now: &Now) -> Result<(), Refusal> {
+    let refused = |error| Err(Refusal::Request(error));
+    match log.state() {
+        LogState::Open => {}
+        LogState::Halted(reason) => return refused(AppendError::Halted(reason)),
+        LogState::Sealed => {
+            let successor = log.standing().binding.successor.clone();
+            return refused(AppendError::Sealed(successor.map(|log| log.origin)));
+        }
     }
-}
-
-/// Answers a request that is not admitted. Whoever asked may have gone.
-pub(super) fn refuse(job: AppendJob, error: AppendError) {
-    let _ = job.reply.send(Err(error));
+    if log.awaits_link() {
+        return refused(AppendError::AwaitsLink);
+    }
+    now.room.clone().map_err(Refusal::Request)
 }
 
 impl Group {
+    /// Where the entries are that came with this idempotency key before, if any did.
+    pub(super) fn promised(
+        &self,
+        bound: Option<Bound>,
+        row: Promised,
+        now: &Now,
+    ) -> Result<Option<Placement>, Refusal> {
+        let Some(bound) = bound else { return Ok(None) };
+        let promise = match self.promises.get(&bound.key) {
+            Some((_, row)) => Some(row.clone()),
+            None => idempotency::decode(row.map_err(ReadError::from)?.as_deref(), now.ms)?,
+        };
+        match promise {
+            Some(promise) if promise.leaves != bound.leaves => Err(Refusal::Request(AppendError::IdempotencyMismatch)),
+            promise => Ok(promise.map(|promise| promise.placement)),
+        }
+    }
+
     fn admit(&mut self, job: AppendJob, outcome: Outcome) {
         let AppendJob { log, batch, reply, .. } = job;
         let (placement, replayed) = match outcome {

@@ -1,16 +1,18 @@
 //! The check before a signature: what the store gives back must be what was placed.
 //!
 //! Every new entry is read back and hashed again onto the tree that the check before it left; new tiles and the new
-//! root must come out as they were written. A bit that flipped in memory or on its way to the store is found here, while
-//! nobody has been told of the head (what ended the Yeti and Nessie logs).
+//! root must come out as they were written, and so must what records disclose. A bit that flipped in memory or on its way
+//! to the store is found here, while nobody has been told of the head (what ended the Yeti and Nessie logs).
 
+use bytes::Bytes;
 use cairn_tree::hash::Hash;
-use cairn_tree::store::Store;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::store::{Key, Store};
 use cairn_tree::tile::{Entries, Width};
 
 use super::track::{Track, Written};
 use crate::engine::growing::FullTile;
-use crate::engine::layout::HeadRow;
+use crate::engine::layout::{DisclosuresRow, HeadRow};
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// Brings `track.checked` up to the commit's head from the stored bytes alone. On an error the track is of no more use.
@@ -28,6 +30,7 @@ pub(super) fn read_back(store: &dyn Store, track: &mut Track, written: &Written)
         return Err(stored.damaged("the tree at size", size, "the stored entries hash to another root"));
     }
     compare_tiles(&stored, &tiles)?;
+    compare_disclosures(store, &stored, written)?;
     let row = store.get(&HeadRow::key(track.shared.info.id))?.unwrap_or_default();
     if HeadRow::decode(&row)? == written.head {
         Ok(())
@@ -71,6 +74,29 @@ fn known_leaves(stored: &Stored<'_>, track: &mut Track, number: u64, leaves: &[H
     match leaves.get(..known.len()) {
         Some(again) if same_bundle && again == known => Ok(known.len()),
         _ => Err(stored.damaged("bundle", number, "entries that were checked before have changed")),
+    }
+}
+
+/// Compares the disclosures of this commit's records with what came in.
+fn compare_disclosures(store: &dyn Store, stored: &Stored<'_>, written: &Written) -> Result<(), ReadError> {
+    let keys: Vec<Key> = written.disclosures.iter().map(|last| DisclosuresRow::key(stored.log(), *last)).collect();
+    let mut expected = written.kept.iter();
+    for (row, key) in store.get_many(&keys)?.into_iter().zip(&keys) {
+        let damaged = |problem| stored.damaged("disclosures, row", key.number().unwrap_or_default(), problem);
+        let row = DisclosuresRow::decode(key, row.ok_or_else(|| damaged("it is not there"))?)?;
+        for index in row.indexes() {
+            let same = |(expected, [one, other]): &(LeafIndex, [Bytes; 2])| {
+                let packed = row.packed(index).unwrap_or_default();
+                *expected == index && packed.strip_prefix(&**one) == Some(&**other)
+            };
+            if !expected.next().is_some_and(same) {
+                return Err(damaged("it is not as it came in"));
+            }
+        }
+    }
+    match expected.next() {
+        Some((index, _)) => Err(stored.damaged("the disclosures of record", index.get(), "they are not there")),
+        None => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use cairn_tree::store::{Batch, LogId};
 
 use super::admit::Group;
 use super::check;
-use super::job::{AppendJob, MaintainJob};
+use super::job::{MaintainJob, Request};
 use super::releaser::{Checked, Unsigned, Work};
 use super::track::{WriteAs, Written};
 use super::writer::{Poison, Writer};
@@ -21,12 +21,12 @@ impl Writer {
     /// Places, writes and checks, and hands over to be signed and answered.
     ///
     /// Rows of `maintenance` go with the batch, if there is one, and are taken out then: they cost no sync of their own.
-    pub(super) fn append(&mut self, jobs: Vec<AppendJob>, maintenance: &mut Vec<MaintainJob>) -> Result<(), Poison> {
-        if jobs.is_empty() {
+    pub(super) fn append(&mut self, requests: Vec<Request>, maintenance: &mut Vec<MaintainJob>) -> Result<(), Poison> {
+        if requests.is_empty() {
             return Ok(());
         }
-        let mut figures = CommitFigures { requests: jobs.len(), ..CommitFigures::default() };
-        let mut group = self.admit(jobs)?;
+        let mut figures = CommitFigures { requests: requests.len(), ..CommitFigures::default() };
+        let mut group = self.admit(requests)?;
         for (log, damage) in core::mem::take(&mut group.damaged) {
             // Requests of this group may have been placed in it before; they are answered from its state.
             group.touched.remove(&log.info.id);
@@ -48,8 +48,8 @@ impl Writer {
         }
         // Steps 3 to 5 stand in `releaser`, and run beside the next commit's first two. What is handed over is durable but
         // unknown to anybody; the next commit builds on it all the same, since the store never has that one alone.
-        let Group { admitted, .. } = group;
-        self.release.hand(Work::Commit(Box::new(Checked { commit, unsigned, admitted, figures, begun })))
+        let Group { admitted, records, .. } = group;
+        self.release.hand(Work::Commit(Box::new(Checked { commit, unsigned, admitted, records, figures, begun })))
     }
 
     fn write(

@@ -12,6 +12,8 @@ use crate::engine::batch::EntryBatch;
 use crate::engine::head::{LogInfo, Shared};
 use crate::engine::layout::Terms;
 use crate::engine::life::{LifeError, Plan};
+use crate::engine::postings::PrintSecret;
+use crate::engine::records::{Prepared, RecordAnswer};
 use crate::high_water::Marks;
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
@@ -20,6 +22,8 @@ use crate::signer::HeadSigner;
 pub(in crate::engine) enum Job {
     /// Append a batch.
     Append(AppendJob),
+    /// Append records.
+    Record(Box<RecordJob>),
     /// Make a log.
     Create(Box<CreateJob>),
     /// Change a log's keys, end it, or begin it.
@@ -45,6 +49,46 @@ pub(in crate::engine) struct AppendJob {
     pub(in crate::engine) batch: EntryBatch,
     pub(in crate::engine) bound: Option<Bound>,
     pub(in crate::engine) reply: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+pub(in crate::engine) struct RecordJob {
+    pub(in crate::engine) log: Arc<Shared>,
+    /// At least one.
+    pub(in crate::engine) records: Vec<Prepared>,
+    /// What the log's prints are keyed with.
+    pub(in crate::engine) secret: PrintSecret,
+    pub(in crate::engine) bound: Option<Bound>,
+    pub(in crate::engine) reply: oneshot::Sender<RecordAnswer>,
+}
+
+/// What brings entries, in the order of the queue.
+pub(super) enum Request {
+    Append(AppendJob),
+    Record(Box<RecordJob>),
+}
+
+impl Request {
+    pub(super) fn log(&self) -> &Arc<Shared> {
+        match self {
+            Self::Append(job) => &job.log,
+            Self::Record(job) => &job.log,
+        }
+    }
+
+    pub(super) fn bound(&self) -> Option<Bound> {
+        match self {
+            Self::Append(job) => job.bound,
+            Self::Record(job) => job.bound,
+        }
+    }
+
+    /// Answers a request that is not admitted. Whoever asked may have gone.
+    pub(super) fn refuse(self, error: AppendError) {
+        match self {
+            Self::Append(job) => drop(job.reply.send(Err(error))),
+            Self::Record(job) => drop(job.reply.send(RecordAnswer::Refused(error.into()))),
+        }
+    }
 }
 
 pub(in crate::engine) struct CreateJob {
@@ -143,6 +187,7 @@ impl Weighed for Job {
     fn weight(&self) -> usize {
         match self {
             Self::Append(job) => job.batch.weight(),
+            Self::Record(job) => job.records.iter().map(Prepared::weight).sum(),
             Self::Create(_) | Self::Change(_) | Self::Sweep(_) => 0,
             Self::Release(..) | Self::Halt(..) | Self::Refused(..) | Self::Damaged(..) | Self::Freeze(_) => 0,
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),

@@ -6,7 +6,7 @@
 //! here; a start replays it, exactly as it replays a single commit. Not here: the check against the store, which comes
 //! before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::admit::Admitted;
 use super::job::CreateError;
+use super::records::{AdmittedRecords, RecordOutcome};
 use super::writer::Poison;
 use crate::engine::append::{AppendError, Appended};
 use crate::engine::bounds::RELEASES_WAITING;
@@ -29,7 +30,9 @@ use crate::engine::head::{Head, LogInfo, Shared, Standing};
 use crate::engine::layout::{LogState, Placement};
 use crate::engine::life::LifeError;
 use crate::engine::observer::{CommitFigures, Observer};
+use crate::engine::postings::Print;
 use crate::engine::reader::Reader;
+use crate::engine::records::{Found, Told};
 use crate::engine::registry::Registry;
 use crate::engine::sign::{sign_head, tree};
 use crate::high_water::{HighWater, HighWaterError, Mark, Marks};
@@ -59,6 +62,7 @@ pub(super) struct Checked {
     pub(super) commit: Option<u64>,
     pub(super) unsigned: Vec<Unsigned>,
     pub(super) admitted: Vec<Admitted>,
+    pub(super) records: Vec<AdmittedRecords>,
     pub(super) figures: CommitFigures,
     /// When its write began.
     pub(super) begun: Instant,
@@ -196,7 +200,7 @@ impl Releaser {
 
     /// Steps 3 to 5 of a commit of entries; the first two stand in `commit`.
     fn finish(&mut self, checked: Checked, halt: Halt<'_>) -> Result<(), Poison> {
-        let Checked { commit, unsigned, admitted, mut figures, begun } = checked;
+        let Checked { commit, unsigned, admitted, records, mut figures, begun } = checked;
         // 3. The signatures. Until the next step is done nobody is told of them.
         let started = Instant::now();
         let mut signed = Vec::new();
@@ -212,11 +216,17 @@ impl Releaser {
             figures.high_water = self.mark(commit, signed.iter().map(Signed::mark).collect())?;
         }
         // 5. The point of no return: below, heads and receipts leave the process and are never contradicted again.
+        let grown: Vec<Arc<Shared>> = signed.iter().map(|signed| Arc::clone(&signed.shared)).collect();
         publish(&admitted, signed, &self.parts.due);
+        publish_records(&records, &grown, &self.parts.due);
         if let Some(commit) = marked {
             self.marked.store(commit, Ordering::Release);
         }
         answer(admitted);
+        for AdmittedRecords { log, outcome, reply } in records {
+            // Whoever asked may have gone; the records are there all the same.
+            let _ = reply.send(outcome.answer(&log));
+        }
         figures.whole = begun.elapsed();
         self.parts.observer.committed(&figures);
         Ok(())
@@ -229,6 +239,8 @@ impl Releaser {
         self.mark(commit, vec![signed.mark()])?;
         // The point of no return.
         signed.shared.heads.send_replace(Arc::new(signed.head));
+        // Whoever has looked something up before has loaded what was released then.
+        unload(&signed.shared);
         self.marked.store(commit, Ordering::Release);
         Ok(())
     }
@@ -261,6 +273,7 @@ impl Releaser {
         // The point of no return.
         let marked = head.is_some();
         shared.change(standing, head, state);
+        index_prints(&shared, &[]);
         if marked {
             self.marked.store(commit, Ordering::Release);
         }
@@ -326,12 +339,45 @@ fn publish(admitted: &[Admitted], signed: Vec<Signed>, due: &Due) {
     // After the heads: an index that is loaded meanwhile reads the log up to the new head. Before the answers: whoever
     // has a receipt finds its leaf.
     for one in admitted.iter().filter(|one| !one.replayed && is_released(one)) {
-        if let Some(index) = &one.log.index {
-            index.insert(new_leaves(one));
-            if index.is_due() {
-                due.push(one.log.info.id);
-            }
+        index_leaves(&one.log, new_leaves(one), due);
+    }
+}
+
+fn index_leaves(log: &Shared, leaves: impl Iterator<Item = (LeafIndex, Hash)>, due: &Due) {
+    if let Some(index) = &log.index {
+        index.insert(leaves);
+        if index.is_due() {
+            due.push(log.info.id);
         }
+    }
+}
+
+/// Lets records be found, by their leaves and their prints. Then the postings know the logs that have grown up to their
+/// heads.
+fn publish_records(records: &[AdmittedRecords], grown: &[Arc<Shared>], due: &Due) {
+    let mut found: BTreeMap<LogId, Vec<(Print, LeafIndex)>> = BTreeMap::new();
+    for AdmittedRecords { log, outcome, .. } in records {
+        let RecordOutcome::Placed { told, prints } = outcome else { continue };
+        let size = log.head().size;
+        if outcome.rests_on().is_some_and(|index| size.contains(index)) {
+            let new = |told: &Told| match told {
+                Told::New(sequenced) => Some((sequenced.index, sequenced.leaf)),
+                Told::Before(_) => None,
+            };
+            index_leaves(log, told.iter().filter_map(new), due);
+            found.entry(log.info.id).or_default().extend_from_slice(prints);
+        }
+    }
+    // Of logs that grew by other entries too: the postings know then that these have none.
+    for log in grown {
+        index_prints(log, &found.remove(&log.info.id).unwrap_or_default());
+    }
+}
+
+/// Tells the postings of a log that it has grown up to its head, by leaves that have these.
+fn index_prints(log: &Shared, prints: &[(Print, LeafIndex)]) {
+    if let Some(Found { postings, .. }) = log.found.get() {
+        postings.insert(log.head().size, prints);
     }
 }
 
@@ -372,7 +418,15 @@ fn forget(shared: &Shared) {
         // The head is the same: nobody who follows it is told.
         false
     });
+    unload(shared);
+}
+
+/// Lets go of a log's indexes in memory.
+fn unload(shared: &Shared) {
     if let Some(index) = &shared.index {
         index.unload();
+    }
+    if let Some(Found { postings, .. }) = shared.found.get() {
+        postings.unload();
     }
 }

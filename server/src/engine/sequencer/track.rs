@@ -5,6 +5,7 @@ use core::ops::Range;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cairn_tree::size::{LeafIndex, SizeError, TreeSize};
 use cairn_tree::store::{Batch, Key};
 
@@ -13,7 +14,7 @@ use crate::engine::batch::EntryBatch;
 use crate::engine::bounds::TAIL_BYTES;
 use crate::engine::growing::{FullTile, GrowingTree};
 use crate::engine::head::Shared;
-use crate::engine::layout::{HeadRow, LogState};
+use crate::engine::layout::{DisclosuresRow, HeadRow, LogState, RowMaker};
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// One log, at hand.
@@ -23,7 +24,10 @@ pub(super) struct Track {
     pub(super) checked: GrowingTree,
     /// The same with every entry that was placed since.
     pub(super) working: GrowingTree,
+    /// When the last head was made. No record before it is later, and none after it earlier.
     pub(super) time_ms: u64,
+    /// When the last record was sequenced, in microseconds; 0 if that is long ago.
+    record_us: u64,
     tail: Tail,
     /// Pieces whose bundle was written whole, in the order of the commits that wrote it.
     stale: VecDeque<Stale>,
@@ -54,6 +58,10 @@ pub(super) struct Fresh {
     piece: Vec<u8>,
     /// Pieces of bundles that were finished.
     finished_pieces: Vec<u64>,
+    /// What records disclose.
+    rows: RowMaker,
+    /// The same as it came in, to be compared with what the store gives back.
+    kept: Vec<(LeafIndex, [Bytes; 2])>,
     pub(super) entries: usize,
     pub(super) bytes: usize,
 }
@@ -74,6 +82,9 @@ pub(super) struct Written {
     pub(super) bundles: Vec<u64>,
     pub(super) piece: Option<u64>,
     pub(super) tiles: Vec<(u8, u64)>,
+    /// The last index of each row of disclosures, and what they must hold.
+    pub(super) disclosures: Vec<LeafIndex>,
+    pub(super) kept: Vec<(LeafIndex, [Bytes; 2])>,
     pub(super) head: HeadRow,
 }
 
@@ -82,7 +93,8 @@ impl Track {
     pub(super) fn new(shared: Arc<Shared>, checked: GrowingTree, time_ms: u64) -> Self {
         let tail = Tail { encoded: (checked.size().get().is_multiple_of(WIDTH)).then(Vec::new), pieces: Vec::new() };
         let working = checked.clone();
-        Self { shared, checked, working, time_ms, tail, stale: VecDeque::new(), fresh: Fresh::default() }
+        let (stale, fresh) = (VecDeque::new(), Fresh::default());
+        Self { shared, checked, working, time_ms, record_us: 0, tail, stale, fresh }
     }
 
     /// Takes up a log from its rows.
@@ -149,6 +161,19 @@ impl Track {
         Ok(first)
     }
 
+    /// When a record is sequenced, in microseconds, where a clock shows `now_us`: never before the last one or the last
+    /// head.
+    pub(super) fn record_time(&self, now_us: u64) -> u64 {
+        now_us.max(self.record_us).max(self.time_ms.saturating_mul(1_000))
+    }
+
+    /// Keeps what a record discloses that has just been placed, after those before it; in two parts, perhaps empty.
+    pub(super) fn keep(&mut self, index: LeafIndex, time_us: u64, disclosures: [Bytes; 2]) {
+        self.record_us = self.record_us.max(time_us);
+        self.fresh.rows.push(index, &disclosures);
+        self.fresh.kept.push((index, disclosures));
+    }
+
     /// Places entries that all fit the unfinished bundle, and finishes it when it is full.
     fn place_in_bundle(&mut self, batch: &EntryBatch, positions: Range<usize>) -> Result<(), SizeError> {
         let Self { working, fresh, tail, .. } = self;
@@ -193,9 +218,14 @@ impl Track {
                 batch.put(key, tile.bytes());
             }
         }
+        let mut disclosures = Vec::new();
+        for (last, row) in fresh.rows.rows() {
+            batch.put(DisclosuresRow::key(id, last), row);
+            disclosures.push(last);
+        }
         let commit = with.commit;
         self.stale.extend(fresh.finished_pieces.into_iter().map(|first| Stale { commit, first }));
-        self.time_ms = self.time_ms.max(with.now_ms);
+        self.time_ms = self.time_ms.max(with.now_ms).max(self.record_us.div_ceil(1_000));
         let stale = match (self.stale.front(), self.stale.back()) {
             (Some(first), Some(last)) => (first.first, last.first + 1),
             _ => (0, 0),
@@ -208,7 +238,7 @@ impl Track {
         if self.tail.encoded.as_ref().is_some_and(|encoded| encoded.len() > TAIL_BYTES) {
             self.tail.encoded = None;
         }
-        Written { bundles, piece: written_piece, tiles, head }
+        Written { bundles, piece: written_piece, tiles, disclosures, kept: fresh.kept, head }
     }
 }
 
@@ -218,7 +248,8 @@ impl Written {
         let bundles = self.bundles.iter().map(|number| stored.bundle_key(*number));
         let piece = self.piece.map(|first| stored.piece_key(first));
         let tiles = self.tiles.iter().filter_map(|(level, number)| stored.tile_key(*level, *number));
-        bundles.chain(piece).chain(tiles).collect()
+        let disclosures = self.disclosures.iter().map(|last| DisclosuresRow::key(stored.log(), *last));
+        bundles.chain(piece).chain(tiles).chain(disclosures).collect()
     }
 }
 

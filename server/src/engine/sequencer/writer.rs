@@ -1,7 +1,7 @@
 //! The writer: what its thread owns, and everything it commits besides entries.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
@@ -9,7 +9,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
 
 use super::admit::Unreleased;
-use super::job::{CreateError, CreateJob, Job, MaintainJob};
+use super::job::{CreateError, CreateJob, Job, MaintainJob, Request};
 use super::releaser::{Created, Handover, Releaser, Work};
 use super::residents::Residents;
 use super::track::Track;
@@ -23,6 +23,7 @@ use crate::engine::index::HashIndex;
 use crate::engine::layout::{BindingRow, DatabaseRow, HeadRow, LogState, Terms};
 use crate::engine::observer::Observer;
 use crate::engine::open::OpenError;
+use crate::engine::records::Newest;
 use crate::engine::registry::Registry;
 use crate::engine::sign::sign_empty;
 use crate::engine::stored::{ReadError, Stored};
@@ -46,6 +47,8 @@ pub(in crate::engine) struct WriterParts {
     pub(in crate::engine) disk: Disk,
     /// Set before any answer of a failed commit is dropped, so that whoever is told to stop finds the reason.
     pub(in crate::engine) poison: Arc<OnceLock<String>>,
+    /// Only the writer changes it.
+    pub(in crate::engine) newest: Arc<RwLock<Newest>>,
 }
 
 /// Why a log is taken out of service.
@@ -107,10 +110,11 @@ impl Writer {
 
     /// Does one commit's worth of jobs, and answers them.
     pub(super) fn step(&mut self, jobs: Vec<Job>) -> Result<(), Poison> {
-        let (mut appends, mut maintenance, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut requests, mut maintenance, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job {
-                Job::Append(job) => appends.push(job),
+                Job::Append(job) => requests.push(Request::Append(job)),
+                Job::Record(job) => requests.push(Request::Record(job)),
                 Job::Create(job) => self.create(*job)?,
                 Job::Change(job) => changes.push(job),
                 Job::Refused(log, reason) => self.halt_by_signer(&log, reason)?,
@@ -131,7 +135,7 @@ impl Writer {
                 Job::Freeze(job) => self.freeze(*job)?,
             }
         }
-        self.append(appends, &mut maintenance)?;
+        self.append(requests, &mut maintenance)?;
         for job in changes {
             self.change(*job)?;
         }
@@ -304,6 +308,8 @@ impl Writer {
         let Halt { reason, mendable } = halt;
         let log = shared.info.id;
         self.residents.remove(log);
+        // Some of its records may not have come to be.
+        self.parts.newest.write().unwrap_or_else(PoisonError::into_inner).forget(log);
         let head = shared.head();
         let state = LogState::Halted(reason.clone());
         let mut batch = Batch::new();

@@ -7,6 +7,7 @@ mod model;
 mod pipeline;
 mod publishing;
 mod reading;
+mod records;
 mod refusals;
 mod scrub;
 mod signing;
@@ -267,6 +268,7 @@ enum Row {
     Piece,
     Tile,
     Head,
+    Disclosures,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,6 +355,7 @@ impl Store for Faulty {
             Some(Row::Piece) => kind == Kind::Piece,
             Some(Row::Tile) => matches!(kind, Kind::Tile(_)),
             Some(Row::Head) => kind == Kind::Head,
+            Some(Row::Disclosures) => kind == Kind::Disclosures,
             None => false,
         };
         let row = puts.iter_mut().find(|(key, _)| key.log() != LogId::DATABASE && hit(key.kind()));

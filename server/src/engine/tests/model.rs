@@ -226,7 +226,7 @@ fn payload(entry: u8) -> Vec<u8> {
 }
 
 /// All orders of `count` things.
-fn orders(count: usize) -> Vec<Vec<usize>> {
+pub(super) fn orders(count: usize) -> Vec<Vec<usize>> {
     let shorter = if count == 0 { return vec![Vec::new()] } else { orders(count - 1) };
     let insert = |order: &Vec<usize>, place: usize| {
         let mut longer = order.clone();

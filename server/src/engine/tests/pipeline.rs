@@ -21,12 +21,10 @@ pub(super) fn commit(world: &World, store: &Faulty, entries: core::ops::Range<us
 }
 
 fn size_in_store(world: &World) -> u64 {
-    let log = world.engine.log("main").unwrap().info().id;
-    let row = world.engine.inner.rocks.get(&layout::HeadRow::key(log)).unwrap().unwrap();
-    layout::HeadRow::decode(&row).unwrap().size.get()
+    world.size_in_store("main")
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+pub(super) fn wait_until(condition: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !condition() {
         assert!(std::time::Instant::now() < deadline);
@@ -43,8 +41,14 @@ impl World {
         self.runtime.block_on(sent).unwrap()
     }
 
+    pub(super) fn size_in_store(&self, log: &str) -> u64 {
+        let log = self.engine.log(log).unwrap().info().id;
+        let row = self.engine.inner.rocks.get(&layout::HeadRow::key(log)).unwrap().unwrap();
+        layout::HeadRow::decode(&row).unwrap().size.get()
+    }
+
     /// What stands on the disk now, opened as after a power failure.
-    fn copy(&self) -> Self {
+    pub(super) fn copy(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy(self.path(), folder.path());
         let clock = Arc::new(Hand(AtomicU64::new(self.clock.now_ms())));

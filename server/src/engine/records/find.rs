@@ -1,0 +1,62 @@
+//! Finding records by their prints. What is found is a candidate only: whoever shows a record opens it, and sees whether it
+//! says what was asked for.
+
+use std::sync::Arc;
+
+use cairn_tree::size::{LeafIndex, TreeSize};
+
+use super::found::{Found, Released};
+use crate::engine::Log;
+use crate::engine::postings::{Page, PostingsError, Print};
+use crate::engine::stored::ReadError;
+
+impl Log {
+    /// Records below a size that have all of some prints, newest first: at most `most`, and as far as reading about as many
+    /// blocks as `work` goes.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn find_records(
+        &self,
+        prints: &[Print],
+        below: TreeSize,
+        most: usize,
+        work: u64,
+    ) -> Result<Page, PostingsError> {
+        match self.source()? {
+            Some((found, source)) => found.postings.intersect(&source, prints, below, most, work),
+            None => Ok(Page { hits: Vec::new(), next: None }),
+        }
+    }
+
+    /// The oldest records from an index on that have a print, oldest first.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn oldest_records(&self, print: Print, from: LeafIndex, most: usize) -> Result<Vec<LeafIndex>, PostingsError> {
+        match self.source()? {
+            Some((found, source)) => found.postings.oldest(&source, print, from, most),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The size up to which a search that begins from now on misses nothing.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn indexed_to(&self) -> Result<TreeSize, PostingsError> {
+        match self.source()? {
+            Some((found, source)) => found.postings.complete_to(&source),
+            // There is no record yet.
+            None => Ok(self.head().size),
+        }
+    }
+
+    /// What the log's records are found by, if it ever was to have records, and what that stands on.
+    pub(super) fn source(&self) -> Result<Option<(&Found, Released)>, ReadError> {
+        let store = &self.running.reader.store;
+        let Some(found) = self.shared.found(&**store, &self.running.upkeep)? else { return Ok(None) };
+        let (log, store) = (Arc::clone(&self.shared), Arc::clone(store));
+        Ok(Some((found, Released { log, store, secret: found.secret.clone() })))
+    }
+}

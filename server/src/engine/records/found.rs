@@ -1,0 +1,107 @@
+//! How a log's records are found: its postings, the secret that their prints are keyed with, and what both stand on.
+//!
+//! A log gets them before its first record, for good; which row says so is read when it is first needed. Not here: what
+//! postings are (`postings`).
+
+use core::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::store::{Key, LogId, Store};
+
+use super::prints::stored_postings;
+use crate::engine::head::Shared;
+use crate::engine::postings::{Indexed, Logs, Postings, Print, PrintRow, PrintSecret, Sink, SinkError, Source, Upkeep};
+use crate::engine::registry::Registry;
+use crate::engine::sequencer::{Done, Job, MaintainJob, Sequencer};
+use crate::engine::stored::{ReadError, Stored};
+
+/// What a log's records are found by.
+pub(in crate::engine) struct Found {
+    pub(in crate::engine) secret: PrintSecret,
+    pub(in crate::engine) postings: Arc<Postings>,
+}
+
+impl Found {
+    pub(super) fn new(log: LogId, row: PrintRow, upkeep: &Arc<Upkeep>) -> Self {
+        let first = LeafIndex::new(row.first).unwrap_or(LeafIndex::ZERO);
+        Self { secret: row.secret, postings: Arc::new(Postings::absent(log, first, Arc::clone(upkeep))) }
+    }
+}
+
+impl Shared {
+    /// What its records are found by, if it ever was to have records; reads the row that says so if nobody has yet.
+    pub(in crate::engine) fn found(
+        &self,
+        store: &dyn Store,
+        upkeep: &Arc<Upkeep>,
+    ) -> Result<Option<&Found>, ReadError> {
+        if let Some(found) = self.found.get() {
+            return Ok(Some(found));
+        }
+        let log = self.info.id;
+        let row = PrintRow::read(store, log)?;
+        Ok(row.map(|row| self.found.get_or_init(|| Found::new(log, row, upkeep))))
+    }
+}
+
+/// The released records of a log, as the postings read them.
+pub(in crate::engine) struct Released {
+    pub(in crate::engine) log: Arc<Shared>,
+    pub(in crate::engine) store: Arc<dyn Store>,
+    pub(in crate::engine) secret: PrintSecret,
+}
+
+impl Source for Released {
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    fn size(&self) -> TreeSize {
+        self.log.head().size
+    }
+
+    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
+        let stored = Stored::new(&*self.store, self.log.info.id);
+        stored_postings(&stored, &*self.store, &self.secret, range, to)
+    }
+}
+
+/// All logs of a database, to those who work on their postings.
+pub(in crate::engine) struct Indexes {
+    pub(in crate::engine) registry: Arc<Registry>,
+    pub(in crate::engine) store: Arc<dyn Store>,
+    pub(in crate::engine) sequencer: Arc<Sequencer>,
+    pub(in crate::engine) upkeep: Arc<Upkeep>,
+}
+
+impl Logs for Indexes {
+    fn all(&self) -> Vec<LogId> {
+        self.registry.all().into_iter().map(|log| log.info.id).collect()
+    }
+
+    fn get(&self, log: LogId) -> Option<Indexed> {
+        let log = self.registry.by_id(log)?;
+        let found = log.found(&*self.store, &self.upkeep).inspect_err(|error| {
+            tracing::error!(log = %log.info.name, %error, "the secret of the log's prints can't be read");
+        });
+        let Found { secret, postings } = found.ok()??;
+        let (name, postings, secret) = (log.info.name.to_string(), Arc::clone(postings), secret.clone());
+        let source = Released { log: Arc::clone(&log), store: Arc::clone(&self.store), secret };
+        Some(Indexed { name, postings, source: Box::new(source) })
+    }
+
+    fn sink(&self) -> &dyn Sink {
+        self
+    }
+}
+
+/// Rows of postings go with the writer's commits.
+impl Sink for Indexes {
+    fn write(&self, puts: Vec<(Key, Vec<u8>)>, deletes: Vec<Key>) -> Result<(), SinkError> {
+        let (done, told) = sync_channel(1);
+        self.sequencer.submit_own(Job::Maintain(MaintainJob { puts, deletes, done: Some(Done::Thread(done)) }));
+        told.recv().map_err(|_| SinkError("the writer has stopped".to_owned()))
+    }
+}

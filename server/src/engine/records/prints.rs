@@ -1,0 +1,173 @@
+//! What a record is found by: the prints of its stream, its id and what it says. The same for a record that is brought, by
+//! whoever brings it, and for one that is stored, when postings are made again.
+//!
+//! A stored record's prints follow from its leaf and its disclosures: what was erased is found no more, but by its id and
+//! its stream's. Not here: what prints are, and where they are kept (`postings`).
+
+use core::ops::Range;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::record::event::Part;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::kind::Redactions;
+use cairn_tree::record::leaf::{Entry, Leaf};
+use cairn_tree::record::open::{Evidence, Record};
+use cairn_tree::record::parts::{Actor, Context, Object, Subjects};
+use cairn_tree::record::server_part::Place;
+use cairn_tree::record::shown::Shown;
+use cairn_tree::record::stream::{StreamId, StreamName, Topics};
+use cairn_tree::size::LeafIndex;
+use cairn_tree::store::Store;
+
+use super::read::Rows;
+use crate::engine::postings::{Facet, Print, PrintSecret};
+use crate::engine::stored::{ReadError, Stored};
+
+/// What a record says that it is found by, as far as it is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Says<'a> {
+    /// What was done to which object.
+    pub object: Option<&'a Object<'a>>,
+    /// Who did it.
+    pub actor: Option<&'a Actor<'a>>,
+    /// The persons that the data is about.
+    pub subjects: Option<&'a Subjects<'a>>,
+    /// What it belongs to.
+    pub context: Option<&'a Context<'a>>,
+}
+
+impl Says<'_> {
+    /// The prints of all that. The actor is the one who acted, not those on whose behalf.
+    #[must_use]
+    pub fn prints(&self, secret: &PrintSecret) -> Vec<Print> {
+        let mut said = Vec::with_capacity(12);
+        if let Some(object) = self.object {
+            said.extend([
+                (Facet::Tenant, object.tenant.as_str()),
+                (Facet::Module, object.module.as_str()),
+                (Facet::Entity, object.entity.as_str()),
+                (Facet::Object, object.id.as_str()),
+                (Facet::Operation, object.operation.as_str()),
+            ]);
+            said.extend(object.action.as_ref().map(|action| (Facet::Action, action.as_str())));
+            said.extend(object.category.as_ref().map(|category| (Facet::Category, category.as_str())));
+        }
+        said.extend(self.actor.map(|actor| (Facet::Actor, actor.id().as_str())));
+        let subjects = self.subjects.map_or(&[][..], |subjects| subjects.names());
+        said.extend(subjects.iter().map(|subject| (Facet::Subject, subject.as_str())));
+        if let Some(context) = self.context {
+            said.extend(context.correlation.as_ref().map(|id| (Facet::Correlation, id.as_str())));
+            said.extend(context.transaction.as_ref().map(|id| (Facet::Transaction, id.as_str())));
+        }
+        said.into_iter().map(|(facet, value)| Print::new(secret, facet, &[value])).collect()
+    }
+}
+
+/// The print of a stream's name.
+#[must_use]
+pub fn name_print(secret: &PrintSecret, name: &StreamName<'_>) -> Print {
+    let print = |parts: &[&str]| Print::new(secret, Facet::StreamName, parts);
+    match name {
+        StreamName::Entity { tenant, module, entity, object } => {
+            print(&["entity", tenant.as_str(), module.as_str(), entity.as_str(), object.as_str()])
+        }
+        StreamName::Named { tenant, name } => print(&["named", tenant.as_str(), name.as_str()]),
+    }
+}
+
+/// The print of a record's id.
+#[must_use]
+pub fn id_print(secret: &PrintSecret, id: RecordId) -> Print {
+    Print::new(secret, Facet::RecordId, &[core::str::from_utf8(&id.to_text()).unwrap_or_default()])
+}
+
+/// The print of a stream's id.
+#[must_use]
+pub fn stream_print(secret: &PrintSecret, id: StreamId) -> Print {
+    Print::new(secret, Facet::StreamId, &[core::str::from_utf8(&id.to_text()).unwrap_or_default()])
+}
+
+/// The prints of a stream's topics, which its first record has.
+#[must_use]
+pub fn topic_prints(secret: &PrintSecret, topics: &Topics<'_>) -> Vec<Print> {
+    topics.names().iter().map(|topic| Print::new(secret, Facet::Topic, &[topic.as_str()])).collect()
+}
+
+/// The stream that a record belongs in, if what tells it is shown.
+#[must_use]
+pub fn stream_of(object: &Object<'_>, context: Option<&Context<'_>>) -> StreamName<'static> {
+    let named = context.and_then(|context| context.stream.clone());
+    let object = object.clone();
+    match named {
+        Some(name) => StreamName::Named { tenant: object.tenant, name }.into_owned(),
+        None => StreamName::of(&object).into_owned(),
+    }
+}
+
+/// Adds the postings of the stored records in `range`, in the order of their indexes.
+pub(in crate::engine) fn stored_postings(
+    stored: &Stored<'_>,
+    store: &dyn Store,
+    secret: &PrintSecret,
+    range: Range<u64>,
+    to: &mut Vec<(Print, LeafIndex)>,
+) -> Result<(), ReadError> {
+    let mut rows = Rows::new(store, stored.log());
+    stored.each_entry(range, |index, entry| {
+        let Ok(Entry::Record(leaf)) = Leaf::classify(entry) else { return Ok(()) };
+        let kept = rows.disclosures(index)?;
+        to.extend(prints_of(secret, index, entry, &leaf, &kept).into_iter().map(|print| (print, index)));
+        Ok(())
+    })
+}
+
+/// What a stored record is found by.
+fn prints_of(secret: &PrintSecret, index: LeafIndex, entry: &[u8], leaf: &Leaf, kept: &Disclosures) -> Vec<Print> {
+    let (head, server) = (leaf.event().head(), leaf.server());
+    let mut prints = vec![id_print(secret, head.id), stream_print(secret, server.stream)];
+    // One that does not say what it should is found by nothing else.
+    let Ok(record) = open(&head.log, index, entry, leaf, kept) else { return prints };
+    let content = record.content();
+    let object = content.object.disclosed();
+    let part = |context: Option<&Option<Context<'static>>>| context.and_then(Option::as_ref).cloned();
+    let context = part(content.context.disclosed());
+    let name = match (record.stream().and_then(Shown::disclosed), object, &content.context) {
+        (Some(name), ..) => Some(name.clone()),
+        (None, Some(object), Shown::Disclosed(_)) => Some(stream_of(object, context.as_ref())),
+        _ => None,
+    };
+    prints.extend(name.map(|name| name_print(secret, &name)));
+    let actor = content.actor.disclosed().and_then(Option::as_ref);
+    let subjects = content.subjects.disclosed().and_then(Option::as_ref);
+    prints.extend(Says { object, actor, subjects, context: context.as_ref() }.prints(secret));
+    let topics = record.opening().and_then(|opening| opening.topics.disclosed()?.as_ref());
+    prints.extend(topics.map(|topics| topic_prints(secret, topics)).into_iter().flatten());
+    prints
+}
+
+/// Opens a record as far as it is needed here and kept: all else is taken for withheld.
+fn open(
+    log: &Origin,
+    index: LeafIndex,
+    entry: &[u8],
+    leaf: &Leaf,
+    kept: &Disclosures,
+) -> Result<Record, cairn_tree::record::open::IntegrityError> {
+    let event = leaf.event();
+    let mut wanted = [Part::Object, Part::Actor, Part::Subjects, Part::Context].map(|part| event.digest(part)).to_vec();
+    if let Place::First { topics, continues } = leaf.server().place {
+        wanted.extend([leaf.server().stream.digest(), topics, continues]);
+    }
+    let disclosures = kept.filtered(|digest| wanted.contains(digest));
+    let mut withheld = wanted;
+    withheld.retain(|digest| disclosures.iter().all(|(other, _)| other != *digest));
+    withheld.extend([Part::Values, Part::Attributes].map(|part| event.digest(part)));
+    let redactions = Redactions::new(log.clone());
+    Record::open(
+        log,
+        index,
+        entry,
+        Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &redactions },
+    )
+}

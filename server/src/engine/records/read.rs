@@ -1,0 +1,95 @@
+//! Reading records back: a leaf, and what is kept of its disclosures. Nothing here is verified; that is for whoever opens
+//! them (`cairn_tree::record::open`).
+
+use bytes::Bytes;
+use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
+
+use crate::engine::Log;
+use crate::engine::head::Head;
+use crate::engine::layout::DisclosuresRow;
+use crate::engine::stored::ReadError;
+
+/// An entry, and what is kept of its disclosures: none of an entry that is no record, nor of a record of which all was
+/// erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Where it is.
+    pub index: LeafIndex,
+    /// The entry.
+    pub leaf: Bytes,
+    /// The disclosures.
+    pub disclosures: Disclosures,
+}
+
+impl Log {
+    /// An entry with its disclosures; `None` past the head.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn stored_record(&self, head: &Head, index: LeafIndex) -> Result<Option<StoredRecord>, ReadError> {
+        Ok(self.stored_records(head, &[index], 0)?.pop())
+    }
+
+    /// Entries with their disclosures, in the order of `indexes`; fewer if they pass `most` bytes or the head, but at least
+    /// one if the first one is there.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn stored_records(
+        &self,
+        head: &Head,
+        indexes: &[LeafIndex],
+        most: usize,
+    ) -> Result<Vec<StoredRecord>, ReadError> {
+        let mut rows = Rows::new(&*self.running.reader.store, self.shared.info.id);
+        let mut found: Vec<StoredRecord> = Vec::new();
+        let mut bytes = 0_usize;
+        for index in indexes {
+            let Some(leaf) = self.entry(head, *index)? else { break };
+            let disclosures = rows.disclosures(*index)?;
+            bytes = bytes.saturating_add(leaf.len()).saturating_add(disclosures.as_str().len());
+            if bytes > most && !found.is_empty() {
+                break;
+            }
+            found.push(StoredRecord { index: *index, leaf, disclosures });
+        }
+        Ok(found)
+    }
+}
+
+/// The rows of a log's disclosures, with the one at hand that was read last.
+pub(in crate::engine) struct Rows<'a> {
+    store: &'a dyn Store,
+    log: LogId,
+    /// From which index on it is the first, and the row.
+    last: Option<(LeafIndex, DisclosuresRow)>,
+}
+
+impl<'a> Rows<'a> {
+    /// Looks at a log.
+    pub(in crate::engine) fn new(store: &'a dyn Store, log: LogId) -> Self {
+        Self { store, log, last: None }
+    }
+
+    /// What is kept of a record's disclosures.
+    pub(in crate::engine) fn disclosures(&mut self, index: LeafIndex) -> Result<Disclosures, ReadError> {
+        let Some(row) = self.row(index)? else { return Ok(Disclosures::none()) };
+        Ok(row.of(index)?.unwrap_or_else(Disclosures::none))
+    }
+
+    /// The first row that has a record from this index on.
+    fn row(&mut self, index: LeafIndex) -> Result<Option<&DisclosuresRow>, ReadError> {
+        let known = |(from, row): &(LeafIndex, DisclosuresRow)| {
+            *from <= index && row.indexes().last().is_some_and(|last| index <= last)
+        };
+        if !self.last.as_ref().is_some_and(known) {
+            let range = KeyRange::from_key(Key::numbered(self.log, Kind::Disclosures, index.get()));
+            let row = self.store.scan(&range, 1)?.pop();
+            let row = row.map(|(key, bytes)| DisclosuresRow::decode(&key, bytes)).transpose()?;
+            self.last = row.map(|row| (index, row));
+        }
+        Ok(self.last.as_ref().map(|(_, row)| row))
+    }
+}
