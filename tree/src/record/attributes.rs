@@ -3,7 +3,7 @@
 
 use super::bounds::{MAX_ATTRIBUTES, MAX_EXTERNAL, MAX_INTEGER};
 use super::class::{Class, Classed};
-use super::json::canonical::push_integer;
+use super::json::canonical::{push_integer, push_string};
 use super::json::{FaultKind, Json, Read, Reader, Trouble};
 use super::text::{Name, push_name};
 use super::value::{self, ValueError};
@@ -145,6 +145,12 @@ impl<'a> External<'a> {
         &self.sha256
     }
 
+    /// The same as 64 hexadecimal digits.
+    #[must_use]
+    pub fn sha256_text(&self) -> String {
+        crate::hash::Hash::new(self.sha256).to_string()
+    }
+
     pub(super) fn push(&self, json: &mut Vec<u8>) {
         json.push(b'{');
         if let Some(media_type) = &self.media_type {
@@ -152,12 +158,7 @@ impl<'a> External<'a> {
         }
         self.name.push_member(json, "name");
         push_name(json, "sha256");
-        json.push(b'"');
-        for byte in self.sha256 {
-            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
-            json.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
-        json.push(b'"');
+        push_string(json, &self.sha256_text());
         push_name(json, "size");
         push_integer(json, self.size);
         json.push(b'}');

@@ -37,7 +37,7 @@ macro_rules! name_lists {
                 Self::new(names).map_err(|_| Trouble::new(at, FaultKind::Rule("must not be empty")))
             }
 
-            pub(super) fn push(&self, json: &mut Vec<u8>) {
+            pub(crate) fn push(&self, json: &mut Vec<u8>) {
                 push_names(json, &self.0);
             }
 

@@ -65,7 +65,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    pub(super) fn push(&self, json: &mut Vec<u8>) {
+    pub(crate) fn push(&self, json: &mut Vec<u8>) {
         json.push(b'{');
         push_optional(json, "action", self.action.as_ref());
         push_optional(json, "category", self.category.as_ref());
@@ -197,7 +197,7 @@ impl<'a> Actor<'a> {
         Ok(Self { id: id.ok_or_else(|| Trouble::missing(start, "id"))?, kind, roles, on_behalf_of })
     }
 
-    pub(super) fn push(&self, json: &mut Vec<u8>) {
+    pub(crate) fn push(&self, json: &mut Vec<u8>) {
         json.push(b'{');
         self.id.push_member(json, "id");
         if let Some(other) = &self.on_behalf_of {
@@ -274,7 +274,7 @@ impl<'a> Context<'a> {
         Ok(context)
     }
 
-    pub(super) fn push(&self, json: &mut Vec<u8>) {
+    pub(crate) fn push(&self, json: &mut Vec<u8>) {
         json.push(b'{');
         push_optional(json, "correlation", self.correlation.as_ref());
         if let Some(purpose) = &self.purpose {

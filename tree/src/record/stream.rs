@@ -217,7 +217,7 @@ pub struct StreamHead {
 }
 
 impl StreamHead {
-    fn push(&self, json: &mut Vec<u8>) {
+    pub(crate) fn push(&self, json: &mut Vec<u8>) {
         json.push(b'{');
         push_name(json, "leaf");
         push_string(json, &self.leaf.to_base64());

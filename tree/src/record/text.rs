@@ -67,7 +67,7 @@ macro_rules! texts {
 
             /// Writes it as a member of an object: its name with quotation marks and a colon, then the text.
             #[allow(dead_code, reason = "not each of these texts is a member")]
-            pub(super) fn push_member(&self, json: &mut Vec<u8>, name: &str) {
+            pub(crate) fn push_member(&self, json: &mut Vec<u8>, name: &str) {
                 push_name(json, name);
                 push_string(json, &self.0);
             }
@@ -89,7 +89,7 @@ macro_rules! texts {
 }
 
 /// Writes the name of a member, after a comma unless it is the first of its object.
-pub(super) fn push_name(json: &mut Vec<u8>, name: &str) {
+pub(crate) fn push_name(json: &mut Vec<u8>, name: &str) {
     if json.last() != Some(&b'{') {
         json.push(b',');
     }

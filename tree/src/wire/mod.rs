@@ -2,7 +2,7 @@
 //!
 //! [`append`] and [`read`] are the HTTP interface of one log, [`problem`] its errors, [`witness`] the C2SP tlog-witness
 //! protocol, [`signer`] what a server and the process beside it that has its keys say to each other, [`record`] the forms
-//! that audit records come in. Nothing here speaks HTTP; nothing that is parsed here is verified. [`json`] holds the JSON
+//! that audit records come in, [`v1`] what is answered about them. Nothing here speaks HTTP; nothing that is parsed here is verified. [`json`] holds the JSON
 //! forms that they share.
 
 pub mod append;
@@ -12,6 +12,7 @@ pub mod problem;
 pub mod read;
 pub mod record;
 pub mod signer;
+pub mod v1;
 pub mod witness;
 
 /// Media types.

@@ -38,7 +38,7 @@ impl core::fmt::Debug for Json<'_> {
 
 impl<'a> Json<'a> {
     /// Wraps what a reader has checked.
-    pub(super) const fn checked(text: Cow<'a, str>) -> Self {
+    pub(crate) const fn checked(text: Cow<'a, str>) -> Self {
         Self(text)
     }
 

@@ -74,6 +74,23 @@ pub enum View {
     Corrected,
 }
 
+impl View {
+    /// The name: `recorded` or `corrected`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsRecorded => "recorded",
+            Self::Corrected => "corrected",
+        }
+    }
+
+    /// Reads a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::AsRecorded, Self::Corrected].into_iter().find(|view| view.name() == name)
+    }
+}
+
 /// Up to where records act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -198,6 +215,15 @@ fn places(records: &[Record], view: View) -> Vec<Acting<'_>> {
 }
 
 impl Replayed {
+    /// The document of an object, also of one that no record was about: it may be unknown then.
+    #[must_use]
+    pub fn data_of(&self, object: &ObjectKey) -> Option<Node> {
+        match self.states.get(object) {
+            Some(state) => state.data.clone(),
+            None => self.others.map(Node::Unknown),
+        }
+    }
+
     fn flag(&mut self, record: &Record, oddity: Oddity) {
         let seq = record.leaf().server().place.seq();
         self.flags.push(Flag { seq, index: record.index(), oddity });

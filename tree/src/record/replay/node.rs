@@ -1,9 +1,10 @@
 //! A state: JSON of which some may be unknown.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::record::json::canonical::push_string;
-use crate::record::json::{Value, same_number};
+use crate::record::json::{Json, Value, push_token, same_number};
 use crate::record::shown::Shown;
 use crate::size::LeafIndex;
 
@@ -130,6 +131,12 @@ impl Node {
         String::from_utf8(json).unwrap_or_default()
     }
 
+    /// The same, to be written into other JSON.
+    #[must_use]
+    pub fn to_json_value(&self) -> Json<'static> {
+        Json::checked(Cow::Owned(self.to_json()))
+    }
+
     fn push(&self, json: &mut Vec<u8>) {
         match self {
             Self::Null => json.extend_from_slice(b"null"),
@@ -166,7 +173,37 @@ impl Node {
         }
     }
 
-    /// Whether any of it is unknown: only then does an `erased` or `withheld` in its JSON mean that.
+    /// What of it is unknown, by JSON Pointer: only there does an `erased` or `withheld` in its JSON mean that.
+    #[must_use]
+    pub fn unknowns(&self) -> Vec<(String, Unknown)> {
+        let mut found = Vec::new();
+        self.note_unknowns(&mut String::new(), &mut found);
+        found
+    }
+
+    fn note_unknowns(&self, pointer: &mut String, found: &mut Vec<(String, Unknown)>) {
+        let length = pointer.len();
+        match self {
+            Self::Unknown(why) => found.push((pointer.clone(), *why)),
+            Self::Array(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    push_token(pointer, &index.to_string());
+                    element.note_unknowns(pointer, found);
+                    pointer.truncate(length);
+                }
+            }
+            Self::Object(members) => {
+                for (name, member) in members {
+                    push_token(pointer, name);
+                    member.note_unknowns(pointer, found);
+                    pointer.truncate(length);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether any of it is unknown.
     #[must_use]
     pub fn has_unknowns(&self) -> bool {
         match self {

@@ -93,7 +93,7 @@ pub enum ValuesError {
 }
 
 impl Sides {
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Old => "old",

@@ -184,7 +184,12 @@ impl<'a> Members<'a> {
     }
 }
 
-fn parsed<T>(reader: &mut Reader<'_>, rule: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Read<T> {
+/// Reads a string that `parse` understands.
+pub(in crate::wire) fn parsed<T>(
+    reader: &mut Reader<'_>,
+    rule: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Read<T> {
     let at = reader.offset();
     parse(&reader.string()?).ok_or(Trouble::new(at, FaultKind::Rule(rule)))
 }
@@ -220,7 +225,8 @@ fn signature(reader: &mut Reader<'_>) -> Read<ProducerSignature> {
     parsed(reader, "must be the base64url of an Ed25519 signature", |text| text.parse().ok())
 }
 
-fn disclosures(reader: &mut Reader<'_>) -> Read<Disclosures> {
+/// Reads disclosures as an array of their texts.
+pub(in crate::wire) fn disclosures(reader: &mut Reader<'_>) -> Read<Disclosures> {
     let at = reader.offset();
     let texts = reader.list(MAX_DISCLOSURES, Reader::string)?;
     let disclosures = Disclosures::from_texts(texts.iter().map(|text| &**text));

@@ -1,0 +1,85 @@
+//! A page of records: of a search, or of a stream's history.
+
+use super::answer::RecordBody;
+use super::cursor::Cursor;
+use super::json::{self, MEMBERS, Object};
+use super::{MAX_ANSWER_BYTES, MAX_PAGE, MAX_REDACTIONS};
+use crate::checkpoint::SignedCheckpoint;
+use crate::record::json::{Fault, Reader, Trouble};
+use crate::record::stream::StreamId;
+use crate::size::TreeSize;
+
+/// A page of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The stream, if the page is of its history, whose records are in the order of their numbers then.
+    pub stream: Option<StreamId>,
+    /// The records, in the order that the route states.
+    pub records: Vec<RecordBody>,
+    /// The redaction records that say what of them was erased.
+    pub redactions: Vec<RecordBody>,
+    /// The checkpoint that all proofs are for.
+    pub checkpoint: SignedCheckpoint,
+    /// The server says that among the leaves of a tree of this size nothing is missing from the listing: it is of this page
+    /// and those after it.
+    pub complete_to: TreeSize,
+    /// Where the listing goes on; `None` at its end.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// The body.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let length: usize = self.records.iter().map(|body| 4 * 1024 + 2 * body.disclosures.as_str().len()).sum();
+        let mut json = Vec::with_capacity(1024 + length);
+        Object::write(&mut json, |page| {
+            if let Some(stream) = self.stream {
+                page.text("stream", stream);
+            }
+            page.array("records", &self.records, |json, body| body.push(json));
+            if !self.redactions.is_empty() {
+                page.array("redactions", &self.redactions, |json, body| body.push(json));
+            }
+            page.text("checkpoint", &self.checkpoint);
+            page.integer("complete_to", self.complete_to.get());
+            if let Some(next) = &self.next {
+                page.text("next", next);
+            }
+        });
+        json
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing is verified yet.
+    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+        Reader::read(body, MAX_ANSWER_BYTES, |reader| {
+            let start = reader.offset();
+            let (mut stream, mut records, mut redactions) = (None, None, Vec::new());
+            let (mut checkpoint, mut complete_to, mut next) = (None, None, None);
+            reader.object(MEMBERS, |reader, name, _| {
+                match &*name {
+                    "stream" => stream = Some(json::from_text(reader, "must be a stream's id")?),
+                    "records" => records = Some(reader.list(MAX_PAGE, RecordBody::read)?),
+                    "redactions" => redactions = reader.list(MAX_REDACTIONS, RecordBody::read)?,
+                    "checkpoint" => checkpoint = Some(json::checkpoint(reader)?),
+                    "complete_to" => complete_to = Some(json::size(reader)?),
+                    "next" => next = json::or_null(reader, |reader| json::from_text(reader, "must be a cursor"))?,
+                    _ => drop(reader.json()?),
+                }
+                Ok(())
+            })?;
+            let missing = |name| move || Trouble::missing(start, name);
+            Ok(Self {
+                stream,
+                records: records.ok_or_else(missing("records"))?,
+                redactions,
+                checkpoint: checkpoint.ok_or_else(missing("checkpoint"))?,
+                complete_to: complete_to.ok_or_else(missing("complete_to"))?,
+                next,
+            })
+        })
+    }
+}

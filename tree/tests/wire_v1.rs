@@ -1,0 +1,395 @@
+//! The answers about records: their exact forms, and that nothing but the record verifies.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod written;
+
+use cairn_tree::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::MemoryTree;
+use cairn_tree::note::{KeyName, SignatureType, SignerKey};
+use cairn_tree::policy::Trust;
+use cairn_tree::record::chain::History;
+use cairn_tree::record::class::Class;
+use cairn_tree::record::digest::Digest;
+use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::record::draft::Content;
+use cairn_tree::record::event::{EventHead, Part};
+use cairn_tree::record::kind::{Concerned, redaction};
+use cairn_tree::record::leaf::{Leaf, assemble};
+use cairn_tree::record::open::Traced;
+use cairn_tree::record::replay::{Until, View, replay};
+use cairn_tree::record::server_part::{Seq, ServerPart};
+use cairn_tree::record::shown::Shown;
+use cairn_tree::record::stream::{Opening, StreamName};
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::v1::{
+    AnswerError, Appended, AppendedAnswer, AppendedReceipt, Before, Cursor, DifferencesAnswer, Integrity,
+    IntegrityHash, ObjectDifferences, Page, Point, RecordAnswer, RecordBody, States, StatesAnswer, view,
+};
+use serde_json::Value;
+use written::{Entry, Writer, id, log, name, server_time, text_of};
+
+const CREATED: &str = r#"{"object":{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"create"},
+    "actor":{"id":"ann","type":"user"},"subjects":["p1"],
+    "values":{"schema":{"uri":"s"},"whole":{"new":{"fee":1200.50,"own~er":"Bo","phone":"1","list":[1,{"a":null}]}}},
+    "attributes":{"channel":"web","ip":"::1"},
+    "external":[{"name":"f","size":1,"media_type":"t","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}],
+    "classification":{"values":{"/own~0er":"restricted","/phone":"secret"},"attributes":{"ip":"secret"}}}"#;
+const CHANGED: &str = r#"{"object":{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"update"},
+    "values":{"fields":{"/fee":{"old":1200.5,"new":7},"/own~0er":{"new":"Cy"},"/list/1":{"old":{"a":null}}}},
+    "classification":{"values":{"/fee":"secret"}}}"#;
+const READ: &str = r#"{"object":{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"read"}}"#;
+
+/// A log with three records of a stream, other entries between them, and a redaction record of the first at the end.
+struct World {
+    entries: Vec<Entry>,
+    redaction: Entry,
+    tree: MemoryTree,
+    checkpoint: SignedCheckpoint,
+    trust: Trust,
+    /// What is erased, and what a reader of restricted fields may not see.
+    erased: Digest,
+    secret: Vec<Digest>,
+}
+
+fn key(seed: u8) -> SignerKey {
+    SignerKey::from_seed(KeyName::new(log().as_str()).unwrap(), SignatureType::ED25519, &[seed; 32]).unwrap()
+}
+
+/// The redaction record for the digest, at this index.
+fn redaction_record(index: u64, digest: Digest) -> Entry {
+    let concerned = Concerned { id: id(0), index: LeafIndex::ZERO };
+    let (object, values) = redaction(name("pb"), concerned, &[digest]).unwrap();
+    let stream = StreamName::of(&object);
+    let content =
+        Content { object, actor: None, subjects: None, context: None, values: Some(values), attributes: None };
+    let head = EventHead { log: log(), id: id(9), replaces: None, time: server_time(9), key: None, after: None };
+    let sealed = content.seal(head, written::salts(50)).unwrap();
+    let opening = Opening::new(&stream, None, None, written::salts(60)).unwrap();
+    let by = cairn_tree::record::id::Pseudonym::new([1; 16]);
+    let server = ServerPart { stream: opening.id(), place: opening.place(), time: server_time(9), by };
+    let leaf = assemble(sealed.text(), &server, None).unwrap();
+    let texts = [sealed.disclosures().as_str(), opening.disclosures().as_str()].concat();
+    Entry { index: LeafIndex::new(index).unwrap(), leaf, disclosures: Disclosures::parse(&texts).unwrap() }
+}
+
+impl World {
+    fn new() -> Self {
+        let mut writer = Writer::new();
+        for record in [CREATED, CHANGED, READ] {
+            writer.append(record);
+        }
+        let entries = writer.entries;
+        let traced = |entry: &Entry, class| {
+            let of_class = |traced: &&Traced| traced.piece.class() == Some(class);
+            entry.open().traced().iter().filter(of_class).map(|traced| traced.digest).collect::<Vec<Digest>>()
+        };
+        let erased = traced(&entries[0], Class::Restricted)[0];
+        assert!(text_of(&entries[0].disclosures, erased).contains("Bo"));
+        let secret = entries.iter().flat_map(|entry| traced(entry, Class::Secret)).collect();
+        let redaction = redaction_record(8, erased);
+        let mut leaves: Vec<Vec<u8>> = (0..11_u64).map(|number| format!("entry {number}").into_bytes()).collect();
+        for entry in entries.iter().chain([&redaction]) {
+            leaves[usize::try_from(entry.index.get()).unwrap()] = entry.leaf.clone();
+        }
+        let mut tree = MemoryTree::new();
+        let hashes: Vec<Hash> = leaves.iter().map(|leaf| Hash::leaf(leaf)).collect();
+        tree.extend(&hashes).unwrap();
+        let root = tree.root();
+        let checkpoint = Checkpoint::new(log(), root.size, root.hash).sign(&key(1)).unwrap();
+        let trust = Trust::Log(key(1).verifier_key().clone().try_into().unwrap());
+        Self { entries, redaction, tree, checkpoint, trust, erased, secret }
+    }
+
+    fn head(&self) -> VerifiedCheckpoint {
+        self.checkpoint.verify(&[key(1).verifier_key().clone()]).unwrap()
+    }
+
+    /// A record as one answers it who may see what is restricted, and from whom nothing else is kept.
+    fn body(&self, entry: &Entry) -> RecordBody {
+        let own: Vec<Digest> = entry.disclosures.iter().map(|(digest, _)| digest).collect();
+        let withheld: Vec<Digest> = self.secret.iter().copied().filter(|digest| own.contains(digest)).collect();
+        let gone = |digest: &Digest| withheld.contains(digest) || *digest == self.erased;
+        let proof = self.tree.prove_inclusion(entry.index).unwrap();
+        let leaf = String::from_utf8(entry.leaf.clone()).unwrap();
+        let integrity = Integrity::new(&self.head(), entry.index, Hash::leaf(leaf.as_bytes()), Some(proof));
+        let disclosures = entry.disclosures.filtered(|digest| !gone(digest));
+        RecordBody { leaf, disclosures, withheld, integrity, before: None, view: None }
+    }
+
+    fn answer(&self, number: usize) -> RecordAnswer {
+        let mut record = self.body(&self.entries[number]);
+        if number > 0 {
+            let entry = &self.entries[number - 1];
+            let proof = Some(self.tree.prove_inclusion(entry.index).unwrap());
+            let leaf = String::from_utf8(entry.leaf.clone()).unwrap();
+            record.before = Some(Before { index: entry.index, leaf, proof });
+        }
+        let redactions = if number == 0 { vec![self.body(&self.redaction)] } else { Vec::new() };
+        RecordAnswer { record, redactions, checkpoint: self.checkpoint.clone() }
+    }
+
+    fn page(&self) -> Page {
+        let records = self.entries.iter().map(|entry| self.body(entry)).collect();
+        let next = "bmV4dA".parse::<Cursor>().ok();
+        let stream = Some(self.entries[0].open().leaf().server().stream);
+        let (redactions, checkpoint) = (vec![self.body(&self.redaction)], self.checkpoint.clone());
+        Page { stream, records, redactions, checkpoint, complete_to: TreeSize::new(10).unwrap(), next }
+    }
+}
+
+#[test]
+fn a_record_is_answered_saved_and_verified_offline() {
+    let world = World::new();
+    for number in 0..3 {
+        let answer = world.answer(number);
+        let saved = answer.to_json();
+        let read = RecordAnswer::parse(&saved).unwrap();
+        assert_eq!(read, answer);
+        let (verified, witnessed) = read.verify(&world.trust).unwrap();
+        assert_eq!(verified.record.hash(), Hash::leaf(&world.entries[number].leaf));
+        assert_eq!((verified.before, witnessed.checkpoint().size().get()), (number > 0, 11));
+        // Nothing but what is secret is withheld.
+        assert!(verified.record.withheld_only_above(Some(Class::Restricted)).is_ok());
+        assert_eq!(verified.record.withheld_only_above(Some(Class::Secret)).is_ok(), number == 2);
+        // What is not known is ignored.
+        let more = String::from_utf8(saved).unwrap().replacen('{', r#"{"more":[{"a":1}],"#, 2);
+        assert_eq!(RecordAnswer::parse(more.as_bytes()).unwrap(), answer);
+    }
+    let json: Value = serde_json::from_slice(&world.answer(0).to_json()).unwrap();
+    let integrity = &json["record"]["integrity"];
+    let hash = Hash::leaf(&world.entries[0].leaf).to_base64();
+    let key_id = key(1).verifier_key().id();
+    assert_eq!(integrity["integrityHash"], format!("log.example/logs/test::{key_id}::1::{hash}"));
+    assert_eq!((&integrity["head"]["size"], &integrity["leaf_hash"]), (&11.into(), &hash.into()));
+    let short: IntegrityHash = integrity["integrityHash"].as_str().unwrap().parse().unwrap();
+    assert_eq!(short, world.answer(0).record.integrity.hash());
+    assert!("a::b".parse::<IntegrityHash>().is_err());
+}
+
+#[test]
+fn the_view_says_what_is_shown_and_why_the_rest_is_not() {
+    let world = World::new();
+    let (verified, _) = world.answer(0).verify(&world.trust).unwrap();
+    let text = view(&verified.record);
+    assert!(text.contains(r#""new":1200.50"#), "{text}");
+    let view: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(view["object"]["operation"], "create");
+    assert_eq!(view["actor"], serde_json::json!({"id":"ann","type":"user"}));
+    assert_eq!(view["subjects"], serde_json::json!(["p1"]));
+    assert!(view.get("context").is_none() && view.get("topics").is_none());
+    assert_eq!(view["stream_name"], serde_json::json!(["entity", "pb", "tl", "license", "L-1"]));
+    let values = serde_json::json!({"schema":{"uri":"s"},"sides":"new","whole":{
+        "/fee":{"class":"internal","new":1200.50},"/list":{"class":"internal","new":[1,{"a":null}]},
+        "/own~0er":{"class":"restricted","erased":8},"/phone":{"class":"secret","withheld":true}}});
+    assert_eq!(view["values"], values);
+    let attributes = serde_json::json!({"named":{"channel":{"class":"internal","value":"web"},"ip":{"class":"secret","withheld":true}},
+        "external":[{"class":"internal","name":"f","size":1,"media_type":"t",
+        "sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]});
+    assert_eq!(view["attributes"], attributes);
+    assert_eq!((&view["seq"], &view["id"]), (&0.into(), &id(0).to_string().into()));
+    // It goes with an answer, and is left behind when that is read.
+    let mut answer = world.answer(0);
+    answer.record.view = Some(text);
+    let json: Value = serde_json::from_slice(&answer.to_json()).unwrap();
+    assert_eq!(json["record"]["view"], view);
+    assert_eq!(RecordAnswer::parse(&answer.to_json()).unwrap(), world.answer(0));
+}
+
+#[test]
+fn nothing_else_verifies() {
+    let world = World::new();
+    let refused = |number: usize, change: &dyn Fn(&mut RecordAnswer)| {
+        let mut answer = world.answer(number);
+        change(&mut answer);
+        answer.verify(&world.trust).unwrap_err()
+    };
+    let other = world.answer(1).record;
+    assert!(matches!(refused(0, &|answer| answer.redactions.clear()), AnswerError::Record { .. }));
+    assert!(matches!(refused(0, &|answer| answer.redactions = vec![other.clone()]), AnswerError::Redaction { .. }));
+    assert!(matches!(refused(0, &|answer| answer.record.withheld.clear()), AnswerError::Record { .. }));
+    assert!(matches!(refused(0, &|answer| answer.record.leaf = other.leaf.clone()), AnswerError::Inclusion { .. }));
+    assert!(matches!(refused(0, &|answer| answer.record.integrity.proof = None), AnswerError::NoProof(_)));
+    assert!(matches!(refused(0, &|answer| answer.redactions[0].integrity.proof = None), AnswerError::NoProof(_)));
+    let claims: [&dyn Fn(&mut Integrity); 4] = [
+        &|block| block.leaf_hash = Hash::leaf(b"x"),
+        &|block| block.root = Hash::leaf(b"x"),
+        &|block| block.size = TreeSize::new(10).unwrap(),
+        &|block| block.key_id = key(2).verifier_key().id(),
+    ];
+    for change in claims {
+        assert!(matches!(refused(0, &|answer| change(&mut answer.record.integrity)), AnswerError::Claims(_)));
+    }
+    let before = world.answer(1).record.before;
+    assert!(matches!(refused(2, &|answer| answer.record.before = before.clone()), AnswerError::Before { .. }));
+    assert!(matches!(refused(0, &|answer| answer.record.before = before.clone()), AnswerError::Before { .. }));
+    let raw = Before { index: LeafIndex::new(1).unwrap(), leaf: "entry 1".to_owned(), proof: None };
+    let proven = Before { proof: Some(world.tree.prove_inclusion(raw.index).unwrap()), ..raw.clone() };
+    assert!(matches!(refused(1, &|answer| answer.record.before = Some(raw.clone())), AnswerError::NoProof(_)));
+    assert!(matches!(refused(1, &|answer| answer.record.before = Some(proven.clone())), AnswerError::Leaf { .. }));
+    // A key that nobody trusts.
+    let root = world.tree.root();
+    let forged = Checkpoint::new(log(), root.size, root.hash).sign(&key(2)).unwrap();
+    assert!(matches!(refused(0, &|answer| answer.checkpoint = forged.clone()), AnswerError::Checkpoint(_)));
+}
+
+/// Whatever byte of a saved record is changed: it is refused, or it says the same.
+#[test]
+fn no_changed_byte_of_a_saved_record_says_something_else() {
+    let world = World::new();
+    let saved = world.answer(0).to_json();
+    let (good, _) = world.answer(0).verify(&world.trust).unwrap();
+    let mut same = 0;
+    for at in 0..saved.len() {
+        let mut changed = saved.clone();
+        changed[at] ^= 1 << (at % 7);
+        let Ok(answer) = RecordAnswer::parse(&changed) else { continue };
+        if let Ok((verified, _)) = answer.verify(&world.trust) {
+            assert_eq!(verified, good, "byte {at}");
+            same += 1;
+        }
+    }
+    // Such as the names of members that need not be there.
+    assert!(same < 200, "{same}");
+}
+
+#[test]
+fn a_history_is_verified_and_replayed() {
+    let world = World::new();
+    let page = world.page();
+    let read = Page::parse(&page.to_json()).unwrap();
+    assert_eq!(read, page);
+    let (records, _) = read.verify(&world.trust).unwrap();
+    let history = History::new(records.into_iter().map(|verified| verified.record).collect()).unwrap();
+    let replayed = replay(&history, View::AsRecorded, Until::End);
+    let state = replayed.states.values().next().unwrap();
+    let data = r#"{"fee":{"withheld":true},"list":[1],"own~er":"Cy","phone":{"withheld":true}}"#;
+    assert_eq!(state.data.as_ref().unwrap().to_json(), data);
+
+    let late = Page { complete_to: TreeSize::new(12).unwrap(), ..page.clone() };
+    assert!(matches!(late.verify(&world.trust), Err(AnswerError::Complete { .. })));
+    let stream = Some(world.redaction.open().leaf().server().stream);
+    assert!(matches!(Page { stream, ..page.clone() }.verify(&world.trust), Err(AnswerError::Stream(_))));
+    let search = Page { stream: None, next: None, redactions: Vec::new(), records: Vec::new(), ..page };
+    assert_eq!(Page::parse(&search.to_json()).unwrap(), search);
+}
+
+#[test]
+fn what_was_replayed_is_answered_with_its_unknown_places() {
+    let world = World::new();
+    let (records, _) = world.page().verify(&world.trust).unwrap();
+    let history = History::new(records.into_iter().map(|verified| verified.record).collect()).unwrap();
+    let at = |seq: u64| Point { until: Until::Seq(Seq::new(seq).unwrap()), view: View::Corrected };
+    let [first, last] = [0, 1].map(|seq| replay(&history, View::Corrected, at(seq).until));
+    let stream = world.entries[0].open().leaf().server().stream;
+    let (checkpoint, complete_to) = (world.checkpoint.clone(), TreeSize::new(11).unwrap());
+    let answer = StatesAnswer { stream, at: at(0), replayed: States::from(&first), checkpoint, complete_to };
+    let json = answer.to_json();
+    assert_eq!(StatesAnswer::parse(&json).unwrap(), answer);
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let state = &json["states"][0];
+    assert_eq!(state["document"]["own~er"], serde_json::json!({"erased": 8}));
+    assert_eq!(state["unknown"], serde_json::json!({"/own~0er": {"erased": 8}, "/phone": {"withheld": true}}));
+    assert_eq!(
+        (&state["life"], &state["lives"], &json["at"]["view"]),
+        (&"live".into(), &1.into(), &"corrected".into())
+    );
+
+    let objects = ObjectDifferences::between(&first, &last);
+    let found: Vec<(&str, bool)> =
+        objects[0].differences.iter().map(|place| (place.pointer.as_str(), place.certain)).collect();
+    assert_eq!(found, [("/fee", false), ("/list/1", true), ("/own~0er", false), ("/phone", false)]);
+    let checkpoint = world.checkpoint.clone();
+    let answer = DifferencesAnswer { stream, from: at(0), to: at(1), objects, checkpoint, complete_to };
+    let json = answer.to_json();
+    assert_eq!(DifferencesAnswer::parse(&json).unwrap(), answer);
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let owner = &json["objects"][0]["differences"][2];
+    let expected = serde_json::json!({"pointer":"/own~0er","old":{"erased":8},"old_unknown":{"":{"erased":8}},"new":"Cy","certain":false});
+    assert_eq!(*owner, expected);
+}
+
+/// A replay whose document nests as deep as any may, and what it flags.
+#[test]
+fn the_deepest_document_is_answered_too() {
+    let object = r#""object":{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"#;
+    // The request around it nests as well.
+    let deep = ["[".repeat(60), "]".repeat(60)].concat();
+    let mut writer = Writer::new();
+    let pointer = "/a".repeat(62);
+    writer.append(&format!(r#"{{{object}"update"}},"values":{{"fields":{{"{pointer}":{{"new":{deep}}}}}}}}}"#));
+    writer.append(&format!(r#"{{{object}"update"}},"values":{{"fields":{{"/b":{{"old":1}}}}}}}}"#));
+    let history = History::new(writer.entries.iter().map(Entry::open).collect()).unwrap();
+    let replayed = replay(&history, View::AsRecorded, Until::End);
+    let world = World::new();
+    let at = Point { until: Until::ServerTime(server_time(5)), view: View::AsRecorded };
+    let stream = history.records()[0].leaf().server().stream;
+    let (checkpoint, complete_to) = (world.checkpoint.clone(), TreeSize::ZERO);
+    let answer = StatesAnswer { stream, at, replayed: States::from(&replayed), checkpoint, complete_to };
+    assert_eq!(StatesAnswer::parse(&answer.to_json()).unwrap(), answer);
+    let flags: Vec<&str> = answer.replayed.flags.iter().map(|flag| flag.flag.as_str()).collect();
+    assert_eq!(flags, ["update-on-absent", "old-differs"]);
+    assert_eq!(answer.replayed.flags[1].pointers, ["/b"]);
+}
+
+#[test]
+fn an_append_is_answered_with_receipts() {
+    let world = World::new();
+    let appended = |entry: &Entry| {
+        let leaf = Leaf::decode(&entry.leaf).unwrap();
+        let (server, text) = (leaf.server(), String::from_utf8(entry.leaf.clone()).unwrap());
+        let proof = world.tree.prove_inclusion(entry.index).unwrap();
+        Appended {
+            id: leaf.event().head().id,
+            index: entry.index,
+            leaf_hash: leaf.hash(),
+            stream: server.stream,
+            seq: server.place.seq(),
+            prev: server.place.prev(),
+            time: server.time,
+            replayed: false,
+            receipt: Some(AppendedReceipt { leaf: text, proof }),
+        }
+    };
+    let records: Vec<Appended> = world.entries.iter().map(appended).collect();
+    let answer = AppendedAnswer { records, checkpoint: world.checkpoint.clone(), replayed: false };
+    assert_eq!(AppendedAnswer::parse(&answer.to_json()).unwrap(), answer);
+    assert_eq!(answer.verify(&world.trust).unwrap().checkpoint().size().get(), 11);
+    let receipt = answer.records[1].receipt(&answer.checkpoint).unwrap();
+    assert!(receipt.verify(&world.entries[1].leaf, &world.trust).is_ok());
+
+    let refused = |change: &dyn Fn(&mut Appended)| {
+        let mut changed = answer.clone();
+        change(&mut changed.records[1]);
+        assert_eq!(AppendedAnswer::parse(&changed.to_json()).unwrap(), changed);
+        changed.verify(&world.trust).unwrap_err()
+    };
+    assert!(matches!(refused(&|record| record.receipt = None), AnswerError::NoProof(_)));
+    assert!(matches!(refused(&|record| record.index = LeafIndex::new(4).unwrap()), AnswerError::Inclusion { .. }));
+    let claims: [&dyn Fn(&mut Appended); 6] = [
+        &|record| record.id = id(7),
+        &|record| record.seq = Seq::new(2).unwrap(),
+        &|record| record.prev = None,
+        &|record| record.time = server_time(2),
+        &|record| record.leaf_hash = Hash::leaf(b"x"),
+        &|record| record.stream = world.redaction.open().leaf().server().stream,
+    ];
+    for change in claims {
+        assert!(matches!(refused(change), AnswerError::Claims(_)));
+    }
+}
+
+#[test]
+fn parts_that_are_withheld_are_above_no_class() {
+    let world = World::new();
+    let mut answer = world.answer(2);
+    let actor = Leaf::decode(&world.entries[2].leaf).unwrap().event().digest(Part::Actor);
+    answer.record.disclosures = answer.record.disclosures.filtered(|digest| *digest != actor);
+    answer.record.withheld = vec![actor];
+    let (verified, _) = answer.verify(&world.trust).unwrap();
+    assert_eq!(verified.record.content().actor, Shown::Withheld);
+    for class in [None, Some(Class::Public), Some(Class::Secret)] {
+        assert!(verified.record.withheld_only_above(class).is_err(), "{class:?}");
+    }
+}
