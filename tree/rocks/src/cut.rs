@@ -44,8 +44,17 @@ const MASK: u32 = 0xa282_ead8;
 
 /// Looks at the manifest and the write-ahead logs of a database that is not open.
 pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+    check_files(path, |_| true)
+}
+
+/// Looks at its manifest alone.
+pub(crate) fn check_manifest(path: &Path) -> Result<(), OpenError> {
+    check_files(path, |file| file.extension().is_none_or(|extension| extension != "log"))
+}
+
+fn check_files(path: &Path, is_asked_for: impl Fn(&PathBuf) -> bool) -> Result<(), OpenError> {
     let failed = |error: io::Error| OpenError::from_io(path, &error);
-    for file in record_files(path).map_err(failed)? {
+    for file in record_files(path).map_err(failed)?.into_iter().filter(is_asked_for) {
         if let Some((offset, what)) = damaged_header(&file).map_err(failed)? {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             let message = format!("{name}: the record at {offset} has a damaged {what}");

@@ -24,12 +24,14 @@ mod checkpoint;
 mod cut;
 mod error;
 mod family;
+mod salvage;
 mod scrub;
 mod settings;
 mod stats;
 mod store;
 
 pub use error::OpenError;
+pub use salvage::{DatabaseLock, Remains};
 pub use scrub::{Place, PlaceError};
 pub use settings::Settings;
 pub use stats::{FamilyStats, Stats};

@@ -98,8 +98,11 @@ impl RocksStore {
             Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), settings.family(family, &cache)));
         let db = DB::open_cf_descriptors(options, path, families);
         let db = db.map_err(|error| OpenError::from_rocksdb(path, error))?;
-        let cache = (cache, settings.block_cache);
-        Ok(Self { db, cache, read: verified(), write: synced(), failed: AtomicBool::new(false) })
+        Ok(Self::of(db, (cache, settings.block_cache)))
+    }
+
+    pub(crate) fn of(db: DB, cache: (Cache, usize)) -> Self {
+        Self { db, cache, read: verified(), write: synced(), failed: AtomicBool::new(false) }
     }
 
     /// Writes all rows to tables and merges these until each key stands in one. For measuring and for offline care:

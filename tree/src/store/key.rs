@@ -291,6 +291,12 @@ impl KeyRange {
         Self { to: past_kind(&key), from: key }
     }
 
+    /// The part of the range from `key` on, itself included.
+    #[must_use]
+    pub fn starting_at(&self, key: &Key) -> Self {
+        Self { from: key.max(&self.from).clone(), to: self.to.clone() }
+    }
+
     /// The bytes of the first key that may stand in the range.
     #[must_use]
     pub fn start(&self) -> &[u8] {
@@ -389,6 +395,8 @@ mod tests {
         let two = KeyRange::between(&Key::only(log, Kind::Bundle)..&Key::numbered(log, Kind::Piece, 0));
         assert_eq!(two.kind(), None);
         assert_eq!(KeyRange::between(&Key::only(log, Kind::Bundle)..&Key::only(next, Kind::Bundle)).kind(), None);
+        assert_eq!(some.starting_at(&Key::numbered(log, Kind::Bundle, 4)), KeyRange::numbers(log, Kind::Bundle, 4..5));
+        assert_eq!(some.starting_at(&Key::only(log, Kind::Bundle)), some);
         let rest = KeyRange::from_key(Key::numbered(log, Kind::Bundle, u64::MAX));
         assert!(rest.contains(&Key::numbered(log, Kind::Bundle, u64::MAX)));
         assert!(!rest.contains(&Key::only(log, Kind::Piece)));

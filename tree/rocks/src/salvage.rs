@@ -1,0 +1,160 @@
+//! Opening a database to read that may be damaged, or that `RocksStore::open` refuses: nothing in its folder is changed.
+//!
+//! A sound one opens as it is. Of another RocksDB is asked for what there is: records of a write-ahead log that can't be
+//! read are passed over, and so are tables that are gone; reads of what those held answer errors or find nothing. Where
+//! the manifest itself is lost, tables are listed anew from links to them in a folder of the caller's; a table that then
+//! can't be read to its end is left out. So what is read may be of an older moment, or lack rows: whoever reads judges it
+//! by something else, as by a signed root.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use rocksdb::{Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
+use rustix::fs::{FlockOperation, fcntl_lock};
+
+use crate::OpenError;
+use crate::cut;
+use crate::family::Family;
+use crate::settings::Settings;
+use crate::store::{CURRENT, RocksStore};
+
+/// RocksDB's own lock file, which [`DatabaseLock`] shares with it.
+const LOCK: &str = "LOCK";
+
+/// Keeps everybody else from opening a database, without opening it: RocksDB refuses as long as this lives.
+///
+/// The lock is the process's, as POSIX has it: this process must not open the database other than to read meanwhile.
+#[derive(Debug)]
+pub struct DatabaseLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+
+impl DatabaseLock {
+    /// Takes the lock of the database in `path`.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] if another process has it.
+    pub fn take(path: &Path) -> Result<Self, OpenError> {
+        let failed = |error: io::Error| OpenError::from_io(path, &error);
+        if !path.is_dir() {
+            return Err(OpenError::Missing(path.into()));
+        }
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join(LOCK));
+        let file = opened.map_err(failed)?;
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(file)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(OpenError::Locked(path.into())),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+}
+
+/// What could be opened of a database.
+pub struct Remains {
+    /// To read; commits fail.
+    pub store: RocksStore,
+    /// Why it does not open as a whole, and what was done about it; `None` if it does.
+    pub problem: Option<String>,
+}
+
+impl RocksStore {
+    /// Opens the database in `path` to read, and changes nothing there. Commits fail. Somebody who writes to it meanwhile
+    /// is not seen.
+    ///
+    /// # Errors
+    /// As [`RocksStore::open`].
+    pub fn open_to_read(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
+        if !path.join(CURRENT).is_file() {
+            return Err(OpenError::Missing(path.into()));
+        }
+        cut::check(path)?;
+        Self::start_to_read(path, settings, &settings.database(), &Family::ALL)
+    }
+
+    /// Opens what can be read of the database in `path`. `scratch` is a folder on the same file system, made here if it is
+    /// needed, over one that is there, and to be removed by the caller.
+    ///
+    /// # Errors
+    /// [`OpenError`] if there is nothing that could be read.
+    pub fn open_remains(path: &Path, settings: &Settings, scratch: &Path) -> Result<Remains, OpenError> {
+        let whole = match Self::open_to_read(path, settings) {
+            Ok(store) => return Ok(Remains { store, problem: None }),
+            Err(error) => error,
+        };
+        // A manifest over which RocksDB would turn in a circle is not shown to it.
+        let listed = match cut::check_manifest(path) {
+            Ok(()) => Self::start_leniently(path, settings),
+            Err(error) => Err(error),
+        };
+        if let Ok(store) = listed {
+            return Ok(Remains { store, problem: Some(whole.to_string()) });
+        }
+        let tables = link_tables(path, scratch)?;
+        let mut options = lenient(settings);
+        options.create_missing_column_families(true);
+        DB::repair(&options, scratch).map_err(|error| OpenError::from_rocksdb(path, error))?;
+        let store = Self::start_leniently(scratch, settings)?;
+        let left_out = fs::read_dir(scratch.join("lost")).into_iter().flatten().flatten();
+        let left_out = left_out.filter(|file| is_table(&file.path())).count();
+        let problem = format!("{whole}; its tables were listed anew: {left_out} of {tables} could not be read");
+        Ok(Remains { store, problem: Some(problem) })
+    }
+
+    fn start_leniently(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
+        let options = lenient(settings);
+        let listed = DB::list_cf(&options, path).map_err(|error| OpenError::from_rocksdb(path, error))?;
+        let families: Vec<Family> =
+            Family::ALL.into_iter().filter(|family| listed.iter().any(|name| name == family.name())).collect();
+        Self::start_to_read(path, settings, &options, &families)
+    }
+
+    fn start_to_read(
+        path: &Path,
+        settings: &Settings,
+        options: &Options,
+        families: &[Family],
+    ) -> Result<Self, OpenError> {
+        let cache = Cache::new_lru_cache(settings.block_cache);
+        let families = families
+            .iter()
+            .map(|family| ColumnFamilyDescriptor::new(family.name(), settings.family(*family, &cache)))
+            .collect::<Vec<_>>();
+        let db = DB::open_cf_descriptors_read_only(options, path, families, false);
+        let db = db.map_err(|error| OpenError::from_rocksdb(path, error))?;
+        Ok(Self::of(db, (cache, settings.block_cache)))
+    }
+}
+
+/// Passes over what can't be read. Blocks of tables are checked all the same.
+fn lenient(settings: &Settings) -> Options {
+    let mut options = settings.database();
+    options.set_paranoid_checks(false);
+    options.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
+    options.set_track_and_verify_wals_in_manifest(false);
+    options
+}
+
+/// Makes a folder with links to the tables and write-ahead logs of a database; how many tables there are.
+fn link_tables(path: &Path, scratch: &Path) -> Result<usize, OpenError> {
+    let link = || -> io::Result<usize> {
+        if scratch.exists() {
+            fs::remove_dir_all(scratch)?;
+        }
+        DirBuilder::new().mode(0o700).create(scratch)?;
+        let mut tables = 0;
+        for file in fs::read_dir(path)? {
+            let file: PathBuf = file?.path();
+            let is_log = file.extension().is_some_and(|extension| extension == "log");
+            if let Some(name) = file.file_name().filter(|_| is_log || is_table(&file)) {
+                fs::hard_link(&file, scratch.join(name))?;
+                tables += usize::from(!is_log);
+            }
+        }
+        Ok(tables)
+    };
+    link().map_err(|error| OpenError::from_io(path, &error))
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sst")
+}
