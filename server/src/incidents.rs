@@ -31,12 +31,12 @@ pub struct Incident {
     pub number: u64,
     /// When it was found, in milliseconds since the epoch.
     pub time_ms: u64,
-    /// `damage` or `repaired`.
+    /// `damage`, `repaired`, or `halted`: for good.
     pub event: String,
     /// The log's name; absent for what belongs to no log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// What sort of thing is bad: `bundle`, `tile`, `tail`, `root`, `hash-index`, `tables`.
+    /// What sort of thing is bad: `bundle`, `tile`, `tail`, `root`, `hash-index`, `tables`, `rows`, `log`.
     pub kind: String,
     /// Its number within the kind, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +55,26 @@ pub struct Incident {
     pub expected: Option<String>,
     /// The hash that is there, as base64, or what the store says.
     pub found: String,
+}
+
+impl Incident {
+    /// A log is halted for good: not for damage, which is mended.
+    #[must_use]
+    pub fn halted(log: &str, reason: &str, time_ms: u64) -> Self {
+        Self {
+            number: 0,
+            time_ms,
+            event: "halted".to_owned(),
+            log: Some(log.to_owned()),
+            kind: "log".to_owned(),
+            place: None,
+            level: None,
+            first: None,
+            end: None,
+            expected: None,
+            found: reason.to_owned(),
+        }
+    }
 }
 
 /// The file, open for adding to it.

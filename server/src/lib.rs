@@ -18,4 +18,5 @@ pub mod limits;
 pub mod log_name;
 pub mod metrics;
 pub mod records;
+pub mod mirror;
 pub mod signer;

@@ -34,6 +34,7 @@ mod digest;
 mod hold;
 mod make;
 mod manifest;
+mod open;
 mod restore;
 
 use std::io;

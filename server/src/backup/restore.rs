@@ -88,7 +88,7 @@ fn staging(target: &Path) -> PathBuf {
     target.with_file_name(format!(".{name}.{UNFINISHED}"))
 }
 
-fn compare(file: &FileLine, path: &Path, found: (u64, super::Digest)) -> Result<(), BackupError> {
+pub(super) fn compare(file: &FileLine, path: &Path, found: (u64, super::Digest)) -> Result<(), BackupError> {
     if found == (file.bytes, file.sha256) {
         return Ok(());
     }

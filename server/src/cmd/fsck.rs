@@ -55,7 +55,7 @@ fn offline(folder: &Folder) -> anyhow::Result<Vec<FindingLine>> {
     Ok(findings.into_iter().map(line).collect())
 }
 
-fn show(step: &Progress) {
+pub(super) fn show(step: &Progress) {
     let mut out = io::stderr();
     if out.is_terminal() {
         let percent = step.done.saturating_mul(100).checked_div(step.size).unwrap_or(100);

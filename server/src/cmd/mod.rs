@@ -6,6 +6,7 @@ mod fsck;
 mod init;
 mod key;
 mod log;
+mod repair;
 mod restore;
 mod serve;
 mod signer;
@@ -53,6 +54,8 @@ enum Command {
     Backup(backup::Backup),
     /// Make a database from a backup, verified whole before it may sign.
     Restore(restore::Restore),
+    /// Mend a damaged database that is not served, from its own sound parts, backups and mirrors; the damaged one is kept.
+    Repair(repair::Repair),
 }
 
 /// Where the database is.
@@ -77,6 +80,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Fsck(fsck) => fsck.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
+        Command::Repair(repair) => repair.run(),
     };
     done.unwrap_or_else(|error| {
         // Standard error may be gone too; then there is nobody to tell.

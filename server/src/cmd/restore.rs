@@ -11,7 +11,10 @@ use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use cairnd::backup::{Generation, Restoring};
 use cairnd::config::{self, Config};
-use cairnd::engine::{EngineOptions, Frozen, FrozenLog, Readmitted, Verdict, examine, readmit};
+use cairnd::engine::{
+    Clock as _, EngineOptions, Frozen, FrozenLog, Readmitted, SystemClock, Verdict, examine, readmit,
+};
+use cairnd::incidents::{Incident, Incidents};
 use serde::Serialize;
 
 use super::backup::{described, show, split};
@@ -77,7 +80,15 @@ impl Restore {
             fs::remove_file(evidence).with_context(|| evidence.display().to_string())?;
         }
         sync_all(&options)?;
-        Ok(readmitted?)
+        let readmitted = readmitted?;
+        // A repair that finds the row damaged that says so must know of it.
+        let incidents = Incidents::open(folder)?;
+        for one in &readmitted {
+            if let Some(reason) = one.verdict.reason() {
+                incidents.add(Incident::halted(&one.log, &reason, SystemClock.now_ms()))?;
+            }
+        }
+        Ok(readmitted)
     }
 
     fn tell(&self, generation: &Generation, restored: &[Readmitted]) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use cairnd::auth::{TokenFile, Tokens};
 use cairnd::backup;
 use cairnd::config::{Config, LogFormat, Logging};
 use cairnd::cosigners::{Cosigners, CosignersParts};
-use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, remove_frozen};
+use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
 use cairnd::http::{App, AppParts};
 use cairnd::metrics::{Metrics, Watched};
 use tokio::signal::unix::{SignalKind, signal};
@@ -92,6 +92,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     };
     let engine = Engine::open(&folder.engine_options(), Arc::new(SystemClock), Arc::new(observer))?;
     clear_frozen(&folder.path)?;
+    clear_undecided(&folder.path).context("what is left of a repair can't be removed")?;
     refuse_open_logs(config, &engine)?;
     let listener =
         Listener::bind(config.serve.listen, tls).with_context(|| format!("can't listen on {}", config.serve.listen))?;

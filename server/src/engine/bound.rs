@@ -10,7 +10,7 @@ use super::EngineOptions;
 use super::keyring::KeyRingError;
 use super::keys::KeyFile;
 use super::layout::KeyStatus;
-use super::open::{OpenError, compare_commits, read_bindings, read_database, read_head};
+use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database, read_head};
 use crate::high_water::{HighWater, Mark};
 
 /// All bound keys of a database. No server can open it as long as this lives.
@@ -47,7 +47,7 @@ pub struct BoundKey {
 /// # Errors
 /// [`OpenError`].
 pub fn bound_keys(options: &EngineOptions) -> Result<BoundKeys, OpenError> {
-    let store = RocksStore::open(&options.database_path(), &options.settings)?;
+    let store = open_store(options)?;
     let database = read_database(&store, options.data.clone())?;
     let (_, marks) = HighWater::open(&options.high_water_path(), database.id)?;
     compare_commits(&database, &marks)?;

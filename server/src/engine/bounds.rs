@@ -56,6 +56,12 @@ pub(super) const BUNDLE_CACHE_BYTES: usize = 64 << 20;
 pub(super) const SCRUB_INDEX_LEAVES: u64 = 1 << 20;
 /// Bytes of tables that the scrubber reads in one go.
 pub(super) const SCRUB_BYTES: u64 = 1 << 20;
+/// Rows that a repair reads at a time, of kinds whose rows are small.
+pub(super) const MEND_ROWS: usize = 256;
+/// Places that a repair lists of one log; past them they are counted.
+pub(super) const MEND_PLACES: usize = 4_096;
+/// Leaves of a run of the hash index that a repair makes anew, at most: as many as a merge of the smallest runs has.
+pub(super) const MEND_RUN_ENTRIES: u64 = INDEX_RUN_ENTRIES * INDEX_FAN as u64;
 /// Entries that are re-hashed in one go where a range of a log is checked, at start and by `fsck`.
 pub(super) const REPLAY_BUNDLES: usize = 64;
 /// Bytes of one row of disclosures; a record that has more gets a row of its own.

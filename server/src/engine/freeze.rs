@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::layout::{BindingRow, HeadRow, KeyStatus, LogState, PolicyRow};
-use super::open::{OpenError, compare_commits, read_bindings, read_database, read_head};
+use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database, read_head};
 use super::sequencer::{FreezeJob, Job};
 use super::{Engine, EngineOptions};
 use crate::high_water::{HighWater, HighWaterError, Mark, Marks};
@@ -134,7 +134,7 @@ impl Engine {
 /// # Errors
 /// [`FreezeError`]; a database and a high-water file that do not belong together are refused.
 pub fn freeze_stopped(options: &EngineOptions) -> Result<Frozen, FreezeError> {
-    let store = RocksStore::open(&options.database_path(), &options.settings).map_err(OpenError::from)?;
+    let store = open_store(options)?;
     let database = read_database(&store, options.data.clone())?;
     let (_, marks) = HighWater::open(&options.high_water_path(), database.id).map_err(OpenError::from)?;
     compare_commits(&database, &marks)?;

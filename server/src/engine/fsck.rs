@@ -2,18 +2,20 @@
 //!
 //! Changes nothing. The first bad place of a log is named; the other logs are still read.
 
+use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::Store;
 
+use super::EngineOptions;
 use super::bounds::INDEX_CHECK_LEAVES;
 use super::growing::GrowingTree;
 use super::index;
-use super::open::{OpenError, compare_commits, read_bindings, read_checkpoint, read_database, read_head};
+use super::layout::{DatabaseRow, LogState};
+use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
 use super::replay::replay;
 use super::stored::{ReadError, Stored};
-use super::{EngineOptions, layout::LogState};
-use crate::high_water::HighWater;
+use crate::high_water::{HighWater, Marks};
 
 /// What stands for the database itself among the findings; no log can have this name.
 const WHOLE: &str = "(database)";
@@ -54,15 +56,25 @@ impl Expected {
 /// # Errors
 /// [`OpenError`] if it can't be read at all; what is wrong inside is in the findings.
 pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<Finding>, OpenError> {
-    let store = cairn_rocks::RocksStore::open(&options.database_path(), &options.settings)?;
+    let store = open_store(options)?;
     let database = read_database(&store, options.data.clone())?;
     let (_, marks) = HighWater::open(&options.high_water_path(), database.id)?;
-    compare_commits(&database, &marks)?;
+    check_all(&store, &database, &marks, progress)
+}
+
+/// Checks an open database against these marks.
+pub(super) fn check_all(
+    store: &RocksStore,
+    database: &DatabaseRow,
+    marks: &Marks,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Finding>, OpenError> {
+    compare_commits(database, marks)?;
     let mut findings = Vec::new();
-    for (id, binding) in read_bindings(&store, &database)? {
+    for (id, binding) in read_bindings(store, database)? {
         let name = binding.name.to_string();
-        let stored = Stored::new(&store, id);
-        let read = read_head(&store, id, &name).and_then(|row| Ok((row, read_checkpoint(&store, id, &binding)?)));
+        let stored = Stored::new(store, id);
+        let read = read_head(store, id, &name).and_then(|row| Ok((row, read_checkpoint(store, id, &binding)?)));
         let (row, checkpoint) = match read {
             Ok(rows) => rows,
             Err(error) => {
@@ -77,7 +89,7 @@ pub fn fsck(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<Vec<
         expected.extend(marks.get(id).map(|mark| Expected::new("high-water", mark.size, mark.root)));
         expected.push(Expected { nodes: row.nodes.clone(), ..Expected::new("head row", row.size, row.root) });
         let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size));
-        let problem = problem.and_then(|()| check_index(&store, &stored, binding.hash_index, binding.dedup)).err();
+        let problem = problem.and_then(|()| check_index(store, &stored, binding.hash_index, binding.dedup)).err();
         let halted = match row.state {
             LogState::Halted(reason) => Some(format!("halted: {reason}")),
             LogState::Open | LogState::Sealed => None,

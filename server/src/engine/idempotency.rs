@@ -24,10 +24,19 @@ pub(super) fn row_key(log: LogId, key: &IdempotencyKey) -> Key {
 
 /// The key of the row that remembers when it expires.
 pub(super) fn expiry_key(log: LogId, key: &IdempotencyKey, expires_ms: u64) -> Key {
+    timed(log, key.digest(), expires_ms)
+}
+
+/// The same, from the key of the row of an idempotency key; `None` if it is none.
+pub(super) fn expiry_of(row: &Key, expires_ms: u64) -> Option<Key> {
+    Some(timed(row.log(), row.suffix().try_into().ok()?, expires_ms))
+}
+
+fn timed(log: LogId, of: &[u8; DIGEST], expires_ms: u64) -> Key {
     let mut suffix = [0; TIMED];
     let (time, digest) = suffix.split_at_mut(TIMED - DIGEST);
     time.copy_from_slice(&expires_ms.to_be_bytes());
-    digest.copy_from_slice(key.digest());
+    digest.copy_from_slice(of);
     Key::suffixed(log, Kind::Expiry, &suffix)
 }
 

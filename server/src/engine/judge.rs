@@ -8,14 +8,26 @@ use std::sync::Arc;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
 
-use crate::engine::growing::{Edge, perfect_root};
-use crate::engine::stored::{ReadError, Stored, WIDTH};
+use super::growing::{Edge, perfect_root};
+use super::stored::{ReadError, Stored, WIDTH};
 
 /// Tile levels that can have full tiles.
 pub(super) const LEVELS: u8 = 8;
 
-pub(super) struct Judge<'a> {
-    stored: Stored<'a>,
+/// Where tiles that are to be believed come from.
+pub(super) trait Tiles {
+    /// The hashes of a full tile that hash to this; `None` if there are none.
+    fn tile(&self, level: u8, number: u64, expected: &Hash) -> Option<Vec<Hash>>;
+}
+
+impl Tiles for Stored<'_> {
+    fn tile(&self, level: u8, number: u64, expected: &Hash) -> Option<Vec<Hash>> {
+        Stored::tile(self, level, number).ok().filter(|hashes| perfect_root(hashes) == *expected)
+    }
+}
+
+pub(super) struct Judge<T> {
+    tiles: T,
     size: TreeSize,
     /// The unfinished tiles at the size; absent if they do not hash to the signed root.
     edge: Result<Arc<Edge>, ReadError>,
@@ -23,7 +35,7 @@ pub(super) struct Judge<'a> {
     believed: Vec<Option<(u64, Option<Vec<Hash>>)>>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Judge<Stored<'a>> {
     /// Judges by this root. `edge`, if the writer has it at hand, was computed from entries before it was signed.
     pub(super) fn new(stored: Stored<'a>, (size, root): (TreeSize, Hash), edge: Option<Arc<Edge>>) -> Self {
         let read = || {
@@ -32,7 +44,14 @@ impl<'a> Judge<'a> {
             if tree.root() == root { Ok(Arc::new(tree.edge())) } else { Err(wrong()) }
         };
         let edge = edge.map_or_else(read, Ok);
-        Self { stored, size, edge, believed: vec![None; usize::from(LEVELS)] }
+        Self::of(stored, size, edge)
+    }
+}
+
+impl<T: Tiles> Judge<T> {
+    /// Judges by an edge that hashes to the signed root.
+    pub(super) fn of(tiles: T, size: TreeSize, edge: Result<Arc<Edge>, ReadError>) -> Self {
+        Self { tiles, size, edge, believed: vec![None; usize::from(LEVELS)] }
     }
 
     /// How many full tiles of a level there are.
@@ -63,8 +82,7 @@ impl<'a> Judge<'a> {
         let at = usize::from(level);
         if self.believed.get(at)?.as_ref().is_none_or(|(known, _)| *known != number) {
             let expected = self.expected(level, number);
-            let hashes = self.stored.tile(level, number).ok();
-            let hashes = hashes.filter(|hashes| Some(perfect_root(hashes)) == expected);
+            let hashes = expected.and_then(|expected| self.tiles.tile(level, number, &expected));
             *self.believed.get_mut(at)? = Some((number, hashes));
         }
         self.believed.get(at)?.as_ref().and_then(|(_, hashes)| hashes.as_deref())

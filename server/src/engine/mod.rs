@@ -17,10 +17,12 @@ mod growing;
 mod head;
 mod idempotency;
 mod index;
+mod judge;
 mod keyring;
 mod keys;
 mod layout;
 mod life;
+mod mend;
 mod observer;
 mod open;
 pub mod postings;
@@ -60,6 +62,8 @@ pub use keyring::KeyRingError;
 pub use keys::{KeyFile, KeyFileError, KeyFiles};
 pub use layout::{KeyEntry, KeyStatus, LogState, Placement, Successor, Terms};
 pub use life::LifeError;
+pub use mend::{Copy, MendError, MendedLog, Mending, Mirror, Remedy, Report, Sources, SwapError, Wrong};
+pub use mend::{clear_undecided, settle, sources_folder};
 pub use observer::{CommitFigures, Observer, Unobserved};
 pub use open::OpenError;
 pub use publish::PublishError;
@@ -85,6 +89,7 @@ use registry::Registry;
 use sequencer::{AppendJob, CreateJob, Job, Refused, Releaser, ReleaserParts, Sequencer, Writer, WriterParts};
 
 use crate::high_water::{HighWater, HighWaterError, Marks};
+use crate::incidents::Incidents;
 use crate::log_name::LogName;
 use crate::signer::{Connection, SignerError};
 
@@ -157,6 +162,7 @@ struct Running {
     builder: Builder,
     rocks: Arc<RocksStore>,
     data: PathBuf,
+    incidents: Arc<Incidents>,
     /// Damage that belongs to no log.
     damage: Damaged,
     disk: Disk,
@@ -215,7 +221,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
-        let rocks = Arc::new(RocksStore::open(&options.database_path(), &options.settings)?);
+        let rocks = Arc::new(open::open_store(options)?);
         let store = Arc::clone(&rocks) as Arc<dyn Store>;
         #[cfg(feature = "canaries")]
         let store = crate::canary::flipping(store);
@@ -241,6 +247,7 @@ impl Engine {
         let due = Arc::new(Due::default());
         let disk = Disk::new(vec![options.data.clone(), options.high_water_path()], options.disk_reserve);
         let (poison, newest) = (Arc::default(), Arc::<RwLock<Newest>>::default());
+        let incidents = Arc::new(Incidents::open(&options.data).map_err(OpenError::Incidents)?);
         let (mut releaser, release) = Releaser::new(ReleaserParts {
             high_water,
             marked: marks.commit(),
@@ -260,6 +267,7 @@ impl Engine {
             disk: disk.clone(),
             poison,
             newest: Arc::clone(&newest),
+            incidents: Arc::clone(&incidents),
         };
         let mut writer = Writer::new(parts, release);
         writer.resume(&mut releaser, &marks, opened.fresh_marks, opened.damaged)?;
@@ -279,6 +287,7 @@ impl Engine {
             builder,
             rocks,
             data,
+            incidents,
             damage,
             disk,
             keys,

@@ -9,17 +9,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::Root;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError};
 
+use super::EngineOptions;
 use super::bounds::{COMMIT_ENTRIES, OPENING_TILES, UNRELEASED_COMMITS};
 use super::growing::edge_tiles;
 use super::head::{Head, LogInfo, Shared, Standing};
 use super::index::HashIndex;
 use super::keyring::{KeyRing, KeyRingError};
 use super::layout::{BindingRow, CheckpointRow, DatabaseRow, HeadRow, LogState, PolicyRow, RowError};
+use super::mend::{SwapError, settle};
 use super::published::Publishing;
 use super::reader::Reader;
 use super::records::check_unreleased;
@@ -36,6 +39,9 @@ pub enum OpenError {
     /// The engine refused: missing, locked, damaged.
     #[error(transparent)]
     Engine(#[from] cairn_rocks::OpenError),
+    /// A repair was decided, and could not be finished.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
     /// The high-water file is missing, damaged or foreign.
     #[error(transparent)]
     HighWater(#[from] HighWaterError),
@@ -106,6 +112,9 @@ pub enum OpenError {
         /// Why not.
         error: SignerError,
     },
+    /// What went wrong before can't be read.
+    #[error("the incidents can't be read: {0}")]
+    Incidents(std::io::Error),
     /// A thread can't be started.
     #[error("a thread can't be started: {0}")]
     Thread(std::io::Error),
@@ -127,6 +136,12 @@ pub(super) struct Opened {
     pub(super) fresh_marks: Vec<(LogId, Mark)>,
     /// Logs whose unreleased part does not hash to their head, with the rows of that part.
     pub(super) damaged: Vec<(Arc<Shared>, ReadError, Vec<Key>)>,
+}
+
+/// Opens the store, once a repair that was decided is finished.
+pub(super) fn open_store(options: &EngineOptions) -> Result<RocksStore, OpenError> {
+    settle(&options.data)?;
+    Ok(RocksStore::open(&options.database_path(), &options.settings)?)
 }
 
 /// Reads the database's row.

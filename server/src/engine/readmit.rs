@@ -22,7 +22,7 @@ use super::EngineOptions;
 use super::freeze::{Frozen, read_frozen};
 use super::fsck::{Finding, Progress, fsck};
 use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, PolicyRow};
-use super::open::{OpenError, compare_commits, read_bindings, read_database, read_head, unreleased_rows};
+use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database, read_head, unreleased_rows};
 use super::published::LogPolicy;
 use super::stored::Stored;
 use crate::high_water::{HighWater, HighWaterError, Mark, Marks};
@@ -157,7 +157,7 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
 }
 
 fn open(options: &EngineOptions) -> Result<(RocksStore, DatabaseRow, Marks), OpenError> {
-    let store = RocksStore::open(&options.database_path(), &options.settings)?;
+    let store = open_store(options)?;
     let database = read_database(&store, options.data.clone())?;
     let (_, marks) = HighWater::open(&options.high_water_path(), database.id)?;
     compare_commits(&database, &marks)?;

@@ -10,6 +10,7 @@
 mod backup;
 mod cli;
 mod crash;
+mod damage;
 mod disk;
 mod histories;
 mod http;
@@ -19,6 +20,7 @@ mod lies;
 mod life;
 mod monitored;
 mod power;
+mod repair;
 mod restore;
 mod scene;
 mod scrub;

@@ -6,6 +6,7 @@
 //!
 //! A leaf that stands in the log more than once is found at its lowest index.
 
+mod anew;
 mod build;
 mod check;
 mod manifest;
@@ -19,6 +20,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
+pub(super) use anew::Anew;
 pub(super) use build::Builder;
 pub(super) use check::check;
 use manifest::Manifest;

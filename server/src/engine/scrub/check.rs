@@ -7,8 +7,8 @@ use cairn_tree::store::StoreError;
 use cairn_tree::tile::{Entries, Width};
 
 use super::damage::{Damage, Place};
-use super::judge::{Judge, LEVELS};
 use crate::engine::growing::perfect_root;
+use crate::engine::judge::{Judge, LEVELS};
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// What a portion gave.
@@ -31,7 +31,7 @@ impl Portion {
 }
 
 /// Checks full bundles, their tiles, and the higher tiles that begin with them.
-pub(super) fn check(stored: &Stored<'_>, judge: &mut Judge<'_>, bundles: Range<u64>) -> Portion {
+pub(super) fn check(stored: &Stored<'_>, judge: &mut Judge<Stored<'_>>, bundles: Range<u64>) -> Portion {
     let mut portion = Portion::default();
     for number in bundles {
         let mut first = number;
@@ -49,7 +49,7 @@ pub(super) fn check(stored: &Stored<'_>, judge: &mut Judge<'_>, bundles: Range<u
 
 fn check_tile(
     stored: &Stored<'_>,
-    judge: &mut Judge<'_>,
+    judge: &mut Judge<Stored<'_>>,
     portion: &mut Portion,
     (level, number): (u8, u64),
 ) -> Option<Vec<Hash>> {
@@ -74,7 +74,7 @@ fn check_tile(
     }
 }
 
-fn check_bundle(stored: &Stored<'_>, judge: &mut Judge<'_>, portion: &mut Portion, number: u64) {
+fn check_bundle(stored: &Stored<'_>, judge: &mut Judge<Stored<'_>>, portion: &mut Portion, number: u64) {
     let place = Place::Bundle { number };
     let expected = judge.expected(0, number);
     let tile = check_tile(stored, judge, portion, (0, number));
@@ -103,7 +103,7 @@ fn check_bundle(stored: &Stored<'_>, judge: &mut Judge<'_>, portion: &mut Portio
 }
 
 /// Checks the unfinished bundle and the right edge.
-pub(super) fn check_edge(stored: &Stored<'_>, judge: &Judge<'_>, (size, root): (u64, Hash)) -> Portion {
+pub(super) fn check_edge(stored: &Stored<'_>, judge: &Judge<Stored<'_>>, (size, root): (u64, Hash)) -> Portion {
     let mut portion = Portion::default();
     if let Some(error) = judge.edge_error() {
         portion.fault(Place::Root { size }, Some(root), error);

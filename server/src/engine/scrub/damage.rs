@@ -49,6 +49,8 @@ pub enum Place {
     HashIndex,
     /// The engine's own tables.
     Tables,
+    /// Rows that follow from nothing else.
+    Rows(&'static str),
 }
 
 impl Place {
@@ -63,7 +65,7 @@ impl Place {
             }
             Self::Tail { first, end } => Some((first, end)),
             Self::Root { size } => Some((0, size)),
-            Self::HashIndex | Self::Tables => None,
+            Self::HashIndex | Self::Tables | Self::Rows(_) => None,
         }
     }
 
@@ -75,6 +77,7 @@ impl Place {
             Self::Root { .. } => "root",
             Self::HashIndex => "hash-index",
             Self::Tables => "tables",
+            Self::Rows(_) => "rows",
         }
     }
 
@@ -98,6 +101,7 @@ impl fmt::Display for Place {
             Self::Root { size } => return write!(f, "the tree of size {size}"),
             Self::HashIndex => write!(f, "the hash index")?,
             Self::Tables => write!(f, "the engine's tables")?,
+            Self::Rows(what) => write!(f, "the {what}")?,
         }
         match self.entries() {
             Some((first, end)) => write!(f, " (entries {first} to {})", end.saturating_sub(1)),

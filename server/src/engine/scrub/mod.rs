@@ -14,7 +14,6 @@
 mod check;
 mod damage;
 mod figures;
-mod judge;
 mod kept;
 mod pace;
 mod pass;
@@ -30,7 +29,7 @@ pub use figures::{ScrubFigures, ScrubState};
 use super::Engine;
 use super::clock::Clock;
 use super::registry::Registry;
-use crate::incidents::{Incident, Incidents, open_damage};
+use crate::incidents::{Incident, open_damage};
 use kept::Keeper;
 use pace::Pace;
 use pass::Pass;
@@ -59,7 +58,7 @@ impl Scrubber {
     /// If the incidents can't be read, or the thread not be started.
     pub fn start(engine: &Engine, options: ScrubOptions, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
         let running = &engine.inner;
-        let incidents = Incidents::open(&running.data)?;
+        let incidents = Arc::clone(&running.incidents);
         recall(&running.registry, &crate::incidents::read(&running.data)?);
         let figures = Arc::new(ScrubFigures::default());
         let pace = Arc::new(Pace::new(options.bytes_per_second));

@@ -28,6 +28,7 @@ use crate::engine::registry::Registry;
 use crate::engine::sign::sign_empty;
 use crate::engine::stored::{ReadError, Stored};
 use crate::high_water::{Mark, Marks};
+use crate::incidents::{Incident, Incidents};
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
@@ -49,6 +50,8 @@ pub(in crate::engine) struct WriterParts {
     pub(in crate::engine) poison: Arc<OnceLock<String>>,
     /// Only the writer changes it.
     pub(in crate::engine) newest: Arc<RwLock<Newest>>,
+    /// Where halts for good are written down, so that a repair knows of them that has lost the row.
+    pub(in crate::engine) incidents: Arc<Incidents>,
 }
 
 /// Why a log is taken out of service.
@@ -310,6 +313,12 @@ impl Writer {
         self.residents.remove(log);
         // Some of its records may not have come to be.
         self.parts.newest.write().unwrap_or_else(PoisonError::into_inner).forget(log);
+        if !mendable {
+            let halted = Incident::halted(&shared.info.name, &reason, self.parts.clock.now_ms());
+            if let Err(error) = self.parts.incidents.add(halted) {
+                tracing::error!(log = %shared.info.name, %error, "the incident can't be written down");
+            }
+        }
         let head = shared.head();
         let state = LogState::Halted(reason.clone());
         let mut batch = Batch::new();

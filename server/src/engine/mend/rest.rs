@@ -1,0 +1,192 @@
+//! What a log has beside its entries and tiles: what follows from these is made anew, what follows from nothing is taken
+//! along.
+
+use cairn_tree::size::TreeSize;
+use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
+
+use super::MendError;
+use super::report::{Remedy, Report};
+use super::rows::scan_past;
+use super::sink::Sink;
+use super::sources::Parts;
+use crate::engine::bounds::SCRUB_INDEX_LEAVES;
+use crate::engine::idempotency::expiry_of;
+use crate::engine::index::{self, Anew};
+use crate::engine::layout::{BindingRow, CheckpointRow, IdempotencyRow, PolicyRow};
+use crate::engine::published::LogPolicy;
+use crate::engine::scrub::Place;
+use crate::engine::stored::ReadError;
+
+/// What it means that a row of an idempotency key is gone.
+const RETRIES: &str = "let go of: a retry of an append from before the repair may be appended a second time";
+/// Old rows of a copy are taken for what the damaged database had.
+const AS_OF_COPY: &str = "taken to be as it was when the copy was made: if it was changed since, change it again";
+
+/// How rows of a kind come to be in the new database. A kind that is new has to be given its place here.
+fn is_taken_along(kind: Kind) -> bool {
+    match kind {
+        Kind::Policy | Kind::Checkpoint | Kind::Idempotency => true,
+        // Made of the entries, or of other rows.
+        Kind::Head | Kind::Binding | Kind::Bundle | Kind::Piece | Kind::Tile(_) => false,
+        Kind::IndexRun | Kind::IndexManifest | Kind::Expiry => false,
+    }
+}
+
+/// The rest of one log, whose entries are all there.
+pub(super) struct Rest<'a, 'b> {
+    pub(super) parts: &'a Parts<'a>,
+    pub(super) log: LogId,
+    pub(super) binding: &'a BindingRow,
+    pub(super) size: TreeSize,
+    /// Whether rows may be missing without a trace: the database could be opened in part only.
+    pub(super) in_part: bool,
+    pub(super) report: &'b mut Report,
+    pub(super) sink: Option<&'b mut Sink>,
+}
+
+impl Rest<'_, '_> {
+    pub(super) fn run(mut self) -> Result<(), MendError> {
+        for kind in [Kind::Policy, Kind::Checkpoint, Kind::Idempotency].into_iter().filter(|kind| is_taken_along(*kind))
+        {
+            match kind {
+                Kind::Policy => self.single(PolicyRow::key(self.log), "policy", &|row| is_policy(row))?,
+                Kind::Checkpoint => {
+                    let (binding, size) = (self.binding, self.size);
+                    let fits = |row: &[u8]| is_checkpoint(binding, size, row);
+                    self.single(CheckpointRow::key(self.log), "checkpoint", &fits)?;
+                }
+                _ => self.idempotency()?,
+            }
+        }
+        self.index()
+    }
+
+    fn tell(&mut self, what: &'static str, found: String, remedy: Remedy) {
+        self.report.add(Some(&self.binding.name), (Place::Rows(what), found), remedy);
+    }
+
+    fn put(&mut self, key: Key, row: Vec<u8>) -> Result<(), MendError> {
+        match &mut self.sink {
+            Some(sink) => sink.put(key, row),
+            None => Ok(()),
+        }
+    }
+
+    /// A row of which there is one, or none.
+    fn single(&mut self, key: Key, what: &'static str, fits: &dyn Fn(&[u8]) -> bool) -> Result<(), MendError> {
+        let problem = match self.parts.own_store.get(&key) {
+            Ok(None) if !self.in_part => return Ok(()),
+            Ok(None) => None,
+            Ok(Some(row)) if fits(&row) => return self.put(key, row),
+            Ok(Some(_)) => Some("it is not one that this program writes for this log".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        let of_copy = |copy: &super::Copy| match copy.store.get(&key) {
+            Ok(row) if row.as_deref().is_none_or(fits) => Some((copy.name.clone(), row)),
+            _ => None,
+        };
+        let (name, row) = match (self.parts.copies().find_map(of_copy), problem) {
+            // Where parts could be read only, a row that is not there is not told of, unless a copy has one.
+            (None, None) | (Some((_, None)), None) => return Ok(()),
+            (None, Some(problem)) => {
+                self.tell(what, problem, Remedy::Missing);
+                return Ok(());
+            }
+            (Some((name, row)), problem) => {
+                let problem = problem.unwrap_or_else(|| "it is gone".to_owned());
+                self.tell(what, problem, Remedy::From(format!("{name}: {AS_OF_COPY}")));
+                (name, row)
+            }
+        };
+        drop(name);
+        row.map_or(Ok(()), |row| self.put(key, row))
+    }
+
+    /// The rows of idempotency keys, and for each the row that lets it expire.
+    fn idempotency(&mut self) -> Result<(), MendError> {
+        let range = KeyRange::all(self.log, Kind::Idempotency);
+        let (parts, size) = (self.parts, self.size);
+        let mut unfit = 0_u64;
+        let gaps = scan_past(parts.own_store, range.clone(), &mut |key, row| match promise(&key, &row, size) {
+            Promise::Kept(expiry) => self.put(key, row).and_then(|()| self.put(expiry, Vec::new())),
+            // Nobody was told of it.
+            Promise::Unreleased => Ok(()),
+            Promise::Unfit => {
+                unfit += 1;
+                Ok(())
+            }
+        })?;
+        if unfit > 0 {
+            self.tell("idempotency keys", format!("{unfit} of them can't be read"), Remedy::Dropped(RETRIES));
+        }
+        let copy = parts.copies().next();
+        if let Some(gap) = gaps.first() {
+            let remedy = match copy {
+                Some(copy) => Remedy::From(format!("{}, as far as it has them", copy.name)),
+                None => Remedy::Dropped(RETRIES),
+            };
+            self.tell("idempotency keys", gap.problem.clone(), remedy);
+        }
+        let Some(copy) = copy.filter(|_| self.in_part || !gaps.is_empty()) else { return Ok(()) };
+        let further = scan_past(&copy.store, range, &mut |key, row| {
+            // One that was readable above is there already, and newer.
+            let is_new = !matches!(parts.own_store.scan(&KeyRange::from_key(key.clone()), 1), Ok(rows) if rows.first().is_some_and(|(own, _)| *own == key));
+            match promise(&key, &row, size) {
+                Promise::Kept(expiry) if is_new => self.put(key, row).and_then(|()| self.put(expiry, Vec::new())),
+                _ => Ok(()),
+            }
+        });
+        further.map(drop)
+    }
+
+    /// The index from leaf hash to entry: looked at as it is, made anew from the tiles.
+    fn index(&mut self) -> Result<(), MendError> {
+        if !self.binding.hash_index {
+            return Ok(());
+        }
+        let Some(sink) = &mut self.sink else {
+            let found = index::check(self.parts.own_store, &self.parts.own, self.binding.dedup, SCRUB_INDEX_LEAVES);
+            if let Err(error) = found {
+                let place = (Place::HashIndex, error.to_string());
+                self.report.add(Some(&self.binding.name), place, Remedy::Made);
+            }
+            return Ok(());
+        };
+        sink.flush()?;
+        let mut anew = Anew::new(self.log);
+        let read = |error: ReadError| MendError::Open(error.into());
+        while let Some(rows) = anew.next(&sink.store, self.size).map_err(read)? {
+            rows.into_parts().0.into_iter().try_for_each(|(key, row)| sink.put(key, row))?;
+        }
+        let (key, row) = anew.finish();
+        sink.put(key, row)
+    }
+}
+
+/// What a row of an idempotency key is worth.
+enum Promise {
+    /// It holds; with the key of the row that lets it expire.
+    Kept(Key),
+    /// It is of entries that were never released, and are not there.
+    Unreleased,
+    Unfit,
+}
+
+fn promise(key: &Key, row: &[u8], size: TreeSize) -> Promise {
+    let Ok(row) = IdempotencyRow::decode(row) else { return Promise::Unfit };
+    if row.placement.indexes().any(|index| index.get() >= size.get()) {
+        return Promise::Unreleased;
+    }
+    expiry_of(key, row.expires_ms).map_or(Promise::Unfit, Promise::Kept)
+}
+
+fn is_policy(row: &[u8]) -> bool {
+    let parses = |text: &super::PolicyText| LogPolicy::parse(&text.text, text.fail_open).is_ok();
+    PolicyRow::decode(row).is_ok_and(|row| row.current.iter().chain(&row.outstanding).all(parses))
+}
+
+/// Its signature is verified by decoding; it is of no larger tree than the log has.
+fn is_checkpoint(binding: &BindingRow, size: TreeSize, row: &[u8]) -> bool {
+    let keys: Vec<_> = binding.keys.iter().filter_map(|key| key.vkey.parse().ok()).collect();
+    CheckpointRow::decode(row, &keys).is_ok_and(|head| head.size <= size)
+}

@@ -1,0 +1,140 @@
+//! Mirrors: another server, a log in memory that tells the truth, and the same when it lies. Its bytes count only if they
+//! hash to what was signed.
+
+use std::fs;
+
+use cairn_tests::lying::{Lie, LyingLog, Model};
+use cairn_tests::server::Data;
+use cairn_tree::tile::Entries;
+
+use super::{FAILED, MISSING, SOUND, Scene, files, flip_in_tables, repair, repair_json};
+use crate::damage::long;
+
+/// The bundle of entry 300.
+const BUNDLE: &str = "tile/entries/001";
+
+fn origin(data: &Data) -> String {
+    data.main.vkey.split('+').next().unwrap().to_owned()
+}
+
+/// A mirror of the scene's log: a whole one, of a size.
+fn mirror(scene: &Scene, size: u64) -> LyingLog {
+    let mut model = Model::new(&origin(&scene.data), 9);
+    for number in 0..size {
+        if number == 300 {
+            model.push(&scene.mark)
+        } else {
+            model.push(&long(number))
+        };
+    }
+    LyingLog::serve(model)
+}
+
+#[test]
+fn another_server_of_the_same_log_mends_it() {
+    let mut scene = Scene::new();
+    let copy = scene.place("copy");
+    crate::scene::copy(scene.data.path(), &copy);
+    let other = Data::at(copy, &scene.data);
+    let (server, other) = (scene.data.serve(), other.serve());
+    scene.damage_and_find(server);
+    let (code, said) = repair_json(scene.data.path(), &["--mirror", &other.log_url("main")]);
+    assert_eq!((code, &said["mended"], &said["logs"][0]["lifted"]), (SOUND, &true.into(), &true.into()), "{said}");
+    let server = scene.data.serve();
+    scene.assert_goes_on(&server);
+    assert_eq!(server.stop().code, SOUND);
+    scene.data.assert_sound();
+}
+
+/// The newest entries are in no backup; a mirror has the unfinished bundle at the very size that was signed.
+#[test]
+fn a_mirror_has_what_came_after_the_backup() {
+    let mut scene = Scene::new();
+    scene.back_up();
+    let mark = [0x5a_u8, 0x17, 0xc3].repeat(9);
+    let server = scene.data.serve();
+    for number in 600..700 {
+        let entry = if number == 650 { mark.clone() } else { long(number) };
+        scene.append(&server, &entry);
+    }
+    server.kill();
+    assert_eq!(scene.data.serve().stop().code, SOUND);
+    let mut model = Model::new(&origin(&scene.data), 9);
+    for number in 0..700 {
+        let entry = if number == 300 { scene.mark.clone() } else { long(number) };
+        model.push(if number == 650 { &mark } else { &entry });
+    }
+    let mirror = LyingLog::serve(model);
+    for mark in [&mark, &scene.mark] {
+        assert!(flip_in_tables(scene.data.path(), mark) > 0, "the fault did not fire");
+    }
+    let backups = scene.backups();
+    let unmended = repair(scene.data.path(), &["--from", &backups]);
+    assert_eq!(unmended.code, MISSING, "{unmended:?}");
+    let mended = repair(scene.data.path(), &["--from", &backups, "--mirror", &mirror.url()]);
+    assert_eq!(mended.code, SOUND, "{mended:?}");
+    let server = scene.data.serve();
+    scene.assert_goes_on(&server);
+    assert_eq!(server.stop().code, SOUND);
+}
+
+#[test]
+fn a_mirror_that_lies_changes_nothing_and_an_honest_one_mends() {
+    let mut scene = Scene::new();
+    let mirror = mirror(&scene, 600);
+    assert!(flip_in_tables(scene.data.path(), &scene.mark) > 0, "the fault did not fire");
+    let before = files(scene.data.path());
+    let bundle = mirror.answer(BUNDLE);
+    let mut other = Vec::new();
+    (0..256).for_each(|number| Entries::encode(&long(number), &mut other).unwrap());
+    let mut lies = vec![
+        Lie::Body(other),
+        Lie::Body(Vec::new()),
+        Lie::Cut(1),
+        Lie::Longer(vec![0]),
+        Lie::Longer(vec![7; 20 << 20]),
+        Lie::Status(404, None),
+        Lie::Status(503, Some(1)),
+        Lie::Gzip(bundle.clone()),
+        Lie::Endless,
+    ];
+    lies.extend((0..24).map(|part| Lie::FlipBit(part * bundle.len() / 24)));
+    for lie in lies {
+        mirror.repent();
+        mirror.lie(BUNDLE, lie.clone());
+        let unmended = repair(scene.data.path(), &["--mirror", &mirror.url()]);
+        assert_eq!(unmended.code, MISSING, "{lie:?}: {unmended:?}");
+    }
+    assert!(mirror.requests().iter().any(|request| request.contains(BUNDLE)), "it was never asked");
+    mirror.repent();
+    mirror.lie("checkpoint", Lie::Body(b"no checkpoint".to_vec()));
+    let unknown = repair(scene.data.path(), &["--mirror", &mirror.url()]);
+    assert!(unknown.code == FAILED && unknown.stderr.contains("shows no checkpoint"), "{unknown:?}");
+    assert!(before == files(scene.data.path()), "something was changed");
+    mirror.repent();
+    let mended = repair(scene.data.path(), &["--mirror", &mirror.url()]);
+    assert_eq!(mended.code, SOUND, "{mended:?}");
+    let server = scene.data.serve();
+    scene.assert_goes_on(&server);
+    assert_eq!(server.stop().code, SOUND);
+}
+
+/// A mirror whose log has another origin is not asked for this one's entries.
+#[test]
+fn a_mirror_of_another_log_is_of_no_use() {
+    let scene = Scene::new();
+    assert!(flip_in_tables(scene.data.path(), &scene.mark) > 0, "the fault did not fire");
+    let mut model = Model::new("other.example/log", 9);
+    for number in 0..600 {
+        model.push(&long(number));
+    }
+    let other = LyingLog::serve(model);
+    let unmended = repair(scene.data.path(), &["--mirror", &other.url()]);
+    assert_eq!(unmended.code, MISSING, "{unmended:?}");
+    assert!(other.requests().iter().all(|request| request.contains("checkpoint")), "{:?}", other.requests());
+    for url in ["ftp://host/log", "http://user@host/", "http://host/?a", "nothing"] {
+        let refused = repair(scene.data.path(), &["--mirror", url]);
+        assert!(refused.code == FAILED && refused.stderr.contains("a mirror's URL"), "{refused:?}");
+    }
+    assert!(fs::exists(scene.data.path().join("db")).unwrap());
+}

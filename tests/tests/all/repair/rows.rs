@@ -1,0 +1,112 @@
+//! Databases that do not open as a whole, and rows that follow from nothing else: they come from what can be read, or from
+//! a backup.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cairn_tests::random::Random;
+
+use super::{FAILED, MISSING, SOUND, Scene, repair, repair_json};
+
+/// The files of the database with this ending.
+fn with_ending(data: &Path, ending: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(data.join("db")).unwrap().map(|file| file.unwrap().path());
+    let mut found: Vec<PathBuf> = files.filter(|file| file.to_string_lossy().ends_with(ending)).collect();
+    found.sort();
+    found
+}
+
+fn manifest(data: &Path) -> PathBuf {
+    let named = fs::read_to_string(data.join("db/CURRENT")).unwrap();
+    data.join("db").join(named.trim())
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+/// A repair with the scene's backups mends it, and it goes on.
+fn assert_mended(scene: &mut Scene, what: &str) {
+    let refused = scene.data.try_serve();
+    assert!(refused.is_err(), "{what}: the start did not refuse");
+    let (code, said) = repair_json(scene.data.path(), &["--from", &scene.backups()]);
+    assert_eq!((code, &said["mended"]), (SOUND, &true.into()), "{what}: {said}");
+    let server = scene.data.serve();
+    scene.assert_goes_on(&server);
+    assert_eq!(server.stop().code, SOUND);
+    scene.data.assert_sound();
+}
+
+#[test]
+fn a_database_whose_manifest_is_damaged_is_mended() {
+    let mut scene = Scene::new();
+    scene.back_up();
+    let path = manifest(scene.data.path());
+    let middle = fs::metadata(&path).unwrap().len() as usize / 2;
+    flip(&path, middle);
+    assert_mended(&mut scene, "a flipped manifest");
+}
+
+#[test]
+fn a_database_whose_manifest_and_its_name_are_gone_is_mended() {
+    let mut scene = Scene::new();
+    scene.back_up();
+    fs::remove_file(manifest(scene.data.path())).unwrap();
+    fs::remove_file(scene.data.path().join("db/CURRENT")).unwrap();
+    assert_mended(&mut scene, "no manifest");
+}
+
+#[test]
+fn a_table_that_is_gone_is_mended() {
+    for number in 0.. {
+        let mut scene = Scene::new();
+        scene.back_up();
+        let tables = with_ending(scene.data.path(), ".sst");
+        let Some(table) = tables.get(number) else {
+            assert!(number > 2, "there were no tables");
+            return;
+        };
+        fs::remove_file(table).unwrap();
+        assert_mended(&mut scene, &format!("table {number}, {}", table.display()));
+    }
+}
+
+/// What stands in the write-ahead log alone is in no backup: another server of the log has it.
+#[test]
+fn a_damaged_write_ahead_log_is_mended_from_a_mirror_up_to_the_last_released_head() {
+    let mut scene = Scene::new();
+    scene.back_up();
+    let server = scene.data.serve();
+    (0..300).for_each(|number| scene.append(&server, format!("later {number}").as_bytes()));
+    server.kill();
+    let copy = cairn_tests::server::Data::at(scene.place("copy"), &scene.data);
+    crate::scene::copy(scene.data.path(), copy.path());
+    let log = with_ending(scene.data.path(), ".log").pop().unwrap();
+    let length = fs::metadata(&log).unwrap().len() as usize;
+    let mut random = Random::for_test("a damaged write-ahead log");
+    (0..4).for_each(|_| flip(&log, length / 4 + random.below(length / 2)));
+    assert!(scene.data.try_serve().is_err(), "the start did not refuse");
+    let backups = scene.backups();
+    assert_eq!(repair(scene.data.path(), &["--from", &backups]).code, MISSING);
+    let mirror = copy.serve();
+    let mended = repair(scene.data.path(), &["--from", &backups, "--mirror", &mirror.log_url("main")]);
+    assert_eq!(mended.code, SOUND, "{mended:?}");
+    let server = scene.data.serve();
+    scene.assert_goes_on(&server);
+}
+
+#[test]
+fn another_database_is_no_copy_and_a_missing_high_water_no_matter_for_a_repair() {
+    let scene = Scene::new();
+    let other = Scene::new();
+    other.back_up();
+    let foreign = repair(scene.data.path(), &["--from", &other.backups()]);
+    assert!(foreign.code == FAILED && foreign.stderr.contains("is of another database"), "{foreign:?}");
+    fs::remove_file(scene.data.path().join("high-water")).unwrap();
+    let without = repair(scene.data.path(), &["--from", &other.backups()]);
+    assert_eq!(without.code, FAILED, "{without:?}");
+    let without = repair(scene.data.path(), &[]);
+    assert!(without.code == FAILED && without.stderr.contains("there is no high-water file"), "{without:?}");
+}
