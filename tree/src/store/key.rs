@@ -111,6 +111,11 @@ const TILE_LEVEL_0: u8 = 0x40;
 const TILE_LEVEL_LAST: u8 = TILE_LEVEL_0 + TileLevel::MAX.0;
 
 impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).filter_map(Self::from_code)
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Head => 0x01,

@@ -13,6 +13,7 @@ use crate::engine::bounds::SCRUB_INDEX_LEAVES;
 use crate::engine::idempotency::expiry_of;
 use crate::engine::index::{self, Anew};
 use crate::engine::layout::{BindingRow, CheckpointRow, IdempotencyRow, PolicyRow};
+use crate::engine::postings::PrintRow;
 use crate::engine::published::LogPolicy;
 use crate::engine::scrub::Place;
 use crate::engine::stored::ReadError;
@@ -22,13 +23,28 @@ const RETRIES: &str = "let go of: a retry of an append from before the repair ma
 /// Old rows of a copy are taken for what the damaged database had.
 const AS_OF_COPY: &str = "taken to be as it was when the copy was made: if it was changed since, change it again";
 
-/// How rows of a kind come to be in the new database. A kind that is new has to be given its place here.
-fn is_taken_along(kind: Kind) -> bool {
+/// How rows of a kind come to be in the new database.
+enum Way {
+    /// They are made of the entries, or with other rows.
+    Made,
+    /// There is one, which follows from nothing else.
+    Single(Key, &'static str),
+    /// They are what was promised for idempotency keys.
+    Promises,
+    /// They are left out: the server makes them again from the records, beside its work.
+    LeftOut,
+}
+
+/// Every kind of row that a log can have. A kind that is new has to be given its way.
+fn way(log: LogId, kind: Kind) -> Way {
     match kind {
-        Kind::Policy | Kind::Checkpoint | Kind::Idempotency => true,
-        // Made of the entries, or of other rows.
-        Kind::Head | Kind::Binding | Kind::Bundle | Kind::Piece | Kind::Tile(_) => false,
-        Kind::IndexRun | Kind::IndexManifest | Kind::Expiry => false,
+        Kind::Head | Kind::Binding | Kind::Bundle | Kind::Piece | Kind::Tile(_) => Way::Made,
+        Kind::IndexRun | Kind::IndexManifest | Kind::Expiry => Way::Made,
+        Kind::Policy => Way::Single(PolicyRow::key(log), "policy"),
+        Kind::Checkpoint => Way::Single(CheckpointRow::key(log), "checkpoint"),
+        Kind::PrintSecret => Way::Single(PrintRow::key(log), "key of the records' prints"),
+        Kind::Idempotency => Way::Promises,
+        Kind::PostingRun | Kind::PostingManifest => Way::LeftOut,
     }
 }
 
@@ -46,19 +62,24 @@ pub(super) struct Rest<'a, 'b> {
 
 impl Rest<'_, '_> {
     pub(super) fn run(mut self) -> Result<(), MendError> {
-        for kind in [Kind::Policy, Kind::Checkpoint, Kind::Idempotency].into_iter().filter(|kind| is_taken_along(*kind))
-        {
-            match kind {
-                Kind::Policy => self.single(PolicyRow::key(self.log), "policy", &|row| is_policy(row))?,
-                Kind::Checkpoint => {
-                    let (binding, size) = (self.binding, self.size);
-                    let fits = |row: &[u8]| is_checkpoint(binding, size, row);
-                    self.single(CheckpointRow::key(self.log), "checkpoint", &fits)?;
-                }
-                _ => self.idempotency()?,
+        for kind in Kind::all() {
+            match way(self.log, kind) {
+                Way::Made | Way::LeftOut => {}
+                Way::Single(key, what) => self.single(key, what)?,
+                Way::Promises => self.idempotency()?,
             }
         }
         self.index()
+    }
+
+    /// Whether a row of which there is one is what this program writes for this log.
+    fn fits(&self, kind: Kind, row: &[u8]) -> bool {
+        match kind {
+            Kind::Policy => is_policy(row),
+            Kind::Checkpoint => is_checkpoint(self.binding, self.size, row),
+            Kind::PrintSecret => PrintRow::decode(row).is_some_and(|row| row.first < self.size.get()),
+            _ => false,
+        }
     }
 
     fn tell(&mut self, what: &'static str, found: String, remedy: Remedy) {
@@ -73,7 +94,8 @@ impl Rest<'_, '_> {
     }
 
     /// A row of which there is one, or none.
-    fn single(&mut self, key: Key, what: &'static str, fits: &dyn Fn(&[u8]) -> bool) -> Result<(), MendError> {
+    fn single(&mut self, key: Key, what: &'static str) -> Result<(), MendError> {
+        let fits = |row: &[u8]| self.fits(key.kind(), row);
         let problem = match self.parts.own_store.get(&key) {
             Ok(None) if !self.in_part => return Ok(()),
             Ok(None) => None,

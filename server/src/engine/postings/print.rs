@@ -202,7 +202,9 @@ impl PrintRow {
         Ok(Some(Self::decode(&row).ok_or_else(damaged)?))
     }
 
-    fn decode(row: &[u8]) -> Option<Self> {
+    /// Reads what [`PrintRow::encode`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn decode(row: &[u8]) -> Option<Self> {
         let (body, sum) = row.split_last_chunk()?;
         if crc32fast::hash(body) != u32::from_be_bytes(*sum) {
             return None;
