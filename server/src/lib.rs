@@ -17,6 +17,6 @@ pub mod incidents;
 pub mod limits;
 pub mod log_name;
 pub mod metrics;
-pub mod records;
 pub mod mirror;
+pub mod records;
 pub mod signer;

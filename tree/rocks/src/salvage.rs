@@ -68,7 +68,11 @@ impl RocksStore {
             return Err(OpenError::Missing(path.into()));
         }
         cut::check(path)?;
-        Self::start_to_read(path, settings, &settings.database(), &Family::ALL)
+        let options = settings.database();
+        let listed = families(path, &options)?;
+        let mut store = Self::start_to_read(path, settings, &options, &listed)?;
+        store.absent = Family::ALL.into_iter().filter(|family| !listed.contains(family)).collect();
+        Ok(store)
     }
 
     /// Opens what can be read of the database in `path`. `scratch` is a folder on the same file system, made here if it is
@@ -102,10 +106,7 @@ impl RocksStore {
 
     fn start_leniently(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
         let options = lenient(settings);
-        let listed = DB::list_cf(&options, path).map_err(|error| OpenError::from_rocksdb(path, error))?;
-        let families: Vec<Family> =
-            Family::ALL.into_iter().filter(|family| listed.iter().any(|name| name == family.name())).collect();
-        Self::start_to_read(path, settings, &options, &families)
+        Self::start_to_read(path, settings, &options, &families(path, &options)?)
     }
 
     fn start_to_read(
@@ -123,6 +124,12 @@ impl RocksStore {
         let db = db.map_err(|error| OpenError::from_rocksdb(path, error))?;
         Ok(Self::of(db, (cache, settings.block_cache)))
     }
+}
+
+/// The families that are there: older databases lack some, and what is left of one may have lost some.
+fn families(path: &Path, options: &Options) -> Result<Vec<Family>, OpenError> {
+    let listed = DB::list_cf(options, path).map_err(|error| OpenError::from_rocksdb(path, error))?;
+    Ok(Family::ALL.into_iter().filter(|family| listed.iter().any(|name| name == family.name())).collect())
 }
 
 /// Passes over what can't be read. Blocks of tables are checked all the same.

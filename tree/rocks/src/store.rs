@@ -28,6 +28,8 @@ pub struct RocksStore {
     pub(crate) cache: (Cache, usize),
     read: ReadOptions,
     write: WriteOptions,
+    /// Families that the database does not have yet, and so no rows of; only where it is open to read.
+    pub(crate) absent: Vec<Family>,
     /// Set by the first commit that failed, never cleared: whether its bytes are on disk is unknown, and RocksDB would
     /// try again with pages that the kernel may have dropped.
     failed: AtomicBool,
@@ -102,7 +104,8 @@ impl RocksStore {
     }
 
     pub(crate) fn of(db: DB, cache: (Cache, usize)) -> Self {
-        Self { db, cache, read: verified(), write: synced(), failed: AtomicBool::new(false) }
+        let (absent, failed) = (Vec::new(), AtomicBool::new(false));
+        Self { db, cache, read: verified(), write: synced(), absent, failed }
     }
 
     /// Writes all rows to tables and merges these until each key stands in one. For measuring and for offline care:
@@ -127,7 +130,7 @@ impl RocksStore {
     /// # Errors
     /// [`StoreError::Corrupt`] names the first table and block whose checksum does not fit.
     pub fn read_all(&self) -> Result<(), StoreError> {
-        for family in Family::ALL {
+        for family in Family::ALL.into_iter().filter(|family| !self.absent.contains(family)) {
             let mut options = verified();
             options.fill_cache(false);
             let mut iterator = self.db.raw_iterator_cf_opt(self.family(family)?, options);
@@ -176,7 +179,7 @@ impl Store for RocksStore {
         for family in Family::ALL {
             let wanted: Vec<_> =
                 keys.iter().zip(&mut values).filter(|(key, _)| Family::of(key.kind()) == family).collect();
-            if wanted.is_empty() {
+            if wanted.is_empty() || self.absent.contains(&family) {
                 continue;
             }
             let bytes = wanted.iter().map(|(key, _)| key.as_bytes());
@@ -196,7 +199,7 @@ impl Store for RocksStore {
         if range.is_empty() || limit == 0 {
             return Ok(rows);
         }
-        let families = Family::within(range).into_iter();
+        let families = Family::within(range).into_iter().filter(|family| !self.absent.contains(family));
         let mut iterators: Vec<_> = families.map(|family| self.iterate(family, range)).collect::<Result<_, _>>()?;
         while rows.len() < limit {
             // An iterator that ends may have ended at a block that it could not read.

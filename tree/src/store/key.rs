@@ -302,6 +302,18 @@ impl KeyRange {
         Self { from: key.max(&self.from).clone(), to: self.to.clone() }
     }
 
+    /// The part of the range before `key`.
+    #[must_use]
+    pub fn ending_at(&self, key: &Key) -> Self {
+        Self { from: self.from.clone(), to: key.bytes.clone().min(self.to.clone()) }
+    }
+
+    /// The number before which all numbers of the range stand, if it ends with one.
+    #[must_use]
+    pub fn end_number(&self) -> Option<u64> {
+        Key::parse(&self.to).ok()?.number()
+    }
+
     /// The bytes of the first key that may stand in the range.
     #[must_use]
     pub fn start(&self) -> &[u8] {
@@ -402,6 +414,8 @@ mod tests {
         assert_eq!(KeyRange::between(&Key::only(log, Kind::Bundle)..&Key::only(next, Kind::Bundle)).kind(), None);
         assert_eq!(some.starting_at(&Key::numbered(log, Kind::Bundle, 4)), KeyRange::numbers(log, Kind::Bundle, 4..5));
         assert_eq!(some.starting_at(&Key::only(log, Kind::Bundle)), some);
+        assert_eq!(some.ending_at(&Key::numbered(log, Kind::Bundle, 4)), KeyRange::numbers(log, Kind::Bundle, 3..4));
+        assert_eq!((some.ending_at(&Key::only(next, Kind::Bundle)), some.end_number()), (some.clone(), Some(5)));
         let rest = KeyRange::from_key(Key::numbered(log, Kind::Bundle, u64::MAX));
         assert!(rest.contains(&Key::numbered(log, Kind::Bundle, u64::MAX)));
         assert!(!rest.contains(&Key::only(log, Kind::Piece)));

@@ -22,6 +22,8 @@ use crate::engine::stored::WIDTH;
 const KEY: &str = "cairn.key/";
 /// And that of a log's last entry.
 const SEAL: &str = "cairn.seal/";
+/// And that of a record.
+const RECORD: &str = "cairn.record/";
 
 /// What was learnt of a log whose entries are all there.
 pub(super) struct Walked {
@@ -31,6 +33,8 @@ pub(super) struct Walked {
     pub(super) key_statements: Vec<u64>,
     /// Whether its last entry says that it has ended.
     pub(super) is_sealed: bool,
+    /// The indexes of its first and its last record, if it has any.
+    pub(super) records: Option<(u64, u64)>,
 }
 
 /// A walk over one log from its first entry to its last.
@@ -50,6 +54,7 @@ struct Made {
     tree: GrowingTree,
     key_statements: Vec<u64>,
     is_sealed: bool,
+    records: Option<(u64, u64)>,
     /// Whether all entries so far are in it.
     is_whole: bool,
 }
@@ -64,7 +69,13 @@ impl Walk<'_, '_> {
         };
         let mut edge = edge;
         let mut judge = Judge::of(self.parts, size, Ok(Arc::new(edge.edge())));
-        let mut made = Made { tree: GrowingTree::new(), key_statements: Vec::new(), is_sealed: false, is_whole: true };
+        let mut made = Made {
+            tree: GrowingTree::new(),
+            key_statements: Vec::new(),
+            is_sealed: false,
+            records: None,
+            is_whole: true,
+        };
         for number in 0..judge.full(0) {
             if self.sink.is_none() {
                 self.look_at_tiles(&mut judge, number);
@@ -80,12 +91,12 @@ impl Walk<'_, '_> {
         self.look_at_tail(&tail);
         self.take(&mut made, size.get() - size.get() % WIDTH, &tail)?;
         (self.step)(self.name, size, size);
-        let Made { tree, key_statements, is_sealed, is_whole } = made;
+        let Made { tree, key_statements, is_sealed, records, is_whole } = made;
         if !is_whole {
             return Ok(None);
         }
         if (tree.size(), tree.root()) == (size, hash) {
-            return Ok(Some(Walked { tree, key_statements, is_sealed }));
+            return Ok(Some(Walked { tree, key_statements, is_sealed, records }));
         }
         let problem = format!("its entries hash to {} at size {}", tree.root(), tree.size());
         Err(MendError::Unsound { log: self.name.to_owned(), problem })
@@ -168,6 +179,9 @@ impl Walk<'_, '_> {
             made.is_sealed = prefix == Some(SEAL);
             if prefix == Some(KEY) {
                 made.key_statements.push(index);
+            }
+            if prefix == Some(RECORD) {
+                made.records = Some((made.records.map_or(index, |(first, _)| first), index));
             }
         }
         let mut tiles: Vec<FullTile> = Vec::new();

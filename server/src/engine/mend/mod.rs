@@ -231,7 +231,8 @@ impl Mending {
             sink.put(head_key, self.mended_head(target, &walked, state.clone()).encode())?;
         }
         let in_part = self.remains.problem.is_some();
-        Rest { parts: &parts, log, binding, size, in_part, report: &mut *report, sink }.run()?;
+        let records = walked.records;
+        Rest { parts: &parts, log, binding, size, records, in_part, report: &mut *report, sink }.run()?;
         let ended = match state {
             LogState::Open => None,
             LogState::Sealed => Some("sealed".to_owned()),

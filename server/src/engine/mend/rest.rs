@@ -6,13 +6,13 @@ use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
 
 use super::MendError;
 use super::report::{Remedy, Report};
-use super::rows::scan_past;
+use super::rows::{Gap, scan_past};
 use super::sink::Sink;
 use super::sources::Parts;
 use crate::engine::bounds::SCRUB_INDEX_LEAVES;
 use crate::engine::idempotency::expiry_of;
 use crate::engine::index::{self, Anew};
-use crate::engine::layout::{BindingRow, CheckpointRow, IdempotencyRow, PolicyRow};
+use crate::engine::layout::{BindingRow, CheckpointRow, DisclosuresRow, HeadRow, IdempotencyRow, PolicyRow};
 use crate::engine::postings::PrintRow;
 use crate::engine::published::LogPolicy;
 use crate::engine::scrub::Place;
@@ -31,6 +31,8 @@ enum Way {
     Single(Key, &'static str),
     /// They are what was promised for idempotency keys.
     Promises,
+    /// They are what records disclose.
+    Disclosed,
     /// They are left out: the server makes them again from the records, beside its work.
     LeftOut,
 }
@@ -44,6 +46,7 @@ fn way(log: LogId, kind: Kind) -> Way {
         Kind::Checkpoint => Way::Single(CheckpointRow::key(log), "checkpoint"),
         Kind::PrintSecret => Way::Single(PrintRow::key(log), "key of the records' prints"),
         Kind::Idempotency => Way::Promises,
+        Kind::Disclosures => Way::Disclosed,
         Kind::PostingRun | Kind::PostingManifest => Way::LeftOut,
     }
 }
@@ -54,19 +57,22 @@ pub(super) struct Rest<'a, 'b> {
     pub(super) log: LogId,
     pub(super) binding: &'a BindingRow,
     pub(super) size: TreeSize,
+    /// The indexes of its first and its last record, if it has any.
+    pub(super) records: Option<(u64, u64)>,
     /// Whether rows may be missing without a trace: the database could be opened in part only.
     pub(super) in_part: bool,
     pub(super) report: &'b mut Report,
     pub(super) sink: Option<&'b mut Sink>,
 }
 
-impl Rest<'_, '_> {
+impl<'a> Rest<'a, '_> {
     pub(super) fn run(mut self) -> Result<(), MendError> {
         for kind in Kind::all() {
             match way(self.log, kind) {
                 Way::Made | Way::LeftOut => {}
                 Way::Single(key, what) => self.single(key, what)?,
                 Way::Promises => self.idempotency()?,
+                Way::Disclosed => self.disclosures()?,
             }
         }
         self.index()
@@ -77,7 +83,7 @@ impl Rest<'_, '_> {
         match kind {
             Kind::Policy => is_policy(row),
             Kind::Checkpoint => is_checkpoint(self.binding, self.size, row),
-            Kind::PrintSecret => PrintRow::decode(row).is_some_and(|row| row.first < self.size.get()),
+            Kind::PrintSecret => PrintRow::decode(row).is_some(),
             _ => false,
         }
     }
@@ -99,7 +105,10 @@ impl Rest<'_, '_> {
         let problem = match self.parts.own_store.get(&key) {
             Ok(None) if !self.in_part => return Ok(()),
             Ok(None) => None,
-            Ok(Some(row)) if fits(&row) => return self.put(key, row),
+            Ok(Some(row)) if fits(&row) => {
+                let row = self.within_size(key.kind(), row);
+                return self.put(key, row);
+            }
             Ok(Some(_)) => Some("it is not one that this program writes for this log".to_owned()),
             Err(error) => Some(error.to_string()),
         };
@@ -121,7 +130,18 @@ impl Rest<'_, '_> {
             }
         };
         drop(name);
-        row.map_or(Ok(()), |row| self.put(key, row))
+        row.map_or(Ok(()), |row| {
+            let row = self.within_size(key.kind(), row);
+            self.put(key, row)
+        })
+    }
+
+    /// A row that speaks of entries that were never released, and are let go of, speaks of those that come instead.
+    fn within_size(&self, kind: Kind, row: Vec<u8>) -> Vec<u8> {
+        match PrintRow::decode(&row).filter(|_| kind == Kind::PrintSecret) {
+            Some(secret) => PrintRow { first: secret.first.min(self.size.get()), ..secret }.encode(),
+            None => row,
+        }
     }
 
     /// The rows of idempotency keys, and for each the row that lets it expire.
@@ -159,6 +179,66 @@ impl Rest<'_, '_> {
             }
         });
         further.map(drop)
+    }
+
+    /// What records disclose. Nothing else has it; so where a row can't be read, a copy must have had all of its records.
+    fn disclosures(&mut self) -> Result<(), MendError> {
+        let Some((first, last)) = self.records else { return Ok(()) };
+        let range = KeyRange::numbers(self.log, Kind::Disclosures, first..last.saturating_add(1));
+        let parts = self.parts;
+        let (mut missing, mut problem) = (Vec::new(), None);
+        let gaps = scan_past(parts.own_store, range.clone(), &mut |key, row| {
+            match DisclosuresRow::decode(&key, row.clone()) {
+                Ok(_) => return self.put(key, row),
+                Err(error) => problem = Some(error.to_string()),
+            }
+            let after = key.number().unwrap_or(last).saturating_add(1);
+            missing.push(range.starting_at(&key).ending_at(&Key::numbered(key.log(), key.kind(), after)));
+            Ok(())
+        })?;
+        for Gap { from, to, problem: found } in gaps {
+            problem = Some(found);
+            let part = range.starting_at(&from);
+            missing.push(to.map_or_else(|| part.clone(), |to| part.ending_at(&to)));
+        }
+        if self.in_part {
+            // Rows may be gone without a trace; those that are there are not written twice.
+            missing = vec![range];
+        }
+        let Some(covering) = self.copy_with(last, &missing) else {
+            if let Some(problem) = problem {
+                self.tell("disclosures of records", problem, Remedy::Missing);
+            }
+            return Ok(());
+        };
+        if let Some(problem) = problem {
+            let from = format!("{}: what was erased since is there again: erase it again", covering.name);
+            self.tell("disclosures of records", problem, Remedy::From(from));
+        }
+        for part in missing {
+            let put = &mut |key: Key, row: Vec<u8>| {
+                let own = parts.own_store.get(&key).ok().flatten();
+                let is_there = own.is_some_and(|own| DisclosuresRow::decode(&key, own).is_ok());
+                if is_there { Ok(()) } else { self.put(key, row) }
+            };
+            scan_past(&covering.store, part, put)?;
+        }
+        Ok(())
+    }
+
+    /// A copy that had every record when it was made of which something is missing, and can be read there.
+    fn copy_with(&self, last: u64, missing: &[KeyRange]) -> Option<&'a super::Copy> {
+        let end = missing.iter().filter_map(KeyRange::end_number).max()?.min(last.saturating_add(1));
+        let has = |copy: &&super::Copy| {
+            let row = copy.store.get(&HeadRow::key(self.log)).ok().flatten();
+            let size = row.and_then(|row| HeadRow::decode(&row).ok()).map_or(0, |row| row.size.get());
+            let is_readable = |part: &KeyRange| {
+                let read = scan_past::<core::convert::Infallible>(&copy.store, part.clone(), &mut |_, _| Ok(()));
+                read.is_ok_and(|gaps| gaps.is_empty())
+            };
+            size >= end && missing.iter().all(is_readable)
+        };
+        self.parts.copies().find(has)
     }
 
     /// The index from leaf hash to entry: looked at as it is, made anew from the tiles.
