@@ -10,7 +10,7 @@ use cairn_tree::merkle::{Extension, Growth, Root};
 use cairn_tree::note::{KeyName, SignatureType, SignerKey, VerifierKey};
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::DatabaseId;
-use cairnd::auth::{Token, TokenText, Tokens};
+use cairnd::auth::{Tenants, Token, TokenTerms, TokenText, Tokens};
 use cairnd::config::Config;
 use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Clock, Engine, EngineOptions, EntryBatch, Log, PoolBounds, Terms};
@@ -157,8 +157,9 @@ fn app(engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Receiver<bool>) -> 
     };
     // The token of the seeds.
     let text = TokenText::from_random([7; TokenText::RANDOM_BYTES]);
-    let (rights, selector) = ("append,read".parse().expect("rights"), "main".parse().expect("a selector"));
-    let token = Token::new(&text, "fuzz".into(), rights, selector, NOW_MS);
+    let (rights, logs) = ("append,read".parse().expect("rights"), "main".parse().expect("a selector"));
+    let (tenants, producer_keys) = (Tenants::default(), Vec::new());
+    let token = Token::new(&text, TokenTerms { name: "fuzz".into(), rights, logs, tenants, producer_keys }, NOW_MS);
     App::new(AppParts {
         engine: engine.clone(),
         cosigners: Cosigners::start(parts).expect("an HTTP client"),
