@@ -5,6 +5,7 @@
 //! Each function here is the body of the fuzz target of the same name in `tests/fuzz`; the test beside this crate runs
 //! them without a fuzzer. Each tells whether any parser accepted the bytes.
 
+mod answer;
 mod json;
 mod kept;
 mod proofs;
@@ -86,6 +87,8 @@ targets! {
     record_json = record::json, MANY;
     /// The forms that records come in, sealed and opened again.
     record_input = record::input, MANY;
+    /// What is answered about records, and verifying it.
+    record_answer = answer::answers, MANY;
     /// Names of streams.
     stream_name = record::stream_name, MANY;
     /// What logs say about themselves, and following them by it.
