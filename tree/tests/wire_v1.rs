@@ -34,7 +34,7 @@ const CREATED: &str = r#"{"object":{"tenant":"pb","module":"tl","entity":"licens
     "actor":{"id":"ann","type":"user"},"subjects":["p1"],
     "values":{"schema":{"uri":"s"},"whole":{"new":{"fee":1200.50,"own~er":"Bo","phone":"1","list":[1,{"a":null}]}}},
     "attributes":{"channel":"web","ip":"::1"},
-    "external":[{"name":"f","size":1,"media_type":"t","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}],
+    "external":[{"name":"f","size":4,"media_type":"t","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}],
     "classification":{"values":{"/own~0er":"restricted","/phone":"secret"},"attributes":{"ip":"secret"}}}"#;
 const CHANGED: &str = r#"{"object":{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"update"},
     "values":{"fields":{"/fee":{"old":1200.5,"new":7},"/own~0er":{"new":"Cy"},"/list/1":{"old":{"a":null}}}},
@@ -185,7 +185,7 @@ fn the_view_says_what_is_shown_and_why_the_rest_is_not() {
         "/own~0er":{"class":"restricted","erased":8},"/phone":{"class":"secret","withheld":true}}});
     assert_eq!(view["values"], values);
     let attributes = serde_json::json!({"named":{"channel":{"class":"internal","value":"web"},"ip":{"class":"secret","withheld":true}},
-        "external":[{"class":"internal","name":"f","size":1,"media_type":"t",
+        "external":[{"class":"internal","name":"f","size":4,"media_type":"t",
         "sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]});
     assert_eq!(view["attributes"], attributes);
     assert_eq!((&view["seq"], &view["id"]), (&0.into(), &id(0).to_string().into()));
