@@ -206,7 +206,7 @@ impl Run<'_, '_> {
 }
 
 /// Reads the value of `--wait`.
-fn wait(text: &str) -> Result<Wait, String> {
+pub(super) fn wait(text: &str) -> Result<Wait, String> {
     let (integrated, witnessed) = (Wait::Integrated.as_str(), Wait::Witnessed.as_str());
     Wait::parse(text).ok_or_else(|| format!("must be {integrated} or {witnessed}"))
 }

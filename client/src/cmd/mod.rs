@@ -17,10 +17,12 @@ mod load;
 mod monitor;
 mod options;
 mod prove;
+mod record;
 mod sources;
 mod stop;
 mod terminal;
 mod verify;
+mod verify_record;
 mod watch;
 mod witness;
 
@@ -48,6 +50,7 @@ struct Cli {
 enum Command {
     Append(append::Append),
     Prove(prove::Prove),
+    Record(record::Record),
     Verify(verify::Verify),
     Consistency(consistency::Consistency),
     Watch(watch::Watch),
@@ -100,6 +103,7 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
         match command {
             Command::Append(command) => command.run(form, terminal).await,
             Command::Prove(command) => command.run(form, terminal).await,
+            Command::Record(command) => Box::pin(command.run(form, terminal)).await,
             Command::Consistency(command) => command.run(form, terminal).await,
             Command::Watch(command) => Box::pin(command.run(form, terminal)).await,
             Command::Monitor(command) => Box::pin(command.run(form, terminal)).await,

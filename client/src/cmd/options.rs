@@ -11,7 +11,7 @@ use clap::Args;
 use super::duration::Span;
 use super::failure::Failure;
 use crate::bounds;
-use crate::fetch::{LogUrl, Remote, Settings, Token};
+use crate::fetch::{LogUrl, Records, Remote, Settings, Token};
 use crate::files::read_bounded;
 
 /// Where the log is, and how it is asked.
@@ -112,10 +112,18 @@ impl RemoteOptions {
     /// Another log, asked in the same way.
     pub(super) fn remote_at(&self, url: &str) -> Result<Arc<Remote>, Failure> {
         let url = LogUrl::parse(url).map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
+        Ok(Arc::new(Remote::new(url, self.settings()?)?))
+    }
+
+    /// The records of the server that has the log.
+    pub(super) fn records(&self) -> Result<Records, Failure> {
+        Ok(Records::new(&self.url()?, self.settings()?)?)
+    }
+
+    fn settings(&self) -> Result<Settings, Failure> {
         let [a, b, c, d, e, f, g, h, ..] = random()?;
         let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let settings = Settings { token: self.token()?, timeout: self.timeout.0, seed };
-        Ok(Arc::new(Remote::new(url, settings)?))
+        Ok(Settings { token: self.token()?, timeout: self.timeout.0, seed })
     }
 }
 

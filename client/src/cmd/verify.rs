@@ -1,35 +1,47 @@
-//! `cairn verify`: is this entry in the log? Offline, from a receipt.
+//! `cairn verify`: is this entry in the log? Offline, from a receipt. (`cairn verify record` stands in
+//! [`super::verify_record`].)
 
 use core::fmt;
 use std::path::PathBuf;
 
+use cairn_tree::policy::CountedWitness;
 use cairn_tree::receipt::{Receipt, VerifiedReceipt};
 use cairn_tree::size::counted;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::options::TrustOptions;
 use super::sources;
 use super::terminal::{Form, Terminal};
+use super::verify_record::VerifyRecord;
 use crate::bounds;
 use crate::fetch::shown;
 use crate::files::read_bounded;
 
 /// Verify offline that an entry is in a log: the entry, its receipt, and whom to trust.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Verify {
+    #[command(subcommand)]
+    what: Option<What>,
     #[command(flatten)]
     trust: TrustOptions,
     /// The entry's receipt (C2SP tlog-proof).
-    #[arg(long, value_name = "FILE.tlog-proof")]
-    proof: PathBuf,
+    #[arg(long, value_name = "FILE.tlog-proof", required = true)]
+    proof: Option<PathBuf>,
     /// The entry is this line of the file (counted from 1), without its newline, as `append --lines` logs it.
     #[arg(long, value_name = "N")]
     line: Option<u64>,
-    /// The entry's bytes; `-` reads standard input.
-    #[arg(value_name = "ENTRY_FILE")]
-    entry: PathBuf,
+    /// The entry's bytes; `-` reads standard input. A file called `record` is given as `./record`.
+    #[arg(value_name = "ENTRY_FILE", required = true)]
+    entry: Option<PathBuf>,
+}
+
+/// What else can be verified.
+#[derive(Debug, Subcommand)]
+enum What {
+    Record(VerifyRecord),
 }
 
 /// The verdict.
@@ -52,22 +64,35 @@ enum Verdict {
 }
 
 #[derive(Serialize)]
-struct Witness {
+pub(super) struct Witness {
     name: String,
     time: u64,
 }
 
+impl Witness {
+    /// The witnesses that count.
+    pub(super) fn of(counted: &[CountedWitness]) -> Vec<Self> {
+        counted.iter().map(|one| Self { name: one.name.to_string(), time: one.time.seconds() }).collect()
+    }
+}
+
 impl Verify {
     pub(super) fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        if let Some(What::Record(record)) = &self.what {
+            return record.run(form, terminal);
+        }
+        let (Some(proof), Some(entry)) = (&self.proof, &self.entry) else {
+            return Err(Failure::Usage("an entry and --proof, its receipt, are needed".to_owned()));
+        };
         let trust = self.trust.required()?;
-        let receipt = read_bounded(&self.proof, bounds::RECEIPT_BYTES)?;
-        let entry = match sources::read_entry(&self.entry, self.line, terminal.stdin) {
+        let receipt = read_bounded(proof, bounds::RECEIPT_BYTES)?;
+        let entry = match sources::read_entry(entry, self.line, terminal.stdin) {
             // What is too long for any log is in none.
             Err(Failure::Refused(reason)) => return refuse(reason, form, terminal),
             other => other?,
         };
         let verified = Receipt::parse(&receipt)
-            .map_err(|error| format!("{}: {error}", self.proof.display()))
+            .map_err(|error| format!("{}: {error}", proof.display()))
             .and_then(|receipt| receipt.verify(&entry, &trust).map_err(|error| error.to_string()));
         match verified {
             Ok(verified) => terminal.output.print(form, &Verdict::included(&verified)),
@@ -87,7 +112,6 @@ fn refuse(reason: String, form: Form, terminal: &mut Terminal<'_>) -> Result<(),
 impl Verdict {
     fn included(receipt: &VerifiedReceipt) -> Self {
         let head = receipt.checkpoint();
-        let witnesses = receipt.witnesses().iter();
         Self::Included {
             included: true,
             origin: head.origin().to_string(),
@@ -95,7 +119,7 @@ impl Verdict {
             leaf_hash: receipt.leaf_hash().to_base64(),
             size: head.size().get(),
             root: head.root().to_base64(),
-            witnesses: witnesses.map(|one| Witness { name: one.name.to_string(), time: one.time.seconds() }).collect(),
+            witnesses: Witness::of(receipt.witnesses()),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod answers;
 mod error;
 mod http;
+mod records;
 mod remote;
 mod url;
 mod words;
@@ -13,6 +14,7 @@ mod words;
 pub use answers::{IdempotencyKey, Taken, Wanted};
 pub use error::{FetchError, Problem};
 pub use http::{Freshness, Settings, Token, TokenError};
+pub use records::{Records, TakenRecords};
 pub use remote::{HeadKind, Remote};
 pub use url::{LogUrl, LogUrlError};
 pub use words::shown;

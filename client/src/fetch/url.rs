@@ -61,6 +61,18 @@ impl LogUrl {
         url
     }
 
+    /// The address of the server that has the log: without `logs/NAME`, if it ends so.
+    #[must_use]
+    pub fn server(&self) -> Self {
+        let path = self.0.path().trim_end_matches('/');
+        let root = path.rsplit_once('/').and_then(|(folder, _)| folder.strip_suffix("/logs"));
+        let mut url = self.0.clone();
+        if let Some(root) = root {
+            url.set_path(&format!("{root}/"));
+        }
+        Self(url)
+    }
+
     /// The whole address, ending in `/`.
     pub(crate) fn as_url(&self) -> &Url {
         &self.0
@@ -91,6 +103,19 @@ mod tests {
         assert_eq!(url.resource("tile/0/x001/000", &[]).as_str(), "http://127.0.0.1:6962/logs/main/tile/0/x001/000");
         let query = url.resource("proof/inclusion", &[("leaf_hash", "a+b/=".to_owned())]);
         assert_eq!(query.query(), Some("leaf_hash=a%2Bb%2F%3D"));
+    }
+
+    #[test]
+    fn the_server_is_where_its_logs_are() {
+        for (log, server) in [
+            ("http://host:1/logs/main", "http://host:1/"),
+            ("http://host/behind/logs/main/", "http://host/behind/"),
+            ("http://host/", "http://host/"),
+            ("http://host/logs", "http://host/logs/"),
+            ("http://host/blogs/main", "http://host/blogs/main/"),
+        ] {
+            assert_eq!(LogUrl::parse(log).unwrap().server().as_url().as_str(), server, "{log}");
+        }
     }
 
     #[test]

@@ -1,0 +1,292 @@
+//! `cairn record`: sends one audit record, verifies where it was put, and keeps it if asked to.
+
+use core::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use cairn_tree::hash::Hash;
+use cairn_tree::policy::Trust;
+use cairn_tree::record::bounds::MAX_INPUT_BYTES;
+use cairn_tree::record::draft::Content;
+use cairn_tree::record::json::canonical::push_string;
+use cairn_tree::record::open::Record as Opened;
+use cairn_tree::wire::append::Wait;
+use cairn_tree::wire::record::native::{NativeInput, parse};
+use cairn_tree::wire::v1::{Appended, RecordAnswer};
+use clap::Args;
+use serde::Serialize;
+
+use super::append::{wait, write_receipt};
+use super::failure::Failure;
+use super::options::{RemoteOptions, TrustOptions, random};
+use super::terminal::{Form, Terminal};
+use crate::attach::{self, Attached};
+use crate::fetch::{IdempotencyKey, Records};
+use crate::files::read_bounded;
+
+/// Put an audit record on record: what was done to which object, by whom and why.
+///
+/// The record is JSON in Cairn's own form (docs/record.md shows one). With --attach, the digests of files and folders go
+/// with it, so that `cairn verify record --attach` can tell later whether they are still the same.
+#[derive(Debug, Args)]
+pub(super) struct Record {
+    #[command(flatten)]
+    remote: RemoteOptions,
+    #[command(flatten)]
+    trust: TrustOptions,
+    /// Data that is kept elsewhere, of which the record shall have name, size and SHA-256: a file, or all files of a
+    /// folder; 256 at most.
+    #[arg(long, value_name = "FILE|DIR")]
+    attach: Vec<PathBuf>,
+    /// Where the record is kept with its proof, to be verified offline. The token must be good for reading it.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// When the record counts as appended: `integrated`, once the log has signed a head with it; `witnessed`, once such
+    /// a head has the cosignatures that the log's policy asks for [default: witnessed, if --policy has a quorum]
+    #[arg(long, value_name = "WHEN", value_parser = wait)]
+    wait: Option<Wait>,
+    /// The name under which this command can be repeated, with the same record, without appending it twice.
+    #[arg(long, value_name = "NAME")]
+    idempotency_key: Option<String>,
+    /// The record; `-` reads standard input.
+    #[arg(value_name = "RECORD_FILE")]
+    record: PathBuf,
+}
+
+/// The result.
+#[derive(Serialize)]
+struct Report {
+    id: String,
+    index: u64,
+    leaf_hash: String,
+    stream: String,
+    seq: u64,
+    replayed: bool,
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved: Option<String>,
+}
+
+impl Record {
+    pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let trust = self.trust.trust()?;
+        let key = match &self.idempotency_key {
+            None => IdempotencyKey::from_random(random()?),
+            Some(text) => IdempotencyKey::chosen(text).ok_or_else(|| {
+                Failure::Usage("--idempotency-key: must be 1 to 128 printable ASCII characters".to_owned())
+            })?,
+        };
+        let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
+        let body = with_attached(read(&self.record, terminal.stdin)?, &attached).map_err(Failure::Usage)?;
+        let records = self.remote.records()?;
+        if trust.is_none() {
+            terminal.output.say("cairn: neither --key nor --policy: the receipt is not verified");
+        }
+        let appended = match self.append(&records, &body, &key, trust.as_ref()).await {
+            Ok(appended) => appended,
+            Err(failure) => {
+                // The record may be in the log all the same: only the same key can tell.
+                terminal
+                    .output
+                    .say(format_args!("cairn: repeat this with --idempotency-key {key}: nothing is appended twice"));
+                return Err(failure);
+            }
+        };
+        if let Some(path) = &self.save {
+            save(path, &records, &appended, trust.as_ref(), &body).await?;
+        }
+        let report = Report {
+            id: appended.id.to_string(),
+            index: appended.index.get(),
+            leaf_hash: appended.leaf_hash.to_base64(),
+            stream: appended.stream.to_string(),
+            seq: appended.seq.get(),
+            replayed: appended.replayed,
+            verified: trust.is_some(),
+            saved: self.save.as_ref().map(|path| path.display().to_string()),
+        };
+        terminal.output.print(form, &report)
+    }
+
+    async fn append(
+        &self,
+        records: &Records,
+        body: &[u8],
+        key: &IdempotencyKey,
+        trust: Option<&Trust>,
+    ) -> Result<Appended, Failure> {
+        let witnessed = trust.is_some_and(Trust::needs_witnesses);
+        let wait = self.wait.unwrap_or(if witnessed { Wait::Witnessed } else { Wait::Integrated });
+        let taken = records.append(Bytes::copy_from_slice(body), key, wait).await?;
+        if taken.is_late && wait == Wait::Witnessed {
+            let words = "the record is in the log, but its witnesses are late: repeat this later";
+            return Err(Failure::Refused(words.to_owned()));
+        }
+        if let Some(trust) = trust {
+            let verified = taken.answer.verify(trust);
+            verified.map_err(|error| Failure::Refused(format!("the answer is not what was verified: {error}")))?;
+        }
+        let count = taken.answer.records.len();
+        match <[Appended; 1]>::try_from(taken.answer.records) {
+            Ok([appended]) => Ok(appended),
+            Err(_) => Err(Failure::Refused(format!("the server answered one record with {count}"))),
+        }
+    }
+}
+
+fn read(path: &Path, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
+    if path.as_os_str() != "-" {
+        return Ok(read_bounded(path, MAX_INPUT_BYTES)?);
+    }
+    let mut bytes = Vec::new();
+    let read = stdin.take(MAX_INPUT_BYTES as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::Usage(format!("standard input: {error}")))?;
+    Ok(bytes)
+}
+
+/// The record as it is sent. What the server would refuse is refused here, with its place.
+fn with_attached(body: Vec<u8>, attached: &[Attached]) -> Result<Vec<u8>, String> {
+    let text = body.trim_ascii();
+    if text.first() != Some(&b'{') {
+        return Err("the record must be one JSON object".to_owned());
+    }
+    let inputs = parse(text).map_err(|fault| fault.to_string())?;
+    if attached.is_empty() {
+        return Ok(text.to_vec());
+    }
+    match inputs.first() {
+        Some(NativeInput::Plain(input)) => {
+            let attributes = input.content.attributes.as_ref();
+            if attributes.is_some_and(|attributes| !attributes.external().is_empty()) {
+                return Err("the record has external digests already: --attach would add others".to_owned());
+            }
+        }
+        _ => return Err("nothing can be attached to a record that its producer has signed".to_owned()),
+    }
+    let mut body = text.strip_suffix(b"}").unwrap_or(text).to_vec();
+    // A record without members was refused above.
+    body.extend_from_slice(b",\"external\":[");
+    for (number, Attached { name, size, sha256 }) in attached.iter().enumerate() {
+        body.extend_from_slice(if number > 0 { b",{\"name\":" } else { b"{\"name\":" });
+        push_string(&mut body, name.as_str());
+        body.extend_from_slice(format!(",\"size\":{size},\"sha256\":\"{}\"}}", Hash::new(*sha256)).as_bytes());
+    }
+    body.extend_from_slice(b"]}");
+    parse(&body).map_err(|fault| fault.to_string())?;
+    Ok(body)
+}
+
+/// Keeps the record as the server answers it, verified and compared with what was sent if somebody is trusted.
+async fn save(
+    path: &Path,
+    records: &Records,
+    appended: &Appended,
+    trust: Option<&Trust>,
+    sent: &[u8],
+) -> Result<(), Failure> {
+    let (body, answer) = records.record(appended.id).await?;
+    if let Some(trust) = trust {
+        check(&answer, appended, trust, sent).map_err(Failure::Refused)?;
+    }
+    let text = String::from_utf8(body).map_err(|error| Failure::Refused(error.to_string()))?;
+    write_receipt(path, &text)
+}
+
+fn check(answer: &RecordAnswer, appended: &Appended, trust: &Trust, sent: &[u8]) -> Result<(), String> {
+    let (verified, _) = answer.verify(trust).map_err(|error| error.to_string())?;
+    if verified.record.hash() != appended.leaf_hash {
+        return Err("the server answers with another record than it appended".to_owned());
+    }
+    let inputs = parse(sent).map_err(|fault| fault.to_string())?;
+    match inputs.first() {
+        Some(NativeInput::Plain(input)) => match other_part(&verified.record, &input.content) {
+            Some(part) => Err(format!("the record on record has another {part} than was sent")),
+            None => Ok(()),
+        },
+        Some(NativeInput::Signed(input)) if input.event == *verified.record.leaf().event() => Ok(()),
+        _ => Err("the record on record is another event than was sent".to_owned()),
+    }
+}
+
+/// The first part of a record that is shown and is not what was sent. What a server may add is passed over.
+fn other_part(record: &Opened, sent: &Content<'_>) -> Option<&'static str> {
+    let says = record.content();
+    let differs = |shown: bool, same: bool| shown && !same;
+    let values = says.values.disclosed().map(|values| match (values, &sent.values) {
+        (None, None) => true,
+        (Some(values), Some(sent)) => {
+            let mut pairs = values.fields().iter().zip(sent.fields());
+            values.form() == sent.form()
+                && values.fields().len() == sent.fields().len()
+                && pairs.all(|((pointer, field), (other, sent))| {
+                    pointer == other && field.content.disclosed().is_none_or(|field| *field == sent.content)
+                })
+        }
+        _ => false,
+    });
+    let actor = says.actor.disclosed().map(|actor| *actor == sent.actor || sent.actor.is_none());
+    let parts = [
+        ("object", says.object.disclosed().map(|object| *object == sent.object)),
+        ("actor", actor),
+        ("list of subjects", says.subjects.disclosed().map(|subjects| *subjects == sent.subjects)),
+        ("document", values),
+    ];
+    parts.into_iter().find(|(_, same)| differs(same.is_some(), same.unwrap_or(true))).map(|(part, _)| part)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, index, seq, .. } = self;
+        write!(f, "record {id} is entry {index}, number {seq} of its stream")?;
+        if self.replayed {
+            f.write_str(", as it was before")?;
+        }
+        match &self.saved {
+            Some(path) => write!(f, "; kept in {path}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::record::text::Name;
+
+    use super::*;
+
+    const RECORD: &str = r#" {"object":{"tenant":"pb","module":"m","entity":"e","id":"1","operation":"create"}} "#;
+
+    fn attached(name: &'static str) -> Attached {
+        Attached { name: Name::new(name).unwrap(), size: 3, sha256: [0xab; 32] }
+    }
+
+    #[test]
+    fn what_is_attached_becomes_external_digests() {
+        let files = [attached("a \"b\""), attached("c/d")];
+        let body = with_attached(RECORD.into(), &files).unwrap();
+        let inputs = parse(&body).unwrap();
+        let [NativeInput::Plain(input)] = inputs.as_slice() else { panic!() };
+        let external = input.content.attributes.as_ref().unwrap().external();
+        let names: Vec<&str> = external.iter().map(|one| one.content.name().as_str()).collect();
+        assert_eq!(names, ["a \"b\"", "c/d"]);
+        assert_eq!((external[1].content.size(), external[1].content.sha256()), (3, &[0xab; 32]));
+        assert_eq!(with_attached(RECORD.into(), &[]).unwrap(), RECORD.trim().as_bytes());
+        // Twice is once too often.
+        assert!(with_attached(body, &files).unwrap_err().contains("already"));
+    }
+
+    #[test]
+    fn what_the_server_would_refuse_is_not_sent() {
+        for (body, words) in [
+            ("[]", "one JSON object"),
+            ("{}", "/object"),
+            (r#"{"object":{"tenant":"pb"}}"#, "/object/module"),
+            (r#"{"object":1}"#, "/object"),
+            ("{", "expected"),
+        ] {
+            let error = with_attached(body.into(), &[attached("f")]).unwrap_err();
+            assert!(error.contains(words), "{body}: {error}");
+        }
+    }
+}
