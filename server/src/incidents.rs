@@ -31,12 +31,13 @@ pub struct Incident {
     pub number: u64,
     /// When it was found, in milliseconds since the epoch.
     pub time_ms: u64,
-    /// `damage`, `repaired`, or `halted`: for good.
+    /// `damage`, `repaired`, `halted`: for good, or `integrity`: a record failed its check when it was read.
     pub event: String,
     /// The log's name; absent for what belongs to no log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// What sort of thing is bad: `bundle`, `tile`, `tail`, `root`, `hash-index`, `tables`, `rows`, `log`.
+    /// What sort of thing is bad: `bundle`, `tile`, `tail`, `root`, `hash-index`, `tables`, `rows`, `log`; of a record
+    /// `disclosure` or `leaf`.
     pub kind: String,
     /// Its number within the kind, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +51,7 @@ pub struct Incident {
     /// One past the last entry that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<u64>,
-    /// The hash that must be there, as base64.
+    /// The hash that must be there, as base64; of a disclosure its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
     /// The hash that is there, as base64, or what the store says.

@@ -160,6 +160,8 @@ pub const EVENT_CHUNK_BYTES: usize = 65_536;
 pub const ADMIN_LINE_BYTES: usize = 2 << 20;
 /// Longest answer of a witness: cosignatures, or a checkpoint with them.
 pub const WITNESS_ANSWER_BYTES: usize = 65_536;
+/// Most failed checks of records that are kept apart; past them no further ones are reported.
+pub const REPORTED_INCIDENTS: usize = 10_000;
 /// Records of a page, unless a request says how many.
 pub const LIST_RECORDS: usize = 50;
 /// Most records of a page.
@@ -168,6 +170,10 @@ pub const LIST_RECORDS_MOST: usize = 500;
 pub const LIST_BYTES: usize = 4 << 20;
 /// Blocks of an index that are read for one page, about; a rare combination of frequent names takes several pages.
 pub const LIST_WORK: u64 = 4_096;
+/// Most records of a stream that is replayed in one answer.
+pub const REPLAY_RECORDS: usize = 10_000;
+/// Bytes of leaves and disclosures of a stream that is replayed in one answer.
+pub const REPLAY_BYTES: usize = 64 << 20;
 /// How far a producer's clock may go before the server's.
 pub const RECORD_FUTURE: Duration = Duration::from_secs(300);
 /// Longest selector of tenants of a token.

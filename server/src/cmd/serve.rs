@@ -14,8 +14,9 @@ use cairnd::backup;
 use cairnd::config::{Config, LogFormat, Logging};
 use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
-use cairnd::http::{App, AppParts};
+use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::metrics::{Metrics, Watched};
+use cairnd::records::{Reporter, SecretFile, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -123,6 +124,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         logging: config.logging.clone(),
         stop: stopping.clone(),
         random: random()?,
+        records: record_parts(folder, &engine)?,
     });
     let signals = Signals::new()?;
     let serving = tokio::spawn(listener.run(Arc::new(app), observer, config.limits.listening(), stopping));
@@ -147,6 +149,13 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     close(engine, scrubber).await?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts> {
+    let secret = SecretFile::open_or_make(&folder.path, &SystemRandom)?;
+    let reporter = Reporter::open(&folder.path, engine.incidents(), Arc::new(SystemClock));
+    let reporter = Arc::new(reporter.context("incidents can't be read")?);
+    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, reporter })
 }
 
 fn operator(engine: &Engine, tokens: TokenOffice, config: &Config) -> Operator {

@@ -374,6 +374,12 @@ impl Engine {
         self.inner.sequencer.depth()
     }
 
+    /// The file of what went wrong; whoever finds something writes there, so that the numbers count up for all.
+    #[must_use]
+    pub fn incidents(&self) -> Arc<Incidents> {
+        Arc::clone(&self.inner.incidents)
+    }
+
     /// The identity of the database.
     #[must_use]
     pub fn database_id(&self) -> DatabaseId {

@@ -35,6 +35,10 @@ pub(crate) struct ProblemDocument {
     value: Option<String>,
     /// The bound that it breaks.
     bound: Option<String>,
+    /// Where in a JSON body it is, as a JSON Pointer; in a batch it begins with the number of the record.
+    pointer: Option<String>,
+    /// The head that a stream has in place of the one that was expected: `seq` and `leaf_hash`, both null if it has none.
+    stream_head: Option<serde_json::Value>,
 }
 
 /// A batch of entries.
@@ -179,13 +183,168 @@ pub(crate) struct StatementAnswer {
     statement: String,
 }
 
+/// Something that was done to an object. Members that are not known are refused.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordRequest {
+    /// A UUID of version 7 or 4; drawn if it is absent.
+    id: Option<String>,
+    /// When it happened, as in RFC 3339 or in milliseconds since 1970; the server's time if it is absent. At most five
+    /// minutes after the server's time.
+    time: Option<String>,
+    /// The id of the record of the same stream that this one corrects.
+    replaces: Option<String>,
+    /// `tenant`, `module`, `entity`, `id` and `operation` (`create`, `update`, `delete`, `read` or a word of one's own);
+    /// perhaps `row`, `category`, `action`.
+    object: serde_json::Value,
+    /// `id`; perhaps `type`, `roles`, `on_behalf_of`.
+    actor: Option<serde_json::Value>,
+    /// The persons that the data is about.
+    subjects: Option<Vec<String>>,
+    /// Any of `reason`, `purpose`, `transaction`, `correlation`, `stream`, `traceparent`, `tracestate`.
+    context: Option<serde_json::Value>,
+    /// `whole`: `{old?, new?}`; or `fields`: `{JSON Pointer: {old?, new?}}`. Perhaps `schema`: `{uri, version?}`.
+    values: Option<serde_json::Value>,
+    /// `default`, `values` by JSON Pointer, `attributes` by name: `public`, `internal`, `restricted` or `secret`.
+    classification: Option<serde_json::Value>,
+    /// Free attributes by name.
+    attributes: Option<serde_json::Value>,
+    /// Digests of data that is kept elsewhere: `name`, `size`, `sha256`; perhaps `media_type`, `class`.
+    external: Option<Vec<serde_json::Value>>,
+    /// What the stream can be searched by, should this be its first record.
+    topics: Option<Vec<String>>,
+    /// The number that the stream's last record must have; null if there must be none.
+    expected_seq: Option<u64>,
+    /// The leaf hash that the stream's last record must have, as base64; null if there must be none.
+    expected_prev: Option<String>,
+}
+
+/// The answer to records.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordsAppended {
+    /// What became of each record, in order.
+    records: Vec<RecordReceipt>,
+    /// The signed checkpoint's text, which the proofs are for.
+    checkpoint: String,
+    /// true: an earlier request with the same idempotency key had brought them.
+    replayed: Option<bool>,
+}
+
+/// Where a record is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordReceipt {
+    /// The record's id.
+    id: String,
+    /// Its index in the log.
+    index: u64,
+    /// Its leaf hash, as base64.
+    leaf_hash: String,
+    /// The id of its stream.
+    stream: String,
+    /// Its number in the stream.
+    seq: u64,
+    /// The leaf hash of the record before it in the stream, as base64.
+    prev: Option<String>,
+    /// When it was sequenced.
+    time: String,
+    /// true: it was there before, by the same request or as the same event.
+    replayed: Option<bool>,
+    /// The leaf's bytes, which are text.
+    leaf: Option<String>,
+    /// The inclusion proof in the checkpoint's tree, as base64 hashes.
+    proof: Option<Vec<String>>,
+}
+
+/// A record as its reader may see it, with what it is verified by.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordBody {
+    /// What it says, for those who verify nothing: as it came in, but that each field of `values`, by JSON Pointer, each
+    /// attribute and each external digest has its `class`. What is withheld is `{"withheld": true}`, what is erased
+    /// `{"erased": INDEX}`. With `stream`, `seq`, `prev`, `server_time`, `late_seconds` (how long after the producer's time
+    /// that is) and `by`; in the first record of a stream also `stream_name`, perhaps `topics` and `continues`.
+    view: serde_json::Value,
+    /// The leaf's bytes, which are text.
+    leaf: String,
+    /// The disclosures of what is shown.
+    disclosures: Vec<String>,
+    /// The digests of what is withheld.
+    withheld: Option<Vec<String>>,
+    /// `log`, `index`, `leaf_hash`, `key_id`, `head` (`size` and `root`), `integrityHash` (log, key, algorithm and leaf
+    /// hash), perhaps `proof`.
+    integrity: serde_json::Value,
+    /// With the proof: `index`, `leaf` and `proof` of the record directly before it in its stream.
+    before: Option<serde_json::Value>,
+}
+
+/// One record.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordAnswer {
+    /// The record.
+    record: RecordBody,
+    /// The signed checkpoint's text, which the proof is for.
+    checkpoint: String,
+}
+
+/// A page of records.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordsAnswer {
+    /// The id of the stream, if it is the history of one.
+    stream: Option<String>,
+    /// The records, in the order that the route states.
+    records: Vec<RecordBody>,
+    /// The signed checkpoint's text, which the proofs are for.
+    checkpoint: String,
+    /// The size of the log up to which the pages together are complete.
+    complete_to: u64,
+    /// The cursor of the next page; absent if there is none.
+    next: Option<String>,
+}
+
+/// What the records of a stream make of its objects.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StateAnswer {
+    /// The stream's id.
+    stream: String,
+    /// Up to where the records act: `seq`, `time` or `producer_time`, and the `view`.
+    at: serde_json::Value,
+    /// Each object's, and each row's: `object`, `life` (`live`, `ended` or unknown), `lives` (how many have begun), `last`
+    /// (the number of the last record that acted on it), perhaps `document`, and in `unknown` where that is not known.
+    states: Vec<serde_json::Value>,
+    /// What does not fit together: `seq`, `index`, `flag`, and what it is about.
+    flags: Vec<serde_json::Value>,
+    /// Why nobody knows whether there are other objects.
+    others: Option<serde_json::Value>,
+    /// A signed checkpoint's text, of a tree that has all of these records.
+    checkpoint: String,
+    /// The size of the log up to which the stream is complete.
+    complete_to: u64,
+}
+
+/// What changed between two points of a stream.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DiffAnswer {
+    /// The stream's id.
+    stream: String,
+    /// The first point.
+    from: serde_json::Value,
+    /// The second.
+    to: serde_json::Value,
+    /// Of each object `differences`: `pointer`, `old`, `new`, `certain`.
+    objects: Vec<serde_json::Value>,
+    /// A signed checkpoint's text, of a tree that has all of these records.
+    checkpoint: String,
+    /// The size of the log up to which the stream is complete.
+    complete_to: u64,
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cairn", description = "Transparency logs over HTTP: append, signed heads, proofs that anyone can verify. Tiles and heads follow C2SP tlog-tiles. Errors are application/problem+json, but for requests whose header can't be read: those are answered 400 or 431 without a body, and the connection is closed."),
     paths(
         super::append::add, super::append::entries, super::heads::head, super::heads::checkpoint, super::tiles::tile, super::keys::keys,
         super::entries::one, super::entries::range, super::proofs::inclusion, super::proofs::consistency,
-        super::events::events, super::ops::health, super::ops::ready, super::ops::metrics,
+        super::events::events, super::v1::append::append, super::v1::list::list,
+        super::v1::record::one, super::v1::record::receipt,
+        super::v1::streams::history, super::v1::streams::state, super::v1::streams::diff, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),
     modifiers(&Tokens, &Refusals)
@@ -212,7 +371,8 @@ impl Modify for Refusals {
             .description("A bound of the server is reached, or it is stopping; Retry-After says when to come again")
             .content(media::PROBLEM, content)
             .build();
-        let in_logs = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/logs/"));
+        let in_logs =
+            document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/logs/") || path.starts_with("/v1/"));
         for operation in in_logs.filter_map(|(_, item)| item.get.as_mut()) {
             let responses = &mut operation.responses.responses;
             responses.entry("503".into()).or_insert_with(|| RefOr::T(busy.clone()));

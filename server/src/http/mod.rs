@@ -23,6 +23,7 @@ mod reading;
 mod request_id;
 mod settled;
 mod tiles;
+mod v1;
 
 pub use docs::openapi;
 
@@ -49,6 +50,7 @@ use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
+use crate::records::{Random, Reporter, SecretFile};
 
 /// Everything that requests share.
 pub struct App {
@@ -59,6 +61,7 @@ pub struct App {
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    records: RecordParts,
     bodies: Budget,
     answers: Arc<Answers>,
     disk_reads: Arc<Semaphore>,
@@ -95,13 +98,26 @@ pub struct AppParts {
     pub stop: watch::Receiver<bool>,
     /// Random bits for request ids.
     pub random: u64,
+    /// What records need.
+    pub records: RecordParts,
+}
+
+/// What bringing and reading records needs besides the logs.
+pub struct RecordParts {
+    /// Where ids and salts come from.
+    pub randomness: Arc<dyn Random>,
+    /// What pseudonyms and cursors are derived from.
+    pub secret: SecretFile,
+    /// Reports what can't be verified.
+    pub reporter: Arc<Reporter>,
 }
 
 impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { engine, cosigners, scrub, tokens, limits, metrics, clock, logging, stop, random } = parts;
+        let AppParts { engine, cosigners, scrub, tokens, limits, metrics, clock, logging, stop, random, records } =
+            parts;
         Self {
             engine,
             cosigners,
@@ -116,6 +132,7 @@ impl App {
             limits,
             metrics,
             clock,
+            records,
             stop,
             ids: RequestIds::new(random),
             access: logging.access,
@@ -172,7 +189,7 @@ async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) ->
     }
     answer.headers_mut().insert(X_REQUEST_ID, id);
     app.metrics.http.answered(target.route, answer.status(), begun.elapsed());
-    app.log_access(peer, &parts, &answer, problem.as_ref(), begun);
+    app.log_access(peer, (&parts, target.route), &answer, problem.as_ref(), begun);
     answer
 }
 
@@ -206,6 +223,13 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         Route::Inclusion => proofs::inclusion(&ask).await,
         Route::Consistency => proofs::consistency(&ask).await,
         Route::Events => events::events(&ask),
+        Route::Records if parts.method == Method::POST => v1::append(&ask, body).await,
+        Route::Records => v1::list(&ask).await,
+        Route::Record => v1::one(&ask).await,
+        Route::RecordReceipt => v1::receipt(&ask).await,
+        Route::Stream => v1::stream(&ask).await,
+        Route::StreamState => v1::state(&ask).await,
+        Route::StreamDiff => v1::diff(&ask).await,
         Route::Health => Ok(ops::health()),
         Route::Ready => ops::ready(&ask),
         Route::Metrics => ops::metrics(&ask),
@@ -235,10 +259,12 @@ impl Ask<'_> {
 
     /// Refuses a caller without `right` on the log.
     fn require(&self, right: Right) -> Result<(), Problem> {
-        if self.caller().may(right, self.target.log) {
-            return Ok(());
-        }
-        Err(match self.caller() {
+        if self.caller().may(right, self.target.log) { Ok(()) } else { Err(self.denied()) }
+    }
+
+    /// What is said to a caller that may not do this.
+    fn denied(&self) -> Problem {
+        match self.caller() {
             Caller::Anonymous => Problem::new(Kind::Unauthorized, "authorization: send a token as \"Bearer TOKEN\"")
                 .field("authorization")
                 .challenge("Bearer"),
@@ -246,11 +272,11 @@ impl Ask<'_> {
                 .field("authorization")
                 .challenge("Bearer error=\"invalid_token\""),
             Caller::Known { .. } => {
-                Problem::new(Kind::Forbidden, "authorization: the token lacks the right to do this on this log")
+                Problem::new(Kind::Forbidden, "authorization: the token lacks the right to do this here")
                     .field("authorization")
                     .challenge("Bearer error=\"insufficient_scope\"")
             }
-        })
+        }
     }
 
     fn text(&self, header: &http::HeaderName) -> Option<&str> {
@@ -278,7 +304,14 @@ impl App {
         Ok(answer)
     }
 
-    fn log_access(&self, peer: SocketAddr, parts: &Parts, answer: &Answer, problem: Option<&Problem>, begun: Instant) {
+    fn log_access(
+        &self,
+        peer: SocketAddr,
+        (parts, route): (&Parts, Route),
+        answer: &Answer,
+        problem: Option<&Problem>,
+        begun: Instant,
+    ) {
         let status = answer.status();
         let wanted = match self.access {
             _ if status.is_server_error() => self.access != AccessLog::Off,
@@ -292,8 +325,13 @@ impl App {
         }
         let id = answer.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
         let trace = trace_id(&parts.headers).unwrap_or_default();
-        let detail = cause.or(problem.map(Problem::detail)).unwrap_or_default();
-        let (method, path, status) = (&parts.method, parts.uri.path(), status.as_u16());
+        // What may tell of a person can be erased, and our log can't: of such requests it has the kind alone.
+        let (path, words): (_, fn(&Problem) -> &str) = match route.is_about_records() {
+            true => (route.label(), Problem::title),
+            false => (parts.uri.path(), Problem::detail),
+        };
+        let detail = cause.or(problem.map(words)).unwrap_or_default();
+        let (method, status) = (&parts.method, status.as_u16());
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         // What a bound refused is no fault: it is how the server stays up.
         if problem.is_some_and(|problem| problem.kind() == Kind::Busy) {

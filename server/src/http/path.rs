@@ -19,6 +19,12 @@ pub(crate) enum Route {
     Inclusion,
     Consistency,
     Events,
+    Records,
+    Record,
+    RecordReceipt,
+    Stream,
+    StreamState,
+    StreamDiff,
     Health,
     Ready,
     Metrics,
@@ -28,7 +34,7 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Add,
         Self::Entries,
         Self::Entry,
@@ -39,6 +45,12 @@ impl Route {
         Self::Inclusion,
         Self::Consistency,
         Self::Events,
+        Self::Records,
+        Self::Record,
+        Self::RecordReceipt,
+        Self::Stream,
+        Self::StreamState,
+        Self::StreamDiff,
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -60,6 +72,12 @@ impl Route {
             Self::Inclusion => "/logs/{log}/proof/inclusion",
             Self::Consistency => "/logs/{log}/proof/consistency",
             Self::Events => "/logs/{log}/events",
+            Self::Records => "/v1/records",
+            Self::Record => "/v1/records/{id}",
+            Self::RecordReceipt => "/v1/records/{id}/receipt",
+            Self::Stream => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}",
+            Self::StreamState => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state",
+            Self::StreamDiff => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",
@@ -73,15 +91,23 @@ impl Route {
     pub(crate) const fn allow(self) -> &'static str {
         match self {
             Self::Add => "POST",
-            Self::Entries => "GET, HEAD, POST",
+            Self::Entries | Self::Records => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
+    }
+
+    /// Whether its path may tell of a person, and so is kept out of logs.
+    pub(crate) const fn is_about_records(self) -> bool {
+        matches!(
+            self,
+            Self::Records | Self::Record | Self::RecordReceipt | Self::Stream | Self::StreamState | Self::StreamDiff
+        )
     }
 
     pub(crate) fn allows(self, method: &Method) -> bool {
         match self {
             Self::Add => method == Method::POST,
-            Self::Entries => matches!(*method, Method::GET | Method::HEAD | Method::POST),
+            Self::Entries | Self::Records => matches!(*method, Method::GET | Method::HEAD | Method::POST),
             _ => matches!(*method, Method::GET | Method::HEAD),
         }
     }
@@ -93,15 +119,22 @@ pub(crate) struct Target<'a> {
     pub(crate) route: Route,
     /// The log's name; empty for routes outside of a log.
     pub(crate) log: &'a str,
-    /// The entry's index, or the tile's path with `tile/`, still text; empty for other routes.
+    /// The entry's index, the tile's path with `tile/`, a record's id or a stream's name, still text; empty for other routes.
     pub(crate) item: &'a str,
 }
 
 impl<'a> Target<'a> {
     pub(crate) fn parse(path: &'a str) -> Self {
         let outside = |route| Self { route, log: "", item: "" };
+        if let Some(item) = path.strip_prefix("/v1/records/") {
+            return Self::record(item);
+        }
+        if let Some(item) = path.strip_prefix("/v1/streams/") {
+            return Self::stream(item);
+        }
         let Some(in_log) = path.strip_prefix("/logs/") else {
             return outside(match path {
+                "/v1/records" => Route::Records,
                 "/healthz" => Route::Health,
                 "/readyz" => Route::Ready,
                 "/metrics" => Route::Metrics,
@@ -114,6 +147,38 @@ impl<'a> Target<'a> {
             Some((log, resource)) if LogName::is_one(log) => Self::resource(log, resource),
             _ => outside(Route::Unknown),
         }
+    }
+
+    fn record(item: &'a str) -> Self {
+        let (route, item) = match item.split_once('/') {
+            None if !item.is_empty() => (Route::Record, item),
+            Some((id, "receipt")) if !id.is_empty() => (Route::RecordReceipt, id),
+            _ => (Route::Unknown, ""),
+        };
+        Self { route, log: "", item }
+    }
+
+    /// A stream's name has so many parts, and what is asked of it stands behind them.
+    fn stream(item: &'a str) -> Self {
+        let unknown = Self { route: Route::Unknown, log: "", item: "" };
+        let parts = match item.split_once('/') {
+            Some(("entity", _)) => 5,
+            Some(("named", _)) => 3,
+            _ => return unknown,
+        };
+        let count = item.split('/').count();
+        if item.split('/').any(str::is_empty) {
+            return unknown;
+        }
+        let (name, asked) = if count == parts { (item, "") } else { item.rsplit_once('/').unwrap_or((item, "")) };
+        let route = match asked {
+            _ if name.split('/').count() != parts => return unknown,
+            "" => Route::Stream,
+            "state" => Route::StreamState,
+            "diff" => Route::StreamDiff,
+            _ => return unknown,
+        };
+        Self { route, log: "", item: name }
     }
 
     fn resource(log: &'a str, resource: &'a str) -> Self {
@@ -143,13 +208,21 @@ mod tests {
     #[test]
     fn each_route_is_found_at_its_label() {
         for route in Route::ALL.into_iter().filter(|route| *route != Route::Unknown) {
-            let path = route.label().replace("{log}", "main").replace("{index}", "7").replace("{tile}", "0/x001/002");
+            let path = route
+                .label()
+                .replace("{log}", "main")
+                .replace("{index}", "7")
+                .replace("{tile}", "0/x001/002")
+                .replace("{id}", "01");
             let target = Target::parse(&path);
             assert_eq!(target.route, route, "{path}");
             assert_eq!(target.log, if path.starts_with("/logs") { "main" } else { "" });
         }
         assert_eq!(Target::parse("/logs/a/tile/entries/000.p/5").item, "tile/entries/000.p/5");
         assert_eq!(Target::parse("/logs/a/entries/12").item, "12");
+        let named = Target::parse("/v1/streams/named/pb/a%2Fb/state");
+        assert_eq!((named.route, named.item), (Route::StreamState, "named/pb/a%2Fb"));
+        assert_eq!(Target::parse("/v1/streams/named/pb/state").item, "named/pb/state");
     }
 
     #[test]
@@ -180,6 +253,18 @@ mod tests {
             "/logs/main/proof/inclusion/",
             "/healthz/",
             "/logs/main/add/1",
+            "/v1",
+            "/v1/records/",
+            "/v1//records",
+            "/v1/records/1/",
+            "/v1/records//receipt",
+            "/v1/records/1/receipts",
+            "/v1/streams/entity/t/m/e",
+            "/v1/streams/entity/t/m/e/o/states",
+            "/v1/streams/entity/t/m//o",
+            "/v1/streams/named/t/n/state/",
+            "/v1/streams/other/t/n",
+            "/V1/records",
             "*",
         ];
         for path in tricks {

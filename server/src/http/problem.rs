@@ -13,7 +13,9 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::reading::NOT_KEPT;
+use crate::engine::postings::PostingsError;
 use crate::engine::{AppendError, ProofError, ReadError};
+use crate::records::Refusal;
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.
 const SHORTLY: Duration = Duration::from_secs(1);
@@ -117,6 +119,11 @@ impl Problem {
         self.document.kind().unwrap_or(Kind::Internal)
     }
 
+    /// The words of its kind, which are the same for all of them and tell nothing of the request.
+    pub(crate) fn title(&self) -> &str {
+        &self.document.title
+    }
+
     pub(crate) fn detail(&self) -> &str {
         &self.document.detail
     }
@@ -141,6 +148,31 @@ impl Problem {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
+    }
+}
+
+impl From<Document> for Problem {
+    fn from(document: Document) -> Self {
+        let status = StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { document: Box::new(document), status, header: None, close: false, cause: None }
+    }
+}
+
+impl From<PostingsError> for Problem {
+    fn from(error: PostingsError) -> Self {
+        match error {
+            PostingsError::Read(error) => error.into(),
+            PostingsError::Behind { indexed, size } => {
+                Self::busy(format!("the log's indexes are being built: {indexed} of {size} entries so far"))
+                    .retry_after(LATER)
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        refusal.into_problem().into()
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn out_of_range(name: &'static str, value: u64, bound: String) -> Pro
 }
 
 /// Percent-decoding as URIs have it: a plus is a plus.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }

@@ -167,7 +167,8 @@ impl<'m> Maker<'m> {
         let mut salts = Salts::draw(self.random, content.salts() + OPENING_SALTS)?;
         let head = EventHead { log: self.log.clone(), id, replaces, time, key: None, after: None };
         let sealed = content.seal(head, || salts.next());
-        let sealed = sealed.map_err(|error| Refusal::invalid(place.to_owned(), error.to_string()))?;
+        let sealed =
+            sealed.map_err(|error| Refusal::invalid(format!("{place}{}", error.pointer()), error.to_string()))?;
         let name = name_of(&content.object, content.context.as_ref());
         let expected = Expected { seq: stream.expected_seq, prev: stream.expected_prev };
         let opening = self.opening(&name, &stream, &mut salts, place)?;

@@ -55,6 +55,9 @@ fn push_clear(view: &mut Object<'_>, record: &Record) {
         view.hash("prev", &prev);
     }
     view.time("server_time", server.time);
+    // How late it came: nobody is refused for that, and everybody sees it.
+    let late = server.time.micros().saturating_sub(head.time.micros());
+    view.integer("late_seconds", late / 1_000_000);
     view.text("by", server.by);
 }
 

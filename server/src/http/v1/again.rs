@@ -1,0 +1,131 @@
+//! Records that come a second time: what is there already gets its first receipt, what is new is appended, and what has the
+//! id of something else refuses all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::open::Record;
+
+use super::super::problem::{Kind, Problem};
+use super::prepare::{Prepared, Request};
+use super::refused;
+use crate::engine::postings::PrintSecret;
+use crate::engine::records::{BoundBody, RecordError, Recorded, Sequenced, Submission, id_print};
+use crate::engine::{Head, Log};
+use crate::records::{Made, Refusal, Unverified, Verified, is_same};
+
+/// How often somebody else may bring one of the records at the same moment.
+const ROUNDS: usize = 4;
+
+/// What became of a request.
+pub(super) struct Done {
+    pub(super) records: Vec<Sequenced>,
+    pub(super) ids: Vec<RecordId>,
+    pub(super) head: Arc<Head>,
+    /// Whether an earlier request with the same idempotency key had brought them.
+    pub(super) replayed: bool,
+}
+
+/// A request, compared with what is there.
+#[derive(Default)]
+struct Compared {
+    ids: Vec<RecordId>,
+    /// What is there already, by its position in the request.
+    there: BTreeMap<usize, Sequenced>,
+    /// What is not, with its position.
+    new: Vec<(usize, Submission)>,
+}
+
+/// Appends what was prepared of a request.
+pub(super) async fn append(
+    request: &Arc<Request>,
+    prepared: Prepared,
+    bound: Option<BoundBody>,
+) -> Result<Done, Problem> {
+    let Prepared { log, submissions, ids, places, .. } = prepared;
+    let refused = |error| refused(error, |position| places.of(position));
+    let mut error = match log.append_records(submissions, bound).await {
+        Ok(Recorded { records, head, replayed }) => return Ok(Done { records, ids, head, replayed }),
+        Err(error) => error,
+    };
+    for _ in 0..ROUNDS {
+        let RecordError::Id { index: Some(_), .. } = &error else { break };
+        let (again, of) = (Arc::clone(request), log.clone());
+        let head = log.head();
+        let under = Arc::clone(&head);
+        let compared = tokio::task::spawn_blocking(move || again.compare(&of, &under)).await;
+        let Compared { ids, mut there, new } = compared.map_err(Problem::internal)??;
+        if new.is_empty() {
+            return Ok(Done { records: there.into_values().collect(), ids, head, replayed: false });
+        }
+        // A key is bound to all records of its request or to none.
+        if bound.is_some() && !there.is_empty() {
+            break;
+        }
+        let (positions, submissions): (Vec<usize>, Vec<Submission>) = new.into_iter().unzip();
+        match log.append_records(submissions, bound).await {
+            Ok(Recorded { records, head, replayed }) => {
+                there.extend(positions.into_iter().zip(records));
+                return Ok(Done { records: there.into_values().collect(), ids, head, replayed });
+            }
+            Err(other) => error = other,
+        }
+    }
+    Err(refused(error))
+}
+
+impl Request {
+    fn compare(&self, log: &Log, head: &Head) -> Result<Compared, Problem> {
+        let mut compared = Compared::default();
+        self.prepare_each(log, |position, place, made, submit| {
+            compared.ids.push(made.id);
+            match stored(log, head, &made, submit.prints)? {
+                None => compared.new.push((position, submit.submission(made))),
+                Some(record) if is_same(&made, &record) => {
+                    compared.there.insert(position, sequenced(&record));
+                }
+                Some(_) => return Err(taken(place, made.id)),
+            }
+            Ok(())
+        })?;
+        Ok(compared)
+    }
+}
+
+/// The record that has the id already.
+fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecret) -> Result<Option<Record>, Problem> {
+    if made.fresh_id {
+        return Ok(None);
+    }
+    let print = id_print(prints, made.id);
+    let Some(index) = log.find_records(&[print], head.size, 1, u64::MAX)?.hits.pop() else { return Ok(None) };
+    let Some(stored) = log.stored_record(head, index)? else { return Ok(None) };
+    match Verified::of(log, head, head.size, stored) {
+        Ok(verified) => Ok(Some(verified.into_record())),
+        Err(Unverified::Read(error)) => Err(error.into()),
+        Err(Unverified::Proof(error)) => Err(error.into()),
+        // What can't be verified can't be compared.
+        Err(Unverified::Broken(_)) => Err(taken("", made.id)),
+    }
+}
+
+fn sequenced(record: &Record) -> Sequenced {
+    let server = record.leaf().server();
+    Sequenced {
+        index: record.index(),
+        leaf: record.hash(),
+        stream: server.stream,
+        seq: server.place.seq(),
+        prev: server.place.prev(),
+        time: server.time,
+        replayed: true,
+    }
+}
+
+/// The id is another record's.
+pub(super) fn taken(place: &str, id: RecordId) -> Problem {
+    let detail = "another record has this id; an id is one record's for ever";
+    let refusal = Refusal::at(Kind::RecordExists, format!("{place}/id"), detail);
+    refusal.bounded(&id.to_string(), "an id that no record has").into()
+}

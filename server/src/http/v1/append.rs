@@ -1,0 +1,178 @@
+//! `POST /v1/records`: one record or a batch, all of it or nothing, answered with a receipt for each.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_listen::Answer;
+use cairn_tree::merkle::InclusionProof;
+use cairn_tree::record::bounds::MAX_BODY_BYTES;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::leaf::Leaf;
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::{media, query as name};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use hyper::body::Incoming;
+
+use super::super::Ask;
+use super::super::accept::media_type;
+use super::super::append::{LARGE, idempotency_text, wait};
+use super::super::body::{self, Bound};
+use super::super::json::Object;
+use super::super::problem::{Kind, Problem};
+use super::super::query::Query;
+use super::super::reading::fresh;
+use super::super::settled::{Settled, settle};
+use super::again::{self, Done};
+use super::prepare::{Request, print_secrets};
+use crate::auth::Right;
+use crate::engine::records::{BoundBody, Sequenced};
+use crate::engine::{Head, IdempotencyKey, Log, ProofError, ReadError};
+use crate::records::{Form, Said};
+
+/// Room for what is said of one record, its proof aside.
+const ROOM: usize = 512;
+
+/// Appends audit records.
+#[utoipa::path(
+    post, path = "/v1/records", tag = "Records", security(("token" = [])),
+    params(
+        ("wait" = Option<String>, Query, description = "integrated (the default): answer once a signed head has the records; witnessed: once such a head met the witness policy"),
+        ("receipts" = Option<u8>, Query, description = "0: answer without the leaf and the proof of each record"),
+        ("idempotency-key" = Option<String>, Header, description = "A retry with the same key and the same body gets the same receipts; 1 to 255 visible ASCII characters. Also as X-Idempotency-Key"),
+        ("x-tenant-id" = Option<String>, Header, description = "The tenant of all records of the request"),
+        ("x-purpose" = Option<String>, Header, description = "The purpose of records that give none"),
+        ("x-trace-id" = Option<String>, Header, description = "The correlation of records that give none and have no trace context of this trace"),
+        ("traceparent" = Option<String>, Header, description = "The W3C trace context of records that give none"),
+    ),
+    request_body(
+        description = "Records in our own form, one or an array, or one per line; or a CloudEvent 1.0, or an array of them. A batch is appended whole or not at all",
+        content((crate::http::docs::RecordRequest = "application/json"), (String = "application/x-ndjson"), (Object = "application/cloudevents+json"), (Vec<Object> = "application/cloudevents-batch+json"))
+    ),
+    responses(
+        (status = 200, description = "Where the records are, with their receipts", body = crate::http::docs::RecordsAppended, content_type = "application/json"),
+        (status = 202, description = "The same under a head that only the log has signed: the witnesses are late", body = crate::http::docs::RecordsAppended, content_type = "application/json"),
+        (status = 409, description = "A stream has another head than was expected, which stream_head tells; or an id belongs to another record", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", description = "The caller's mistake; pointer says where in the body", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not the caller's mistake; Retry-After says when to come again", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn append(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
+    let credential = ask.credential(Right::Append)?;
+    let said = Said::of(&ask.parts.headers)?;
+    if let Some(tenant) = said.tenant() {
+        credential.admit(tenant.as_str())?;
+    }
+    let query = Query::parse(ask.parts.uri.query(), &[name::WAIT, name::RECEIPTS])?;
+    let (wait, bare) = (wait(&query)?, query.get(name::RECEIPTS) == Some("0"));
+    query.flag(name::RECEIPTS)?;
+    media_type(&ask.parts.headers, &[media::JSON])?;
+    let form = form(&ask.parts.headers)?;
+    let key = idempotency_text(&ask.parts.headers)?;
+    let bound = Bound { field: "body", most: ask.app.limits.body_bytes().min(MAX_BODY_BYTES) };
+    let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
+    let reservation = read.reservation;
+    let request = Arc::new(Request {
+        app: Arc::clone(ask.app),
+        body: read.bytes,
+        form,
+        said,
+        token: credential.id,
+        tenants: credential.tenants.clone(),
+        producer_keys: credential.producer_keys.to_vec(),
+        prints: print_secrets(ask.app, credential.tenants).await?,
+    });
+    let prepared = if reservation.bytes() < LARGE {
+        request.prepare()?
+    } else {
+        let request = Arc::clone(&request);
+        tokio::task::spawn_blocking(move || request.prepare()).await.map_err(Problem::internal)??
+    };
+    let log = prepared.log.clone();
+    let bound = key.map(|key| {
+        let caller = format!("{}\n{}", credential.id, prepared.scope);
+        BoundBody { key: IdempotencyKey::new(log.info().id, &caller, &key), body: prepared.body }
+    });
+    let done = again::append(&request, prepared, bound).await?;
+    drop(reservation);
+    let last = done.records.iter().map(|record| record.index).max().unwrap_or(LeafIndex::ZERO);
+    let settled = settle(ask, &log, last, &done.head, wait).await;
+    let answer = Receipts { log, done, bare }.answer(ask, &settled).await?;
+    Ok(settled.answer(answer))
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, Problem> {
+    let content_type = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    Form::of(content_type.as_deref()).ok_or_else(|| {
+        let problem = Problem::new(Kind::UnsupportedType, "content-type: records don't come in this type");
+        problem.field("content-type").value(content_type.unwrap_or_default()).bound(Form::names())
+    })
+}
+
+/// What is answered.
+struct Receipts {
+    log: Log,
+    done: Done,
+    /// Without leaves and proofs.
+    bare: bool,
+}
+
+impl Receipts {
+    async fn answer(self, ask: &Ask<'_>, settled: &Settled) -> Result<Answer, Problem> {
+        let Self { log, done: Done { records, ids, head: appended, replayed }, bare } = self;
+        let under = Arc::clone(&settled.under);
+        let size = under.size;
+        // The head that the writer answered with has its tree's edge at hand.
+        let head = if under.size <= appended.size { appended } else { log.head() };
+        let work = move || {
+            let each = records.iter().zip(&ids).map(|(record, id)| {
+                let receipt = if bare { None } else { Some(read_receipt(&log, &head, record, size)?) };
+                Ok((*record, stored_id(&log, &head, record, *id)?, receipt))
+            });
+            each.collect::<Result<Vec<_>, ProofError>>()
+        };
+        let told = ask.read(work).await?;
+        let mut body = Object::with_capacity(ROOM * told.len().max(1));
+        body.objects("records", told.iter(), tell).text("checkpoint", &under.note);
+        if replayed {
+            body.flag("replayed", true);
+        }
+        Ok(fresh(media::JSON, body.finish()))
+    }
+}
+
+type Told = (Sequenced, RecordId, Option<(Bytes, InclusionProof)>);
+
+fn read_receipt(
+    log: &Log,
+    head: &Head,
+    record: &Sequenced,
+    size: TreeSize,
+) -> Result<(Bytes, InclusionProof), ProofError> {
+    let proof = log.inclusion(head, record.index, size)?;
+    let leaf = log.entry(head, record.index)?.ok_or_else(|| ProofError::Question("a record past the head".into()))?;
+    Ok((leaf, proof))
+}
+
+/// The id of a record: of one that was there before, the one that it has.
+fn stored_id(log: &Log, head: &Head, record: &Sequenced, drawn: RecordId) -> Result<RecordId, ReadError> {
+    if !record.replayed {
+        return Ok(drawn);
+    }
+    let leaf = log.entry(head, record.index)?.and_then(|entry| Leaf::decode(&entry).ok());
+    // The engine has just read it.
+    Ok(leaf.map_or(drawn, |leaf| leaf.event().head().id))
+}
+
+fn tell(body: &mut Object, (record, id, receipt): &Told) {
+    body.text("id", &id.to_text());
+    body.number("index", record.index.get()).hash("leaf_hash", &record.leaf);
+    body.text("stream", &record.stream.to_text()).number("seq", record.seq.get());
+    body.optional_hash("prev", record.prev.as_ref()).text("time", &record.time.to_text());
+    if record.replayed {
+        body.flag("replayed", true);
+    }
+    if let Some((leaf, proof)) = receipt {
+        body.text("leaf", leaf).hashes("proof", proof.hashes());
+    }
+}

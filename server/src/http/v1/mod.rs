@@ -1,0 +1,109 @@
+//! `/v1`: audit records over HTTP. Every route needs a token.
+//!
+//! A tenant that the token is not good for is answered as one that there is not: 404, the same bytes. A right that it lacks
+//! is told (403) whatever the tenant. No answer may be kept by anybody on the way.
+
+mod again;
+pub(super) mod append;
+mod history;
+pub(super) mod list;
+mod place;
+mod prepare;
+mod reading;
+pub(super) mod record;
+pub(super) mod streams;
+
+pub(crate) use append::append;
+pub(crate) use list::list;
+pub(crate) use record::{one, receipt};
+pub(crate) use streams::{diff, history as stream, state};
+
+use cairn_tree::wire::problem::{ActualHead, Problem as Document};
+
+use super::Ask;
+use super::problem::{Kind, Problem};
+use crate::auth::{Caller, ProducerKeyText, Right, Rights, Tenants, TokenId};
+use crate::engine::records::{RecordError, StreamTip};
+use crate::records::{NotMade, Refusal};
+
+/// The query parameter that names a tenant, where no header does.
+const TENANT: &str = "tenant";
+/// The query parameter that asks for the proof of each record.
+const PROOF: &str = "proof";
+/// The query parameter with the most records of an answer.
+const LIMIT: &str = "limit";
+/// The query parameter that says where a listing goes on.
+const CURSOR: &str = "cursor";
+/// The query parameter that says which time is meant.
+const BY: &str = "by";
+/// The query parameter that says how corrections act.
+const VIEW: &str = "view";
+
+/// A caller that has shown a token.
+#[derive(Debug, Clone, Copy)]
+struct Credential<'a> {
+    id: TokenId,
+    rights: Rights,
+    tenants: &'a Tenants,
+    producer_keys: &'a [ProducerKeyText],
+}
+
+impl Ask<'_> {
+    /// The caller's token, if it has the right.
+    fn credential(&self, right: Right) -> Result<Credential<'_>, Problem> {
+        match self.caller() {
+            Caller::Known { id, rights, tenants, producer_keys, .. } if rights.contains(right) => {
+                Ok(Credential { id: *id, rights: *rights, tenants, producer_keys })
+            }
+            _ => Err(self.denied()),
+        }
+    }
+}
+
+impl Credential<'_> {
+    /// Refuses a tenant that the token is not good for, as one that there is not.
+    fn admit(&self, tenant: &str) -> Result<(), Problem> {
+        if self.tenants.matches(tenant) { Ok(()) } else { Err(Problem::not_found()) }
+    }
+}
+
+impl From<NotMade> for Problem {
+    fn from(error: NotMade) -> Self {
+        match error {
+            NotMade::Refused(refusal) => refusal.into(),
+            NotMade::NoRandomness(error) => Self::internal(error),
+        }
+    }
+}
+
+/// The problem of records that the engine did not take. `place` tells where a record stands in the body.
+fn refused(error: RecordError, place: impl Fn(usize) -> String) -> Problem {
+    match error {
+        RecordError::Append(error) => error.into(),
+        RecordError::Read(error) => error.into(),
+        RecordError::Postings(error) => error.into(),
+        RecordError::Expectation { position, tip } => conflict(&place(position), tip),
+        RecordError::Id { position, id, .. } => again::taken(&place(position), id),
+        RecordError::Disclosures { position, error } => {
+            Refusal::invalid(format!("{}/disclosures", place(position)), error.to_string()).into()
+        }
+        RecordError::Leaf { position, error } => Refusal::invalid(place(position), error.to_string()).into(),
+        RecordError::Full(position) => {
+            let detail =
+                "its stream holds as many records as one can, or the clock shows no time that a record can have";
+            Refusal::at(Kind::Sealed, place(position), detail).into()
+        }
+        error @ (RecordError::Empty | RecordError::Log { .. } | RecordError::Prints) => Problem::internal(error),
+    }
+}
+
+/// The stream is not where the record expects it to be; where it is, is told.
+fn conflict(place: &str, tip: Option<StreamTip>) -> Problem {
+    let (seq, leaf_hash) = (tip.map(|tip| tip.seq.get()), tip.map(|tip| tip.leaf.to_base64()));
+    let told = match &tip {
+        Some(tip) => format!("the stream's last record is number {}, with the leaf hash {}", tip.seq, tip.leaf),
+        None => "the stream has no record yet".to_owned(),
+    };
+    let document: Document = Refusal::at(Kind::StreamConflict, place.to_owned(), told).into_problem();
+    document.with_stream_head(ActualHead { seq, leaf_hash }).into()
+}

@@ -1,0 +1,208 @@
+//! From a body to submissions: read, authorized, made. Nothing is written, and one bad record refuses all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::id::{Pseudonym, RecordId};
+use cairn_tree::record::signature::{ProducerKey, ProducerKeyId};
+use cairn_tree::record::text::Name;
+use cairn_tree::record::time::Time;
+use cairn_tree::store::LogId;
+
+use super::super::App;
+use super::super::problem::Problem;
+use super::refused;
+use crate::auth::{ProducerKeyText, Tenants, TokenId};
+use crate::engine::Log;
+use crate::engine::postings::PrintSecret;
+use crate::engine::records::{Expectation, Says as Told, Submission, id_print, name_print, topic_prints};
+use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Says, home, homes};
+
+/// A request to append records, its body read.
+pub(super) struct Request {
+    pub(super) app: Arc<App>,
+    pub(super) body: Bytes,
+    pub(super) form: Form,
+    pub(super) said: Said,
+    pub(super) token: TokenId,
+    pub(super) tenants: Tenants,
+    pub(super) producer_keys: Vec<ProducerKeyText>,
+    pub(super) prints: Vec<(LogId, PrintSecret)>,
+}
+
+/// Records that are ready for the log.
+pub(super) struct Prepared {
+    pub(super) log: Log,
+    pub(super) submissions: Vec<Submission>,
+    pub(super) ids: Vec<RecordId>,
+    pub(super) places: Places,
+    /// The tenants, as idempotency keys are scoped to them.
+    pub(super) scope: String,
+    /// What an idempotency key is bound to.
+    pub(super) body: [u8; 32],
+}
+
+/// Where records stand in the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Places {
+    /// The body is the record.
+    Whole,
+    /// The body is a list.
+    Numbered,
+}
+
+impl Places {
+    pub(super) fn of(self, position: usize) -> String {
+        match self {
+            Self::Whole => String::new(),
+            Self::Numbered => format!("/{position}"),
+        }
+    }
+}
+
+impl Request {
+    /// Takes the body apart and makes records of it.
+    pub(super) fn prepare(&self) -> Result<Prepared, Problem> {
+        let inputs = self.inputs()?;
+        let (log, scope) = self.log_of(&inputs)?;
+        let places = if inputs.is_single() { Places::Whole } else { Places::Numbered };
+        let (mut submissions, mut ids) = (Vec::new(), Vec::new());
+        self.make(&log, inputs, |_, _, made, submit| {
+            ids.push(made.id);
+            submissions.push(submit.submission(made));
+            Ok(())
+        })?;
+        let mut parts = self.said.parts().to_vec();
+        parts.push(&self.body);
+        let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
+        Ok(Prepared { log, submissions, ids, places, scope, body })
+    }
+
+    /// Makes each record of the body once more, for the log that it was made for before.
+    pub(super) fn prepare_each(
+        &self,
+        log: &Log,
+        each: impl FnMut(usize, &str, Made<'_>, &Submit<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        self.make(log, self.inputs()?, each)
+    }
+
+    fn make(
+        &self,
+        log: &Log,
+        inputs: Inputs<'_>,
+        mut each: impl FnMut(usize, &str, Made<'_>, &Submit<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let secret = &self.app.records.secret.of_log(&log.info().origin);
+        let prints = self.prints.iter().find(|(id, _)| *id == log.info().id).map(|(_, secret)| secret);
+        let prints = prints.ok_or_else(|| Problem::internal("a log without a secret for its prints"))?;
+        let submit = Submit { by: secret.pseudonym(self.token), prints };
+        let origin = &Origin::new(&*log.info().origin).map_err(Problem::internal)?;
+        let now = Time::from_micros(self.app.clock.now_us()).map_err(Problem::internal)?;
+        let keys = &|id: ProducerKeyId| self.key(id);
+        let maker = Maker { log: origin, secret, random: &*self.app.records.randomness, now, said: &self.said, keys };
+        let places: Vec<String> = (0..inputs.records.len()).map(|number| inputs.place(number)).collect();
+        for (position, (input, place)) in inputs.records.into_iter().zip(places).enumerate() {
+            each(position, &place, maker.make(input, &place)?, &submit)?;
+        }
+        Ok(())
+    }
+
+    fn inputs(&self) -> Result<Inputs<'_>, Problem> {
+        let tenant = match self.said.tenant() {
+            Some(said) => Some(said.clone()),
+            None => self.tenants.sole().and_then(|sole| Name::new(sole).ok()),
+        };
+        Ok(self.form.read(&self.body, tenant.as_ref())?)
+    }
+
+    /// The one log that has the tenants of all records, and their names. A tenant that the token is not good for is not
+    /// there.
+    fn log_of(&self, inputs: &Inputs<'_>) -> Result<(Log, String), Problem> {
+        let mut tenants = BTreeSet::new();
+        for (number, input) in inputs.records.iter().enumerate() {
+            tenants.insert((input.tenant(&inputs.place(number))?.into_owned(), number));
+        }
+        let mut log: Option<Log> = None;
+        let mut names: Vec<&str> = Vec::new();
+        for (tenant, number) in &tenants {
+            if names.last() == Some(&tenant.as_str()) {
+                continue;
+            }
+            if !self.tenants.matches(tenant) {
+                return Err(Problem::not_found());
+            }
+            let home = home(&self.app.engine, tenant).ok_or_else(Problem::not_found)?;
+            if log.as_ref().is_some_and(|log| log.info().id != home.info().id) {
+                let place = format!("{}/object/tenant", inputs.place(*number));
+                let detail = "records of one request must have one log, and this tenant has another than those before";
+                return Err(Refusal::invalid(place, detail).into());
+            }
+            log = Some(home);
+            names.push(tenant);
+        }
+        let scope = names.join("\n");
+        Ok((log.ok_or_else(Problem::not_found)?, scope))
+    }
+
+    fn key(&self, id: ProducerKeyId) -> Option<ProducerKey> {
+        self.producer_keys.iter().map(ProducerKeyText::key).find(|key| key.id() == id).cloned()
+    }
+}
+
+/// What makes submissions of records.
+pub(super) struct Submit<'s> {
+    by: Pseudonym,
+    pub(super) prints: &'s PrintSecret,
+}
+
+impl Submit<'_> {
+    pub(super) fn submission(&self, made: Made<'_>) -> Submission {
+        let topics = made.topics.as_ref().map(|topics| topic_prints(self.prints, topics));
+        Submission {
+            stream: name_print(self.prints, &made.stream),
+            id: id_print(self.prints, made.id),
+            prints: told(&made.says).prints(self.prints),
+            opening_prints: topics.unwrap_or_default(),
+            by: self.by,
+            fresh_id: made.fresh_id,
+            expected: Expectation { seq: made.expected.seq, prev: made.expected.prev },
+            event: made.event,
+            signature: made.signature,
+            disclosures: made.disclosures,
+            opening: made.opening,
+        }
+    }
+}
+
+/// What a record is found by.
+fn told<'s>(says: &'s Says<'_>) -> Told<'s> {
+    match says {
+        Says::Plain(content) => Told {
+            object: Some(&content.object),
+            actor: content.actor.as_ref(),
+            subjects: content.subjects.as_ref(),
+            context: content.context.as_ref(),
+        },
+        Says::Signed(opened) => Told {
+            object: opened.object.disclosed(),
+            actor: opened.actor.disclosed().and_then(Option::as_ref),
+            subjects: opened.subjects.disclosed().and_then(Option::as_ref),
+            context: opened.context.disclosed().and_then(Option::as_ref),
+        },
+    }
+}
+
+/// The secrets of the logs that a token's tenants may be at home in, which must be at hand when prints are made.
+pub(super) async fn print_secrets(app: &App, tenants: &Tenants) -> Result<Vec<(LogId, PrintSecret)>, Problem> {
+    let mut secrets = Vec::new();
+    for log in homes(&app.engine, tenants) {
+        let mut random = [0; PrintSecret::LEN];
+        app.records.randomness.fill(&mut random).map_err(Problem::internal)?;
+        let secret = log.make_print_secret(random).await.map_err(|error| refused(error, |_| String::new()))?;
+        secrets.push((log.info().id, secret));
+    }
+    Ok(secrets)
+}

@@ -1,0 +1,189 @@
+//! What reads of records share: whose records are asked for, in which log, and how each is verified before it is written
+//! down. Nothing that could not be verified leaves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_listen::Answer;
+use cairn_tree::checkpoint::SignedCheckpoint;
+use cairn_tree::note::{KeyId, VerifierKey};
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::stream::StreamName;
+use cairn_tree::record::text::Name;
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::v1::{Before, Integrity, RecordBody, view};
+use cairn_tree::wire::{header, media};
+
+use super::super::Ask;
+use super::super::problem::{Kind, Problem};
+use super::super::query::Query;
+use super::super::reading::fresh;
+use super::{Credential, TENANT};
+use crate::auth::{Rights, Tenants};
+use crate::engine::postings::{Print, PrintSecret};
+use crate::engine::records::{StoredRecord, id_print, stream_print};
+use crate::engine::{Head, Log};
+use crate::records::{Reporter, Said, Seen, Unverified, Verified};
+
+/// One log as a reader sees it: under one head.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) log: Log,
+    pub(super) head: Arc<Head>,
+    pub(super) prints: PrintSecret,
+    /// The id of the log's first key.
+    key: KeyId,
+    reporter: Arc<Reporter>,
+    rights: Rights,
+    tenants: Tenants,
+}
+
+/// The tenant that a request is about, if it says so; one that the token is not good for is not there.
+pub(super) fn tenant(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'_>) -> Result<Option<String>, Problem> {
+    let said = Said::of(&ask.parts.headers)?;
+    let said = said.tenant().map(Name::as_str);
+    let asked = query.get(TENANT);
+    if let Some(asked) = asked {
+        Name::new(asked).map_err(|error| Problem::malformed(TENANT, asked, error))?;
+    }
+    if let (Some(said), Some(asked)) = (said, asked)
+        && said != asked
+    {
+        let detail = format!("{TENANT}: the header {} names another", header::X_TENANT_ID);
+        return Err(Problem::new(Kind::Contradiction, detail).field(TENANT));
+    }
+    let tenant = said.or(asked).or(credential.tenants.sole());
+    tenant.map(|tenant| credential.admit(tenant).map(|()| tenant.to_owned())).transpose()
+}
+
+impl Reading {
+    pub(super) fn of(ask: &Ask<'_>, credential: &Credential<'_>, log: Log) -> Result<Self, Problem> {
+        let head = log.head();
+        // Without one there are no records, and any finds none.
+        let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
+        let key = log.vkeys().first().and_then(|vkey| vkey.parse::<VerifierKey>().ok());
+        let key = key.ok_or_else(|| Problem::internal("a log without a key"))?.id();
+        let (rights, tenants) = (credential.rights, credential.tenants.clone());
+        Ok(Self { log, head, prints, key, reporter: Arc::clone(&ask.app.records.reporter), rights, tenants })
+    }
+
+    /// The head that proofs are for: the published one, unless that is too old for the record.
+    pub(super) fn under(&self, last: LeafIndex) -> Arc<Head> {
+        let checkpoint = self.log.checkpoint();
+        if checkpoint.size.contains(last) { checkpoint } else { Arc::clone(&self.head) }
+    }
+
+    /// The record with this id.
+    pub(super) fn find(&self, id: RecordId) -> Result<Option<LeafIndex>, Problem> {
+        let print = id_print(&self.prints, id);
+        self.newest(print, self.head.size)
+    }
+
+    /// The newest record below a size that has a print.
+    pub(super) fn newest(&self, print: Print, below: TreeSize) -> Result<Option<LeafIndex>, Problem> {
+        Ok(self.log.find_records(&[print], below, 1, u64::MAX)?.hits.pop())
+    }
+
+    /// A record that is verified, with its place in its stream; `None` if it is nobody's that the token is good for.
+    pub(super) fn verified(&self, stored: StoredRecord, size: TreeSize) -> Result<Option<Verified>, Problem> {
+        let index = stored.index;
+        let told = |error| self.told(error);
+        let verified = Verified::of(&self.log, &self.head, size, stored).map_err(told)?;
+        if !verified.is_of(|tenant| self.tenants.matches(tenant)) {
+            return Ok(None);
+        }
+        let before = self.before(&verified, index)?;
+        verified.after(before).map(Some).map_err(told)
+    }
+
+    /// The next record of a stream, verified; `before` is the one before it, which is looked up if it is not at hand.
+    pub(super) fn next_of(
+        &self,
+        stored: StoredRecord,
+        size: TreeSize,
+        before: Option<(LeafIndex, Bytes)>,
+        name: &StreamName<'_>,
+    ) -> Result<Verified, Problem> {
+        let index = stored.index;
+        let verified = Verified::of(&self.log, &self.head, size, stored).map_err(|error| self.told(error))?;
+        let before = match before {
+            Some(before) => Some(before),
+            None => self.before(&verified, index)?,
+        };
+        let verified = verified.after(before).map_err(|error| self.told(error))?;
+        let content = verified.record().content();
+        if name.may_hold(&content.object, &content.context) {
+            Ok(verified)
+        } else {
+            Err(Problem::new(
+                Kind::Integrity,
+                format!("the record at {index} is in a stream that it does not belong in"),
+            ))
+        }
+    }
+
+    /// The same, as the reader may see it.
+    pub(super) fn seen(&self, verified: Verified) -> Result<Seen, Problem> {
+        verified.seen_with(self.rights).map_err(|error| self.told(error))
+    }
+
+    fn before(&self, verified: &Verified, index: LeafIndex) -> Result<Option<(LeafIndex, Bytes)>, Problem> {
+        let server = verified.record().leaf().server();
+        if server.place.prev().is_none() {
+            return Ok(None);
+        }
+        let Ok(below) = TreeSize::new(index.get()) else { return Ok(None) };
+        let print = stream_print(&self.prints, server.stream);
+        let Some(before) = self.newest(print, below)? else { return Ok(None) };
+        Ok(self.log.entry(&self.head, before)?.map(|entry| (before, entry)))
+    }
+
+    fn told(&self, error: Unverified) -> Problem {
+        match error {
+            Unverified::Read(error) => error.into(),
+            Unverified::Proof(error) => error.into(),
+            Unverified::Broken(broken) => {
+                self.reporter.report(&self.log.info().name, &broken);
+                let detail = format!("the record at {} can't be verified: {}", broken.index, broken.words);
+                Problem::new(Kind::Integrity, detail).value(broken.index.to_string())
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// A record with all that its reader needs to verify it under a head, but the checkpoint.
+    pub(super) fn body(&self, seen: Seen, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+        let text = |leaf: &Bytes| String::from_utf8(leaf.to_vec()).map_err(Problem::internal);
+        let before = seen.before.filter(|_| proof).map(|(index, leaf)| {
+            let proof = Some(self.log.inclusion(&self.head, index, under.size)?);
+            Ok::<_, Problem>(Before { index, leaf: text(&leaf)?, proof })
+        });
+        Ok(RecordBody {
+            leaf: text(&seen.leaf)?,
+            disclosures: seen.disclosures,
+            withheld: seen.withheld,
+            integrity: Integrity {
+                log: seen.record.leaf().event().head().log.clone(),
+                index: seen.record.index(),
+                leaf_hash: seen.record.hash(),
+                key_id: self.key,
+                size: under.size,
+                root: under.root,
+                proof: proof.then_some(seen.proof),
+            },
+            before: before.transpose()?,
+            view: Some(view(&seen.record)),
+        })
+    }
+}
+
+/// The checkpoint of an answer.
+pub(super) fn checkpoint(under: &Head) -> Result<SignedCheckpoint, Problem> {
+    SignedCheckpoint::parse(&under.note).map_err(Problem::internal)
+}
+
+/// An answer that nobody may keep.
+pub(super) fn private(body: Vec<u8>) -> Answer {
+    fresh(media::JSON, body)
+}

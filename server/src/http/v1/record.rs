@@ -1,0 +1,130 @@
+//! `GET /v1/records/{id}` and its receipt: one record, verified before it is sent.
+
+use cairn_listen::Answer;
+use cairn_tree::checkpoint::SignedCheckpoint;
+use cairn_tree::hash::Hash;
+use cairn_tree::receipt::Receipt;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::wire::media;
+use cairn_tree::wire::v1::RecordAnswer;
+
+use super::super::Ask;
+use super::super::accept::media_type;
+use super::super::json::Object;
+use super::super::problem::Problem;
+use super::super::query::Query;
+use super::super::reading::{fresh, varying};
+use super::reading::{Reading, checkpoint, private, tenant};
+use super::{PROOF, TENANT};
+use crate::auth::Right;
+use crate::records::{Verified, home, homes};
+
+/// Room for a proof of a large tree and a checkpoint.
+const ROOM: usize = 8_192;
+
+/// One record.
+#[utoipa::path(
+    get, path = "/v1/records/{id}", tag = "Records", security(("token" = [])),
+    params(
+        ("id" = String, Path, description = "The record's id, a UUID"),
+        ("tenant" = Option<String>, Query, description = "Whose record it is; also as the header X-Tenant-Id"),
+        ("proof" = Option<u8>, Query, description = "0: without the inclusion proof"),
+        ("x-tenant-id" = Option<String>, Header, description = "Whose record it is"),
+    ),
+    responses(
+        (status = 200, description = "The record, verified, as far as the token may see it; with its leaf, its disclosures and its proof, which verify offline", body = crate::http::docs::RecordAnswer, content_type = "application/json"),
+        (status = 400, description = "Not an id", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No good token", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The token lacks the right to read", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No such record, or none of a tenant that the token is good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "What is stored can't be verified, and is not given out", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    ask.credential(Right::Read)?;
+    let (query, id) = (Query::parse(ask.parts.uri.query(), &[TENANT, PROOF])?, ask.target.item);
+    let proof = query.get(PROOF) != Some("0");
+    query.flag(PROOF)?;
+    media_type(&ask.parts.headers, &[media::JSON])?;
+    let body = found(ask, &query, id, move |reading, verified| {
+        let under = reading.under(verified.record().index());
+        let record = reading.body(reading.seen(verified)?, &under, proof)?;
+        Ok(RecordAnswer { record, redactions: Vec::new(), checkpoint: checkpoint(&under)? }.to_json())
+    });
+    Ok(private(body.await?))
+}
+
+/// A record's receipt.
+#[utoipa::path(
+    get, path = "/v1/records/{id}/receipt", tag = "Records", security(("token" = [])),
+    params(
+        ("id" = String, Path, description = "The record's id, a UUID"),
+        ("tenant" = Option<String>, Query, description = "Whose record it is; also as the header X-Tenant-Id"),
+        ("x-tenant-id" = Option<String>, Header, description = "Whose record it is"),
+    ),
+    responses(
+        (status = 200, description = "That the record's leaf is in the log: as JSON, or the C2SP tlog-proof for Accept: text/plain",
+            content((crate::http::docs::EntryAnswer = "application/json"), (String = "text/plain"))),
+        (status = 400, description = "Not an id", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No good token", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The token lacks the right to read", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No such record, or none of a tenant that the token is good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "What is stored can't be verified, and is not given out", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn receipt(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    ask.credential(Right::Read)?;
+    let id = ask.target.item;
+    let query = Query::parse(ask.parts.uri.query(), &[TENANT])?;
+    let form = media_type(&ask.parts.headers, &[media::JSON, "text/plain"])?;
+    let answer = found(ask, &query, id, move |reading, verified| {
+        let under = reading.under(verified.record().index());
+        let (index, leaf) = (verified.record().index(), verified.leaf().clone());
+        let proof = verified.into_proof();
+        if form != media::JSON {
+            let checkpoint = SignedCheckpoint::parse(&under.note).map_err(Problem::internal)?;
+            return Ok((media::TEXT, Receipt::new(index, proof, checkpoint).to_string().into_bytes()));
+        }
+        let mut body = Object::with_capacity(ROOM);
+        body.number("index", index.get()).hash("leaf_hash", &Hash::leaf(&leaf)).bytes("entry", &leaf);
+        body.hashes("proof", proof.hashes()).text("checkpoint", &under.note);
+        Ok((media::JSON, body.finish()))
+    });
+    let (media_type, body) = answer.await?;
+    Ok(varying(fresh(media_type, body), "accept"))
+}
+
+/// Looks for a record where the token's tenants are at home, verifies it, and does something with it.
+async fn found<T: Send + 'static>(
+    ask: &Ask<'_>,
+    query: &Query<'_>,
+    id: &str,
+    answer: impl Fn(&Reading, Verified) -> Result<T, Problem> + Clone + Send + 'static,
+) -> Result<T, Problem> {
+    let credential = ask.credential(Right::Read)?;
+    let tenant = tenant(ask, &credential, query)?;
+    let id: RecordId = id
+        .parse()
+        .map_err(|error| Problem::malformed("id", id, error).bound("a UUID of version 7 or 4, in lower case"))?;
+    let logs = match &tenant {
+        Some(tenant) => home(&ask.app.engine, tenant).into_iter().collect(),
+        None => homes(&ask.app.engine, credential.tenants),
+    };
+    for log in logs {
+        let reading = Reading::of(ask, &credential, log)?;
+        let (tenant, answer) = (tenant.clone(), answer.clone());
+        let read = move || {
+            let Some(index) = reading.find(id)? else { return Ok(None) };
+            let under = reading.under(index);
+            let Some(stored) = reading.log.stored_record(&reading.head, index)? else { return Ok(None) };
+            let Some(verified) = reading.verified(stored, under.size)? else { return Ok(None) };
+            let is_meant = tenant.is_none_or(|tenant| verified.is_of(|other| other == tenant));
+            let is_it = verified.record().leaf().event().head().id == id;
+            if is_meant && is_it { answer(&reading, verified).map(Some) } else { Ok::<_, Problem>(None) }
+        };
+        if let Some(found) = ask.read(read).await? {
+            return Ok(found);
+        }
+    }
+    Err(Problem::not_found())
+}

@@ -1,0 +1,154 @@
+//! `/v1/streams/...`: the history of an object or of a named stream, its state at a point, and what changed between two.
+//!
+//! A stream is named by its parts, each percent-encoded: `entity/TENANT/MODULE/ENTITY/OBJECT`, or `named/TENANT/NAME`.
+
+use cairn_listen::Answer;
+use cairn_tree::record::replay::{Until, View, replay};
+use cairn_tree::record::server_part::Seq;
+use cairn_tree::record::time::Time;
+use cairn_tree::wire::media;
+use cairn_tree::wire::v1::{DifferencesAnswer, ObjectDifferences, Page, Point, States, StatesAnswer};
+
+use super::super::Ask;
+use super::super::accept::media_type;
+use super::super::problem::Problem;
+use super::super::query::Query;
+use super::history::asked;
+use super::list::limit;
+use super::reading::{checkpoint, private};
+use super::{BY, CURSOR, LIMIT, PROOF, VIEW};
+
+const FROM_SEQ: &str = "from_seq";
+const AT: &str = "at";
+const FROM: &str = "from";
+const TO: &str = "to";
+const POINTS: &str = "a record's number, or a time as in RFC 3339";
+
+/// The records of an object, oldest first.
+#[utoipa::path(
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}", tag = "Streams", security(("token" = [])),
+    params(
+        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}"),
+        ("module" = String, Path, description = "Its module"),
+        ("entity" = String, Path, description = "Its kind"),
+        ("object" = String, Path, description = "Its id"),
+        ("from_seq" = Option<u64>, Query, description = "The number of the first record; 0 if absent"),
+        ("cursor" = Option<String>, Query, description = "Where the page before ended"),
+        ("limit" = Option<u64>, Query, description = "The most records, 1 to 500; 50 if absent"),
+        ("proof" = Option<u8>, Query, description = "1: with the inclusion proof of each record"),
+    ),
+    responses(
+        (status = 200, description = "Records in a row, each verified with the one before it; `next` is the cursor of the next page", body = crate::http::docs::RecordsAnswer, content_type = "application/json"),
+        (status = "4XX", description = "The asker's mistake; 404 for a stream that is not there, and for every one of a tenant that the token is not good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "What is stored can't be verified, and is not given out; or a bound of the server is reached", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    let (stream, query) = asked(ask, &[FROM_SEQ, CURSOR, LIMIT, PROOF])?;
+    media_type(&ask.parts.headers, &[media::JSON])?;
+    // A cursor of a history is the number of the next record.
+    let from = query.index(CURSOR)?.or(query.index(FROM_SEQ)?).map_or(0, |seq| seq.get());
+    let (most, proof) = (limit(&query)?, query.flag(PROOF)?);
+    let work = move || {
+        let row = stream.row(from, most)?;
+        let (reading, next) = (&stream.reading, row.next.map(|next| next.to_string().parse()));
+        let body = |seen| reading.body(seen, &row.under, proof);
+        let page = Page {
+            stream: row.records.first().map(|first| first.record.leaf().server().stream),
+            records: row.records.into_iter().map(body).collect::<Result<_, _>>()?,
+            redactions: Vec::new(),
+            checkpoint: checkpoint(&row.under)?,
+            complete_to: reading.head.size,
+            next: next.transpose().map_err(Problem::internal)?,
+        };
+        Ok::<_, Problem>(page.to_json())
+    };
+    Ok(private(ask.read_large(work).await?))
+}
+
+/// What an object was at a point.
+#[utoipa::path(
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state", tag = "Streams", security(("token" = [])),
+    params(
+        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}/state"),
+        ("module" = String, Path, description = "Its module"),
+        ("entity" = String, Path, description = "Its kind"),
+        ("object" = String, Path, description = "Its id"),
+        ("at" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339: all records up to it act, it included. Now if absent"),
+        ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
+        ("view" = Option<String>, Query, description = "recorded (the default): each record acts where it stands; corrected: corrections act in the place of what they correct"),
+    ),
+    responses(
+        (status = 200, description = "The state that the records give, verified, and what does not fit together in them", body = crate::http::docs::StateAnswer, content_type = "application/json"),
+        (status = "4XX", description = "The asker's mistake; 404 for a stream that is not there, and for every one of a tenant that the token is not good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "What is stored can't be verified, and is not given out; or a bound of the server is reached", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    let (stream, query) = asked(ask, &[AT, BY, VIEW])?;
+    media_type(&ask.parts.headers, &[media::JSON])?;
+    let at = point(&query, AT, Until::End)?;
+    let work = move || {
+        let whole = stream.whole()?;
+        let replayed = States::from(&replay(&whole.history, at.view, at.until));
+        let (checkpoint, complete_to) = (checkpoint(&whole.under)?, stream.reading.head.size);
+        let answer = StatesAnswer { stream: whole.id, at, replayed, checkpoint, complete_to };
+        Ok::<_, Problem>(answer.to_json())
+    };
+    Ok(private(ask.read_large(work).await?))
+}
+
+/// What changed of an object between two points.
+#[utoipa::path(
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff", tag = "Streams", security(("token" = [])),
+    params(
+        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}/diff"),
+        ("module" = String, Path, description = "Its module"),
+        ("entity" = String, Path, description = "Its kind"),
+        ("object" = String, Path, description = "Its id"),
+        ("from" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339. Before the first record if absent"),
+        ("to" = Option<String>, Query, description = "The same. Now if absent"),
+        ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
+        ("view" = Option<String>, Query, description = "recorded (the default) or corrected"),
+    ),
+    responses(
+        (status = 200, description = "The places that differ, by JSON Pointer; `certain` is false where what is erased or withheld decides", body = crate::http::docs::DiffAnswer, content_type = "application/json"),
+        (status = "4XX", description = "The asker's mistake; 404 for a stream that is not there, and for every one of a tenant that the token is not good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "What is stored can't be verified, and is not given out; or a bound of the server is reached", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn diff(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    let (stream, query) = asked(ask, &[FROM, TO, BY, VIEW])?;
+    media_type(&ask.parts.headers, &[media::JSON])?;
+    let beginning = Time::from_micros(0).map_err(Problem::internal)?;
+    let (from, to) = (point(&query, FROM, Until::ServerTime(beginning))?, point(&query, TO, Until::End)?);
+    let work = move || {
+        let whole = stream.whole()?;
+        let states = |point: Point| replay(&whole.history, point.view, point.until);
+        let objects = ObjectDifferences::between(&states(from), &states(to));
+        let (checkpoint, complete_to) = (checkpoint(&whole.under)?, stream.reading.head.size);
+        let answer = DifferencesAnswer { stream: whole.id, from, to, objects, checkpoint, complete_to };
+        Ok::<_, Problem>(answer.to_json())
+    };
+    Ok(private(ask.read_large(work).await?))
+}
+
+/// The point that a parameter names.
+fn point(query: &Query<'_>, name: &'static str, otherwise: Until) -> Result<Point, Problem> {
+    let one_of = |name: &'static str, first: &str, second: &str| match query.get(name) {
+        None => Ok(false),
+        Some(text) if text == first => Ok(false),
+        Some(text) if text == second => Ok(true),
+        Some(other) => Err(Problem::malformed(name, other, "no such way").bound(format!("{first} or {second}"))),
+    };
+    let view = if one_of(VIEW, "recorded", "corrected")? { View::Corrected } else { View::AsRecorded };
+    let by_producer = one_of(BY, "server_time", "producer_time")?;
+    let Some(text) = query.get(name) else { return Ok(Point { until: otherwise, view }) };
+    let number = text.parse::<u64>().ok().filter(|number| number.to_string() == text);
+    if let Some(seq) = number.and_then(|number| Seq::new(number).ok()) {
+        return Ok(Point { until: Until::Seq(seq), view });
+    }
+    let time = Time::parse(text).map_err(|error| Problem::malformed(name, text, error).bound(POINTS))?;
+    let until = if by_producer { Until::ProducerTime(time) } else { Until::ServerTime(time) };
+    Ok(Point { until, view })
+}

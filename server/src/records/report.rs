@@ -1,0 +1,110 @@
+//! What failed a check of integrity when it was read: one line in the file of incidents per digest or leaf, however often
+//! it is read, across restarts too.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::verify::{Broken, BrokenPart};
+use crate::engine::Clock;
+use crate::incidents::{self, Incident, Incidents};
+use crate::limits::REPORTED_INCIDENTS;
+
+/// What the lines here say happened.
+const EVENT: &str = "integrity";
+
+/// Reports what can't be verified.
+pub struct Reporter {
+    incidents: Arc<Incidents>,
+    clock: Arc<dyn Clock>,
+    /// What was reported: the log, and the digest or the index.
+    known: Mutex<BTreeSet<(String, String)>>,
+}
+
+impl Reporter {
+    /// Goes on from what the file of a data folder says.
+    ///
+    /// # Errors
+    /// If there is a file that can't be read.
+    pub fn open(data: &Path, incidents: Arc<Incidents>, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let known =
+            incidents::read(data)?.into_iter().filter(|incident| incident.event == EVENT).filter_map(|incident| {
+                let what = incident.expected.or(incident.first.map(|index| index.to_string()))?;
+                Some((incident.log?, what))
+            });
+        let known = Mutex::new(known.take(REPORTED_INCIDENTS).collect());
+        Ok(Self { incidents, clock, known })
+    }
+
+    /// Reports something of the log with this name, unless it was reported before.
+    pub fn report(&self, log: &str, broken: &Broken) {
+        let (kind, expected, found) = match broken.what {
+            BrokenPart::Disclosure(digest, fault) => ("disclosure", Some(digest.to_string()), fault.name()),
+            BrokenPart::Leaf => ("leaf", None, "changed"),
+        };
+        let what = expected.clone().unwrap_or_else(|| broken.index.to_string());
+        let key = (log.to_owned(), what);
+        // Held while it is written, so that two readers at once report it once.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&key) || known.len() >= REPORTED_INCIDENTS {
+            return;
+        }
+        let incident = Incident {
+            number: 0,
+            time_ms: self.clock.now_ms(),
+            event: EVENT.to_owned(),
+            log: Some(log.to_owned()),
+            kind: kind.to_owned(),
+            place: None,
+            level: None,
+            first: Some(broken.index.get()),
+            end: Some(broken.index.get().saturating_add(1)),
+            expected,
+            found: found.to_owned(),
+        };
+        match self.incidents.add(incident) {
+            Ok(number) => {
+                tracing::error!(log, index = broken.index.get(), number, kind, found, "a record can't be verified");
+                known.insert(key);
+            }
+            // It comes up again with the next read.
+            Err(error) => tracing::error!(log, index = broken.index.get(), %error, "an incident can't be written"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::record::digest::Digest;
+    use cairn_tree::record::kind::IncidentFault;
+    use cairn_tree::size::LeafIndex;
+
+    use super::*;
+    use crate::engine::SystemClock;
+
+    #[test]
+    fn each_digest_is_reported_once_across_restarts_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let incidents = Arc::new(Incidents::open(folder.path()).unwrap());
+            Reporter::open(folder.path(), incidents, Arc::new(SystemClock)).unwrap()
+        };
+        let broken = |index, what| Broken { index: LeafIndex::new(index).unwrap(), what, words: String::new() };
+        let missing = |text: &str| BrokenPart::Disclosure(Digest::of(text), IncidentFault::Missing);
+        for _ in 0..2 {
+            let reporter = open();
+            for _ in 0..3 {
+                reporter.report("main", &broken(7, missing("a")));
+                reporter.report("main", &broken(7, missing("b")));
+                reporter.report("main", &broken(8, BrokenPart::Leaf));
+                reporter.report("other", &broken(7, missing("a")));
+            }
+        }
+        let all = incidents::read(folder.path()).unwrap();
+        let told: Vec<_> = all.iter().map(|one| (one.log.as_deref().unwrap(), one.kind.as_str(), one.first)).collect();
+        let disclosure = |log| (log, "disclosure", Some(7));
+        assert_eq!(told, [disclosure("main"), disclosure("main"), ("main", "leaf", Some(8)), disclosure("other")]);
+        assert_eq!((all[0].expected.clone(), all[0].found.as_str()), (Some(Digest::of("a").to_string()), "missing"));
+    }
+}
