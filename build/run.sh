@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make run`: builds server and client, makes a log when there is none, and serves it. What a client needs to know of a
-# new log (URL, key, the token that is shown only once) goes into cairn.env beside the data, readable by its owner only.
+# new log (URL, key, the tokens that are shown only once) goes into cairn.env beside the data, readable by its owner only.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,8 +20,9 @@ if [ ! -e "$DATA/cairnd.toml" ]; then
         umask 077
         printf "export CAIRN_URL='http://%s/logs/%s'\nexport CAIRN_KEY='%s'\nexport CAIRN_TOKEN='%s'\n" \
             "$LISTEN" "$(field name)" "$(field vkey)" "$(field producer_token)" >cairn.env
+        printf "export CAIRN_AUDITOR_TOKEN='%s'\n" "$(field auditor_token)" >>cairn.env
     )
-    say "a new log, $(field origin), in $DATA; its URL, key and token are in cairn.env"
+    say "a new log, $(field origin), in $DATA; its URL, key and tokens are in cairn.env"
 fi
 
 # The process keeps its number when it becomes the server; build/stop.sh reads it.

@@ -20,6 +20,7 @@ mod lies;
 mod life;
 mod monitored;
 mod power;
+mod records;
 mod repair;
 mod restore;
 mod scene;

@@ -1,0 +1,105 @@
+//! Audit records as producers and auditors meet them over HTTP.
+
+mod journey;
+mod refusals;
+mod retries;
+mod rights;
+
+use cairn_tests::http::{Connection, Request, Response};
+use cairn_tests::server::{Data, Server, cairnd};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A server with a log `main`, and its folder.
+struct Running {
+    data: Data,
+    server: Server,
+    _folder: TempDir,
+}
+
+impl Running {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::init(folder.path().join("data"));
+        let server = data.serve();
+        Self { data, server, _folder: folder }
+    }
+
+    /// The same folder with a server that was started anew.
+    fn restarted(self) -> Self {
+        let Self { data, server, _folder } = self;
+        let ended = server.stop();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let server = data.serve();
+        Self { data, server, _folder }
+    }
+
+    fn ask(&self, request: Request) -> Response {
+        Connection::open(self.server.address()).unwrap().ask(&request).unwrap()
+    }
+
+    fn ask_with(&self, token: &str, request: Request) -> Response {
+        self.ask(request.with("authorization", format!("Bearer {token}")))
+    }
+
+    /// Brings records with the token of `init`.
+    fn bring(&self, body: &Value) -> Response {
+        self.ask_with(&self.data.token, post(body))
+    }
+
+    /// The same, which must succeed.
+    fn brought(&self, body: &Value) -> Value {
+        let answer = self.bring(body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        json_of(&answer)
+    }
+
+    /// Reads as the auditor of `init`.
+    fn read(&self, target: &str) -> Response {
+        self.ask_with(&self.data.auditor, Request::get(target))
+    }
+
+    /// The same, which must succeed.
+    fn shown(&self, target: &str) -> Value {
+        let answer = self.read(target);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        json_of(&answer)
+    }
+
+    fn new_token(&self, arguments: &[&str]) -> String {
+        let ended = cairnd(self.data.path(), &[&["token", "create"], arguments].concat());
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        ended.stdout.trim().to_owned()
+    }
+
+    fn size(&self) -> u64 {
+        let head = self.ask(Request::get("/logs/main/head")).text();
+        head.lines().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+fn post(body: &Value) -> Request {
+    Request::post("/v1/records", body.to_string()).with("content-type", "application/json")
+}
+
+fn json_of(answer: &Response) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("no JSON: {}", answer.text()))
+}
+
+/// An answer without what differs from request to request.
+fn telling(answer: &Response) -> (u16, Vec<(String, String)>, String) {
+    let varying = ["date", "x-request-id"];
+    let headers = answer.headers.iter().filter(|(name, _)| !varying.contains(&name.as_str())).cloned().collect();
+    (answer.status, headers, answer.text())
+}
+
+/// A record of a tenant about an object, with a value of each class.
+fn record(tenant: &str, object: &str, operation: &str) -> Value {
+    json!({
+        "object": {"tenant": tenant, "module": "tl", "entity": "license", "id": object, "operation": operation},
+        "actor": {"id": "8a1f", "type": "user"},
+        "subjects": ["person:4711"],
+        "values": {"whole": {"new": {"status": "APPLIED", "fee": 1200, "owner": "Ada", "iban": "DE02"}}},
+        "classification": {"values": {"/status": "public", "/owner": "restricted", "/iban": "secret"}},
+    })
+}
