@@ -1,7 +1,6 @@
 //! How fast records are read, sealed, put into leaves, and opened again, on one core.
 //!
-//! The reference record is 1.5 KB of JSON with 24 fields of values, each disclosed by itself, beside object, actor, subject,
-//! context and an attribute: 34 disclosures with those of nothing. What was measured stands in `README.md`.
+//! What was measured stands in `README.md`.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark fails by panicking")]
 
@@ -23,25 +22,10 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::record::RecordInput;
 use cairn_tree::wire::record::native::{NativeInput, parse};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use reference::reference;
 
-const FIELDS: usize = 24;
-
-/// The reference record in our own form.
-fn reference() -> String {
-    let field = |number: usize| format!(r#""field_{number:02}":"value {:08x}""#, number * 0x0137_9bdf);
-    let fields: Vec<String> = (0..FIELDS).map(field).collect();
-    format!(
-        r#"{{"object":{{"tenant":"pb.amritsar","module":"tradelicense","entity":"eg_tl_tradelicense",
-"id":"PB-TL-2026-11-22-000017","operation":"update","category":"data","action":"approve"}},
-"actor":{{"id":"8a1f3b4c-5d6e-4f70-8192-a3b4c5d6e7f8","type":"user","roles":["TL_APPROVER"]}},
-"subjects":["9c2e3b4c-5d6e-4f70-8192-a3b4c5d6e7f8"],
-"context":{{"reason":"documents verified","purpose":"licensing","transaction":"TX-2026-000017",
-"correlation":"c-2026-000017","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
-"values":{{"schema":{{"uri":"https://schemas.example/tl","version":"3"}},"whole":{{"new":{{{}}}}}}},
-"attributes":{{"channel":"counter"}}}}"#,
-        fields.join(",")
-    )
-}
+#[path = "../src/reference.rs"]
+mod reference;
 
 fn input(body: &str) -> RecordInput<'_> {
     match parse(body.as_bytes()).unwrap().pop() {
@@ -77,7 +61,7 @@ fn sealed(input: &RecordInput<'_>) -> Sealed {
 }
 
 fn record(c: &mut Criterion) {
-    let body = reference();
+    let body = reference("PB-TL-2026-11-22-000017");
     let input = input(&body);
     let sealed = sealed(&input);
     let server = server(&StreamName::of(&input.content.object));

@@ -9,6 +9,7 @@ mod engine;
 mod machine;
 mod payload;
 mod programs;
+mod reference;
 mod report;
 mod rows;
 
@@ -97,6 +98,8 @@ enum Which {
     Reads,
     /// Batches into the engine, without HTTP.
     EngineBatches,
+    /// Records into the engine, without HTTP.
+    EngineRecords,
     /// Bytes on disk.
     Space,
     /// Opening a large database.
@@ -210,6 +213,7 @@ impl Which {
             Self::EngineBatches => {
                 both.into_iter().map(|index| rows::engine_batches::measure(settings, index)).collect()
             }
+            Self::EngineRecords => Ok(vec![rows::engine_records::measure(settings)?]),
             Self::Space => both.into_iter().map(|index| rows::space::measure(settings, index)).collect(),
             Self::Opening => Ok(vec![rows::opening::measure(settings)?, rows::opening::measure_many(settings)?]),
             Self::Witnesses => Ok(vec![rows::witnessed::measure(settings)?]),

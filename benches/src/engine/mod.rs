@@ -1,6 +1,7 @@
 //! The engine without HTTP: a fresh database with one log, and callers that append batches.
 
 pub(crate) mod many;
+pub(crate) mod records;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub(crate) struct Appender {
 pub(crate) struct Commits {
     count: AtomicU64,
     entries: AtomicU64,
+    admit_us: AtomicU64,
     store_us: AtomicU64,
     check_us: AtomicU64,
     sign_us: AtomicU64,
@@ -58,6 +60,7 @@ impl Observer for Commits {
         let add = |sum: &AtomicU64, time: Duration| sum.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(figures.entries as u64, Ordering::Relaxed);
+        add(&self.admit_us, figures.admit);
         add(&self.store_us, figures.store);
         add(&self.check_us, figures.check);
         add(&self.sign_us, figures.sign);
@@ -79,13 +82,13 @@ impl Commits {
     pub(crate) fn describe(&self, elapsed: Duration) -> String {
         let of = |sum: &AtomicU64| sum.load(Ordering::Relaxed) as f64;
         let share = |sum: &AtomicU64| 100.0 * of(sum) / elapsed.as_micros() as f64;
-        let (store, check) = (share(&self.store_us), share(&self.check_us));
+        let (admit, store, check) = (share(&self.admit_us), share(&self.store_us), share(&self.check_us));
         let (sign, high_water) = (share(&self.sign_us), share(&self.high_water_us));
         format!(
-            "{:.0} entries per commit; of the writer's time: synced write {store:.0} %, check {check:.0} %, the rest \
-             {:.0} %; beside it: signing {sign:.0} %, high-water {high_water:.0} %",
+            "{:.0} entries per commit; of the writer's time: placing {admit:.0} %, synced write {store:.0} %, check \
+             {check:.0} %, the rest {:.0} %; beside it: signing {sign:.0} %, high-water {high_water:.0} %",
             self.entries_per_commit(),
-            (100.0 - store - check).max(0.0),
+            (100.0 - admit - store - check).max(0.0),
         )
     }
 

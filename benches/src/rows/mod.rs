@@ -1,6 +1,7 @@
 //! The rows, one file per kind of measurement.
 
 pub(crate) mod engine_batches;
+pub(crate) mod engine_records;
 pub(crate) mod following;
 pub(crate) mod http;
 pub(crate) mod opening;

@@ -15,6 +15,8 @@ pub struct CommitFigures {
     pub bytes: usize,
     /// Logs that got a new head.
     pub logs: usize,
+    /// Deciding about the requests and placing their entries.
+    pub admit: Duration,
     /// The synced write of the batch.
     pub store: Duration,
     /// Reading back and hashing again.

@@ -26,7 +26,9 @@ impl Writer {
             return Ok(());
         }
         let mut figures = CommitFigures { requests: requests.len(), ..CommitFigures::default() };
+        let started = Instant::now();
         let mut group = self.admit(requests)?;
+        figures.admit = started.elapsed();
         for (log, damage) in core::mem::take(&mut group.damaged) {
             // Requests of this group may have been placed in it before; they are answered from its state.
             group.touched.remove(&log.info.id);
