@@ -104,10 +104,13 @@ impl RowMaker {
         if self.open.as_ref().is_some_and(|(_, row)| !fits(row)) {
             self.whole.extend(self.open.take());
         }
-        let begin = || (index, Vec::from([VERSION]));
+        let begin = || {
+            let mut row = Vec::with_capacity(DISCLOSURE_ROW_BYTES.max(1 + ENTRY + length));
+            row.push(VERSION);
+            (index, row)
+        };
         let (last, row) = self.open.get_or_insert_with(begin);
         *last = index;
-        row.reserve(ENTRY + length);
         row.extend_from_slice(&index.get().to_be_bytes());
         row.extend_from_slice(&PLAIN.to_be_bytes());
         // A record's are at most 4 MiB.

@@ -9,7 +9,7 @@
 //! leaves behind the commits before it, as an answer to a retry does.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use cairn_tree::record::bounds::MAX_LEAF_BYTES;
@@ -118,13 +118,15 @@ impl Writer {
         let full = |_| Refusal::Request(AppendError::LogFull);
         track.size().plus(job.records.len() as u64).map_err(full)?;
         let records = core::mem::take(&mut job.records);
-        let mut newest = self.parts.newest.write().unwrap_or_else(PoisonError::into_inner);
-        let horizon = newest.begin(log, track.size().get());
+        let size = track.size().get();
+        let horizon = begin(&self.parts.newest, log, size);
         let micros = track.record_time(now.us);
         let Ok(time) = Time::from_micros(micros) else {
             return Ok(RecordOutcome::Refused(RecordError::Full(0), None));
         };
-        let at = At { horizon, size: track.size().get(), time };
+        // Nobody else changes it, and whoever prepares records reads it meanwhile.
+        let newest = self.parts.newest.read().unwrap_or_else(PoisonError::into_inner);
+        let at = At { horizon, size, time };
         let mut setting = Setting::new(&newest, (log, &job.secret), at, records.len());
         match records.iter().enumerate().try_for_each(|(position, record)| setting.set(position, record)) {
             Ok(()) => {}
@@ -133,9 +135,11 @@ impl Writer {
         }
         // From here on nothing is refused.
         let Setting { made, added, told, prints, .. } = setting;
+        drop(newest);
         if let Some(batch) = made.done() {
             track.place(&batch, 0..batch.len()).map_err(full)?;
         }
+        let mut newest = self.parts.newest.write().unwrap_or_else(PoisonError::into_inner);
         for Added { record, disclosures } in added {
             track.keep(record.tip.index, micros, disclosures);
             newest.add(log, record);
@@ -144,6 +148,12 @@ impl Writer {
         self.promise(group, &job.log, job.bound, &placement(&told), now);
         Ok(RecordOutcome::Placed { told, prints })
     }
+}
+
+/// The horizon of a log; all its records from here on are added.
+fn begin(newest: &RwLock<Newest>, log: LogId, size: u64) -> u64 {
+    let known = newest.read().unwrap_or_else(PoisonError::into_inner).horizon(log);
+    known.unwrap_or_else(|| newest.write().unwrap_or_else(PoisonError::into_inner).begin(log, size))
 }
 
 /// Where records are, as an idempotency key remembers it.
