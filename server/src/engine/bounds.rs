@@ -75,3 +75,7 @@ pub(super) const RECORD_LOOK_UPS: usize = 4;
 pub(super) const PREPARE_INLINE: usize = 64 << 10;
 /// Rows that are listed in one go to be deleted.
 pub(super) const UNDO_ROWS: usize = 64;
+/// Records whose streams and ids `fsck` holds at a time: up to some 400 MiB, if each has a stream of its own.
+pub(super) const FSCK_RECORDS: u64 = if cfg!(test) { 100 } else { 1 << 22 };
+/// Records that lack disclosures and that `fsck` looks at once more when it knows all redactions.
+pub(super) const FSCK_PENDING: usize = 1 << 20;

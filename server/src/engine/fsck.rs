@@ -13,6 +13,7 @@ use super::growing::GrowingTree;
 use super::index;
 use super::layout::{DatabaseRow, LogState};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
+use super::records::check_records;
 use super::replay::replay;
 use super::stored::{ReadError, Stored};
 use crate::high_water::{HighWater, Marks};
@@ -89,7 +90,8 @@ pub(super) fn check_all(
         expected.extend(marks.get(id).map(|mark| Expected::new("high-water", mark.size, mark.root)));
         expected.push(Expected { nodes: row.nodes.clone(), ..Expected::new("head row", row.size, row.root) });
         let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size));
-        let problem = problem.and_then(|()| check_index(store, &stored, binding.hash_index, binding.dedup)).err();
+        let problem = problem.and_then(|()| check_index(store, &stored, binding.hash_index, binding.dedup));
+        let problem = problem.and_then(|()| check_records(store, &stored, &binding.origin, row.size)).err();
         let halted = match row.state {
             LogState::Halted(reason) => Some(format!("halted: {reason}")),
             LogState::Open | LogState::Sealed => None,
@@ -117,7 +119,8 @@ pub(super) fn check_served(
     let expected = [(&checkpoint, "checkpoint"), (&head, "signed head")];
     let expected = expected.map(|(head, who)| Expected::new(who, head.size, head.root));
     let stored = Stored::new(store, log.info.id);
-    check_log(&stored, &expected, progress).err()
+    let checked = check_log(&stored, &expected, progress);
+    checked.and_then(|()| check_records(store, &stored, &log.info.origin, head.size)).err()
 }
 
 /// Checks the runs of the hash index. Only of a database that nobody writes to: a run may be merged away meanwhile.

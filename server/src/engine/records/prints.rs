@@ -6,13 +6,12 @@
 
 use core::ops::Range;
 
-use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::event::Part;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::kind::Redactions;
 use cairn_tree::record::leaf::{Entry, Leaf};
-use cairn_tree::record::open::{Evidence, Record};
+use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::parts::{Actor, Context, Object, Subjects};
 use cairn_tree::record::server_part::Place;
 use cairn_tree::record::shown::Shown;
@@ -127,7 +126,7 @@ fn prints_of(secret: &PrintSecret, index: LeafIndex, entry: &[u8], leaf: &Leaf, 
     let (head, server) = (leaf.event().head(), leaf.server());
     let mut prints = vec![id_print(secret, head.id), stream_print(secret, server.stream)];
     // One that does not say what it should is found by nothing else.
-    let Ok(record) = open(&head.log, index, entry, leaf, kept) else { return prints };
+    let Ok(record) = open_shown(index, entry, leaf, kept) else { return prints };
     let content = record.content();
     let object = content.object.disclosed();
     let part = |context: Option<&Option<Context<'static>>>| context.and_then(Option::as_ref).cloned();
@@ -147,13 +146,12 @@ fn prints_of(secret: &PrintSecret, index: LeafIndex, entry: &[u8], leaf: &Leaf, 
 }
 
 /// Opens a record as far as it is needed here and kept: all else is taken for withheld.
-fn open(
-    log: &Origin,
+pub(super) fn open_shown(
     index: LeafIndex,
     entry: &[u8],
     leaf: &Leaf,
     kept: &Disclosures,
-) -> Result<Record, cairn_tree::record::open::IntegrityError> {
+) -> Result<Record, IntegrityError> {
     let event = leaf.event();
     let mut wanted = [Part::Object, Part::Actor, Part::Subjects, Part::Context].map(|part| event.digest(part)).to_vec();
     if let Place::First { topics, continues } = leaf.server().place {
@@ -163,6 +161,7 @@ fn open(
     let mut withheld = wanted;
     withheld.retain(|digest| disclosures.iter().all(|(other, _)| other != *digest));
     withheld.extend([Part::Values, Part::Attributes].map(|part| event.digest(part)));
+    let log = &event.head().log;
     let redactions = Redactions::new(log.clone());
     Record::open(
         log,

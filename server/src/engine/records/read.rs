@@ -79,6 +79,11 @@ impl<'a> Rows<'a> {
         Ok(row.of(index)?.unwrap_or_else(Disclosures::none))
     }
 
+    /// Whether anything is kept of a record that was just asked for.
+    pub(super) fn has(&self, index: LeafIndex) -> bool {
+        self.last.as_ref().is_some_and(|(_, row)| row.packed(index).is_some())
+    }
+
     /// The first row that has a record from this index on.
     fn row(&mut self, index: LeafIndex) -> Result<Option<&DisclosuresRow>, ReadError> {
         let known = |(from, row): &(LeafIndex, DisclosuresRow)| {

@@ -2,6 +2,7 @@
 //! chain of its stream followed from its beginning.
 
 mod crash;
+mod fscked;
 mod model;
 mod refused;
 mod sequenced;
