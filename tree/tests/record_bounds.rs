@@ -11,11 +11,17 @@ use cairn_tree::record::disclosure::{Disclosures, DisclosuresError};
 use cairn_tree::record::draft::{Content, SealError, Sealed};
 use cairn_tree::record::event::{Event, EventHead, Part};
 use cairn_tree::record::json::{Json, Pointer};
+use cairn_tree::record::kind::{RecordKind, continued, goes_on};
+use cairn_tree::record::leaf::assemble;
 use cairn_tree::record::open::{IntegrityError, Opened};
-use cairn_tree::record::parts::Object;
+use cairn_tree::record::parts::{Context, Object};
+use cairn_tree::record::reserved::Reserved;
+use cairn_tree::record::server_part::ServerPart;
+use cairn_tree::record::stream::{Opening, StreamId, StreamName};
 use cairn_tree::record::text::Operation;
 use cairn_tree::record::value::ValueError;
 use cairn_tree::record::values::{Document, Values, ValuesError};
+use cairn_tree::wire::record::{cloudevents, digit, native};
 use written::{id, log, name, server_time};
 
 fn content() -> Content<'static> {
@@ -71,15 +77,32 @@ fn a_value_may_be_so_long_and_so_deep() {
         (long(MAX_VALUE_BYTES), long(MAX_VALUE_BYTES + 1), ValueError::TooLong),
         (nested(MAX_VALUE_DEPTH), nested(MAX_VALUE_DEPTH + 1), ValueError::TooDeep),
     ] {
-        round(&Content { values: Some(values([("/a", fits.as_str())]).unwrap()), ..content() });
         round(&Content { values: Some(values([("", fits.as_str())]).unwrap()), ..content() });
         round(&Content { attributes: Some(attributes(&fits).unwrap()), ..content() });
-        let found = values([("/a", exceeds.as_str())]).unwrap_err();
-        assert_eq!(found, ValuesError::Value { pointer: "/a".to_owned(), error });
+        let found = values([("", exceeds.as_str())]).unwrap_err();
+        assert_eq!(found, ValuesError::Value { pointer: String::new(), error });
         assert_eq!(attributes(&exceeds).unwrap_err(), AttributesError::Value { name: "a".to_owned(), error });
         // Who seals by other means is not opened.
         for (inner, part) in [(format!(r#"{{"new":{exceeds}}}"#), 0), (exceeds.clone(), 1)] {
             refused_when_opened(&inner, part);
+        }
+    }
+}
+
+/// So that no state nests deeper than a value may, whatever fields made it.
+#[test]
+fn the_tokens_of_a_pointer_count_as_levels_of_its_value() {
+    for tokens in [0, 1, 2, MAX_TOKENS - 1, MAX_TOKENS] {
+        let pointer = "/a".repeat(tokens);
+        let (fits, exceeds) = (nested(MAX_VALUE_DEPTH - tokens), nested(MAX_VALUE_DEPTH - tokens + 1));
+        round(&Content { values: Some(values([(pointer.as_str(), fits.as_str())]).unwrap()), ..content() });
+        let found = values([(pointer.as_str(), exceeds.as_str())]).unwrap_err();
+        assert_eq!(found, ValuesError::Value { pointer: pointer.clone(), error: ValueError::TooDeep });
+        if tokens > 0 {
+            let shallow = Content { values: Some(values([(pointer.as_str(), "1")]).unwrap()), ..content() };
+            let sealed = shallow.seal(head(), written::salts(1)).unwrap();
+            let opened = opened_with(&sealed, &format!(r#"{{"new":{exceeds}}}"#));
+            assert!(matches!(opened, Err(IntegrityError::Fields(_))), "{tokens}: {opened:?}");
         }
     }
 }
@@ -206,15 +229,101 @@ fn only_a_delete_has_nothing_but_what_was() {
 }
 
 #[test]
-fn no_producer_seals_in_the_module_of_the_logs_own() {
-    let object = Object { module: name("cairn"), ..content().object };
-    let own = Content { object, ..content() };
+fn no_producer_seals_what_is_the_logs_own() {
     let signer = cairn_tree::record::signature::ProducerSigner::from_seed(&[1; 32]);
-    let error = own.seal(EventHead { key: Some(signer.key().id()), ..head() }, written::salts(1)).unwrap_err();
-    assert_eq!((error, error.pointer()), (SealError::OwnModule, "/object/module"));
-    // What the log itself writes it does not send to itself.
-    let sealed = own.seal(head(), written::salts(1)).unwrap();
-    assert_eq!(Opened::of_event(sealed.event(), sealed.disclosures()), Err(IntegrityError::OwnModule));
+    let of_object = |object| Content { object, ..content() };
+    let object = content().object;
+    let context = Context { stream: Some(name("cairn.doors")), ..Context::default() };
+    let attribute = Classed { class: Class::Public, content: Json::string("x") };
+    let attributes = Attributes::new(vec![(name("cairn.request"), attribute)], Vec::new()).unwrap();
+    let cases = [
+        (of_object(Object { module: name("cairn"), ..object.clone() }), Reserved::Module, "/object/module"),
+        (of_object(Object { tenant: name("cairn"), ..object.clone() }), Reserved::Tenant, "/object/tenant"),
+        (
+            of_object(Object { operation: Operation::new("cairn.continued").unwrap(), ..object }),
+            Reserved::Operation,
+            "/object/operation",
+        ),
+        (Content { context: Some(context), ..content() }, Reserved::Stream, "/context/stream"),
+        (Content { attributes: Some(attributes), ..content() }, Reserved::Attribute, "/attributes"),
+    ];
+    for (own, reserved, pointer) in cases {
+        let error = own.seal(EventHead { key: Some(signer.key().id()), ..head() }, written::salts(1)).unwrap_err();
+        assert_eq!((error, error.pointer()), (SealError::Reserved(reserved), pointer));
+        // What the log itself writes it does not send to itself.
+        let sealed = own.seal(head(), written::salts(1)).unwrap();
+        assert_eq!(Opened::of_event(sealed.event(), sealed.disclosures()), Err(IntegrityError::Reserved(reserved)));
+        let replaces = EventHead { replaces: Some(written::id(1)), ..head() };
+        let refused = own.seal(replaces, written::salts(1)).err();
+        assert_eq!(refused, (reserved == Reserved::Operation).then_some(SealError::OwnReplaces));
+    }
+}
+
+/// Whatever form it comes in.
+#[test]
+fn no_producer_sends_what_is_the_logs_own() {
+    let object = |change: &str| {
+        let members = r#""tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"update""#;
+        let (name, value) = change.split_once('=').unwrap();
+        let old = members.split(',').find(|member| member.starts_with(&format!("\"{name}\""))).unwrap();
+        format!("{{\"object\":{{{}}}", members.replace(old, &format!("\"{name}\":\"{value}\"")))
+    };
+    let good = [object("module=cairns"), object("tenant=cairns"), object("operation=cairn")];
+    assert!(good.iter().all(|record| native::parse(format!("{record}}}").as_bytes()).is_ok()));
+    let plain = object("id=L-2");
+    for record in [
+        object("module=cairn"),
+        object("tenant=cairn"),
+        object("operation=cairn.continued"),
+        format!(r#"{plain},"context":{{"stream":"cairn.doors"}}"#),
+        format!(r#"{plain},"attributes":{{"cairn.request":1}}"#),
+    ] {
+        let error = native::parse(format!("{record}}}").as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("the log's own"), "{record}: {error}");
+    }
+    let event = |extension: &str| {
+        let event = r#"{"specversion":"1.0","id":"1","source":"tl","type":"t","tenant":"pb""#;
+        let event =
+            if extension.contains("tenant") { event.replace(r#","tenant":"pb""#, "") } else { event.to_owned() };
+        format!("{event}{extension}}}")
+    };
+    assert!(cloudevents::parse(event("").as_bytes(), None).is_ok());
+    for extension in [r#","module":"cairn""#, r#","tenant":"cairn""#, r#","operation":"cairn.x""#] {
+        let error = cloudevents::parse(event(extension).as_bytes(), None).unwrap_err();
+        assert!(error.to_string().contains("the log's own"), "{extension}: {error}");
+    }
+    let own = name("cairn");
+    let no_tenant = event("").replace(r#","tenant":"pb""#, "");
+    assert!(cloudevents::parse(no_tenant.as_bytes(), Some(&own)).is_err());
+    for (tenant, module, is_good) in [("pb", "tl", true), ("cairn", "tl", false), ("pb", "cairn", false)] {
+        let row = format!(
+            r#"{{"AuditLogs":[{{"userUUID":"u","module":"{module}","tenantId":"{tenant}","changeDate":1,"entityName":"e",
+            "objectId":"o","keyValueMap":{{"a":1}},"operationType":"CREATE"}}]}}"#
+        );
+        assert_eq!(digit::parse_create(row.as_bytes()).is_ok(), is_good, "{row}");
+    }
+}
+
+/// The log's last word in a stream, which goes on elsewhere.
+#[test]
+fn a_stream_says_where_it_goes_on() {
+    let log = cairn_tree::checkpoint::Origin::new("log.example/next").unwrap();
+    let stream: StreamId = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU".parse().unwrap();
+    for text in [r#"["entity","pb","tl","license","L-1"]"#, r#"["named","pb","doors"]"#] {
+        let stream_name = StreamName::parse(text).unwrap();
+        let (object, context, values) = continued(&stream_name, &log, stream).unwrap();
+        assert_eq!(RecordKind::of(&object), RecordKind::Administrative);
+        let content = Content { object, context, values: Some(values), ..content() };
+        let sealed = content.seal(head(), written::salts(1)).unwrap();
+        let opening = Opening::new(&stream_name, None, None, written::salts(2)).unwrap();
+        let by = cairn_tree::record::id::Pseudonym::new([1; 16]);
+        let server = ServerPart { stream: opening.id(), place: opening.place(), time: head().time, by };
+        let leaf = assemble(sealed.text(), &server, None).unwrap();
+        let all = [sealed.disclosures().as_str(), opening.disclosures().as_str()].concat();
+        let disclosures = Disclosures::parse(&all).unwrap();
+        let entry = written::Entry { index: cairn_tree::size::LeafIndex::ZERO, leaf, disclosures };
+        assert_eq!(goes_on(&entry.open()), Some((log.clone(), stream)));
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use cairn_tree::record::kind::{Concerned, IncidentFault, KindError, RecordKind, 
 use cairn_tree::record::leaf::{Leaf, assemble};
 use cairn_tree::record::open::{Evidence, IntegrityError, Opened, Record};
 use cairn_tree::record::replay::{Until, View, replay};
+use cairn_tree::record::reserved::Reserved;
 use cairn_tree::record::server_part::ServerPart;
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::signature::ProducerSigner;
@@ -139,10 +140,13 @@ fn no_producer_writes_in_the_name_of_the_log() {
     for signer in [None, Some(&signer)] {
         let (event, _, disclosures) = sealed(&content, signer);
         let opened = Opened::of_event(&event, &disclosures);
-        assert_eq!(opened, Err(IntegrityError::OwnModule));
+        assert_eq!(opened, Err(IntegrityError::Reserved(Reserved::Module)));
     }
     let signed = entry(50, &content, Some(&signer), None);
-    assert_eq!(open(&signed, &signed.disclosures, &Redactions::new(log())), Err(IntegrityError::OwnModule));
+    assert_eq!(
+        open(&signed, &signed.disclosures, &Redactions::new(log())),
+        Err(IntegrityError::Reserved(Reserved::Module))
+    );
 }
 
 #[test]

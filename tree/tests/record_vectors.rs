@@ -21,7 +21,7 @@ use cairn_tree::record::leaf::{Leaf, LeafError, assemble};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::server_part::{LaterSeq, Place, Seq, ServerPart};
 use cairn_tree::record::shown::Shown;
-use cairn_tree::record::signature::{OtherKey, ProducerKey, ProducerSignature, ProducerSigner};
+use cairn_tree::record::signature::{OtherKey, Producer, ProducerKey, ProducerKeys, ProducerSignature, ProducerSigner};
 use cairn_tree::record::stream::{Opening, StreamHead, StreamName, Topics};
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
@@ -303,7 +303,9 @@ fn refusal(error: &IntegrityError) -> &'static str {
         IntegrityError::WithheldAndDisclosed(_) => "refused: withheld and disclosed",
         IntegrityError::Malformed { .. } => "refused: malformed",
         IntegrityError::Fields(_) => "refused: fields",
-        IntegrityError::OwnModule => "refused: own module",
+        IntegrityError::Reserved(_) => "refused: reserved",
+        IntegrityError::OwnReplaces => "refused: own replaces",
+        IntegrityError::Signature(_) => "refused: producer's signature",
         IntegrityError::Continues => "refused: continues",
         IntegrityError::Stream => "refused: stream",
         IntegrityError::SaltTwice => "refused: salt twice",
@@ -337,6 +339,10 @@ fn open(given: &Value) -> Result<Record, IntegrityError> {
     Ok(record)
 }
 
+fn key_of(hex: &str) -> ProducerKey {
+    ProducerKey::new(hex.parse::<Hash>().unwrap().as_bytes()).unwrap()
+}
+
 fn cases(kind: &str) -> Vec<Value> {
     let cases: Value = serde_json::from_slice(&file(&format!("{kind}.json"))).unwrap();
     let Value::Array(cases) = cases else { panic!("{kind}") };
@@ -347,8 +353,19 @@ fn cases(kind: &str) -> Vec<Value> {
 #[test]
 fn every_digest_comes_to_what_is_published() {
     for case in cases("openings") {
-        let found = match open(&case) {
-            Ok(record) => Value::Object(outcome(&record)),
+        let keys = case["keys"].as_array().unwrap().iter();
+        let keys: ProducerKeys = keys.map(|key| key_of(text(key))).collect();
+        let found = match open(&case).and_then(|record| record.producer(&keys).map(|producer| (record, producer))) {
+            Ok((record, producer)) => {
+                let mut found = outcome(&record);
+                let words = match producer {
+                    Producer::None => "none".to_owned(),
+                    Producer::Verified(key) => format!("verified {key}"),
+                    Producer::Unknown(key) => format!("unknown {key}"),
+                };
+                found.insert("producer".to_owned(), words.into());
+                Value::Object(found)
+            }
             Err(error) => refusal(&error).into(),
         };
         assert_eq!(found, case["outcome"], "{}", case["name"]);

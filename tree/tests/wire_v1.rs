@@ -314,10 +314,10 @@ fn what_was_replayed_is_answered_with_its_unknown_places() {
 #[test]
 fn the_deepest_document_is_answered_too() {
     let object = r#""object":{"tenant":"pb","module":"tl","entity":"license","id":"L-1","operation":"#;
-    // The request around it nests as well.
-    let deep = ["[".repeat(60), "]".repeat(60)].concat();
+    // The tokens of the pointer count as well.
+    let deep = ["[".repeat(31), "]".repeat(31)].concat();
     let mut writer = Writer::new();
-    let pointer = "/a".repeat(62);
+    let pointer = "/a".repeat(31);
     writer.append(&format!(r#"{{{object}"update"}},"values":{{"fields":{{"{pointer}":{{"new":{deep}}}}}}}}}"#));
     writer.append(&format!(r#"{{{object}"update"}},"values":{{"fields":{{"/b":{{"old":1}}}}}}}}"#));
     let history = History::new(writer.entries.iter().map(Entry::open).collect()).unwrap();

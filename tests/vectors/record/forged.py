@@ -48,6 +48,10 @@ def deep(depth):
     return "[" * depth + "]" * depth
 
 
+def place_of(text):
+    return [{"...": digest_of(text)}]
+
+
 def own_head(previous):
     last = previous["licence-changed"]
     return {"leaf": last["leaf_hash"], "log": LOG, "seq": last["seq"], "stream": last["stream"]}
@@ -68,7 +72,44 @@ def openings(previous):
     for number in "4321":
         behalf = {"id": number, "on_behalf_of": behalf}
     place = [{"...": digest_of("nothing")}]
+    signed = previous["licence-changed"]
+    context = named_digest(signed, "context")
+
+    def own_stream(name, value):
+        text, stream = disclosure(value), named_digest(signed, "stream")
+        return case(name, record="licence-changed", left_out=[context], withheld=[context], added=[text],
+                    changed=[stream, digest_of(text)])
+
+    def externals(name, names, withheld=()):
+        texts = [disclosure({"name": one, "sha256": "0" * 64, "size": number}, b64u(bytes([number + 1]) * 16))
+                 for number, one in enumerate(names)]
+        places = {"external": {"public": [{"...": digest_of(text)} for text in texts]}}
+        attributes = previous["licence-created"]
+        given = other_part(previous, "licence-created", "attributes", places)
+        given["left_out"] += [named_digest(attributes, "attributes", one) for one in ["channel", "ip"]]
+        old = held(attributes, named_digest(attributes, "attributes"))["external"]
+        given["left_out"] += [one["..."] for group in old.values() for one in group]
+        given["added"] += [text for number, text in enumerate(texts) if number not in withheld]
+        return case(name, **given, withheld=[digest_of(texts[number]) for number in withheld])
+
+    own_attribute = {"named": {"public": {"cairn.x": place_of("nothing")}}}
     return [
+        part("a producer of the tenant cairn", "object", with_member("tenant", "cairn"), record="licence-changed"),
+        part("a producer with an operation of the log's", "object", with_member("operation", "cairn.x"),
+             record="licence-changed"),
+        part("a producer's operation of a name that is like one of the log's", "object", with_member("operation", "cairn"),
+             record="licence-corrected"),
+        part("a producer in a stream of the log's", "context", {"stream": "cairn.x"}, record="licence-changed"),
+        part("a producer with an attribute of the log's", "attributes", own_attribute, record="licence-changed")
+        | {"withheld": [digest_of("nothing")]},
+        own_stream("a producer in a stream of the log's, the context not shown", ["named", "pb.amritsar", "cairn.x"]),
+        own_stream("a producer in a stream of the tenant cairn", ["named", "cairn", "x"]),
+        part("an operation of the log's", "object", with_member("operation", "cairn.continued")),
+        part("an operation of the log's that corrects a record", "object", with_member("operation", "cairn.continued"),
+             record="licence-corrected"),
+        externals("two external digests of two names", ["a", "b"]),
+        externals("two external digests of one name", ["a", "a"]),
+        externals("two external digests of one name, one not shown", ["a", "a"], withheld=[1]),
         part("a name of 256 bytes", "object", with_member("row", name)),
         part("a name of 257 bytes", "object", with_member("row", name + "x")),
         part("a name of 257 bytes in 256 characters", "object", with_member("row", name[1:] + "ü")),
@@ -120,11 +161,16 @@ def openings(previous):
         field("a field with a class in its own disclosure", disclosure('{"class":"public","new":1}')),
         field("an old value where there is no old document", disclosure('{"new":1,"old":1}')),
         field("nothing but an old value, and no old document", disclosure('{"old":1}')),
-        field("a value as deep as it may be", new(deep(62))),
-        field("a value that is deeper", new(deep(63))),
+        field("a value as deep as it may be below one token", new(deep(61))),
+        field("a value that is deeper than it may be below one token", new(deep(62))),
+        field("a value that is deeper than any may be", new(deep(63))),
+        field("an attribute as deep as it may be", disclosure(deep(62)), "channel", part="attributes"),
         field("a disclosure that is deeper", new(deep(64))),
         field("a number of 128 characters", new("1" * 128)),
         field("a number of 129 characters", new("1" * 129)),
+        field("an exponent of nine digits behind zeros", new("-1.5E-000999999999")),
+        field("an exponent of ten digits", new("1e1000000000")),
+        field("an exponent of ten digits, of nothing", new("0e+1000000000")),
         field("a name twice in a value", new('{"a":1,"a":1}')),
         field("three elements in a disclosure", b64u(f'["{SALT}",{{"new":1}},2]'.encode())),
         field("a salt of 15 bytes", disclosure('{"new":1}', b64u(b"x" * 15))),

@@ -106,6 +106,10 @@ def lives():
              whole("create", '{"a":1.50,"b":1e2,"c":"\\u00fc\\/","d":-0}'),
              fields('{"/a":{"old":15e-1,"new":1.5000000000000000000000001},"/b":{"old":100.0,"new":1E+2},'
                     '"/c":{"old":"\u00fc/","new":"\\t"},"/d":{"old":0,"new":0.0}}')),
+        case("numbers with exponents are compared by what they are worth",
+             whole("create", '{"a":0e5,"b":1e999999999,"c":-0.00E-7,"d":1e-999999999,"e":1e0000000005}'),
+             fields('{"/a":{"old":0},"/b":{"old":100e999999997},"/c":{"old":-0},"/d":{"old":1e999999999},'
+                    '"/e":{"old":100000}}')),
     ]
 
 

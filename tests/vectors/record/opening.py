@@ -4,7 +4,8 @@ import json
 import re
 
 import rules
-from making import PARTS, digest_of, leaf_hash
+from ed25519 import is_signed
+from making import PARTS, digest_of, leaf_hash, signed_bytes, thumbprint
 from rules import Refused, canonical, check, scan, strict, unb64u
 
 
@@ -27,7 +28,7 @@ def read_leaf(leaf):
     check(("key" in event) == ("signature" in parts), "signature")
     check("after" not in event or event["after"] == before(server), "after")
     check((server["seq"] == 0) == (server["prev"] is None) == ("topics" in server) == ("continues" in server), "leaf")
-    return event, server
+    return event, server, parts.get("signature")
 
 
 class Matching:
@@ -97,9 +98,9 @@ def open_fields(matching, values):
     for of_class, group in values[form].items():
         for pointer, [element] in group.items():
             place = "values " + pointer
-            inner, _ = matching.one(place, element["..."], rules.field, of_class=of_class)
+            inner, raw = matching.one(place, element["..."], rules.field, of_class=of_class)
             if inner is not None:
-                rules.field_fits(form, values.get("sides"), pointer, inner)
+                rules.field_fits(form, values.get("sides"), pointer, inner, raw)
             fields.append(pointer)
     rules.fields_fit(values)
 
@@ -108,12 +109,13 @@ def open_attributes(matching, attributes):
     for of_class, group in attributes.get("named", {}).items():
         for name, [element] in group.items():
             matching.one("attributes " + name, element["..."], lambda _, raw: rules.value(raw), of_class=of_class)
-    number = 0
+    number, names = 0, []
     for of_class in sorted(attributes.get("external", {}), key=rules.CLASSES.index):
         for element in attributes["external"][of_class]:
-            matching.one(f"external {number}", element["..."], plain(rules.external), of_class=of_class)
+            inner, _ = matching.one(f"external {number}", element["..."], plain(rules.external), of_class=of_class)
+            names += [inner["name"]] if inner is not None else []
             number += 1
-    rules.attributes_fit(attributes)
+    rules.attributes_fit(attributes, names)
 
 
 def belongs(name, shown):
@@ -131,7 +133,7 @@ class Opened:
     """A record that was opened: the event and the server's part of its leaf, what it says, what became of each digest."""
 
     def __init__(self, leaf, disclosures, withheld, erased, log, index):
-        event, server = read_leaf(leaf)
+        event, server, self.signature = read_leaf(leaf)
         check(event["log"] == log, "log")
         matching = Matching(disclosures, withheld, erased, (event["id"], index))
         self.event, self.server, self.index, self.hash = event, server, index, leaf_hash(leaf)
@@ -148,10 +150,12 @@ class Opened:
         thing, values = self.says.get("object"), self.says.get("values")
         if thing and values and values.get("sides") == "old":
             check(thing["operation"] == "delete", "fields")
-        check(not thing or thing["module"] != "cairn" or "key" not in event, "own module")
+        check("key" not in event or not rules.reserved(self.says), "reserved")
+        check("replaces" not in event or not thing or not rules.is_own_operation(thing), "own replaces")
         self.open_stream(matching, log)
         matching.finish()
         check(self.name is None or belongs(self.name, self.says), "stream")
+        check("key" not in event or self.name is None or not rules.reserved_stream(self.name), "reserved")
         self.shown, self.classes = matching.shown, matching.classes
         if matching.kept:
             self.shown["still disclosed"] = matching.kept
@@ -167,6 +171,16 @@ class Opened:
             [element] = server["continues"]
             head, _ = matching.one("continues", element["..."], plain(rules.HEAD), may_be_null=True)
             check(not head or head["log"] != log, "continues")
+
+    def producer(self, keys):
+        """Whose event it is, as far as these keys tell."""
+        if "key" not in self.event:
+            return "none"
+        key = next((key for key in keys if thumbprint(key) == self.event["key"]), None)
+        if key is None:
+            return f"unknown {self.event['key']}"
+        check(is_signed(key, signed_bytes(canonical(self.event)), unb64u(self.signature)), "producer's signature")
+        return f"verified {self.event['key']}"
 
     def withheld_only_above(self, up_to):
         """Whether nothing is withheld but what has a class above this one; None may see nothing that has a class."""

@@ -98,9 +98,10 @@ def opened(given):
 def opening_outcome(given):
     try:
         record = opened(given)
+        producer = record.producer([bytes.fromhex(key) for key in given["keys"]])
     except Refused as refused:
         return f"refused: {refused}"
-    shown = dict(record.shown)
+    shown = record.shown | {"producer": producer}
     if "withheld" in shown.values():
         shown["withheld only above"] = [up_to for up_to in [None, *CLASSES] if record.withheld_only_above(up_to)]
     return shown

@@ -8,7 +8,7 @@ import unicodedata
 CLASSES = ["public", "internal", "restricted", "secret"]
 NAME, OPERATION, PROSE, URI, TRACESTATE = 256, 64, 4096, 2048, 512
 DISCLOSURE, DISCLOSURES, ALL_DISCLOSED, EVENT_DISCLOSED = 1 << 20, 4096, 4 << 20, (4 << 20) - (64 << 10)
-DEPTH, VALUE_DEPTH, VALUE, NUMBER, POINTER, TOKENS = 64, 62, 256 << 10, 128, 1024, 62
+DEPTH, VALUE_DEPTH, VALUE, NUMBER, EXPONENT, POINTER, TOKENS = 64, 62, 256 << 10, 128, 9, 1024, 62
 FIELDS, ATTRIBUTES, EXTERNAL, ROLES, BEHALF, SUBJECTS, TOPICS = 2048, 256, 256, 64, 4, 256, 64
 
 
@@ -116,6 +116,8 @@ def strict(data):
 
     def number(text):
         check(len(text) <= NUMBER)
+        exponent = re.search("[eE][+-]?0*([0-9]*)$", text)
+        check(exponent is None or len(exponent[1]) <= EXPONENT)
         return int(text) if text.isdecimal() else float(text)
 
     def constant(_):
@@ -300,11 +302,13 @@ def field(inner, raw):
         value(member)
 
 
-def field_fits(form, sides, one, inner):
-    """Which values a field may have."""
+def field_fits(form, sides, one, inner, raw):
+    """Which values a field may have, and how deep they may be."""
     if form == "whole":
         wanted = {"new": {"new"}, "old": {"old"}, "both": {"new", "old"}}[sides]
         check(set(inner) <= wanted and (one or set(inner) == wanted), "fields")
+    for member in scan(raw)[0].values():
+        check(one.count("/") + depth(member) <= VALUE_DEPTH, "fields")
 
 
 def attributes(inner):
@@ -321,7 +325,9 @@ def attributes(inner):
             element(where)
 
 
-def attributes_fit(inner):
+def attributes_fit(inner, names):
+    """`names` are those of the external digests that are shown."""
+    check(len(set(names)) == len(names), "fields")
     named = [one for group in inner.get("named", {}).values() for one in group]
     external = [one for group in inner.get("external", {}).values() for one in group]
     check(named or external, "fields")
@@ -334,6 +340,28 @@ def external(inner):
 
     rules = {"name": name, "media_type": name, "size": whole_number, "sha256": hexadecimal}
     members_by(rules, ["name", "size", "sha256"])(inner)
+
+
+# --- What is the log's own ---------------------------------------------------------------------------------------------
+
+OWN, OWN_PREFIX = "cairn", "cairn."
+
+
+def is_own_operation(thing):
+    return thing["operation"].startswith(OWN_PREFIX)
+
+
+def reserved(says):
+    """Whether anything that is shown is the log's own, and no producer's."""
+    thing, context, named = says.get("object"), says.get("context") or {}, (says.get("attributes") or {}).get("named", {})
+    of_object = thing and (OWN in (thing["module"], thing["tenant"]) or is_own_operation(thing))
+    of_attributes = any(one.startswith(OWN_PREFIX) for group in named.values() for one in group)
+    return of_object or context.get("stream", "").startswith(OWN_PREFIX) or of_attributes
+
+
+def reserved_stream(name):
+    kind, tenant, second = name[:3]
+    return tenant == OWN or (second == OWN if kind == "entity" else second.startswith(OWN_PREFIX))
 
 
 # --- The leaf ----------------------------------------------------------------------------------------------------------

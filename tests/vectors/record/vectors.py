@@ -2,11 +2,15 @@
 
 import json
 
+from ed25519 import public_key, sign
 from making import digest_of
-from rules import unb64u
+from rules import b64u, canonical, unb64u
 
 LOG = "log.example/logs/licences"
 OTHER = "log.example/logs/zölle"
+# RFC 8037, appendix A.1.
+SEED = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+KEY = public_key(bytes.fromhex(SEED)).hex()
 BY = "3q2-796tvu_erb7v3q2-7w"
 
 CREATED = """{
@@ -116,8 +120,7 @@ CASES = {
         "server_time": "2026-11-22T07:00:00.000000Z",
         "follows": "licence-created",
         "wants_its_place": True,
-        # RFC 8037, appendix A.1.
-        "seed": "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "seed": SEED,
     },
     "licence-corrected": {
         "record": lambda _: CORRECTED,
@@ -157,8 +160,9 @@ CASES = {
 }
 
 
-def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None, log=None):
-    """A record that is opened, with what is changed in it."""
+def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None, log=None,
+         keys=(KEY,)):
+    """A record that is opened, with what is changed in it; `keys` are the producers' that are known."""
     return {
         "name": name,
         "record": record,
@@ -169,6 +173,7 @@ def case(name, record="licence-created", index=0, left_out=(), added=(), withhel
         "redactions": list(redactions),
         "changed": changed,
         "log": log,
+        "keys": list(keys),
     }
 
 
@@ -180,6 +185,8 @@ def openings(previous):
     topics = named_digest(created, "topics")
     fields = [named_digest(created, "values", f"/{name}") for name in ["fee", "owner", "phone", "status", "units"]]
     line = json.loads(changed["leaf"].split(b"\n")[1])
+    bare = b64u(sign(bytes.fromhex(SEED), canonical(line["event"]).encode()))
+    signed = dict(record="licence-changed", index=1)
     key, signature = f',"key":"{line["event"]["key"]}"', f',"signature":"{line["signature"]}"'
     redaction = [{"record": "owner-redacted", "index": 5}]
 
@@ -211,6 +218,12 @@ def openings(previous):
         case("a disclosure of another record", added=[changed["disclosures"][0]]),
         case("withheld and disclosed at once", withheld=[phone]),
         case("withheld, but of another record", withheld=[named_digest(changed, "actor")]),
+        case("a signed one, by a key that is not known", **signed, keys=[]),
+        case("a signed one, and another key is known", **signed, keys=[public_key(bytes(32)).hex()]),
+        case("a signature of nothing", **signed, changed=[line["signature"], "A" * 86]),
+        case("a signature of nothing, by a key that is not known", **signed, changed=[line["signature"], "A" * 86], keys=[]),
+        case("a signature of the event's JSON alone", **signed, changed=[line["signature"], bare]),
+        case("a signature of another time", **signed, changed=[line["event"]["time"], "2026-11-22T07:00:00.000002Z"]),
         case("the signature is gone", record="licence-changed", index=1, changed=[signature, ""]),
         case("the key is gone", record="licence-changed", index=1, changed=[key, ""]),
         case("a signature that no key is named for", changed=["}}\n", "}" + signature + "}\n"]),

@@ -47,6 +47,9 @@ pub enum AttributesError {
     /// A name stands twice.
     #[error("the attribute {0:?} stands twice")]
     Twice(String),
+    /// Two external digests have the same name.
+    #[error("the external digest {0:?} stands twice")]
+    ExternalTwice(String),
     /// Data larger than JSON can say.
     #[error("a size is at most 2^53 - 1")]
     Size,
@@ -71,6 +74,21 @@ impl<'a, A, E> Attributes<'a, A, E> {
         match pairs.find(|((one, _), (other, _))| one == other) {
             Some(((name, _), _)) => Err(AttributesError::Twice(name.as_str().to_owned())),
             None => Ok(Self { named, external }),
+        }
+    }
+
+    /// Checks that no two external digests that are shown have the same name.
+    pub(super) fn distinct(
+        self,
+        shown: impl for<'e> Fn(&'e E) -> Option<&'e External<'a>>,
+    ) -> Result<Self, AttributesError> {
+        let mut names: Vec<&Name<'a>> =
+            self.external.iter().filter_map(|one| shown(&one.content)).map(External::name).collect();
+        names.sort_unstable();
+        let twice = names.iter().zip(names.iter().skip(1)).find(|(one, other)| one == other);
+        match twice.map(|(name, _)| name.as_str().to_owned()) {
+            Some(name) => Err(AttributesError::ExternalTwice(name)),
+            None => Ok(self),
         }
     }
 
@@ -100,7 +118,7 @@ impl<'a> Attributes<'a> {
             let wrong = |error| AttributesError::Value { name: name.as_str().to_owned(), error };
             value::check(&attribute.content).map_err(wrong)?;
         }
-        Self::check(named, external)
+        Self::check(named, external)?.distinct(|external| Some(external))
     }
 }
 

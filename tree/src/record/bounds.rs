@@ -25,9 +25,12 @@ pub const MAX_EVENT_DISCLOSED_BYTES: usize = MAX_DISCLOSED_BYTES - 64 * 1024;
 /// How deep arrays and objects may nest in any JSON that is read here.
 pub const MAX_DEPTH: usize = 64;
 /// How deep they may nest in a value, of a field or of an attribute: its disclosure has an array and an object around it.
+/// The tokens of a field's pointer count as levels of its value, so that no state nests deeper either.
 pub const MAX_VALUE_DEPTH: usize = MAX_DEPTH - 2;
 /// The most characters of a number.
 pub const MAX_NUMBER_BYTES: usize = 128;
+/// The most digits of a number's exponent, zeros in front not counted: so that exponents are machine integers everywhere.
+pub const MAX_EXPONENT_DIGITS: usize = 9;
 /// The most bytes of a value: of a field, or of an attribute.
 pub const MAX_VALUE_BYTES: usize = 256 * 1024;
 /// The most fields of the values of one record.

@@ -8,8 +8,8 @@ use super::digest::Digest;
 use super::disclosure::{Disclosures, DisclosuresError, Making, Salt, begin, push_element, push_place};
 use super::event::{Event, EventHead, EventText, Part};
 use super::json::canonical::push_string;
-use super::kind::OWN_MODULE;
 use super::parts::{Actor, Context, Object, Subjects};
+use super::reserved::{Reserved, is_own_operation};
 use super::text::push_name;
 use super::values::{Form, Values};
 
@@ -44,9 +44,12 @@ pub enum SealError {
     /// The new document is absent, though it is no delete.
     #[error("the new document may be absent only from a delete")]
     OnlyOld,
-    /// A producer's key in the module of the log's own.
-    #[error("the module {OWN_MODULE} is the log's own, and no producer's")]
-    OwnModule,
+    /// A producer's key with something of the log's own.
+    #[error(transparent)]
+    Reserved(#[from] Reserved),
+    /// What the log alone puts on record corrects nothing.
+    #[error("an operation of the log's own that corrects another record")]
+    OwnReplaces,
     /// A part of it is too much for one record.
     #[error("{} is too much for one record: {error}", part.name())]
     Part {
@@ -66,7 +69,8 @@ impl SealError {
     pub const fn pointer(&self) -> &'static str {
         match self {
             Self::OnlyOld => "/values/whole",
-            Self::OwnModule => "/object/module",
+            Self::Reserved(reserved) => reserved.pointer(),
+            Self::OwnReplaces => "/replaces",
             Self::Part { part: Part::Actor, .. } => "/actor",
             Self::Part { part: Part::Attributes, .. } => "/attributes",
             Self::Part { part: Part::Context, .. } => "/context",
@@ -95,8 +99,13 @@ impl Content<'_> {
         if self.values.as_ref().is_some_and(|values| !values.form().may_come_with(&self.object.operation)) {
             return Err(SealError::OnlyOld);
         }
-        if head.key.is_some() && self.object.module.as_str() == OWN_MODULE {
-            return Err(SealError::OwnModule);
+        if head.key.is_some()
+            && let Some(reserved) = self.reserved()
+        {
+            return Err(reserved.into());
+        }
+        if head.replaces.is_some() && is_own_operation(&self.object.operation) {
+            return Err(SealError::OwnReplaces);
         }
         let mut press = Press {
             disclosures: Making::with_capacity(self.estimate(), self.salts()),
@@ -119,6 +128,14 @@ impl Content<'_> {
             return Err(SealError::All);
         }
         Ok(Sealed { text: event.to_text(), event, disclosures })
+    }
+
+    /// What of it is the log's own, and no producer's.
+    #[must_use]
+    pub fn reserved(&self) -> Option<Reserved> {
+        let object = Reserved::of_object(&self.object);
+        let context = || Reserved::of_context(self.context.as_ref()?);
+        object.or_else(context).or_else(|| Reserved::of_attributes(self.attributes.as_ref()?))
     }
 
     /// About how long the disclosures' texts are together.

@@ -59,7 +59,7 @@ pub struct EventHead {
     /// When it happened, by the producer's clock.
     pub time: Time,
     /// The key that its producer signs it with. The event names it, so that no log can take the signature away, nor put
-    /// another's in its place.
+    /// another's in its place. Of an event that was read, it is a claim until the signature is verified.
     pub key: Option<ProducerKeyId>,
     /// The place in its stream that its producer wants it in; `None` if any will do.
     pub after: Option<After>,

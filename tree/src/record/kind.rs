@@ -1,6 +1,8 @@
-//! Records that the log writes about itself, as far as reading others depends on them: redactions and incidents.
+//! Records that the log writes about itself, as far as reading others depends on them: redactions and incidents, and the
+//! last record of a stream that goes on in another log. What is the log's own in other respects stands in
+//! [`super::reserved`].
 //!
-//! Their object is in the module `cairn`, which no producer may use. A redaction record names the digests of what was
+//! A redaction record names the digests of what was
 //! erased of one record; nothing else makes an absence good. It can't itself be redacted to the effect that it no longer
 //! does, and no producer can write one.
 
@@ -14,15 +16,23 @@ use super::id::RecordId;
 use super::json::canonical::{push_integer, push_string};
 use super::json::{FaultKind, Json, Read, Reader, Trouble};
 use super::open::{OpenValues, Record};
-use super::parts::Object;
+use super::parts::{Context, Object};
+use super::reserved::{OWN_MODULE, is_own_operation};
 use super::shown::Shown;
+use super::stream::{StreamId, StreamName};
 use super::text::{Name, Operation};
 use super::values::{Document, Form, Sides, Values};
 use crate::checkpoint::Origin;
 use crate::size::LeafIndex;
 
-/// The module of what the log writes about itself.
-pub const OWN_MODULE: &str = "cairn";
+/// The operation of the last record of a stream that goes on in another log.
+const CONTINUED: &str = "cairn.continued";
+/// The entity of what a named stream is, where its last record is about itself.
+const STREAM_ENTITY: &str = "stream";
+/// The field of the values that names a log.
+const LOG: &str = "/log";
+/// The field of the values that has the id of a stream.
+const STREAM: &str = "/stream";
 /// The entity of a redaction record.
 const REDACTION_ENTITY: &str = "redaction";
 /// The operation of a redaction record.
@@ -43,7 +53,7 @@ pub enum RecordKind {
     Redaction,
     /// It says what failed a check of integrity.
     Incident,
-    /// The log's own in another matter: a grant, a hold, a change of policy or of keys.
+    /// The log's own in another matter: a stream that goes on elsewhere, a grant, a hold, a change of policy or of keys.
     Administrative,
 }
 
@@ -52,7 +62,8 @@ impl RecordKind {
     #[must_use]
     pub fn of(object: &Object<'_>) -> Self {
         match object.operation.as_str() {
-            _ if object.module.as_str() != OWN_MODULE => Self::Ordinary,
+            _ if object.module.as_str() != OWN_MODULE && !is_own_operation(&object.operation) => Self::Ordinary,
+            _ if object.module.as_str() != OWN_MODULE => Self::Administrative,
             REDACTION if object.entity.as_str() == REDACTION_ENTITY => Self::Redaction,
             INCIDENT => Self::Incident,
             _ => Self::Administrative,
@@ -147,6 +158,56 @@ pub fn incident<'a>(
     own(tenant, "incident", INCIDENT, concerned, members)
 }
 
+/// Object, context and values of the last record of a stream that goes on in another log, under an id that its name has
+/// there.
+///
+/// # Errors
+/// [`KindError`] does not happen.
+pub fn continued<'a>(
+    name: &StreamName<'a>,
+    log: &Origin,
+    stream: StreamId,
+) -> Result<(Object<'a>, Option<Context<'a>>, Values<'static>), KindError> {
+    let own = |text: &str| Name::new(text.to_owned()).map_err(|_| KindError::NotARedaction);
+    let ((module, entity, id), context) = match name {
+        StreamName::Entity { module, entity, object, .. } => ((module.clone(), entity.clone(), object.clone()), None),
+        StreamName::Named { name, .. } => {
+            let context = Context { stream: Some(name.clone()), ..Context::default() };
+            ((own(OWN_MODULE)?, own(STREAM_ENTITY)?, name.clone()), Some(context))
+        }
+    };
+    let operation = Operation::new(CONTINUED).map_err(|_| KindError::NotARedaction)?;
+    let tenant = name.tenant().clone();
+    let object = Object { tenant, module, entity, id, operation, row: None, category: None, action: None };
+    let members = [("log", Json::string(log.as_str())), ("stream", Json::string(&stream.to_string()))];
+    let document = Document::Members(members.map(|(name, json)| (Cow::Borrowed(name), json)).to_vec());
+    let values = Values::whole(None, (None, Some(document)), &Classification::all(Class::Public));
+    Ok((object, context, values.map_err(|_| KindError::TooMany)?))
+}
+
+/// Where a stream goes on, as the record says that is its last: the other log, and the stream's id there. `None` if the
+/// record is no such one, or does not show it.
+#[must_use]
+pub fn goes_on(record: &Record) -> Option<(Origin, StreamId)> {
+    let object = record.content().object.disclosed()?;
+    let Shown::Disclosed(Some(values)) = &record.content().values else { return None };
+    if object.operation.as_str() != CONTINUED || values.form() != Form::Whole(Sides::New) {
+        return None;
+    }
+    let log = read_new(values, LOG, read_origin)?;
+    Some((log, read_new(values, STREAM, |reader| read_parsed(reader, "must be a stream's id"))?))
+}
+
+fn read_origin(reader: &mut Reader<'_>) -> Read<Origin> {
+    let at = reader.offset();
+    Origin::new(reader.string()?).map_err(|_| Trouble::new(at, FaultKind::Rule("must be the origin of a log")))
+}
+
+fn read_parsed<T: core::str::FromStr>(reader: &mut Reader<'_>, rule: &'static str) -> Read<T> {
+    let at = reader.offset();
+    reader.string()?.parse().map_err(|_| Trouble::new(at, FaultKind::Rule(rule)))
+}
+
 fn list(digests: &[Digest]) -> Json<'static> {
     let mut json = vec![b'['];
     for (index, digest) in digests.iter().enumerate() {
@@ -227,7 +288,9 @@ impl Redactions {
         let index = read_new(values, INDEX, |reader| reader.integer()).and_then(|index| LeafIndex::new(index).ok());
         let index = index.filter(|index| *index < record.index()).ok_or(KindError::NoRecord)?;
         let id = object.id.as_str().parse().map_err(|_| KindError::NoRecord)?;
-        let digests = read_new(values, DIGESTS, |reader| reader.list(MAX_REDACTED, read_digest));
+        let digests = read_new(values, DIGESTS, |reader| {
+            reader.list(MAX_REDACTED, |reader| read_parsed::<Digest>(reader, "must be a digest"))
+        });
         let digests = digests.filter(|digests| !digests.is_empty()).ok_or(KindError::NoDigests)?;
         for digest in digests {
             let last = self.last.entry((digest, Concerned { id, index })).or_insert(record.index());
@@ -248,9 +311,4 @@ fn read_new<T>(values: &OpenValues, pointer: &str, read: impl for<'j> FnOnce(&mu
     let (_, field) = values.fields().iter().find(|(other, _)| other.as_str() == pointer)?;
     let text = field.content.disclosed()?.new.as_ref()?.as_str();
     Reader::read(text.as_bytes(), text.len(), read).ok()
-}
-
-fn read_digest(reader: &mut Reader<'_>) -> Read<Digest> {
-    let at = reader.offset();
-    reader.string()?.parse().map_err(|_| Trouble::new(at, FaultKind::Rule("must be a digest")))
 }

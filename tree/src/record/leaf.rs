@@ -129,7 +129,7 @@ impl Leaf {
         &self.server
     }
 
-    /// The producer's signature, unverified.
+    /// What stands where a producer's signature should: nothing is verified. See [`super::open::Record::producer`].
     #[must_use]
     pub const fn signature(&self) -> Option<&ProducerSignature> {
         self.signature.as_ref()

@@ -24,6 +24,7 @@ mod name_list;
 pub mod open;
 pub mod parts;
 pub mod replay;
+pub mod reserved;
 pub mod server_part;
 pub mod shown;
 pub mod signature;

@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::collections::BTreeMap;
 
 use ed25519_dalek::{Signer as _, VerifyingKey};
 
@@ -28,6 +29,22 @@ pub struct ProducerKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are not a usable Ed25519 public key")]
 pub struct ProducerKeyError;
+
+/// The producers' keys that a reader trusts to be theirs, by their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProducerKeys(BTreeMap<ProducerKeyId, ProducerKey>);
+
+/// Whose event a record is, after its signature was verified as far as the key is known. There is no case for a signature
+/// that is not good: such a record is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Producer {
+    /// Nobody signed it: the log alone vouches for it.
+    None,
+    /// The key with this id signed it.
+    Verified(ProducerKeyId),
+    /// It claims to be signed by a key that the reader does not know. Nobody may have signed it.
+    Unknown(ProducerKeyId),
+}
 
 /// A producer's private key. `Debug` shows the public half only.
 pub struct ProducerSigner {
@@ -120,6 +137,26 @@ impl ProducerKey {
 impl fmt::Debug for ProducerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProducerKey({})", self.id)
+    }
+}
+
+impl ProducerKeys {
+    /// None: every signature is by a key that is not known.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// The key with this id.
+    #[must_use]
+    pub fn get(&self, id: ProducerKeyId) -> Option<&ProducerKey> {
+        self.0.get(&id)
+    }
+}
+
+impl FromIterator<ProducerKey> for ProducerKeys {
+    fn from_iter<I: IntoIterator<Item = ProducerKey>>(keys: I) -> Self {
+        Self(keys.into_iter().map(|key| (key.id, key)).collect())
     }
 }
 

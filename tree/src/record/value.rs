@@ -17,15 +17,19 @@ pub enum ValueError {
 
 /// Checks a value.
 pub(super) fn check(value: &Json<'_>) -> Result<(), ValueError> {
-    let text = value.as_str();
-    if text.len() > MAX_VALUE_BYTES {
+    if value.as_str().len() > MAX_VALUE_BYTES {
         return Err(ValueError::TooLong);
     }
+    if fits(value, 0) { Ok(()) } else { Err(ValueError::TooDeep) }
+}
+
+/// Whether a value nests no deeper than one may at the end of a pointer of so many tokens: so that no state that fields
+/// make nests deeper than a value may.
+pub(super) fn fits(value: &Json<'_>, tokens: usize) -> bool {
+    let text = value.as_str();
+    let most = MAX_VALUE_DEPTH.saturating_sub(tokens);
     // Each level takes two bytes.
-    if text.len() > 2 * MAX_VALUE_DEPTH && depth(text) > MAX_VALUE_DEPTH {
-        return Err(ValueError::TooDeep);
-    }
-    Ok(())
+    tokens <= MAX_VALUE_DEPTH && (text.len() < 2 * (most + 1) || depth(text) <= most)
 }
 
 /// How deep arrays and objects nest in valid JSON.

@@ -45,6 +45,9 @@ pub enum FaultKind {
     /// A number with too many characters.
     #[error("a number of more than {0} characters")]
     NumberTooLong(usize),
+    /// A number whose exponent has too many digits.
+    #[error("a number whose exponent has more than {0} digits")]
+    ExponentTooLong(usize),
     /// A value of another kind.
     #[error("expected {expected}, found {found}")]
     Kind {

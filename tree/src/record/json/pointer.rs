@@ -80,6 +80,12 @@ impl<'a> Pointer<'a> {
         })
     }
 
+    /// How many reference tokens it has.
+    #[must_use]
+    pub fn token_count(&self) -> usize {
+        self.0.bytes().filter(|byte| *byte == b'/').count()
+    }
+
     /// Whether this one is `other`, or points to something within what `other` points to.
     #[must_use]
     pub fn is_within(&self, other: &Pointer<'_>) -> bool {

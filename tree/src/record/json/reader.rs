@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::escape::{plain_length, unescape, without_space};
 use super::names::first_repeated;
 use super::{Fault, FaultKind, Json, Value};
-use crate::record::bounds::{MAX_DEPTH, MAX_INTEGER, MAX_NUMBER_BYTES};
+use crate::record::bounds::{MAX_DEPTH, MAX_EXPONENT_DIGITS, MAX_INTEGER, MAX_NUMBER_BYTES};
 
 /// The kinds of JSON values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,7 +328,12 @@ impl<'a> Reader<'a> {
             if let Some(b'+' | b'-') = self.peek() {
                 self.at += 1;
             }
+            let exponent = self.at;
             self.digits()?;
+            let digits = self.text.get(exponent..self.at).unwrap_or_default();
+            if digits.trim_start_matches('0').len() > MAX_EXPONENT_DIGITS {
+                return Err(Trouble::new(start, FaultKind::ExponentTooLong(MAX_EXPONENT_DIGITS)));
+            }
         }
         if self.at - start > MAX_NUMBER_BYTES {
             return Err(Trouble::new(start, FaultKind::NumberTooLong(MAX_NUMBER_BYTES)));

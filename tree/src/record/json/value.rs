@@ -53,7 +53,7 @@ pub fn same_number(one: &str, two: &str) -> bool {
     one == two
         || match (Decimal::of(one), Decimal::of(two)) {
             (Some(one), Some(two)) => one == two,
-            // An exponent past 64 bits is compared as it is written.
+            // Not of JSON that was read here, where exponents are bounded.
             _ => false,
         }
 }
@@ -70,7 +70,6 @@ impl Decimal {
     fn of(text: &str) -> Option<Self> {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let exponent: i64 = exponent.parse().ok()?;
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let all = [whole, fraction].concat();
         let digits = all.trim_start_matches('0');
@@ -78,6 +77,7 @@ impl Decimal {
         if trimmed.is_empty() {
             return Some(Self { negative: false, digits: String::new(), exponent: 0 });
         }
+        let exponent: i64 = exponent.parse().ok()?;
         let zeros = i64::try_from(digits.len() - trimmed.len()).ok()?;
         let exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(zeros)?;
         Some(Self { negative, digits: trimmed.to_owned(), exponent })

@@ -2,8 +2,8 @@
 //! withheld or erased (RFC 9901, section 7.1). Whatever is none of these is an [`IntegrityError`], never a record.
 //!
 //! Only [`Record`] and [`Opened`] hold what was verified; they can't be made in another way. That the leaf is in a log is
-//! proven elsewhere ([`crate::receipt`], [`crate::merkle`]), and so is the producer's signature
-//! ([`super::signature::ProducerKey::verifies`]).
+//! proven elsewhere ([`crate::receipt`], [`crate::merkle`]). Whose event it is [`Record::producer`] says, and nothing else
+//! does: until then a signature is bytes that anybody can have written.
 
 mod matching;
 mod read;
@@ -15,11 +15,13 @@ use super::digest::Digest;
 use super::disclosure::Disclosures;
 use super::event::{Event, Part};
 use super::json::{Fault, Json};
-use super::kind::{Concerned, OWN_MODULE, Redactions};
+use super::kind::{Concerned, Redactions};
 use super::leaf::{Leaf, LeafError};
 use super::parts::{Actor, Context, Object, Subjects};
+use super::reserved::{Reserved, is_own_operation};
 use super::server_part::Place;
 use super::shown::Shown;
+use super::signature::{Producer, ProducerKeyId, ProducerKeys};
 use super::stream::{StreamHead, StreamName, Topics};
 use super::values::{Field, Values};
 use crate::checkpoint::Origin;
@@ -144,15 +146,21 @@ pub enum IntegrityError {
     /// The redaction records are another log's.
     #[error("the redaction records are of the log {0}, the record is not")]
     Redactions(Origin),
-    /// A producer's record in the module of the log's own.
-    #[error("the module {OWN_MODULE} is the log's own, and no producer's")]
-    OwnModule,
+    /// A producer's record with something of the log's own.
+    #[error(transparent)]
+    Reserved(#[from] Reserved),
+    /// What the log alone puts on record corrects nothing.
+    #[error("an operation of the log's own that corrects another record")]
+    OwnReplaces,
     /// The stream is said to continue one of its own log, which would be two histories of one.
     #[error("a stream continues one of another log, not of its own")]
     Continues,
     /// The record is in a stream that is not the one of its object, nor the one it was meant for.
     #[error("the record belongs in another stream, by its object or its context")]
     Stream,
+    /// The producer's signature is not good.
+    #[error("the signature of the event is not the one of the key {0}, which it names")]
+    Signature(ProducerKeyId),
     /// The fields contradict each other.
     #[error("the fields contradict each other: {0}")]
     Fields(String),
@@ -203,7 +211,7 @@ pub struct Record {
 }
 
 impl Opened {
-    /// Opens an event that is not in a log yet, such as a producer's: all of it must be there, and its module not the log's
+    /// Opens an event that is not in a log yet, such as a producer's: all of it must be there, and nothing of it the log's
     /// own.
     ///
     /// # Errors
@@ -217,11 +225,15 @@ impl Opened {
         let mut matching = Matching::new(evidence, Concerned { id: event.head().id, index: LeafIndex::ZERO })?;
         let opened = Self::read(event, &mut matching)?;
         matching.finish()?;
-        if opened.is_own() { Err(IntegrityError::OwnModule) } else { Ok(opened) }
+        opened.reserved().map_or(Ok(opened), |reserved| Err(reserved.into()))
     }
 
-    fn is_own(&self) -> bool {
-        self.object.disclosed().is_some_and(|object| object.module.as_str() == OWN_MODULE)
+    /// What of it is the log's own, as far as it is shown.
+    fn reserved(&self) -> Option<Reserved> {
+        let context = self.context.disclosed().and_then(Option::as_ref);
+        let attributes = self.attributes.disclosed().and_then(Option::as_ref);
+        let object = self.object.disclosed().and_then(Reserved::of_object);
+        object.or_else(|| Reserved::of_context(context?)).or_else(|| Reserved::of_attributes(attributes?))
     }
 
     fn read(event: &Event, matching: &mut Matching<'_>) -> Result<Self, IntegrityError> {
@@ -261,8 +273,15 @@ impl Record {
         }
         let mut matching = Matching::new(evidence, Concerned { id: head.id, index })?;
         let content = Opened::read(leaf.event(), &mut matching)?;
-        if content.is_own() && head.key.is_some() {
-            return Err(IntegrityError::OwnModule);
+        if head.key.is_some()
+            && let Some(reserved) = content.reserved()
+        {
+            return Err(reserved.into());
+        }
+        if head.replaces.is_some()
+            && content.object.disclosed().is_some_and(|object| is_own_operation(&object.operation))
+        {
+            return Err(IntegrityError::OwnReplaces);
         }
         let id = leaf.server().stream.digest();
         let (stream, opening) = match leaf.server().place {
@@ -284,7 +303,32 @@ impl Record {
         {
             return Err(IntegrityError::Stream);
         }
+        if let Some(Shown::Disclosed(name)) = &stream
+            && head.key.is_some()
+            && let Some(reserved) = Reserved::of_stream(name)
+        {
+            return Err(reserved.into());
+        }
         Ok(Self { index, hash: Hash::leaf(entry), leaf, content, stream, opening, traced, still_disclosed })
+    }
+
+    /// Verifies the producer's signature, if the event names a key and it is one of these.
+    ///
+    /// # Errors
+    /// [`IntegrityError::Signature`]: the record is to be refused.
+    pub fn producer(&self, keys: &ProducerKeys) -> Result<Producer, IntegrityError> {
+        let Some(id) = self.claimed_key() else { return Ok(Producer::None) };
+        let Some(key) = keys.get(id) else { return Ok(Producer::Unknown(id)) };
+        // A leaf has a signature exactly if its event names a key.
+        let is_good =
+            self.leaf.signature().is_some_and(|signature| key.verifies(&self.leaf.event().to_text(), signature));
+        if is_good { Ok(Producer::Verified(id)) } else { Err(IntegrityError::Signature(id)) }
+    }
+
+    /// The key that the event names, which may not have signed it; see [`Record::producer`].
+    #[must_use]
+    pub const fn claimed_key(&self) -> Option<ProducerKeyId> {
+        self.leaf.event().head().key
     }
 
     /// Checks that nothing is withheld but what is of a class above this one, up to which the reader may see all; `None` if

@@ -105,6 +105,9 @@ pub(super) fn values(matching: &mut Matching<'_>, digest: Digest) -> Result<Show
             let words = format!("{pointer:?} has a value of a document that is not there, or lacks one of one that is");
             return Err(IntegrityError::Fields(words));
         }
+        if content.disclosed().is_some_and(|field| !field.nests_within(&pointer)) {
+            return Err(IntegrityError::Fields(format!("{pointer:?} and its value together are too deep")));
+        }
         fields.push((pointer, Classed { class, content }));
     }
     let values = Values::check(places.schema, places.form, fields);
@@ -164,6 +167,6 @@ pub(super) fn attributes(
         let read = |reader: &mut Reader<'_>| External::read(reader).map(External::into_owned);
         externals.push(Classed { class, content: matching.one(Piece::External(class), digest, read)? });
     }
-    let attributes = Attributes::check(attributes, externals);
+    let attributes = Attributes::check(attributes, externals).and_then(|all| all.distinct(Shown::disclosed));
     attributes.map(|all| Shown::Disclosed(Some(all))).map_err(|error| IntegrityError::Fields(error.to_string()))
 }

@@ -240,9 +240,12 @@ impl<'a> Values<'a> {
             if !self.form.fits(pointer, field) {
                 return Err(ValuesError::Sides(pointer.as_str().to_owned()));
             }
+            let wrong = |error| ValuesError::Value { pointer: pointer.as_str().to_owned(), error };
             for json in [&field.old, &field.new].into_iter().flatten() {
-                let wrong = |error| ValuesError::Value { pointer: pointer.as_str().to_owned(), error };
                 value::check(json).map_err(wrong)?;
+            }
+            if !field.nests_within(pointer) {
+                return Err(wrong(ValueError::TooDeep));
             }
         }
         Ok(self)
@@ -282,6 +285,12 @@ impl<'a> Schema<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// Whether its values nest no deeper at this pointer than a state may.
+    pub(super) fn nests_within(&self, pointer: &Pointer<'_>) -> bool {
+        let tokens = pointer.token_count();
+        [&self.old, &self.new].into_iter().flatten().all(|json| value::fits(json, tokens))
+    }
+
     pub(super) fn push(&self, json: &mut Vec<u8>) {
         json.push(b'{');
         for (name, value) in [("new", &self.new), ("old", &self.old)] {

@@ -21,13 +21,14 @@
 
 use std::borrow::Cow;
 
-use super::{RecordInput, StreamInput, check_module, one_or_many};
+use super::{RecordInput, StreamInput, one_or_many, refuse};
 use crate::record::attributes::Attributes;
 use crate::record::bounds::MAX_ATTRIBUTES;
 use crate::record::class::{Class, Classed, Classification};
 use crate::record::draft::Content;
 use crate::record::json::{Fault, FaultKind, Json, Kind, Read, Reader, Trouble};
 use crate::record::parts::{Actor, Context, Object};
+use crate::record::reserved::Reserved;
 use crate::record::text::{Name, Operation, TextError, TraceParent, TraceState, Uri};
 use crate::record::time::Time;
 use crate::record::values::{Document, Schema, Values};
@@ -163,7 +164,7 @@ impl<'a> Event<'a> {
             category: None,
             action: Some(kind),
         };
-        check_module(&object, start)?;
+        refuse(Reserved::of_object(&object), start)?;
         let actor = checked(self.extension("authid")?, Name::new)?;
         let context = Context {
             traceparent: checked(self.extension("traceparent")?, TraceParent::new)?,

@@ -18,12 +18,13 @@
 
 use std::borrow::Cow;
 
-use super::{RecordInput, StreamInput, check_module};
+use super::{RecordInput, StreamInput, refuse};
 use crate::record::bounds::{MAX_BODY_BYTES, MAX_FIELDS};
 use crate::record::class::Classification;
 use crate::record::draft::Content;
 use crate::record::json::{Fault, FaultKind, Json, Kind, Pointer, Read, Reader, Trouble, Value};
 use crate::record::parts::{Actor, Context, Object};
+use crate::record::reserved::Reserved;
 use crate::record::text::{Name, Operation, TextError};
 use crate::record::time::Time;
 use crate::record::values::{Document, Values, ValuesError};
@@ -235,7 +236,7 @@ impl<'a> Row<'a> {
             action: None,
             operation,
         };
-        check_module(&object, start)?;
+        refuse(Reserved::of_object(&object), start)?;
         let values = values(&object.operation, data);
         let values = values.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
         let context = Context { transaction: self.transaction, correlation: self.correlation, ..Context::default() };

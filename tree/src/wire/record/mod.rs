@@ -13,8 +13,7 @@ use crate::record::bounds::{MAX_BATCH, MAX_BODY_BYTES, MAX_INPUT_BYTES};
 use crate::record::draft::Content;
 use crate::record::id::RecordId;
 use crate::record::json::{Fault, FaultKind, Kind, Read, Reader, Trouble};
-use crate::record::kind::OWN_MODULE;
-use crate::record::parts::Object;
+use crate::record::reserved::Reserved;
 use crate::record::server_part::Seq;
 use crate::record::stream::Topics;
 use crate::record::time::Time;
@@ -82,12 +81,9 @@ fn lines<'a, T>(body: &'a [u8], read: impl Fn(&mut Reader<'a>) -> Read<T>) -> Re
     Ok(records)
 }
 
-/// What the log writes about itself is in a module of its own.
-fn check_module(object: &Object<'_>, at: usize) -> Read<()> {
-    if object.module.as_str() == OWN_MODULE {
-        return Err(Trouble::new(at, FaultKind::Rule("the module cairn is the log's own")));
-    }
-    Ok(())
+/// What is the log's own is taken from nobody.
+fn refuse(reserved: Option<Reserved>, at: usize) -> Read<()> {
+    reserved.map_or(Ok(()), |reserved| Err(Trouble::new(at, FaultKind::Words(reserved.to_string()))))
 }
 
 /// Reads a time: text of RFC 3339, or milliseconds since 1970.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::{RecordInput, StreamInput, bounded, check_module, lines, one_or_many, time};
+use super::{RecordInput, StreamInput, bounded, lines, one_or_many, refuse, time};
 use crate::hash::Hash;
 use crate::record::attributes::{Attributes, External};
 use crate::record::bounds::{MAX_ATTRIBUTES, MAX_DISCLOSURES, MAX_EXTERNAL, MAX_FIELDS, MAX_RULES};
@@ -15,6 +15,7 @@ use crate::record::draft::Content;
 use crate::record::event::Event;
 use crate::record::json::{Fault, FaultKind, Json, Pointer, Read, Reader, Trouble};
 use crate::record::parts::{Actor, Context, Object, Subjects};
+use crate::record::reserved::Reserved;
 use crate::record::server_part::Seq;
 use crate::record::signature::ProducerSignature;
 use crate::record::stream::Topics;
@@ -100,12 +101,16 @@ impl<'a> Members<'a> {
             "replaces" => self.replaces = Some(record_id(reader)?),
             "object" => {
                 let object = Object::read(reader)?;
-                check_module(&object, at)?;
+                refuse(Reserved::of_object(&object), at)?;
                 self.object = Some(object);
             }
             "actor" => self.actor = Some(Actor::read(reader)?),
             "subjects" => self.subjects = Some(Subjects::read(reader)?),
-            "context" => self.context = Some(Context::read(reader)?),
+            "context" => {
+                let context = Context::read(reader)?;
+                refuse(Reserved::of_context(&context), at)?;
+                self.context = Some(context);
+            }
             "values" => self.values = Some((at, values(reader)?)),
             "classification" => self.classes = classes(reader)?,
             "attributes" => self.attributes = Some((at, attributes(reader)?)),
@@ -156,7 +161,9 @@ impl<'a> Members<'a> {
                     (name, Classed { class, content })
                 };
                 let attributes = Attributes::new(named.into_iter().map(classed).collect(), external);
-                Some(attributes.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?)
+                let attributes = attributes.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
+                refuse(Reserved::of_attributes(&attributes), at)?;
+                Some(attributes)
             }
         };
         let values = match self.values {

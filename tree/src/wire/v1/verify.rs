@@ -16,7 +16,8 @@ use crate::record::open::{Evidence, IntegrityError, Record};
 use crate::record::server_part::Seq;
 use crate::size::{LeafIndex, TreeSize};
 
-/// A record that is proven to be in a trusted log, with the disclosures that the answer has.
+/// A record that is proven to be in a trusted log, with the disclosures that the answer has. Whether its producer signed
+/// it is another matter: [`Record::producer`], with the keys that the reader trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedRecord {
     /// The record.

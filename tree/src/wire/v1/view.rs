@@ -43,8 +43,8 @@ fn push_clear(view: &mut Object<'_>, record: &Record) {
     view.text("id", head.id);
     view.string("log", head.log.as_str());
     view.time("time", head.time);
-    if let Some(key) = head.key {
-        view.text("key", key);
+    if let Some(key) = record.claimed_key() {
+        view.text("claimed_key", key);
     }
     if let Some(id) = head.replaces {
         view.text("replaces", id);
