@@ -3,6 +3,7 @@
 mod backup;
 mod folder;
 mod fsck;
+mod index;
 mod init;
 mod key;
 mod log;
@@ -50,6 +51,9 @@ enum Command {
     Token(token::TokenCommand),
     /// Read everything again, hash every entry, and name what is not as it must be.
     Fsck(fsck::Fsck),
+    /// Make the indexes anew from the entries, of a database that is not served.
+    #[command(subcommand)]
+    Index(index::IndexCommand),
     /// Add a generation to a folder of backups, of a database that is served or not; list what is there.
     Backup(backup::Backup),
     /// Make a database from a backup, verified whole before it may sign.
@@ -78,6 +82,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Signer(signer) => signer.run(),
         Command::Token(token) => token.run(),
         Command::Fsck(fsck) => fsck.run(),
+        Command::Index(index) => index.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
         Command::Repair(repair) => repair.run(),

@@ -5,7 +5,7 @@
 use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
-use cairn_tree::store::Store;
+use cairn_tree::store::{LogId, Store};
 
 use super::EngineOptions;
 use super::bounds::INDEX_CHECK_LEAVES;
@@ -13,7 +13,8 @@ use super::growing::GrowingTree;
 use super::index;
 use super::layout::{DatabaseRow, LogState};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
-use super::records::check_records;
+use super::postings::{self, PrintRow};
+use super::records::{Unserved, check_records};
 use super::replay::replay;
 use super::stored::{ReadError, Stored};
 use crate::high_water::{HighWater, Marks};
@@ -91,7 +92,8 @@ pub(super) fn check_all(
         expected.push(Expected { nodes: row.nodes.clone(), ..Expected::new("head row", row.size, row.root) });
         let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size));
         let problem = problem.and_then(|()| check_index(store, &stored, binding.hash_index, binding.dedup));
-        let problem = problem.and_then(|()| check_records(store, &stored, &binding.origin, row.size)).err();
+        let problem = problem.and_then(|()| check_records(store, &stored, &binding.origin, row.size));
+        let problem = problem.and_then(|()| check_postings(store, id, row.size)).err();
         let halted = match row.state {
             LogState::Halted(reason) => Some(format!("halted: {reason}")),
             LogState::Open | LogState::Sealed => None,
@@ -129,6 +131,15 @@ fn check_index(store: &dyn Store, stored: &Stored<'_>, hash_index: bool, dedup: 
         return Ok(());
     }
     index::check(store, stored, dedup, INDEX_CHECK_LEAVES).map_err(|error| error.to_string())
+}
+
+/// Checks the runs of the postings, if the log ever was to have records; of a database that nobody writes to, as well.
+fn check_postings(store: &dyn Store, log: LogId, size: TreeSize) -> Result<(), String> {
+    let check = || -> Result<(), ReadError> {
+        let Some(row) = PrintRow::read(store, log)? else { return Ok(()) };
+        postings::check(&Unserved { store, log, size, secret: &row.secret }, log, &row)
+    };
+    check().map_err(|error| error.to_string())
 }
 
 /// Re-hashes a log from its first entry, and compares it with each expected head on the way.

@@ -1,32 +1,31 @@
 //! Checking the stored runs against the log's records, for `fsck` and the scrubber.
 //!
 //! A run is in the order of prints and the records in that of the log. So that neither must be held, sums are compared:
-//! of each group of leaves, the sum of a keyed hash of every posting, which comes out the same in any order. The key is
-//! drawn for this check, so that nobody can have made two different sets of postings with one sum.
+//! of each group of leaves, the sum of a keyed hash of every posting, which comes out the same in any order. The key is the
+//! log's own secret, so that nobody who lacks it can have made two different sets of postings with one sum.
 
 use core::hash::Hasher as _;
 
-use cairn_tree::size::LeafIndex;
 use cairn_tree::store::LogId;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::SOURCE_LEAVES;
 use super::manifest::Manifest;
-use super::print::Print;
+use super::print::{Print, PrintRow};
 use super::run::{Run, RunReader};
 use super::source::Source;
 use crate::engine::bounds::POSTING_CHECK_GROUPS;
 use crate::engine::stored::ReadError;
 
 /// Reads every run of a log and all of its records that they cover: each posting must be a record's, and no record's may
-/// be missing. `key` is drawn at random. Only while nobody merges the runs: where somebody may, what looks damaged is
+/// be missing. `row` is the log's own. Only while nobody merges the runs: where somebody may, what looks damaged is
 /// looked at again.
 ///
 /// # Errors
 /// [`ReadError`]; damage names the run, and the leaves where it is.
-pub fn check(source: &dyn Source, log: LogId, first: LeafIndex, key: [u8; 16]) -> Result<(), ReadError> {
-    let manifest = Manifest::read(source.store(), log, first.get())?;
-    manifest.runs().iter().try_for_each(|run| check_run(source, log, run, &key))
+pub fn check(source: &dyn Source, log: LogId, row: &PrintRow) -> Result<(), ReadError> {
+    let manifest = Manifest::read(source.store(), log, row.first)?;
+    manifest.runs().iter().try_for_each(|run| check_run(source, log, run, row.secret.as_bytes()))
 }
 
 fn check_run(source: &dyn Source, log: LogId, run: &Run, key: &[u8; 16]) -> Result<(), ReadError> {

@@ -158,6 +158,10 @@ impl PrintSecret {
     pub const fn new(random: [u8; Self::LEN]) -> Self {
         Self(random)
     }
+
+    pub(super) const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
 }
 
 impl fmt::Debug for PrintSecret {

@@ -5,16 +5,15 @@
 
 use core::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 
 use cairn_tree::size::{LeafIndex, TreeSize};
-use cairn_tree::store::{Key, LogId, Store};
+use cairn_tree::store::{LogId, Store};
 
 use super::prints::stored_postings;
 use crate::engine::head::Shared;
-use crate::engine::postings::{Indexed, Logs, Postings, Print, PrintRow, PrintSecret, Sink, SinkError, Source, Upkeep};
+use crate::engine::postings::{Indexed, Logs, Postings, Print, PrintRow, PrintSecret, Sink, Source, Upkeep};
 use crate::engine::registry::Registry;
-use crate::engine::sequencer::{Done, Job, MaintainJob, Sequencer};
+use crate::engine::sequencer::Sequencer;
 use crate::engine::stored::{ReadError, Stored};
 
 /// What a log's records are found by.
@@ -68,6 +67,28 @@ impl Source for Released {
     }
 }
 
+/// The records of a log that nobody serves, up to a size.
+pub(in crate::engine) struct Unserved<'a> {
+    pub(in crate::engine) store: &'a dyn Store,
+    pub(in crate::engine) log: LogId,
+    pub(in crate::engine) size: TreeSize,
+    pub(in crate::engine) secret: &'a PrintSecret,
+}
+
+impl Source for Unserved<'_> {
+    fn store(&self) -> &dyn Store {
+        self.store
+    }
+
+    fn size(&self) -> TreeSize {
+        self.size
+    }
+
+    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
+        stored_postings(&Stored::new(self.store, self.log), self.store, self.secret, range, to)
+    }
+}
+
 /// All logs of a database, to those who work on their postings.
 pub(in crate::engine) struct Indexes {
     pub(in crate::engine) registry: Arc<Registry>,
@@ -93,15 +114,6 @@ impl Logs for Indexes {
     }
 
     fn sink(&self) -> &dyn Sink {
-        self
-    }
-}
-
-/// Rows of postings go with the writer's commits.
-impl Sink for Indexes {
-    fn write(&self, puts: Vec<(Key, Vec<u8>)>, deletes: Vec<Key>) -> Result<(), SinkError> {
-        let (done, told) = sync_channel(1);
-        self.sequencer.submit_own(Job::Maintain(MaintainJob { puts, deletes, done: Some(Done::Thread(done)) }));
-        told.recv().map_err(|_| SinkError("the writer has stopped".to_owned()))
+        &*self.sequencer
     }
 }

@@ -33,7 +33,7 @@ use cairn_tree::size::LeafIndex;
 
 pub(super) use append::{RecordAnswer, Told};
 pub(super) use check::check_unreleased;
-pub(super) use found::{Found, Indexes};
+pub(super) use found::{Found, Indexes, Unserved};
 pub(super) use fsck::check_records;
 pub use newest::StreamTip;
 pub(super) use newest::{Earlier, NewRecord, Newest};

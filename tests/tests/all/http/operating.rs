@@ -74,8 +74,15 @@ fn commands_go_through_the_running_server() {
     assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), "main: sound, 0 entries\nsecond: sound, 1 entry\n"));
     let locked = running.data.try_serve().map(|_| ()).unwrap_err();
     assert_refused(&locked, "");
+    assert_refused(&cairnd(path, &["index", "rebuild"]), "a server has this database open; stop it first");
     assert_eq!(running.server.stop().code, Some(0));
     assert!(!path.join("admin.sock").exists());
+    let rebuilt = cairnd(path, &["index", "rebuild"]);
+    let told = "main: indexed leaf hashes, 0 entries\nsecond: indexed leaf hashes, 1 entry\n";
+    assert_eq!((rebuilt.code, rebuilt.stdout.as_str()), (Some(0), told));
+    let one = cairnd(path, &["index", "rebuild", "--log", "second", "--json"]);
+    assert_eq!(one.stdout, "{\"log\":\"second\",\"size\":1,\"hash_index\":true,\"records\":false}\n");
+    assert_refused(&cairnd(path, &["index", "rebuild", "--log", "third"]), "there is no log named third");
     assert_eq!(lines(&cairnd(path, &["log", "list", "--json"]).stdout), logs);
     assert_eq!(cairnd(path, &["fsck"]).stdout, checked.stdout);
 }

@@ -51,7 +51,7 @@ fn a_crash_at_any_write_loses_nothing_and_leaves_nothing() {
             let restarted = ground.postings(SMALL);
             build(&restarted, &ground, &ground.sink()).unwrap();
             ground.model().compare(&restarted, &ground, &prints);
-            check(&ground, LOG, index(3), [1; 16]).unwrap();
+            ground.check().unwrap();
             let manifest = Manifest::read(&ground.store, LOG, 3).unwrap();
             assert!(manifest.dead().is_empty());
             for (key, _) in ground.rows() {
@@ -97,7 +97,7 @@ fn a_rebuild_that_ends_half_way_is_finished_by_the_next_start() {
                 Err(error) => panic!("{error}"),
             }
             ground.model().compare(&restarted, &ground, &all_prints(20));
-            check(&ground, LOG, index(0), [1; 16]).unwrap();
+            ground.check().unwrap();
             if !fired {
                 break;
             }

@@ -69,7 +69,7 @@ fn each_flipped_byte_is_an_error_or_changes_nothing() {
         }
         put(&ground, key, Some(row[..at].to_vec()));
         assert_eq!(compare(&sound, &answers(&ground, &prints)), sound.len(), "cut at {at}");
-        assert!(check(&ground, LOG, index(0), [1; 16]).is_err());
+        assert!(ground.check().is_err());
     }
     put(&ground, key, Some(row.clone()));
     assert_eq!(answers(&ground, &prints), sound);
@@ -88,11 +88,11 @@ fn lost_and_misplaced_blocks_are_errors_or_change_nothing() {
     for (place, (key, row)) in rows.iter().enumerate() {
         put(&ground, key, None);
         assert!(compare(&sound, &answers(&ground, &prints)) > 0, "block {place} was lost");
-        assert!(check(&ground, LOG, index(0), [1; 16]).is_err());
+        assert!(ground.check().is_err());
         let other = &rows[(place + 1) % rows.len()];
         put(&ground, key, Some(other.1.clone()));
         assert!(compare(&sound, &answers(&ground, &prints)) > 0, "block {place} has another's bytes");
-        assert!(check(&ground, LOG, index(0), [1; 16]).is_err());
+        assert!(ground.check().is_err());
         put(&ground, key, Some(row.clone()));
     }
     assert_eq!(answers(&ground, &prints), sound);
@@ -104,7 +104,7 @@ fn the_check_finds_runs_that_are_not_the_logs() {
     let build_over = |tamper: &dyn Fn(&mut Vec<Vec<Print>>)| {
         let ground = ground(64, SMALL);
         tamper(&mut ground.leaves.write().unwrap());
-        check(&ground, LOG, index(0), [1; 16]).map_err(|error| error.to_string())
+        ground.check().map_err(|error| error.to_string())
     };
     assert_eq!(build_over(&|_| {}), Ok(()));
     let missing = build_over(&|leaves| leaves[40].push(print(Facet::Topic, 3)));
@@ -139,7 +139,7 @@ fn sealed_nonsense_is_an_error() {
             // The answers may be wrong here: somebody made this block. They come, and the check tells.
             let _ = answers(&ground, &prints);
             if row[at] != value {
-                assert!(check(&ground, LOG, index(0), [1; 16]).is_err(), "byte {at} is {value}");
+                assert!(ground.check().is_err(), "byte {at} is {value}");
             }
         }
     }

@@ -16,12 +16,13 @@ use cairn_tree::store::{Batch, CommitError, Key, KeyRange, Kind, StoreError};
 use super::*;
 
 const LOG: LogId = LogId::new(7);
+const SECRET: PrintSecret = PrintSecret::new([9; 16]);
 
 /// Small enough that a few hundred records make runs of several levels.
 const SMALL: Sizes = Sizes { run_bytes: 4_000, run_leaves: 64, reload_leaves: 16, lag: 4, fan: 3 };
 
 fn print(facet: Facet, value: u64) -> Print {
-    Print::new(&PrintSecret::new([9; 16]), facet, &[&value.to_string()])
+    Print::new(&SECRET, facet, &[&value.to_string()])
 }
 
 fn size(size: u64) -> TreeSize {
@@ -84,6 +85,10 @@ impl Ground {
     /// As the function of that name does, with small sizes.
     fn rebuild(&self, sink: &dyn Sink) -> Result<(), BuildError> {
         build::Work { postings: &self.postings(SMALL), source: self, sink }.rebuild()
+    }
+
+    fn check(&self) -> Result<(), ReadError> {
+        check(self, LOG, &PrintRow { secret: SECRET, first: self.first })
     }
 
     /// Rows of blocks in the store.

@@ -45,7 +45,7 @@ fn look_ups_during_inserts_builds_and_merges_find_what_is_there() {
     });
     build(&postings, &ground, &ground.sink()).unwrap();
     ground.model().compare(&postings, &ground, &all_prints(10));
-    check(&ground, LOG, index(0), [1; 16]).unwrap();
+    ground.check().unwrap();
 }
 
 /// A log that a reader loads while its releaser goes on, and that is unloaded again and again.

@@ -5,6 +5,7 @@ mod crash;
 mod fscked;
 mod model;
 mod refused;
+mod reindexed;
 mod sequenced;
 mod vectors;
 

@@ -1,0 +1,85 @@
+//! `cairnd index rebuild`: every index anew, from the entries of the logs.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use cairn_tree::size::counted;
+use cairnd::admin::Session;
+use cairnd::engine::{self, Reindexed};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::folder::Folder;
+use super::{Data, print, print_json};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum IndexCommand {
+    /// Drop every index and make it anew from the entries.
+    Rebuild(Rebuild),
+}
+
+/// Drop every index and make it anew from the entries.
+///
+/// That of leaf hashes and that of records, of one log or of all. No server may have the database open. An index holds
+/// nothing that does not follow from the entries and what they disclose, so nothing can be lost; where the command is
+/// ended before its time, the next start of the server goes on with it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rebuild {
+    #[command(flatten)]
+    data: Data,
+    /// Only the indexes of the log of this name.
+    #[arg(long, value_name = "NAME")]
+    log: Option<String>,
+    /// Print one JSON object per log.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A log whose indexes were made anew, as `--json` shows it.
+#[derive(Serialize)]
+struct Line {
+    log: String,
+    size: u64,
+    hash_index: bool,
+    records: bool,
+}
+
+impl IndexCommand {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Rebuild(rebuild) => rebuild.run(),
+        }
+    }
+}
+
+impl Rebuild {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let folder = Folder::open(&self.data)?;
+        if Session::open(&folder.path)?.is_some() {
+            bail!("a server has this database open; stop it first: it would go on with the indexes that it knows");
+        }
+        let mut told = Ok(());
+        engine::reindex(&folder.engine_options(), self.log.as_deref(), &mut |done| {
+            let shown = if self.json { print_json(&line(done)) } else { print(&described(&done)) };
+            told = core::mem::replace(&mut told, Ok(())).and(shown);
+        })?;
+        told?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn line(done: Reindexed) -> Line {
+    let Reindexed { log, size, hash_index, records } = done;
+    Line { log, size: size.get(), hash_index, records }
+}
+
+fn described(done: &Reindexed) -> String {
+    let Reindexed { log, size, hash_index, records } = done;
+    let indexes = match (hash_index, records) {
+        (true, true) => "leaf hashes and records",
+        (true, false) => "leaf hashes",
+        (false, true) => "records",
+        (false, false) => "nothing, for it has no index",
+    };
+    format!("{log}: indexed {indexes}, {}", counted(size.get(), "entry", "entries"))
+}
