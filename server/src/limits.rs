@@ -174,6 +174,16 @@ pub const LIST_WORK: u64 = 4_096;
 pub const REPLAY_RECORDS: usize = 10_000;
 /// Bytes of leaves and disclosures of a stream that is replayed in one answer.
 pub const REPLAY_BYTES: usize = 64 << 20;
+/// Bytes of a request to DIGIT's routes: a hundred rows of the largest kind.
+pub const DIGIT_BODY_BYTES: usize = 32 << 20;
+/// Rows of an answer of DIGIT's search, unless a request says how many.
+pub const DIGIT_ROWS: usize = 10;
+/// Most rows of an answer of DIGIT's search; a larger number is taken for this one.
+pub const DIGIT_ROWS_MOST: usize = 30;
+/// Most rows that DIGIT's search passes over: each is verified first.
+pub const DIGIT_OFFSET: usize = 10_000;
+/// Most streams of an object that DIGIT's verification replays.
+pub const DIGIT_STREAMS: usize = 64;
 /// How far a producer's clock may go before the server's.
 pub const RECORD_FUTURE: Duration = Duration::from_secs(300);
 /// Longest selector of tenants of a token.

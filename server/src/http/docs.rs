@@ -344,7 +344,8 @@ pub(crate) struct DiffAnswer {
         super::entries::one, super::entries::range, super::proofs::inclusion, super::proofs::consistency,
         super::events::events, super::v1::append::append, super::v1::list::list,
         super::v1::record::one, super::v1::record::receipt,
-        super::v1::streams::history, super::v1::streams::state, super::v1::streams::diff, super::ops::health, super::ops::ready, super::ops::metrics,
+        super::v1::streams::history, super::v1::streams::state, super::v1::streams::diff,
+        super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),
     modifiers(&Tokens, &Refusals)

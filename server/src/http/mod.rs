@@ -8,6 +8,7 @@ mod answers;
 mod append;
 mod batch;
 mod body;
+mod digit;
 mod docs;
 mod entries;
 mod events;
@@ -230,6 +231,9 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         Route::Stream => v1::stream(&ask).await,
         Route::StreamState => v1::state(&ask).await,
         Route::StreamDiff => v1::diff(&ask).await,
+        Route::DigitCreate => digit::create(&ask, body).await,
+        Route::DigitSearch => digit::search(&ask, body).await,
+        Route::DigitVerify => digit::verify(&ask, body).await,
         Route::Health => Ok(ops::health()),
         Route::Ready => ops::ready(&ask),
         Route::Metrics => ops::metrics(&ask),

@@ -25,6 +25,9 @@ pub(crate) enum Route {
     Stream,
     StreamState,
     StreamDiff,
+    DigitCreate,
+    DigitSearch,
+    DigitVerify,
     Health,
     Ready,
     Metrics,
@@ -34,7 +37,7 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Add,
         Self::Entries,
         Self::Entry,
@@ -51,6 +54,9 @@ impl Route {
         Self::Stream,
         Self::StreamState,
         Self::StreamDiff,
+        Self::DigitCreate,
+        Self::DigitSearch,
+        Self::DigitVerify,
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -78,6 +84,9 @@ impl Route {
             Self::Stream => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}",
             Self::StreamState => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state",
             Self::StreamDiff => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff",
+            Self::DigitCreate => "/audit-service/log/v1/_create",
+            Self::DigitSearch => "/audit-service/log/v1/_search",
+            Self::DigitVerify => "/audit-service/log/v1/_verify",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",
@@ -90,7 +99,7 @@ impl Route {
     /// The methods that the route knows, as the header `Allow` lists them.
     pub(crate) const fn allow(self) -> &'static str {
         match self {
-            Self::Add => "POST",
+            Self::Add | Self::DigitCreate | Self::DigitSearch | Self::DigitVerify => "POST",
             Self::Entries | Self::Records => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
@@ -106,7 +115,7 @@ impl Route {
 
     pub(crate) fn allows(self, method: &Method) -> bool {
         match self {
-            Self::Add => method == Method::POST,
+            Self::Add | Self::DigitCreate | Self::DigitSearch | Self::DigitVerify => method == Method::POST,
             Self::Entries | Self::Records => matches!(*method, Method::GET | Method::HEAD | Method::POST),
             _ => matches!(*method, Method::GET | Method::HEAD),
         }
@@ -135,6 +144,9 @@ impl<'a> Target<'a> {
         let Some(in_log) = path.strip_prefix("/logs/") else {
             return outside(match path {
                 "/v1/records" => Route::Records,
+                "/audit-service/log/v1/_create" => Route::DigitCreate,
+                "/audit-service/log/v1/_search" => Route::DigitSearch,
+                "/audit-service/log/v1/_verify" => Route::DigitVerify,
                 "/healthz" => Route::Health,
                 "/readyz" => Route::Ready,
                 "/metrics" => Route::Metrics,

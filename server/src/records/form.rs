@@ -4,6 +4,7 @@ use cairn_tree::record::text::Name;
 use cairn_tree::wire::media;
 use cairn_tree::wire::record::RecordInput;
 use cairn_tree::wire::record::cloudevents::{self, DedupeKey};
+use cairn_tree::wire::record::digit;
 use cairn_tree::wire::record::native::{self, NativeInput, SignedInput};
 
 use super::refusal::Refusal;
@@ -17,6 +18,8 @@ pub enum Form {
     Lines,
     /// A CloudEvent, or an array of them.
     CloudEvents,
+    /// The rows of DIGIT's audit service, which come to a route of their own.
+    DigitRows,
 }
 
 /// One record of a body.
@@ -31,8 +34,8 @@ pub enum Input<'a> {
 pub struct Inputs<'a> {
     /// The records.
     pub records: Vec<Input<'a>>,
-    /// Whether pointers into the body begin with the number of a record.
-    numbered: bool,
+    /// What stands before the number of a record in pointers into the body; `None` if the body is the record.
+    list: Option<&'static str>,
 }
 
 /// Each media type with its form. The first is taken where a request names none.
@@ -76,11 +79,20 @@ impl Form {
                 .into_iter()
                 .map(|event| Input::Plain(Box::new(event.record), Some(event.key)))
                 .collect(),
+            Self::DigitRows => {
+                let rows = digit::parse_create(body)?.records.into_iter();
+                rows.map(|row| Input::Plain(Box::new(row), None)).collect()
+            }
         };
         if records.is_empty() {
             return Err(Refusal::invalid(String::new(), "there must be a record").bounded("0", "at least 1 record"));
         }
-        Ok(Inputs { records, numbered: is_array || self == Self::Lines })
+        let list = match self {
+            Self::DigitRows => Some("/AuditLogs"),
+            Self::Lines => Some(""),
+            Self::Json | Self::CloudEvents => is_array.then_some(""),
+        };
+        Ok(Inputs { records, list })
     }
 }
 
@@ -88,13 +100,13 @@ impl Inputs<'_> {
     /// Where a record stands in the body, as a JSON Pointer.
     #[must_use]
     pub fn place(&self, number: usize) -> String {
-        if self.numbered { format!("/{number}") } else { String::new() }
+        self.list.map(|list| format!("{list}/{number}")).unwrap_or_default()
     }
 
-    /// Whether the body is a single record, and no list of one.
+    /// What stands before the number of a record in a pointer; `None` if the body is a single record.
     #[must_use]
-    pub const fn is_single(&self) -> bool {
-        !self.numbered
+    pub const fn list(&self) -> Option<&'static str> {
+        self.list
     }
 }
 

@@ -10,10 +10,11 @@ use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::kind::{IncidentFault, Redactions};
 use cairn_tree::record::leaf::Leaf;
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
+use cairn_tree::record::stream::StreamName;
 use cairn_tree::size::{LeafIndex, TreeSize};
 
 use crate::auth::{Right, Rights};
-use crate::engine::records::StoredRecord;
+use crate::engine::records::{StoredRecord, stream_of};
 use crate::engine::{Head, Log, ProofError, ReadError};
 
 /// A record that is what its leaf says, in the tree of a head.
@@ -150,6 +151,13 @@ impl Verified {
     #[must_use]
     pub const fn leaf(&self) -> &Bytes {
         &self.stored.leaf
+    }
+
+    /// The stream that it is in, if its object and its context are there.
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamName<'static>> {
+        let content = self.record.content();
+        Some(stream_of(content.object.disclosed()?, content.context.disclosed()?.as_ref()))
     }
 
     /// The record alone.

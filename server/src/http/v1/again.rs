@@ -19,10 +19,10 @@ use crate::records::{Made, Refusal, Unverified, Verified, is_same};
 const ROUNDS: usize = 4;
 
 /// What became of a request.
-pub(super) struct Done {
-    pub(super) records: Vec<Sequenced>,
-    pub(super) ids: Vec<RecordId>,
-    pub(super) head: Arc<Head>,
+pub(in crate::http) struct Done {
+    pub(in crate::http) records: Vec<Sequenced>,
+    pub(in crate::http) ids: Vec<RecordId>,
+    pub(in crate::http) head: Arc<Head>,
     /// Whether an earlier request with the same idempotency key had brought them.
     pub(super) replayed: bool,
 }
@@ -38,7 +38,7 @@ struct Compared {
 }
 
 /// Appends what was prepared of a request.
-pub(super) async fn append(
+pub(in crate::http) async fn append(
     request: &Arc<Request>,
     prepared: Prepared,
     bound: Option<BoundBody>,

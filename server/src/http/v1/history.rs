@@ -22,7 +22,7 @@ use crate::records::{Said, Seen, Verified, home};
 
 /// A stream that somebody asks about.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(in crate::http) struct Asked {
     pub(super) reading: Reading,
     pub(super) name: StreamName<'static>,
     print: Print,
@@ -38,9 +38,9 @@ pub(super) struct Row {
 }
 
 /// All of its records, as the reader may see them.
-pub(super) struct Whole {
+pub(in crate::http) struct Whole {
     pub(super) id: StreamId,
-    pub(super) history: History,
+    pub(in crate::http) history: History,
     /// A head whose tree has all of them.
     pub(super) under: Arc<Head>,
 }
@@ -57,9 +57,13 @@ impl Asked {
             return Err(Problem::new(Kind::Contradiction, detail).field("x-tenant-id"));
         }
         let log = home(&ask.app.engine, tenant).ok_or_else(Problem::not_found)?;
-        let reading = Reading::of(ask, credential, log)?;
+        Ok(Self::of_name(Reading::of(ask, credential, log)?, name))
+    }
+
+    /// The stream of this name.
+    pub(in crate::http) fn of_name(reading: Reading, name: StreamName<'static>) -> Self {
         let print = name_print(&reading.prints, &name);
-        Ok(Self { reading, name, print })
+        Self { reading, name, print }
     }
 
     /// At most `most` records from a number on. A stream without records is not there.
@@ -79,7 +83,7 @@ impl Asked {
     }
 
     /// The whole of it, as the reader may see it.
-    pub(super) fn whole(&self) -> Result<Whole, Problem> {
+    pub(in crate::http) fn whole(&self) -> Result<Whole, Problem> {
         let found = self.found(LeafIndex::ZERO, REPLAY_RECORDS + 1)?;
         if found.is_empty() {
             return Err(Problem::not_found());

@@ -13,8 +13,12 @@ mod reading;
 pub(super) mod record;
 pub(super) mod streams;
 
+pub(in crate::http) use again::{Done, append as append_prepared};
 pub(crate) use append::append;
+pub(in crate::http) use history::Asked;
 pub(crate) use list::list;
+pub(in crate::http) use prepare::{Request, print_secrets};
+pub(in crate::http) use reading::Reading;
 pub(crate) use record::{one, receipt};
 pub(crate) use streams::{diff, history as stream, state};
 
@@ -41,28 +45,34 @@ const VIEW: &str = "view";
 
 /// A caller that has shown a token.
 #[derive(Debug, Clone, Copy)]
-struct Credential<'a> {
+pub(in crate::http) struct Credential<'a> {
     id: TokenId,
     rights: Rights,
-    tenants: &'a Tenants,
+    pub(in crate::http) tenants: &'a Tenants,
     producer_keys: &'a [ProducerKeyText],
 }
 
 impl Ask<'_> {
     /// The caller's token, if it has the right.
     fn credential(&self, right: Right) -> Result<Credential<'_>, Problem> {
-        match self.caller() {
-            Caller::Known { id, rights, tenants, producer_keys, .. } if rights.contains(right) => {
-                Ok(Credential { id: *id, rights: *rights, tenants, producer_keys })
-            }
-            _ => Err(self.denied()),
-        }
+        let credential = Credential::of(self.caller()).filter(|credential| credential.rights.contains(right));
+        credential.ok_or_else(|| self.denied())
     }
 }
 
-impl Credential<'_> {
+impl<'a> Credential<'a> {
+    /// The token of a caller that has shown one.
+    pub(in crate::http) fn of(caller: &'a Caller) -> Option<Self> {
+        match caller {
+            Caller::Known { id, rights, tenants, producer_keys, .. } => {
+                Some(Credential { id: *id, rights: *rights, tenants, producer_keys })
+            }
+            Caller::Anonymous | Caller::Unknown => None,
+        }
+    }
+
     /// Refuses a tenant that the token is not good for, as one that there is not.
-    fn admit(&self, tenant: &str) -> Result<(), Problem> {
+    pub(in crate::http) fn admit(&self, tenant: &str) -> Result<(), Problem> {
         if self.tenants.matches(tenant) { Ok(()) } else { Err(Problem::not_found()) }
     }
 }

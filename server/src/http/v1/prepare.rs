@@ -21,53 +21,45 @@ use crate::engine::records::{Expectation, Says as Told, Submission, id_print, na
 use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Says, home, homes};
 
 /// A request to append records, its body read.
-pub(super) struct Request {
-    pub(super) app: Arc<App>,
-    pub(super) body: Bytes,
-    pub(super) form: Form,
-    pub(super) said: Said,
-    pub(super) token: TokenId,
-    pub(super) tenants: Tenants,
-    pub(super) producer_keys: Vec<ProducerKeyText>,
-    pub(super) prints: Vec<(LogId, PrintSecret)>,
+pub(in crate::http) struct Request {
+    pub(in crate::http) app: Arc<App>,
+    pub(in crate::http) body: Bytes,
+    pub(in crate::http) form: Form,
+    pub(in crate::http) said: Said,
+    pub(in crate::http) token: TokenId,
+    pub(in crate::http) tenants: Tenants,
+    pub(in crate::http) producer_keys: Vec<ProducerKeyText>,
+    pub(in crate::http) prints: Vec<(LogId, PrintSecret)>,
 }
 
 /// Records that are ready for the log.
-pub(super) struct Prepared {
-    pub(super) log: Log,
+pub(in crate::http) struct Prepared {
+    pub(in crate::http) log: Log,
     pub(super) submissions: Vec<Submission>,
     pub(super) ids: Vec<RecordId>,
     pub(super) places: Places,
     /// The tenants, as idempotency keys are scoped to them.
-    pub(super) scope: String,
+    pub(in crate::http) scope: String,
     /// What an idempotency key is bound to.
-    pub(super) body: [u8; 32],
+    pub(in crate::http) body: [u8; 32],
 }
 
 /// Where records stand in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Places {
-    /// The body is the record.
-    Whole,
-    /// The body is a list.
-    Numbered,
-}
+pub(in crate::http) struct Places(Option<&'static str>);
 
 impl Places {
     pub(super) fn of(self, position: usize) -> String {
-        match self {
-            Self::Whole => String::new(),
-            Self::Numbered => format!("/{position}"),
-        }
+        self.0.map(|list| format!("{list}/{position}")).unwrap_or_default()
     }
 }
 
 impl Request {
     /// Takes the body apart and makes records of it.
-    pub(super) fn prepare(&self) -> Result<Prepared, Problem> {
+    pub(in crate::http) fn prepare(&self) -> Result<Prepared, Problem> {
         let inputs = self.inputs()?;
         let (log, scope) = self.log_of(&inputs)?;
-        let places = if inputs.is_single() { Places::Whole } else { Places::Numbered };
+        let places = Places(inputs.list());
         let (mut submissions, mut ids) = (Vec::new(), Vec::new());
         self.make(&log, inputs, |_, _, made, submit| {
             ids.push(made.id);
@@ -196,7 +188,7 @@ fn told<'s>(says: &'s Says<'_>) -> Told<'s> {
 }
 
 /// The secrets of the logs that a token's tenants may be at home in, which must be at hand when prints are made.
-pub(super) async fn print_secrets(app: &App, tenants: &Tenants) -> Result<Vec<(LogId, PrintSecret)>, Problem> {
+pub(in crate::http) async fn print_secrets(app: &App, tenants: &Tenants) -> Result<Vec<(LogId, PrintSecret)>, Problem> {
     let mut secrets = Vec::new();
     for log in homes(&app.engine, tenants) {
         let mut random = [0; PrintSecret::LEN];

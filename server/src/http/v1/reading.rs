@@ -27,10 +27,10 @@ use crate::records::{Reporter, Said, Seen, Unverified, Verified};
 
 /// One log as a reader sees it: under one head.
 #[derive(Clone)]
-pub(super) struct Reading {
-    pub(super) log: Log,
-    pub(super) head: Arc<Head>,
-    pub(super) prints: PrintSecret,
+pub(in crate::http) struct Reading {
+    pub(in crate::http) log: Log,
+    pub(in crate::http) head: Arc<Head>,
+    pub(in crate::http) prints: PrintSecret,
     /// The id of the log's first key.
     key: KeyId,
     reporter: Arc<Reporter>,
@@ -57,7 +57,7 @@ pub(super) fn tenant(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'
 }
 
 impl Reading {
-    pub(super) fn of(ask: &Ask<'_>, credential: &Credential<'_>, log: Log) -> Result<Self, Problem> {
+    pub(in crate::http) fn of(ask: &Ask<'_>, credential: &Credential<'_>, log: Log) -> Result<Self, Problem> {
         let head = log.head();
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
@@ -85,7 +85,7 @@ impl Reading {
     }
 
     /// A record that is verified, with its place in its stream; `None` if it is nobody's that the token is good for.
-    pub(super) fn verified(&self, stored: StoredRecord, size: TreeSize) -> Result<Option<Verified>, Problem> {
+    pub(in crate::http) fn verified(&self, stored: StoredRecord, size: TreeSize) -> Result<Option<Verified>, Problem> {
         let index = stored.index;
         let told = |error| self.told(error);
         let verified = Verified::of(&self.log, &self.head, size, stored).map_err(told)?;
@@ -123,7 +123,7 @@ impl Reading {
     }
 
     /// The same, as the reader may see it.
-    pub(super) fn seen(&self, verified: Verified) -> Result<Seen, Problem> {
+    pub(in crate::http) fn seen(&self, verified: Verified) -> Result<Seen, Problem> {
         verified.seen_with(self.rights).map_err(|error| self.told(error))
     }
 

@@ -1,5 +1,7 @@
 //! Audit records as producers and auditors meet them over HTTP.
 
+mod digit;
+mod integrity;
 mod journey;
 mod refusals;
 mod retries;
@@ -27,9 +29,15 @@ impl Running {
 
     /// The same folder with a server that was started anew.
     fn restarted(self) -> Self {
+        self.restarted_after(|_| {})
+    }
+
+    /// The same, with something done to the folder in between.
+    fn restarted_after(self, work: impl FnOnce(&Data)) -> Self {
         let Self { data, server, _folder } = self;
         let ended = server.stop();
         assert_eq!(ended.code, Some(0), "{ended:?}");
+        work(&data);
         let server = data.serve();
         Self { data, server, _folder }
     }

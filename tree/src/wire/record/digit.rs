@@ -1,4 +1,4 @@
-//! The bodies of eGov DIGIT's audit service (`audit-service/log/v1`): `_create` and `_verify`.
+//! The bodies of eGov DIGIT's audit service (`audit-service/log/v1`): `_create`, `_search` and `_verify`.
 //!
 //! As that service does: members that are not known are ignored, an id that is given is replaced, an operation may be
 //! written in any case, null is as if it were absent. What becomes what:
@@ -85,6 +85,24 @@ pub fn parse_create(body: &[u8]) -> Result<CreateInput<'_>, Fault> {
             Ok(())
         })?;
         Ok(CreateInput { request_info, records: records.ok_or(Trouble::missing(start, "AuditLogs"))? })
+    })
+}
+
+/// Reads the body of `_search`, whose question stands in the query.
+///
+/// # Errors
+/// [`Fault`].
+pub fn parse_search(body: &[u8]) -> Result<RequestInfo<'_>, Fault> {
+    Reader::read(body, MAX_BODY_BYTES, |reader| {
+        let mut request_info = RequestInfo::default();
+        reader.object(MEMBERS, |reader, name, _| {
+            match &*name {
+                "RequestInfo" | "requestInfo" => request_info = RequestInfo::read(reader)?,
+                _ => drop(reader.json()?),
+            }
+            Ok(())
+        })?;
+        Ok(request_info)
     })
 }
 

@@ -1,0 +1,74 @@
+//! What DIGIT's requests and answers share: `RequestInfo`, `ResponseInfo`, and errors.
+
+use cairn_listen::Answer;
+use cairn_tree::record::json::Value;
+use cairn_tree::wire::media;
+use cairn_tree::wire::record::digit::RequestInfo;
+use http::StatusCode;
+
+use super::super::problem::Problem;
+use super::super::reading::fresh;
+use super::json::{Members, object};
+
+/// The members of `RequestInfo` that an answer repeats.
+const REPEATED: [&str; 3] = ["apiId", "ver", "msgId"];
+
+/// What an answer repeats of its request.
+#[derive(Default, Clone)]
+pub(super) struct Echo {
+    texts: Vec<(&'static str, String)>,
+    ts: Option<u64>,
+}
+
+impl Echo {
+    pub(super) fn of(info: &RequestInfo<'_>) -> Self {
+        let Some(Value::Object(members)) = info.json.as_ref().map(|json| json.value()) else { return Self::default() };
+        let text = |name: &'static str| match members.get(name) {
+            Some(Value::String(text)) => Some((name, text.to_string())),
+            _ => None,
+        };
+        let ts = match members.get("ts") {
+            Some(Value::Number(number)) => number.parse().ok(),
+            _ => None,
+        };
+        Self { texts: REPEATED.into_iter().filter_map(text).collect(), ts }
+    }
+
+    /// Writes a `ResponseInfo`.
+    pub(super) fn write(&self, members: &mut Members<'_>, status: &str) {
+        for (name, text) in &self.texts {
+            members.text(name, text);
+        }
+        if let Some(ts) = self.ts {
+            members.number("ts", ts);
+        }
+        members.text("resMsgId", "uief87324");
+        members.text("status", status);
+    }
+}
+
+/// An answer that went well.
+pub(super) fn done(write: impl FnOnce(&mut Members<'_>)) -> Answer {
+    let mut out = Vec::new();
+    object(&mut out, write);
+    fresh(media::JSON, out)
+}
+
+/// An error, as that service tells it: with the code of the route, and always 400.
+pub(super) fn failed(echo: &Echo, code: &str, problem: &Problem) -> Answer {
+    let mut out = Vec::new();
+    object(&mut out, |members| {
+        members.object("ResponseInfo", |members| echo.write(members, "failed"));
+        members.array("Errors", [()], |out, ()| {
+            object(out, |members| {
+                members.text("code", code);
+                members.text("message", problem.detail());
+                members.text("description", problem.title());
+                members.raw("params", "null");
+            });
+        });
+    });
+    let mut answer = fresh(media::JSON, out);
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer
+}

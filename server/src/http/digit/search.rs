@@ -1,0 +1,162 @@
+//! `POST /audit-service/log/v1/_search`: the rows of an object, newest first.
+
+use cairn_listen::Answer;
+use cairn_tree::record::open::Record;
+use cairn_tree::record::text::Name;
+use cairn_tree::wire::record::digit::parse_search;
+use hyper::body::Incoming;
+
+use super::super::Ask;
+use super::super::problem::Problem;
+use super::super::query::Query;
+use super::super::v1::Credential;
+use super::super::v1::Reading;
+use super::envelope::{Echo, done, failed};
+use super::json::object;
+use super::row::Row;
+use super::{caller, integrity_hash, read, require};
+use crate::auth::Right;
+use crate::engine::postings::{Facet, Print};
+use crate::limits::{DIGIT_OFFSET, DIGIT_ROWS, DIGIT_ROWS_MOST, LIST_BYTES, LIST_WORK};
+use crate::records::{Refusal, home};
+
+const SEARCH_ERROR: &str = "EG_AUDIT_LOGS_SEARCH_ERR";
+const NAMES: [&str; 7] = ["objectId", "tenantId", "id", "module", "userUUID", "offset", "limit"];
+
+/// What is looked for.
+struct Wanted {
+    object: String,
+    tenant: String,
+    id: Option<String>,
+    module: Option<String>,
+    user: Option<String>,
+    offset: usize,
+    limit: usize,
+}
+
+/// The rows of an object, as DIGIT's audit service lists them.
+#[utoipa::path(
+    post, path = "/audit-service/log/v1/_search", tag = "DIGIT", security(("token" = []), ()),
+    params(
+        ("objectId" = String, Query, description = "The object"),
+        ("tenantId" = String, Query, description = "Its tenant"),
+        ("id" = Option<String>, Query, description = "A row's id"),
+        ("module" = Option<String>, Query, description = "The object's module"),
+        ("userUUID" = Option<String>, Query, description = "Who did it"),
+        ("offset" = Option<u64>, Query, description = "How many of the newest to pass over"),
+        ("limit" = Option<u64>, Query, description = "How many; 10 if absent, at most 30"),
+    ),
+    request_body(content = Object, content_type = "application/json", description = "`RequestInfo`. The token is `Authorization`, else `RequestInfo.authToken`"),
+    responses(
+        (status = 200, description = "`responseInfo`, and `AuditLogs`: the rows, newest first", body = Object, content_type = "application/json"),
+        (status = 400, description = "Every error: `ResponseInfo` and `Errors`", body = Object, content_type = "application/json"),
+    )
+)]
+pub(crate) async fn search(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
+    let mut echo = Echo::default();
+    let found = search_rows(ask, body, &mut echo).await;
+    Ok(found.unwrap_or_else(|problem| failed(&echo, SEARCH_ERROR, &problem)))
+}
+
+async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Result<Answer, Problem> {
+    let body = read(ask, body).await?;
+    let info = parse_search(&body).map_err(Refusal::from)?;
+    *echo = Echo::of(&info);
+    let caller = caller(ask, info.auth_token.as_deref());
+    require(&caller, Right::Read)?;
+    let wanted = Wanted::of(&Query::parse(ask.parts.uri.query(), &NAMES)?)?;
+    let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
+    credential.admit(&wanted.tenant)?;
+    let log = home(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
+    let reading = Reading::of(ask, &credential, log)?;
+    let found = reading.clone();
+    let rows = ask.read_large(move || wanted.rows(&found)).await?;
+    let hashed = rows.iter().map(|record| Ok((record, integrity_hash(&reading.log, record.hash())?)));
+    let hashed = hashed.collect::<Result<Vec<_>, Problem>>()?;
+    Ok(done(|members| {
+        members.object("responseInfo", |members| echo.write(members, "successful"));
+        members.array("AuditLogs", hashed, |out, (record, hash)| {
+            object(out, |members| {
+                if let Some(row) = Row::stored(record, hash) {
+                    row.write(members);
+                }
+            });
+        });
+    }))
+}
+
+impl Wanted {
+    fn of(query: &Query<'_>) -> Result<Self, Problem> {
+        let text = |name: &'static str| -> Result<Option<String>, Problem> {
+            let read = |text: &str| match Name::new(text.to_owned()) {
+                Ok(_) => Ok(text.to_owned()),
+                Err(error) => Err(Problem::malformed(name, text, error)),
+            };
+            query.get(name).map(read).transpose()
+        };
+        let must = |name: &'static str| {
+            text(name)?.ok_or_else(|| Problem::malformed(name, "", "this parameter is mandatory").bound("a name"))
+        };
+        let number = |name: &'static str, otherwise: usize| match query.get(name) {
+            None => Ok(otherwise),
+            Some(text) => {
+                text.parse().map_err(|_| Problem::malformed(name, text, "must be a number").bound("a number"))
+            }
+        };
+        let offset: usize = number("offset", 0)?;
+        if offset > DIGIT_OFFSET {
+            let detail = "too many rows to pass over; ask for fewer, or page through /v1/records";
+            return Err(
+                Problem::malformed("offset", offset.to_string(), detail).bound(format!("at most {DIGIT_OFFSET}"))
+            );
+        }
+        Ok(Self {
+            object: must("objectId")?,
+            tenant: must("tenantId")?,
+            id: text("id")?,
+            module: text("module")?,
+            user: text("userUUID")?,
+            offset,
+            limit: number("limit", DIGIT_ROWS)?.min(DIGIT_ROWS_MOST),
+        })
+    }
+
+    fn rows(&self, reading: &Reading) -> Result<Vec<Record>, Problem> {
+        let print = |facet, value: &str| Print::new(&reading.prints, facet, &[value]);
+        let mut prints = vec![print(Facet::Object, &self.object), print(Facet::Tenant, &self.tenant)];
+        prints.extend(self.module.as_deref().map(|module| print(Facet::Module, module)));
+        prints.extend(self.user.as_deref().map(|user| print(Facet::Actor, user)));
+        let (mut rows, mut passed, mut below) = (Vec::new(), 0, Some(reading.head.size));
+        while let Some(from) = below.filter(|_| rows.len() < self.limit) {
+            let page = reading.log.find_records(&prints, from, DIGIT_ROWS_MOST, LIST_WORK)?;
+            below = page.next;
+            let stored = reading.log.stored_records(&reading.head, &page.hits, LIST_BYTES)?;
+            if let Some(left) = page.hits.get(stored.len()) {
+                below = Some(left.size_with());
+            }
+            for stored in stored {
+                let Some(verified) = reading.verified(stored, reading.head.size)? else { continue };
+                if !self.is_met_by(verified.record()) {
+                    continue;
+                }
+                passed += 1;
+                if passed > self.offset && rows.len() < self.limit {
+                    rows.push(reading.seen(verified)?.record);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn is_met_by(&self, record: &Record) -> bool {
+        let Some(object) = record.content().object.disclosed() else { return false };
+        let actor = record.content().actor.disclosed().and_then(Option::as_ref).map(|actor| actor.id().as_str());
+        let is =
+            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == found);
+        object.id.as_str() == self.object
+            && object.tenant.as_str() == self.tenant
+            && is(&self.module, Some(object.module.as_str()))
+            && is(&self.user, actor)
+            && is(&self.id, Some(&record.leaf().event().head().id.to_string()))
+    }
+}

@@ -1,0 +1,96 @@
+//! `POST /audit-service/log/v1/_verify`: whether an object, or one row of it, is now what somebody says that it is.
+
+use std::collections::BTreeSet;
+
+use cairn_listen::Answer;
+use cairn_tree::record::chain::History;
+use cairn_tree::record::replay::{Node, Until, View, replay};
+use cairn_tree::record::stream::StreamName;
+use cairn_tree::wire::record::digit::{VERIFICATION_ERROR, parse_verify};
+use hyper::body::Incoming;
+
+use super::super::Ask;
+use super::super::problem::{Kind, Problem};
+use super::super::v1::Asked;
+use super::super::v1::Credential;
+use super::super::v1::Reading;
+use super::envelope::{Echo, done, failed};
+use super::{caller, read, require};
+use crate::auth::Right;
+use crate::engine::postings::{Facet, Print};
+use crate::limits::{DIGIT_STREAMS, LIST_BYTES, LIST_WORK, REPLAY_RECORDS};
+use crate::records::{Refusal, homes};
+
+/// Whether a row is as it is said to be, as DIGIT's audit service tells.
+#[utoipa::path(
+    post, path = "/audit-service/log/v1/_verify", tag = "DIGIT", security(("token" = []), ()),
+    request_body(content = Object, content_type = "application/json", description = "`objectId`, `keyValuePairs`, `requestInfo`. The token is `Authorization`, else `requestInfo.authToken`"),
+    responses(
+        (status = 200, description = "It is the newest state of one row: a bare ResponseInfo", body = Object, content_type = "application/json"),
+        (status = 400, description = "It is not, or any other error: `ResponseInfo` and `Errors`", body = Object, content_type = "application/json"),
+    )
+)]
+pub(crate) async fn verify(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
+    let mut echo = Echo::default();
+    let verified = verify_row(ask, body, &mut echo).await;
+    Ok(match verified {
+        Ok(()) => done(|members| echo.write(members, "successful")),
+        Err(problem) => failed(&echo, VERIFICATION_ERROR, &problem),
+    })
+}
+
+async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Result<(), Problem> {
+    let body = read(ask, body).await?;
+    let input = parse_verify(&body).map_err(Refusal::from)?;
+    *echo = Echo::of(&input.request_info);
+    let caller = caller(ask, input.request_info.auth_token.as_deref());
+    require(&caller, Right::Read)?;
+    let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
+    let (object, said) = (input.object_id.as_str().to_owned(), Node::from(input.key_values.value()));
+    for log in homes(&ask.app.engine, credential.tenants) {
+        let reading = Reading::of(ask, &credential, log)?;
+        let (object, said) = (object.clone(), said.clone());
+        if ask.read_large(move || is_so(&reading, &object, &said)).await? {
+            return Ok(());
+        }
+    }
+    Err(Problem::new(Kind::NotFound, "no row of this object is in this state"))
+}
+
+/// Whether the newest state of a row is this one.
+fn is_so(reading: &Reading, object: &str, said: &Node) -> Result<bool, Problem> {
+    for name in streams(reading, object)? {
+        let whole = Asked::of_name(reading.clone(), name).whole()?;
+        if has_state(&whole.history, object, said) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn has_state(history: &History, object: &str, said: &Node) -> bool {
+    let replayed = replay(history, View::AsRecorded, Until::End);
+    let mut of_object = replayed.states.iter().filter(|(key, _)| key.id.as_str() == object);
+    of_object.any(|(_, state)| state.data.as_ref().is_some_and(|data| data.same(said) == Some(true)))
+}
+
+/// The streams that records about an object are in.
+fn streams(reading: &Reading, object: &str) -> Result<BTreeSet<StreamName<'static>>, Problem> {
+    let print = Print::new(&reading.prints, Facet::Object, &[object]);
+    let (mut names, mut seen, mut below) = (BTreeSet::new(), 0, Some(reading.head.size));
+    while let Some(from) = below.filter(|_| names.len() < DIGIT_STREAMS && seen < REPLAY_RECORDS) {
+        let page = reading.log.find_records(&[print], from, DIGIT_STREAMS, LIST_WORK)?;
+        below = page.next;
+        let stored = reading.log.stored_records(&reading.head, &page.hits, LIST_BYTES)?;
+        if let Some(left) = page.hits.get(stored.len()) {
+            below = Some(left.size_with());
+        }
+        for stored in stored {
+            seen += 1;
+            let Some(verified) = reading.verified(stored, reading.head.size)? else { continue };
+            let about = verified.record().content().object.disclosed().is_some_and(|other| other.id.as_str() == object);
+            names.extend(verified.stream().filter(|_| about));
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,114 @@
+//! The three routes of eGov DIGIT's audit service, as its callers use them.
+
+use cairn_tests::http::{Request, Response};
+use serde_json::{Value, json};
+
+use super::{Running, json_of};
+
+const BASE: &str = "/audit-service/log/v1";
+
+fn row(object: &str, operation: &str, columns: Value) -> Value {
+    json!({
+        "id": "theirs", "userUUID": "u-1", "module": "tl", "tenantId": "pb.amritsar", "transactionCode": "TX-1",
+        "changeDate": 1_700_000_000_000_u64, "entityName": "eg_tl_license", "objectId": object,
+        "keyValueMap": columns, "operationType": operation, "auditCorrelationId": "c-1", "unknown": [1],
+    })
+}
+
+fn create(token: &str, rows: Value) -> Request {
+    let info = json!({"apiId": "Rainmaker", "msgId": "m-1", "ts": 7, "authToken": token});
+    Request::post(format!("{BASE}/_create"), json!({"RequestInfo": info, "AuditLogs": rows}).to_string())
+}
+
+fn search(token: &str, query: &str) -> Request {
+    Request::post(format!("{BASE}/_search?{query}"), json!({"RequestInfo": {"authToken": token}}).to_string())
+}
+
+fn verify(token: &str, object: &str, columns: Value) -> Request {
+    let body = json!({"objectId": object, "keyValuePairs": columns, "requestInfo": {"authToken": token}});
+    Request::post(format!("{BASE}/_verify"), body.to_string())
+}
+
+/// An error, with its code.
+fn refused(answer: &Response, code: &str) {
+    let body = json_of(answer);
+    assert_eq!((answer.status, &body["Errors"][0]["code"]), (400, &json!(code)), "{body}");
+    assert!(body["ResponseInfo"].is_object() && body["Errors"][0]["message"].is_string(), "{body}");
+}
+
+#[test]
+fn rows_are_created_found_and_verified() {
+    let running = Running::start();
+    let token = running.data.token.clone();
+    let rows = json!([
+        row("L-1", "CREATE", json!({"id": "r-1", "status": "INITIATED", "fee": 10})),
+        row("L-1", "Update", json!({"id": "r-1", "status": "APPROVED"})),
+        row("L-1", "CREATE", json!({"id": "r-2", "status": "OTHER"})),
+    ]);
+    let answer = running.ask(create(&token, rows));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let created = json_of(&answer);
+    assert_eq!(created["responseInfo"]["status"], "successful");
+    assert_eq!((&created["responseInfo"]["apiId"], &created["responseInfo"]["ts"]), (&json!("Rainmaker"), &json!(7)));
+    let logs = created["AuditLogs"].as_array().unwrap();
+    assert_eq!(logs.len(), 3);
+    assert_eq!((&logs[1]["operationType"], &logs[1]["changeDate"]), (&json!("UPDATE"), &json!(1_700_000_000_000_u64)));
+    for log in logs {
+        assert_ne!(log["id"], "theirs", "a given id is replaced");
+        assert_eq!(log["integrityHash"].as_str().unwrap().split("::").count(), 4);
+    }
+    let found = json_of(&running.ask(search(&token, "objectId=L-1&tenantId=pb.amritsar")));
+    let ids: Vec<&Value> = found["AuditLogs"].as_array().unwrap().iter().map(|log| &log["id"]).collect();
+    assert_eq!(ids, [&logs[2]["id"], &logs[1]["id"], &logs[0]["id"]], "newest first");
+    assert_eq!(found["AuditLogs"][2]["keyValueMap"], json!({"id": "r-1", "status": "INITIATED", "fee": 10}));
+    assert_eq!(found["AuditLogs"][2]["integrityHash"], logs[0]["integrityHash"]);
+    let count = |query: &str| {
+        let answer = running.ask(search(&token, &format!("objectId=L-1&tenantId=pb.amritsar{query}")));
+        json_of(&answer)["AuditLogs"].as_array().unwrap().len()
+    };
+    assert_eq!((count("&limit=2"), count("&offset=2"), count("&limit=1000"), count("&userUUID=u-2")), (2, 1, 3, 0));
+    assert_eq!(count(&format!("&id={}", logs[1]["id"].as_str().unwrap())), 1);
+    // One object has several rows; each has a newest state of its own.
+    let good = json!({"fee": 10, "id": "r-1", "status": "APPROVED"});
+    let answer = running.ask(verify(&token, "L-1", good));
+    assert_eq!((answer.status, &json_of(&answer)["status"]), (200, &json!("successful")), "{}", answer.text());
+    assert_eq!(running.ask(verify(&token, "L-1", json!({"id": "r-2", "status": "OTHER"}))).status, 200);
+    for stale in [json!({"id": "r-1", "status": "INITIATED", "fee": 10}), json!({"id": "r-1"})] {
+        refused(&running.ask(verify(&token, "L-1", stale)), "EG_AUDIT_LOG_VERIFICATION_ERR");
+    }
+    refused(&running.ask(verify(&token, "L-2", json!({"id": "r-1"}))), "EG_AUDIT_LOG_VERIFICATION_ERR");
+}
+
+#[test]
+fn every_error_is_told_as_that_service_tells_it() {
+    let running = Running::start();
+    let token = running.data.token.clone();
+    let good = || row("L-1", "CREATE", json!({"a": 1}));
+    let many = Value::Array((0..101).map(|_| good()).collect());
+    let mut nameless = good();
+    nameless["objectId"] = Value::Null;
+    let foreign = running.new_token(&["--rights", "append,read", "--tenants", "ka"]);
+    let reader = running.new_token(&["--rights", "read"]);
+    for (token, rows) in [
+        (&token, json!([row("L-1", "CREATE", json!({}))])),
+        (&token, json!([row("L-1", "PATCH", json!({"a": 1}))])),
+        (&token, json!([good(), nameless])),
+        (&token, many),
+        (&foreign, json!([good()])),
+        (&reader, json!([good()])),
+        (&"cairn_000000000000_AAAA".to_owned(), json!([good()])),
+    ] {
+        refused(&running.ask(create(token, rows)), "EG_AUDIT_LOGS_CREATE_ERR");
+    }
+    let nobody = Request::post(format!("{BASE}/_create"), json!({"AuditLogs": [good()]}).to_string());
+    refused(&running.ask(nobody), "EG_AUDIT_LOGS_CREATE_ERR");
+    refused(&running.ask(Request::post(format!("{BASE}/_create"), "{")), "EG_AUDIT_LOGS_CREATE_ERR");
+    for query in ["objectId=L-1", "tenantId=pb", "objectId=L-1&tenantId=pb&limit=x", "objectId=L-1&tenantId=pb&o=1"] {
+        refused(&running.ask(search(&token, query)), "EG_AUDIT_LOGS_SEARCH_ERR");
+    }
+    refused(&running.ask(search(&foreign, "objectId=L-1&tenantId=pb")), "EG_AUDIT_LOGS_SEARCH_ERR");
+    assert_eq!(running.size(), 0);
+    // The header goes before the body.
+    let by_header = create("x", json!([good()])).with("authorization", format!("Bearer {token}"));
+    assert_eq!(running.ask(by_header).status, 200);
+}
