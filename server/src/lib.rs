@@ -19,4 +19,5 @@ pub mod log_name;
 pub mod metrics;
 pub mod mirror;
 pub mod records;
+mod replace;
 pub mod signer;

@@ -188,6 +188,8 @@ pub const DIGIT_STREAMS: usize = 64;
 pub const RECORD_FUTURE: Duration = Duration::from_secs(300);
 /// Longest selector of tenants of a token.
 pub const TENANT_SELECTOR_BYTES: usize = 1_024;
+/// Most tenants that have logs of their own.
+pub const TENANTS: usize = 10_000;
 /// Most tokens in the token file.
 pub const TOKENS: usize = 10_000;
 /// Longest value that a problem document repeats, in bytes; the rest is cut.

@@ -5,6 +5,7 @@
 mod life;
 mod operator;
 mod socket;
+mod tenant;
 
 pub use operator::{NewLog, Operator, TokenOffice};
 pub use socket::{AdminError, Session, listen};
@@ -76,6 +77,17 @@ pub enum Request {
         /// The log.
         name: String,
     },
+    /// Give a tenant a log of its own, and tokens.
+    TenantCreate {
+        /// The tenant.
+        name: String,
+        /// The log's name; the tenant's if it is absent.
+        log: Option<String>,
+        /// Whether reads of the log need a token.
+        private: bool,
+    },
+    /// List the tenants that have logs of their own.
+    TenantList,
     /// Make a token.
     TokenCreate(TokenTerms),
     /// List the tokens, without their secrets.
@@ -105,6 +117,10 @@ pub enum Reply {
     Policy(PolicyLine),
     /// A log's keys.
     Keys(KeysLine),
+    /// The tenant's log and its tokens.
+    TenantCreated(NewTenant),
+    /// The tenants that have logs of their own.
+    Tenants(Vec<TenantLine>),
     /// The token that was made.
     TokenCreated(NewToken),
     /// All tokens.
@@ -185,6 +201,34 @@ pub struct PolicyLine {
     pub fail_open: bool,
     /// Whether appends wait until witnesses have agreed, since the start, that the log goes on.
     pub held: bool,
+}
+
+/// A tenant that was just given a log of its own; the only time that the tokens are shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTenant {
+    /// The tenant.
+    pub tenant: String,
+    /// Its log.
+    pub log: LogLine,
+    /// Brings records.
+    pub producer_token: String,
+    /// Sees all of them.
+    pub auditor_token: String,
+}
+
+impl core::fmt::Debug for NewTenant {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NewTenant").field("tenant", &self.tenant).field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+/// A tenant that has a log of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantLine {
+    /// The tenant.
+    pub tenant: String,
+    /// Its log's name.
+    pub log: String,
 }
 
 /// A token that was just made; the only time that its text is shown.

@@ -13,6 +13,7 @@ use crate::auth::{Token, TokenFile, TokenFileError, TokenId, TokenTerms, TokenTe
 use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
 use crate::log_name::{LogName, OriginPrefix};
+use crate::records::Homes;
 use crate::signer::{KeyType, draw_key};
 
 /// How often a check tells how far it is.
@@ -28,6 +29,8 @@ pub struct Operator {
     pub engine: Engine,
     /// The tokens.
     pub tokens: TokenOffice,
+    /// Which log has which tenant.
+    pub homes: Arc<Homes>,
     /// What stands before `/NAME` in a new log's origin.
     pub origin_prefix: OriginPrefix,
     /// Whether a log that anyone may append to can be served where this server listens.
@@ -84,6 +87,10 @@ impl Operator {
                 let frozen = self.engine.freeze().await;
                 frozen.map_or_else(|error| Reply::Failed(error.to_string()), Reply::Frozen)
             }
+            Request::TenantCreate { name, log, private } => {
+                self.create_tenant(name, log, private).await.unwrap_or_else(Reply::Failed)
+            }
+            Request::TenantList => self.tenants(),
             request => self.tokens.run(request),
         }
     }

@@ -1,8 +1,8 @@
 //! The token file: `tokens.json` in the data directory, readable by its owner alone, replaced as a whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Token;
 use crate::limits::TOKENS;
+use crate::replace::replace_file;
 
 const FILE_NAME: &str = "tokens.json";
 const FORMAT: u32 = 2;
@@ -123,22 +124,7 @@ impl TokenFile {
         }
         let content = Content { format: FORMAT, tokens: tokens.to_vec() };
         let bytes = serde_json::to_vec_pretty(&content).map_err(|error| self.io(error.into()))?;
-        self.replace(&bytes).map_err(|source| self.io(source))
-    }
-
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let next = self.path.with_extension("json.new");
-        if let Err(error) = fs::remove_file(&next)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&next, &self.path)?;
-        // The new name is durable only once its folder is.
-        File::open(self.folder())?.sync_all()
+        replace_file(&self.path, &bytes).map_err(|source| self.io(source))
     }
 
     fn io(&self, source: io::Error) -> TokenFileError {
@@ -148,6 +134,7 @@ impl TokenFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

@@ -11,7 +11,7 @@ mod token;
 
 pub use file::{TokenFile, TokenFileError};
 pub use producer_key::{ProducerKeyText, ProducerKeyTextError};
-pub use rights::{Right, Rights, RightsError};
+pub use rights::{AUDITOR_RIGHTS, PRODUCER_RIGHTS, Right, Rights, RightsError};
 pub use selector::{Selector, SelectorError, Tenants};
 pub use token::{Token, TokenId, TokenIdError, TokenTerms, TokenText};
 

@@ -9,6 +9,12 @@ use core::str::FromStr;
 use cairn_tree::record::class::Class;
 use serde::{Deserialize, Serialize};
 
+/// What the first token of a database or a tenant may do: bring records, and see again what everybody in an organisation
+/// may see.
+pub const PRODUCER_RIGHTS: &str = "append,read,disclose:internal";
+/// What the second may do: see everything and change nothing. Whoever may see less can't tell what is withheld from what
+/// is lost.
+pub const AUDITOR_RIGHTS: &str = "read,disclose:secret";
 /// What stands before the class in the right to see values.
 const DISCLOSE: &str = "disclose:";
 

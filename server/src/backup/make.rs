@@ -186,12 +186,13 @@ fn files_in(folder: &Path, prefix: &str) -> Result<Vec<Extra>, BackupError> {
 
 impl Extra {
     /// The files of a data folder that belong to a backup beside the frozen copy: configuration, tokens, the secret behind
-    /// pseudonyms, and the keys if they are asked for.
+    /// pseudonyms, which log has which tenant, and the keys if they are asked for.
     ///
     /// # Errors
     /// [`BackupError::Io`] if the folder of the keys can't be read.
     pub fn of(data: &Path, config: &Path, with_keys: bool) -> Result<Vec<Self>, BackupError> {
-        let beside = ["tokens.json", crate::records::SECRET_FILE_NAME].map(|name| (data.join(name), name));
+        let beside = ["tokens.json", crate::records::SECRET_FILE_NAME, crate::records::TENANTS_FILE_NAME]
+            .map(|name| (data.join(name), name));
         let single = [(config.to_owned(), crate::config::FILE_NAME)].into_iter().chain(beside);
         let single = single.map(|(from, path)| Self { from, path: path.to_owned() });
         let mut extras: Vec<Self> = single.filter(|extra| extra.from.is_file()).collect();

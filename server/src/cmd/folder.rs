@@ -9,6 +9,7 @@ use cairnd::admin::{Operator, Progress, Reply, Request, Session, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
+use cairnd::records::Homes;
 
 use super::Data;
 
@@ -50,7 +51,8 @@ impl Folder {
         }
         let engine = Engine::open(&self.engine_options(), Arc::new(SystemClock), Arc::new(Unobserved))?;
         let origin_prefix = self.config.logs.origin_prefix.clone();
-        let operator = Operator { engine: engine.clone(), tokens, origin_prefix, open_append_allowed: true };
+        let homes = Arc::new(Homes::open(&self.path)?);
+        let operator = Operator { engine: engine.clone(), tokens, homes, origin_prefix, open_append_allowed: true };
         let reply = block_on(operator.run(request, move |step| progress(&step)))?;
         engine.close();
         Ok(reply)

@@ -10,22 +10,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use cairn_tree::store::DatabaseId;
 use cairnd::admin::{LogLine, NewLog, Operator, TokenOffice};
-use cairnd::auth::{Tenants, TokenFile, TokenTerms};
+use cairnd::auth::{AUDITOR_RIGHTS, PRODUCER_RIGHTS, Tenants, TokenFile, TokenTerms};
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, SystemClock, Unobserved};
 use cairnd::log_name::OriginPrefix;
-use cairnd::records::{SECRET_FILE_NAME, SecretFile, SystemRandom};
+use cairnd::records::{Homes, SECRET_FILE_NAME, SecretFile, SystemRandom, TENANTS_FILE_NAME};
 use serde::Serialize;
 
 use super::folder::{block_on, engine_options};
 use super::{print, print_json};
-
-/// What the first token of `init` may do, on all logs and tenants: bring records, and see again what everybody in an
-/// organisation may see.
-const PRODUCER_RIGHTS: &str = "append,read,disclose:internal";
-/// What the second may do: see everything and change nothing. Whoever may see less can't tell what is withheld from what
-/// is lost.
-const AUDITOR_RIGHTS: &str = "read,disclose:secret";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Init {
@@ -95,7 +88,8 @@ impl Init {
         let origin_prefix = config.logs.origin_prefix.clone();
         let name = self.log.clone();
         let new = NewLog { name, open_append: false, private: false, dedup: false, ml_dsa: false };
-        let operator = Operator { engine: engine.clone(), tokens, origin_prefix, open_append_allowed: true };
+        let homes = Arc::new(Homes::open(&self.data)?);
+        let operator = Operator { engine: engine.clone(), tokens, homes, origin_prefix, open_append_allowed: true };
         let log = block_on(operator.create_log(new))?.map_err(anyhow::Error::msg)?;
         engine.close();
         let token = |name: &str, rights: &str| {
@@ -135,6 +129,7 @@ fn refuse_filled(data: &Path, options: &EngineOptions) -> anyhow::Result<()> {
         data.join("keys"),
         data.join("tokens.json"),
         data.join(SECRET_FILE_NAME),
+        data.join(TENANTS_FILE_NAME),
     ];
     match files.iter().find(|file| file.symlink_metadata().is_ok()) {
         Some(file) => {

@@ -11,6 +11,7 @@ mod repair;
 mod restore;
 mod serve;
 mod signer;
+mod tenant;
 mod token;
 
 use std::io::{self, Write as _};
@@ -46,6 +47,9 @@ enum Command {
     /// Keep the logs' keys in a process of their own, which never signs two histories.
     #[command(subcommand)]
     Signer(signer::SignerCommand),
+    /// Give tenants logs of their own.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -80,6 +84,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Log(log) => log.run(),
         Command::Key(key) => key.run(),
         Command::Signer(signer) => signer.run(),
+        Command::Tenant(tenant) => tenant.run(),
         Command::Token(token) => token.run(),
         Command::Fsck(fsck) => fsck.run(),
         Command::Index(index) => index.run(),

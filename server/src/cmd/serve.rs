@@ -16,7 +16,7 @@ use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::metrics::{Metrics, Watched};
-use cairnd::records::{Reporter, SecretFile, SystemRandom};
+use cairnd::records::{Homes, Reporter, SecretFile, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -99,7 +99,8 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         Listener::bind(config.serve.listen, tls).with_context(|| format!("can't listen on {}", config.serve.listen))?;
     let url = listener.url()?;
     let office = TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock));
-    let operator = operator(&engine, office, config);
+    let records = record_parts(folder, &engine)?;
+    let operator = operator(&engine, office, &records, config);
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
     let admin = tokio::spawn(admin);
     let observer = Arc::clone(&metrics.http);
@@ -124,7 +125,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         logging: config.logging.clone(),
         stop: stopping.clone(),
         random: random()?,
-        records: record_parts(folder, &engine)?,
+        records,
     });
     let signals = Signals::new()?;
     let serving = tokio::spawn(listener.run(Arc::new(app), observer, config.limits.listening(), stopping));
@@ -155,13 +156,15 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
     let secret = SecretFile::open_or_make(&folder.path, &SystemRandom)?;
     let reporter = Reporter::open(&folder.path, engine.incidents(), Arc::new(SystemClock));
     let reporter = Arc::new(reporter.context("incidents can't be read")?);
-    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, reporter })
+    let homes = Arc::new(Homes::open(&folder.path)?);
+    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, reporter, homes })
 }
 
-fn operator(engine: &Engine, tokens: TokenOffice, config: &Config) -> Operator {
+fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config: &Config) -> Operator {
     Operator {
         engine: engine.clone(),
         tokens,
+        homes: Arc::clone(&records.homes),
         origin_prefix: config.logs.origin_prefix.clone(),
         open_append_allowed: open_append_allowed(config),
     }

@@ -51,7 +51,7 @@ use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
-use crate::records::{Random, Reporter, SecretFile};
+use crate::records::{Homes, Random, Reporter, SecretFile};
 
 /// Everything that requests share.
 pub struct App {
@@ -111,6 +111,8 @@ pub struct RecordParts {
     pub secret: SecretFile,
     /// Reports what can't be verified.
     pub reporter: Arc<Reporter>,
+    /// Which log has which tenant.
+    pub homes: Arc<Homes>,
 }
 
 impl App {

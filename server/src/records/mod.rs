@@ -25,5 +25,5 @@ pub use said::Said;
 pub use same::is_same;
 pub use secret::Secret;
 pub use secret_file::{FILE_NAME as SECRET_FILE_NAME, SecretFile, SecretFileError};
-pub use tenants::{home, homes};
+pub use tenants::{FILE_NAME as TENANTS_FILE_NAME, Homes, HomesError};
 pub use verify::{Broken, BrokenPart, Seen, Unverified, Verified};

@@ -4,15 +4,16 @@
 //! lost, a new one is made; pseudonyms are others from then on, and an event that is delivered again is taken for a new
 //! one. So it is part of every backup.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::draw::{NoRandomness, Random};
 use super::secret::Secret;
+use crate::replace::replace_file;
 
 /// The file's name.
 pub const FILE_NAME: &str = "records.secret";
@@ -97,25 +98,15 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; Secret::LEN]>, SecretFileError> {
     Ok(bytes)
 }
 
-/// Writes it under another name first, so that a crash leaves none or a whole one.
 fn write(path: &Path, bytes: &[u8; Secret::LEN]) -> io::Result<()> {
-    let next = path.with_extension("secret.new");
-    if let Err(error) = fs::remove_file(&next)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
-    }
     let mut text = Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     text.push('\n');
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&next, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    replace_file(path, text.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

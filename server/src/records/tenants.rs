@@ -1,29 +1,175 @@
-//! Which log has a tenant's records.
+//! Which log has a tenant's records: `tenants.json` in the data directory names those that have a log of their own.
 //!
-//! A tenant that has no log of its own is at home in the default log: the first that the database got, or what continues
-//! it. Not here: who may see that.
+//! Every other tenant is at home in the default log: the first that the database got, or what continues it. Not here: who
+//! may see that.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 
 use crate::auth::Tenants;
 use crate::engine::{Engine, Log};
+use crate::limits::TENANTS;
+use crate::replace::replace_file;
 
+/// The file's name.
+pub const FILE_NAME: &str = "tenants.json";
+const FORMAT: u32 = 1;
+/// More than the largest number of tenants takes.
+const FILE_BYTES: u64 = 16 << 20;
 /// The most logs that continue one another and are followed.
 const SUCCESSORS: usize = 64;
 
-/// The log that has the records of a tenant; none in a database without logs.
-#[must_use]
-pub fn home(engine: &Engine, _tenant: &str) -> Option<Log> {
-    let logs = engine.logs();
-    let mut log = logs.iter().min_by_key(|log| log.info().id)?;
+/// The logs of tenants.
+pub struct Homes {
+    path: PathBuf,
+    /// Each tenant's log, by name.
+    named: ArcSwap<BTreeMap<String, String>>,
+    editing: Mutex<()>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    format: u32,
+    tenants: BTreeMap<String, String>,
+}
+
+/// Why the logs of tenants can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum HomesError {
+    /// The system refused.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not what this program writes.
+    #[error("{path} is damaged: {problem}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// There are as many as are supported.
+    #[error("there are already {TENANTS} tenants with logs of their own")]
+    TooMany,
+}
+
+impl Homes {
+    /// Reads the file of a data directory; one that is not there names nobody.
+    ///
+    /// # Errors
+    /// [`HomesError`].
+    pub fn open(data: &Path) -> Result<Self, HomesError> {
+        let path = data.join(FILE_NAME);
+        let io = |source| HomesError::Io { path: path.clone(), source };
+        let named = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            file => {
+                let mut bytes = Vec::new();
+                file.map_err(io)?.take(FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
+                let damaged = |problem: String| HomesError::Damaged { path: path.clone(), problem };
+                let content: Content = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+                if content.format != FORMAT {
+                    return Err(damaged(format!("format {}, not {FORMAT}", content.format)));
+                }
+                content.tenants
+            }
+        };
+        Ok(Self { path, named: ArcSwap::from_pointee(named), editing: Mutex::new(()) })
+    }
+
+    /// The name of a tenant's own log, if it has one.
+    #[must_use]
+    pub fn own(&self, tenant: &str) -> Option<String> {
+        self.named.load().get(tenant).cloned()
+    }
+
+    /// Each tenant that has a log of its own, with its name.
+    #[must_use]
+    pub fn list(&self) -> Vec<(String, String)> {
+        self.named.load().iter().map(|(tenant, log)| (tenant.clone(), log.clone())).collect()
+    }
+
+    /// Gives a tenant a log of its own, durably, and from then on.
+    ///
+    /// # Errors
+    /// [`HomesError`]; then nothing has changed.
+    pub fn add(&self, tenant: String, log: String) -> Result<(), HomesError> {
+        let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = BTreeMap::clone(&self.named.load());
+        if tenants.len() >= TENANTS {
+            return Err(HomesError::TooMany);
+        }
+        tenants.insert(tenant, log);
+        let content = Content { format: FORMAT, tenants };
+        let io = |source| HomesError::Io { path: self.path.clone(), source };
+        let bytes = serde_json::to_vec_pretty(&content).map_err(|error| io(error.into()))?;
+        replace_file(&self.path, &bytes).map_err(io)?;
+        self.named.store(content.tenants.into());
+        Ok(())
+    }
+
+    /// The log that has the records of a tenant; none in a database without logs.
+    #[must_use]
+    pub fn of(&self, engine: &Engine, tenant: &str) -> Option<Log> {
+        let logs = engine.logs();
+        let log = match self.own(tenant) {
+            Some(name) => logs.iter().find(|log| *log.info().name == *name)?,
+            None => logs.iter().min_by_key(|log| log.info().id)?,
+        };
+        Some(last(&logs, log).clone())
+    }
+
+    /// The logs that have the records of any of these tenants.
+    #[must_use]
+    pub fn of_any(&self, engine: &Engine, tenants: &Tenants) -> Vec<Log> {
+        if tenants.is_none() {
+            return Vec::new();
+        }
+        let own = self.list().into_iter().map(|(tenant, _)| tenant).filter(|tenant| tenants.matches(tenant));
+        // Nobody is called so: the default log.
+        let mut logs: Vec<Log> = own.chain([String::new()]).filter_map(|tenant| self.of(engine, &tenant)).collect();
+        logs.sort_by_key(|log| log.info().id);
+        logs.dedup_by_key(|log| log.info().id);
+        logs
+    }
+}
+
+/// The log that continues this one, or the one that continues that.
+fn last<'l>(logs: &'l [Log], mut log: &'l Log) -> &'l Log {
     for _ in 0..SUCCESSORS {
         let Some(successor) = log.successor() else { break };
         let Some(next) = logs.iter().find(|log| log.info().origin == successor.origin) else { break };
         log = next;
     }
-    Some(log.clone())
+    log
 }
 
-/// The logs that have the records of any of these tenants.
-#[must_use]
-pub fn homes(engine: &Engine, tenants: &Tenants) -> Vec<Log> {
-    if tenants.is_none() { Vec::new() } else { home(engine, "").into_iter().collect() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_keep_their_logs_across_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let homes = Homes::open(folder.path()).unwrap();
+        assert_eq!((homes.own("pb"), homes.list()), (None, vec![]));
+        homes.add("pb".into(), "pb".into()).unwrap();
+        homes.add("Größe".into(), "other".into()).unwrap();
+        let again = Homes::open(folder.path()).unwrap();
+        assert_eq!((again.own("pb"), again.own("Größe")), (Some("pb".into()), Some("other".into())));
+        assert_eq!(again.list(), homes.list());
+        std::fs::write(folder.path().join(FILE_NAME), b"{\"format\":2,\"tenants\":{}}").unwrap();
+        assert!(matches!(Homes::open(folder.path()), Err(HomesError::Damaged { .. })));
+    }
 }

@@ -18,7 +18,7 @@ use super::{caller, integrity_hash, read, require};
 use crate::auth::Right;
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{DIGIT_OFFSET, DIGIT_ROWS, DIGIT_ROWS_MOST, LIST_BYTES, LIST_WORK};
-use crate::records::{Refusal, home};
+use crate::records::Refusal;
 
 const SEARCH_ERROR: &str = "EG_AUDIT_LOGS_SEARCH_ERR";
 const NAMES: [&str; 7] = ["objectId", "tenantId", "id", "module", "userUUID", "offset", "limit"];
@@ -67,7 +67,7 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     let wanted = Wanted::of(&Query::parse(ask.parts.uri.query(), &NAMES)?)?;
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
     credential.admit(&wanted.tenant)?;
-    let log = home(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
+    let log = ask.app.records.homes.of(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
     let reading = Reading::of(ask, &credential, log)?;
     let found = reading.clone();
     let rows = ask.read_large(move || wanted.rows(&found)).await?;

@@ -19,7 +19,7 @@ use super::{caller, read, require};
 use crate::auth::Right;
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{DIGIT_STREAMS, LIST_BYTES, LIST_WORK, REPLAY_RECORDS};
-use crate::records::{Refusal, homes};
+use crate::records::Refusal;
 
 /// Whether a row is as it is said to be, as DIGIT's audit service tells.
 #[utoipa::path(
@@ -47,7 +47,7 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
     require(&caller, Right::Read)?;
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
     let (object, said) = (input.object_id.as_str().to_owned(), Node::from(input.key_values.value()));
-    for log in homes(&ask.app.engine, credential.tenants) {
+    for log in ask.app.records.homes.of_any(&ask.app.engine, credential.tenants) {
         let reading = Reading::of(ask, &credential, log)?;
         let (object, said) = (object.clone(), said.clone());
         if ask.read_large(move || is_so(&reading, &object, &said)).await? {

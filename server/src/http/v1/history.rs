@@ -18,7 +18,7 @@ use crate::engine::Head;
 use crate::engine::postings::Print;
 use crate::engine::records::name_print;
 use crate::limits::{LIST_BYTES, REPLAY_BYTES, REPLAY_RECORDS};
-use crate::records::{Said, Seen, Verified, home};
+use crate::records::{Said, Seen, Verified};
 
 /// A stream that somebody asks about.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl Asked {
             let detail = "x-tenant-id: the stream is another tenant's";
             return Err(Problem::new(Kind::Contradiction, detail).field("x-tenant-id"));
         }
-        let log = home(&ask.app.engine, tenant).ok_or_else(Problem::not_found)?;
+        let log = ask.app.records.homes.of(&ask.app.engine, tenant).ok_or_else(Problem::not_found)?;
         Ok(Self::of_name(Reading::of(ask, credential, log)?, name))
     }
 

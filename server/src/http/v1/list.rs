@@ -22,7 +22,7 @@ use super::{CURSOR, LIMIT, PROOF, TENANT};
 use crate::auth::Right;
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{LIST_BYTES, LIST_RECORDS, LIST_RECORDS_MOST, LIST_WORK};
-use crate::records::{Secret, home};
+use crate::records::Secret;
 
 /// The parameters that a record must match, each with its facet.
 const FILTERS: [(&str, Facet); 11] = [
@@ -114,7 +114,7 @@ pub(crate) async fn list(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let proof = query.flag(PROOF)?;
     let most = limit(&query)?;
     let wanted = Wanted::of(&query, tenant)?;
-    let log = home(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
+    let log = ask.app.records.homes.of(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
     let secret = ask.app.records.secret.of_log(&log.info().origin);
     let reading = Reading::of(ask, &credential, log)?;
     let begin = match query.get(CURSOR) {

@@ -18,7 +18,7 @@ use crate::auth::{ProducerKeyText, Tenants, TokenId};
 use crate::engine::Log;
 use crate::engine::postings::PrintSecret;
 use crate::engine::records::{Expectation, Says as Told, Submission, id_print, name_print, topic_prints};
-use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Says, home, homes};
+use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Says};
 
 /// A request to append records, its body read.
 pub(in crate::http) struct Request {
@@ -126,7 +126,7 @@ impl Request {
             if !self.tenants.matches(tenant) {
                 return Err(Problem::not_found());
             }
-            let home = home(&self.app.engine, tenant).ok_or_else(Problem::not_found)?;
+            let home = self.app.records.homes.of(&self.app.engine, tenant).ok_or_else(Problem::not_found)?;
             if log.as_ref().is_some_and(|log| log.info().id != home.info().id) {
                 let place = format!("{}/object/tenant", inputs.place(*number));
                 let detail = "records of one request must have one log, and this tenant has another than those before";
@@ -190,7 +190,7 @@ fn told<'s>(says: &'s Says<'_>) -> Told<'s> {
 /// The secrets of the logs that a token's tenants may be at home in, which must be at hand when prints are made.
 pub(in crate::http) async fn print_secrets(app: &App, tenants: &Tenants) -> Result<Vec<(LogId, PrintSecret)>, Problem> {
     let mut secrets = Vec::new();
-    for log in homes(&app.engine, tenants) {
+    for log in app.records.homes.of_any(&app.engine, tenants) {
         let mut random = [0; PrintSecret::LEN];
         app.records.randomness.fill(&mut random).map_err(Problem::internal)?;
         let secret = log.make_print_secret(random).await.map_err(|error| refused(error, |_| String::new()))?;

@@ -17,7 +17,7 @@ use super::super::reading::{fresh, varying};
 use super::reading::{Reading, checkpoint, private, tenant};
 use super::{PROOF, TENANT};
 use crate::auth::Right;
-use crate::records::{Verified, home, homes};
+use crate::records::Verified;
 
 /// Room for a proof of a large tree and a checkpoint.
 const ROOM: usize = 8_192;
@@ -107,8 +107,8 @@ async fn found<T: Send + 'static>(
         .parse()
         .map_err(|error| Problem::malformed("id", id, error).bound("a UUID of version 7 or 4, in lower case"))?;
     let logs = match &tenant {
-        Some(tenant) => home(&ask.app.engine, tenant).into_iter().collect(),
-        None => homes(&ask.app.engine, credential.tenants),
+        Some(tenant) => ask.app.records.homes.of(&ask.app.engine, tenant).into_iter().collect(),
+        None => ask.app.records.homes.of_any(&ask.app.engine, credential.tenants),
     };
     for log in logs {
         let reading = Reading::of(ask, &credential, log)?;
