@@ -92,8 +92,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     let engine = Engine::open(&folder.engine_options(), Arc::new(SystemClock), Arc::new(observer))?;
-    clear_frozen(&folder.path)?;
-    clear_undecided(&folder.path).context("what is left of a repair can't be removed")?;
+    clear_left(&folder.path)?;
     refuse_open_logs(config, &engine)?;
     let listener =
         Listener::bind(config.serve.listen, tls).with_context(|| format!("can't listen on {}", config.serve.listen))?;
@@ -170,8 +169,9 @@ fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config:
     }
 }
 
-/// Removes what a backup left that was killed, unless one is at work.
-fn clear_frozen(data: &Path) -> anyhow::Result<()> {
+/// Removes what a repair left that was killed, and what a backup did, unless one is at work.
+fn clear_left(data: &Path) -> anyhow::Result<()> {
+    clear_undecided(data).context("what is left of a repair can't be removed")?;
     match backup::hold(data) {
         Ok(_nobody_copies) => remove_frozen(data).context("the frozen copy of a backup can't be removed"),
         Err(_) => Ok(()),

@@ -243,5 +243,7 @@ fn page(
     let next = next.map(|below| Place { size: begin.size, below }.to_text(secret, &wanted.parts()));
     let next = next.map(|next| next.parse()).transpose().map_err(Problem::internal)?;
     let (redactions, checkpoint) = (Vec::new(), checkpoint(&under)?);
-    Ok(Page { stream: None, records, redactions, checkpoint, complete_to: begin.size, next }.to_json())
+    // No more is claimed than the checkpoint has: its witnesses may lag.
+    let complete_to = begin.size.min(under.size);
+    Ok(Page { stream: None, records, redactions, checkpoint, complete_to, next }.to_json())
 }

@@ -58,7 +58,7 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
             records: row.records.into_iter().map(body).collect::<Result<_, _>>()?,
             redactions: Vec::new(),
             checkpoint: checkpoint(&row.under)?,
-            complete_to: reading.head.size,
+            complete_to: reading.head.size.min(row.under.size),
             next: next.transpose().map_err(Problem::internal)?,
         };
         Ok::<_, Problem>(page.to_json())
@@ -91,7 +91,8 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let work = move || {
         let whole = stream.whole()?;
         let replayed = States::from(&replay(&whole.history, at.view, at.until));
-        let (checkpoint, complete_to) = (checkpoint(&whole.under)?, stream.reading.head.size);
+        let complete_to = stream.reading.head.size.min(whole.under.size);
+        let checkpoint = checkpoint(&whole.under)?;
         let answer = StatesAnswer { stream: whole.id, at, replayed, checkpoint, complete_to };
         Ok::<_, Problem>(answer.to_json())
     };
@@ -126,7 +127,8 @@ pub(crate) async fn diff(ask: &Ask<'_>) -> Result<Answer, Problem> {
         let whole = stream.whole()?;
         let states = |point: Point| replay(&whole.history, point.view, point.until);
         let objects = ObjectDifferences::between(&states(from), &states(to));
-        let (checkpoint, complete_to) = (checkpoint(&whole.under)?, stream.reading.head.size);
+        let complete_to = stream.reading.head.size.min(whole.under.size);
+        let checkpoint = checkpoint(&whole.under)?;
         let answer = DifferencesAnswer { stream: whole.id, from, to, objects, checkpoint, complete_to };
         Ok::<_, Problem>(answer.to_json())
     };

@@ -6,6 +6,7 @@ mod journey;
 mod refusals;
 mod retries;
 mod rights;
+mod signed;
 mod tenants;
 
 use cairn_tests::http::{Connection, Request, Response};

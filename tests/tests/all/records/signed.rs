@@ -1,0 +1,107 @@
+//! Events that their producers signed: taken from whoever has the key, kept with the signature, and changed by nobody.
+
+use std::cell::Cell;
+
+use cairn_tests::http::Request;
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::disclosure::Salt;
+use cairn_tree::record::event::{After, EventHead};
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::signature::ProducerSigner;
+use cairn_tree::record::time::Time;
+use cairn_tree::wire::record::native::{NativeInput, parse};
+use serde_json::{Value, json};
+
+use super::{Running, json_of, post, record};
+
+const NOW: u64 = 1_767_225_600_000;
+
+/// What somebody does to an event on its way.
+type Change<'c> = &'c dyn Fn(&mut Value);
+
+/// What a producer sends, with salts and a signature of its own.
+fn signed(running: &Running, signer: &ProducerSigner, number: u8, after: Option<After>) -> Value {
+    let body = record("pb", "1", "update").to_string();
+    let input = parse(body.as_bytes()).unwrap().remove(0);
+    let NativeInput::Plain(input) = input else { panic!("it is plain") };
+    let time = Time::from_millis(NOW).unwrap();
+    let head = EventHead {
+        log: Origin::new(running.data.main.vkey.split('+').next().unwrap()).unwrap(),
+        id: RecordId::v7(time, [number; 10]),
+        replaces: None,
+        time,
+        key: Some(signer.key().id()),
+        after,
+    };
+    let next = Cell::new(0);
+    let salt = || {
+        next.set(next.get() + 1);
+        Salt::new([number, next.get(), 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7])
+    };
+    let sealed = input.content.seal(head, salt).unwrap();
+    let signature = signer.sign(sealed.text()).unwrap();
+    let event: Value = serde_json::from_slice(sealed.text().as_bytes()).unwrap();
+    let disclosures: Vec<&str> = sealed.disclosures().iter().map(|(_, text)| text).collect();
+    json!({"event": event, "signature": String::from_utf8_lossy(&signature.to_text()), "disclosures": disclosures})
+}
+
+#[test]
+fn a_signed_event_is_taken_from_its_producer_and_kept_as_it_is() {
+    let running = Running::start();
+    let signer = ProducerSigner::from_seed(&[7; 32]);
+    let key = base64url(signer.key().as_bytes());
+    let token = running.new_token(&["--rights", "append", "--producer-key", &key]);
+    let event = signed(&running, &signer, 1, None);
+    let unknown = running.bring(&event);
+    assert_eq!((unknown.status, &json_of(&unknown)["pointer"]), (422, &json!("/event/key")), "{}", unknown.text());
+    let answer = running.ask_with(&token, post(&event));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let again = running.ask_with(&token, post(&event));
+    assert_eq!(json_of(&again)["records"][0]["replayed"], true);
+    let id = json_of(&answer)["records"][0]["id"].as_str().unwrap().to_owned();
+    let shown = running.shown(&format!("/v1/records/{id}"));
+    let leaf = shown["record"]["leaf"].as_str().unwrap();
+    assert!(leaf.contains(event["signature"].as_str().unwrap()) && leaf.contains(&event["event"].to_string()));
+    // What it says of its place is an expectation.
+    let early = running.ask_with(&token, post(&signed(&running, &signer, 2, Some(After::Nothing))));
+    assert_eq!((early.status, &json_of(&early)["stream_head"]["seq"]), (409, &json!(0)), "{}", early.text());
+    assert_eq!(running.size(), 1);
+}
+
+#[test]
+fn a_signed_event_that_was_touched_is_refused() {
+    let running = Running::start();
+    let signer = ProducerSigner::from_seed(&[7; 32]);
+    let token = running.new_token(&["--rights", "append", "--producer-key", &base64url(signer.key().as_bytes())]);
+    let good = signed(&running, &signer, 1, None);
+    let touched = |change: &dyn Fn(&mut Value)| {
+        let mut event = good.clone();
+        change(&mut event);
+        let answer = running.ask_with(&token, post(&event));
+        (answer.status, json_of(&answer)["pointer"].as_str().unwrap_or_default().to_owned())
+    };
+    let cases: [(Change<'_>, &str); 5] = [
+        (&|event| event["event"]["time"] = json!("2025-12-31T00:00:00.000000Z"), "/signature"),
+        (&|event| drop(event["disclosures"].as_array_mut().unwrap().pop()), "/disclosures"),
+        (&|event| event["disclosures"][0] = json!("WyJhIiwxXQ"), "/disclosures"),
+        (&|event| event["actor"] = json!({"id": "me"}), ""),
+        (&|event| event["event"]["log"] = json!("elsewhere/logs/main"), "/event/log"),
+    ];
+    for (number, (change, pointer)) in cases.into_iter().enumerate() {
+        assert_eq!(touched(change), (422, pointer.to_owned()), "case {number}");
+    }
+    let headers = post(&good).with("x-purpose", "curiosity");
+    assert_eq!(running.ask_with(&token, headers).status, 200, "what it does not say can't be added");
+    let other = Request::get("/v1/records?tenant=pb");
+    assert_eq!(json_of(&running.ask_with(&running.data.auditor, other))["records"].as_array().unwrap().len(), 1);
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect::<Vec<_>>();
+    let digit = |bits: &[u8]| {
+        let number = (0..6).fold(0, |number, at| number << 1 | usize::from(bits.get(at).copied().unwrap_or(0)));
+        char::from(DIGITS[number])
+    };
+    bits.chunks(6).map(digit).collect()
+}
