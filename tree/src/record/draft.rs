@@ -110,7 +110,11 @@ impl Content<'_> {
         let mut press = Press {
             disclosures: Making::with_capacity(self.estimate(), self.salts()),
             json: Vec::with_capacity(512),
-            places: Class::ALL.map(|_| Vec::new()),
+            // Most fields are of the class that is not said.
+            places: Class::ALL.map(|class| match class {
+                Class::Internal => Vec::with_capacity(80 * self.salts()),
+                _ => Vec::new(),
+            }),
             salt: &mut salt,
         };
         let of = |part| move |error| SealError::Part { part, error };
@@ -209,11 +213,14 @@ impl<S: FnMut() -> Salt> Press<'_, S> {
         json.extend_from_slice(name.as_bytes());
         json.extend_from_slice(b"\":");
         push_groups(&mut json, |json, class| {
-            let places = self.places.get_mut(class as usize).map(core::mem::take).unwrap_or_default();
+            let Some(places) = self.places.get_mut(class as usize).filter(|places| !places.is_empty()) else {
+                return false;
+            };
             json.push(open);
-            json.extend_from_slice(&places);
+            json.extend_from_slice(places);
             json.push(close);
-            !places.is_empty()
+            places.clear();
+            true
         });
         json
     }
