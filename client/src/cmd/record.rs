@@ -94,7 +94,9 @@ impl Record {
             }
         };
         if let Some(path) = &self.save {
-            save(path, &records, &appended, trust.as_ref(), &body).await?;
+            save(path, &records, &appended, trust.as_ref(), &body).await.map_err(|failure| {
+                Failure::Refused(format!("record {} is appended, but not kept: {failure}", appended.id))
+            })?;
         }
         let report = Report {
             id: appended.id.to_string(),

@@ -9,7 +9,7 @@ use cairn_tree::policy::{Trust, WitnessedCheckpoint};
 use cairn_tree::record::class::Class;
 use cairn_tree::record::open::Record;
 use cairn_tree::record::shown::Shown;
-use cairn_tree::record::signature::ProducerKey;
+use cairn_tree::record::signature::{Producer, ProducerKey, ProducerKeys};
 use cairn_tree::size::counted;
 use cairn_tree::wire::v1::{MAX_ANSWER_BYTES, RecordAnswer, view};
 use clap::Args;
@@ -35,9 +35,9 @@ pub(super) struct VerifyRecord {
     /// that is withheld is refused.
     #[arg(long, value_name = "CLASS", value_parser = class)]
     up_to: Option<Class>,
-    /// The record must be signed by this key of its producer: the base64url of an Ed25519 public key.
+    /// The record must be signed by this key of its producer, or by one of several: the base64url of an Ed25519 public key.
     #[arg(long, value_name = "KEY", value_parser = producer_key)]
-    producer_key: Option<ProducerKey>,
+    producer_key: Vec<ProducerKey>,
     /// The data that the record speaks of: it is hashed again, and what changed, is missing or is new is named.
     #[arg(long, value_name = "FILE|DIR")]
     attach: Vec<PathBuf>,
@@ -87,17 +87,14 @@ struct Verified {
     erased: usize,
     /// How many are disclosed though a redaction record names them.
     kept: usize,
-    /// The key that its event names, if there is one, and whether its signature was verified.
+    /// The key that signed it, if that was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
-    producer: Option<Producer>,
+    signed_by: Option<String>,
+    /// The key that it claims to be signed by, which nobody has verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims_key: Option<String>,
     /// What it says.
     view: serde_json::Value,
-}
-
-#[derive(Serialize)]
-struct Producer {
-    key: String,
-    verified: bool,
 }
 
 #[derive(Serialize)]
@@ -141,13 +138,12 @@ impl VerifyRecord {
         if self.up_to.is_some() {
             record.withheld_only_above(self.up_to).map_err(|error| error.to_string())?;
         }
-        let leaf = record.leaf();
-        let signed = match (&self.producer_key, leaf.signature()) {
-            (None, _) => false,
-            (Some(key), Some(signature)) if key.verifies(&leaf.event().to_text(), signature) => true,
-            (Some(key), _) => return Err(format!("the record is not signed by the producer's key {}", key.id())),
-        };
-        let verified = Verified::of(&record, &head, verified.before, signed)?;
+        let keys: ProducerKeys = self.producer_key.iter().cloned().collect();
+        let producer = record.producer(&keys).map_err(|error| error.to_string())?;
+        if !self.producer_key.is_empty() && !matches!(producer, Producer::Verified(_)) {
+            return Err("the record is not signed by a key that --producer-key gives".to_owned());
+        }
+        let verified = Verified::of(&record, &head, verified.before, producer)?;
         Ok((record, verified))
     }
 }
@@ -183,7 +179,7 @@ impl Verdict {
 }
 
 impl Verified {
-    fn of(record: &Record, head: &WitnessedCheckpoint, before: bool, signed: bool) -> Result<Self, String> {
+    fn of(record: &Record, head: &WitnessedCheckpoint, before: bool, producer: Producer) -> Result<Self, String> {
         let (event, server) = (record.leaf().event().head(), record.leaf().server());
         let count = |wanted: fn(&Shown<()>) -> bool| record.traced().iter().filter(|one| wanted(&one.became)).count();
         let checkpoint = head.checkpoint();
@@ -202,7 +198,8 @@ impl Verified {
             withheld: count(|became| matches!(became, Shown::Withheld)),
             erased: count(|became| matches!(became, Shown::Erased(_))),
             kept: record.still_disclosed().len(),
-            producer: event.key.map(|key| Producer { key: key.to_string(), verified: signed }),
+            signed_by: if let Producer::Verified(key) = producer { Some(key.to_string()) } else { None },
+            claims_key: if let Producer::Unknown(key) = producer { Some(key.to_string()) } else { None },
             view: serde_json::from_str(&view(record)).map_err(|error| error.to_string())?,
         })
     }
@@ -234,11 +231,11 @@ impl fmt::Display for Verified {
         if self.kept > 0 {
             write!(f, "; {} still disclosed though erased", self.kept)?;
         }
-        match &self.producer {
-            Some(Producer { key, verified: true }) => write!(f, "; signed by {key}"),
-            Some(Producer { key, verified: false }) => write!(f, "; signature by {key} not verified"),
-            None => Ok(()),
+        if let Some(key) = &self.signed_by {
+            write!(f, "; signed by {key}")?;
         }
+        let Some(key) = &self.claims_key else { return Ok(()) };
+        write!(f, "; claims to be signed by {key}, which was not verified")
     }
 }
 

@@ -1,0 +1,121 @@
+//! The client's part: a record is sent with the digests of its data, kept, and verified by somebody who has the kept file,
+//! the log's key, and nothing else.
+
+use std::fs;
+use std::path::Path;
+
+use cairn_tests::command::{Ran, cairn, cairn_with_input};
+use serde_json::json;
+
+use super::{Running, record};
+
+/// A producer that may read what it sent, with a folder of its own.
+struct Producer {
+    running: Running,
+    token: String,
+    folder: tempfile::TempDir,
+}
+
+impl Producer {
+    fn start() -> Self {
+        let running = Running::start();
+        let token = running.new_token(&["--rights", "append,read,disclose:secret"]);
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("plans/old")).unwrap();
+        fs::write(folder.path().join("plans/a.pdf"), "plan a").unwrap();
+        fs::write(folder.path().join("plans/old/b.pdf"), "plan b").unwrap();
+        Self { running, token, folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn record(&self, body: &str, further: &[&str]) -> Ran {
+        let url = format!("http://{}/logs/main", self.running.server.address());
+        let key = &self.running.data.main.vkey;
+        let arguments = ["record", "--json", "--url", &url, "--token", &self.token, "--key", key];
+        cairn_with_input([&arguments[..], further, &["-"]].concat(), body.as_bytes())
+    }
+
+    fn verify(&self, further: &[&str]) -> Ran {
+        let (saved, key) = (self.path("saved.json"), &self.running.data.main.vkey);
+        cairn([&["verify", "record", &saved, "--json", "--key", key][..], further].concat())
+    }
+}
+
+#[test]
+fn a_record_is_sent_kept_and_verified_offline_with_its_data() {
+    let producer = Producer::start();
+    let (saved, plans) = (producer.path("saved.json"), producer.path("plans"));
+    let body = record("pb", "PB-1", "create").to_string();
+    let kept = ["--attach", &plans, "--save", &saved, "--idempotency-key", "once"];
+    let sent = producer.record(&body, &kept);
+    assert_eq!((sent.code, sent.stderr.as_str()), (0, ""), "{sent:?}");
+    let report = sent.json()[0].clone();
+    assert_eq!((&report["verified"], &report["index"], &report["seq"]), (&json!(true), &json!(0), &json!(0)));
+    // Under the same key it is there once.
+    let again = producer.record(&body, &kept).json()[0].clone();
+    assert_eq!((&again["id"], &again["index"], producer.running.size()), (&report["id"], &json!(0), 1));
+
+    // Nobody answers any more: the file and the key are enough.
+    let Producer { running, token, folder } = producer;
+    let main = running.data.main.vkey.clone();
+    running.server.stop();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let verify = |further: &[&str]| {
+        cairn([&["verify", "record", &path("saved.json"), "--json", "--key", &main][..], further].concat())
+    };
+    let verified = verify(&["--up-to", "secret", "--attach", &plans]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let verdict = verified.json()[0].clone();
+    assert_eq!((&verdict["verified"], &verdict["id"], &verdict["withheld"]), (&json!(true), &report["id"], &json!(0)));
+    assert_eq!(verdict["attached"], json!({"same": 2, "changed": [], "missing": [], "new": []}));
+    assert_eq!(verdict["view"]["values"]["whole"]["/iban"], json!({"class": "secret", "new": "DE02"}));
+    assert!(!verified.stdout.contains(&token));
+
+    change(Path::new(&plans));
+    let changed = verify(&["--attach", &plans]);
+    assert_eq!(changed.code, 1);
+    let attached = json!({"same": 0, "changed": ["a.pdf"], "missing": ["old/b.pdf"], "new": ["c.pdf"]});
+    assert_eq!(changed.json()[0]["attached"], attached);
+}
+
+fn change(plans: &Path) {
+    fs::write(plans.join("a.pdf"), "plan A").unwrap();
+    fs::remove_file(plans.join("old/b.pdf")).unwrap();
+    fs::write(plans.join("c.pdf"), "").unwrap();
+}
+
+#[test]
+fn what_is_withheld_from_a_reader_is_above_what_it_may_see() {
+    let producer = Producer::start();
+    let saved = producer.path("saved.json");
+    let body = record("pb", "PB-1", "create").to_string();
+    assert_eq!(producer.record(&body, &["--save", &saved]).code, 0);
+    let id = producer.verify(&[]).json()[0]["id"].as_str().unwrap().to_owned();
+    // A reader of internal fields keeps what it was shown.
+    let token = producer.running.new_token(&["--rights", "read,disclose:internal"]);
+    let target = format!("/v1/records/{id}");
+    let seen = producer.running.ask_with(&token, cairn_tests::http::Request::get(target));
+    fs::write(&saved, &seen.body).unwrap();
+    let good = producer.verify(&["--up-to", "internal"]);
+    assert_eq!((good.code, &good.json()[0]["withheld"]), (0, &json!(2)));
+    let lacking = producer.verify(&["--up-to", "restricted"]);
+    assert!(lacking.code == 1 && lacking.stdout.contains("withheld from a reader who may see it"), "{lacking:?}");
+}
+
+#[test]
+fn what_can_not_be_sent_is_told_with_its_place() {
+    let producer = Producer::start();
+    for (body, words) in [("{}", "/object: this member is missing"), ("[]", "one JSON object")] {
+        let refused = producer.record(body, &[]);
+        assert!(refused.code == 2 && refused.stderr.contains(words), "{refused:?}");
+    }
+    // The server's words come through.
+    let mut late = record("pb", "PB-1", "create");
+    late["expected_seq"] = json!(7);
+    let refused = producer.record(&late.to_string(), &[]);
+    assert!(refused.code == 1 && refused.stderr.contains("no record yet"), "{refused:?}");
+    assert_eq!(producer.running.size(), 0);
+}
