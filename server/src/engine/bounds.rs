@@ -79,3 +79,6 @@ pub(super) const UNDO_ROWS: usize = 64;
 pub(super) const FSCK_RECORDS: u64 = if cfg!(test) { 100 } else { 1 << 22 };
 /// Records that lack disclosures and that `fsck` looks at once more when it knows all redactions.
 pub(super) const FSCK_PENDING: usize = 1 << 20;
+/// Bytes of a bundle with records from which on it is kept in parts, and of each part: so that one record is read without
+/// two hundred others.
+pub(super) const BUNDLE_PART_BYTES: usize = 16 << 10;

@@ -372,8 +372,9 @@ pub(super) fn unreleased_rows(stored: &Stored<'_>, released: TreeSize, end: Tree
     let (released, end) = (released.get(), end.get().min(most));
     let mut keys: Vec<Key> = (released / WIDTH..end / WIDTH).map(|number| stored.bundle_key(number)).collect();
     keys.extend(stored.piece_firsts(released..end)?.into_iter().map(|first| stored.piece_key(first)));
+    keys.extend(stored.keys(Kind::BundlePart, released - released % WIDTH..end - end % WIDTH)?);
     // A row has records of one commit only, so that all of one are released or none.
-    keys.extend(stored.disclosure_keys(released..end)?);
+    keys.extend(stored.keys(Kind::Disclosures, released..end)?);
     for level in 0..8_u8 {
         let full = |size: u64| size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
         keys.extend((full(released)..full(end)).filter_map(|number| stored.tile_key(level, number)));

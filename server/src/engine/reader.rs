@@ -235,11 +235,24 @@ impl Reader {
     /// One entry; `None` past the head.
     pub(super) fn entry(&self, log: &Shared, head: &Head, index: LeafIndex) -> Result<Option<Bytes>, ReadError> {
         let Some((coord, position)) = BundleCoord::of_leaf(index, head.size) else { return Ok(None) };
+        if let Some(entry) = self.record(log, index, coord)? {
+            return Ok(Some(entry.into()));
+        }
         let Some(bundle) = self.bundle(log, head, coord)? else { return Ok(None) };
         let damaged = |error| self.stored(log).damaged("bundle", coord.index(), error);
         let entries = Entries::parse_bundle(&bundle, coord.width()).map_err(damaged)?;
         // A copy: a part of the bundle would keep all of it in memory until the slowest reader has taken this entry.
         Ok(entries.get(usize::from(position)).map(Bytes::copy_from_slice))
+    }
+
+    /// An entry from the part of its bundle, if there may be one and the whole bundle is not at hand.
+    fn record(&self, log: &Shared, index: LeafIndex, coord: BundleCoord) -> Result<Option<Vec<u8>>, ReadError> {
+        let has_records = log.found.get().is_some();
+        if !has_records || !coord.width().is_full() || self.bundles.peek(&(log.info.id, coord)).is_some() {
+            return Ok(None);
+        }
+        self.refuse_damaged(log, Place::Bundle { number: coord.index() })?;
+        self.stored(log).entry_in_part(index)
     }
 
     /// Entries from `start` to before `end`, as many as fit `most` bytes, at least one if there is one.

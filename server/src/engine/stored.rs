@@ -7,10 +7,11 @@ use core::ops::Range;
 
 use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::statement::reserved_prefix;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel};
 use cairn_tree::tile::{Entries, Width};
 
-use super::bounds::UNDO_ROWS;
+use super::bounds::{BUNDLE_PART_BYTES, UNDO_ROWS};
 use super::growing::{GrowingTree, perfect_root, root_of, width};
 use super::layout::RowError;
 
@@ -18,6 +19,11 @@ use super::layout::RowError;
 pub(super) const WIDTH: u64 = TILE_WIDTH as u64;
 /// The same, as the length of lists.
 const TILE_WIDTH: usize = Width::FULL.get();
+
+/// The bytes of a length before an entry.
+const PREFIX: usize = 2;
+/// What records begin with.
+pub(super) const RECORD: &str = "cairn.record/";
 
 /// Why a log's data could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,16 +96,72 @@ impl<'a> Stored<'a> {
         {
             return Ok(pieces);
         }
-        let key = self.bundle_key(number);
-        if let Some(whole) = self.store.get(&key)? {
+        if let Some(whole) = self.whole(number)? {
             return self.cut(number, whole, width);
         }
         if let Some(pieces) = self.pieces(number, width)? {
             return Ok(pieces);
         }
         // The bundle may have been finished, and its pieces deleted, between the reads.
-        let whole = self.store.get(&key)?.ok_or_else(|| self.damaged("bundle", number, "no row"))?;
+        let whole = self.whole(number)?.ok_or_else(|| self.damaged("bundle", number, "no row"))?;
         self.cut(number, whole, width)
+    }
+
+    /// A finished bundle, from its row or its parts.
+    fn whole(&self, number: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.store.get(&self.bundle_key(number))? {
+            None => {
+                let range = KeyRange::numbers(self.log, Kind::BundlePart, number * WIDTH..(number + 1) * WIDTH);
+                let parts = self.store.scan(&range, TILE_WIDTH)?;
+                Ok((!parts.is_empty()).then(|| parts.into_iter().flat_map(|(_, part)| part).collect()))
+            }
+            whole => Ok(whole),
+        }
+    }
+
+    /// The rows of a bundle that is finished: one, or its parts if it has records and is long.
+    #[must_use]
+    pub(super) fn bundle_rows(&self, number: u64, encoded: Vec<u8>) -> Vec<(Key, Vec<u8>)> {
+        let is_record = |entry: &[u8]| reserved_prefix(entry) == Some(RECORD);
+        let entries = Entries::parse_bundle(&encoded, Width::FULL).ok();
+        let entries = entries.filter(|entries| encoded.len() > BUNDLE_PART_BYTES && entries.iter().any(is_record));
+        let Some(entries) = entries else { return vec![(self.bundle_key(number), encoded)] };
+        let mut parts: Vec<(Key, Vec<u8>)> = Vec::new();
+        for (index, entry) in (number * WIDTH..).zip(entries.iter()) {
+            let key = Key::numbered(self.log, Kind::BundlePart, index);
+            match parts.last_mut() {
+                Some((last, part)) if part.len() + PREFIX + entry.len() <= BUNDLE_PART_BYTES => {
+                    *last = key;
+                    // It had a length before.
+                    let _ = Entries::encode(entry, part);
+                }
+                _ => {
+                    let mut part = Vec::with_capacity(BUNDLE_PART_BYTES);
+                    let _ = Entries::encode(entry, &mut part);
+                    parts.push((key, part));
+                }
+            }
+        }
+        parts
+    }
+
+    /// The entry at `index`, if it stands in a part of its bundle: for a log with records, of which single ones are read.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] if the part is not one.
+    pub(super) fn entry_in_part(&self, index: LeafIndex) -> Result<Option<Vec<u8>>, ReadError> {
+        let end = (index.get() / WIDTH + 1) * WIDTH;
+        let range = KeyRange::numbers(self.log, Kind::BundlePart, index.get()..end);
+        let Some((key, part)) = self.store.scan(&range, 1)?.pop() else { return Ok(None) };
+        let last = key.number().unwrap_or_default();
+        let damaged = |problem: &dyn ToString| self.damaged("bundle part", last, problem.to_string());
+        let entries = Entries::parse_batch(&part, TILE_WIDTH).map_err(|error| damaged(&error))?;
+        let after = usize::try_from(last.saturating_sub(index.get())).unwrap_or(TILE_WIDTH);
+        let place = entries.len().checked_sub(after + 1);
+        // It may begin after the entry only if the one before it is gone.
+        let entry =
+            place.and_then(|place| entries.get(place)).ok_or_else(|| damaged(&"a part before it is missing"))?;
+        Ok(Some(entry.to_vec()))
     }
 
     fn cut(&self, number: u64, mut whole: Vec<u8>, width: usize) -> Result<Vec<u8>, ReadError> {
@@ -141,16 +203,15 @@ impl<'a> Stored<'a> {
         Ok(rows.iter().filter_map(|(key, _)| key.number()).collect())
     }
 
-    /// The keys of the rows of disclosures whose last record is in `range`.
+    /// The keys of the rows of a kind whose numbers are in `range`.
     ///
     /// # Errors
     /// [`ReadError::Store`].
-    pub(super) fn disclosure_keys(&self, range: Range<u64>) -> Result<Vec<Key>, ReadError> {
+    pub(super) fn keys(&self, kind: Kind, range: Range<u64>) -> Result<Vec<Key>, ReadError> {
         let mut keys: Vec<Key> = Vec::new();
         let mut from = range.start;
         loop {
-            let some = KeyRange::numbers(self.log, Kind::Disclosures, from..range.end);
-            let rows = self.store.scan(&some, UNDO_ROWS)?;
+            let rows = self.store.scan(&KeyRange::numbers(self.log, kind, from..range.end), UNDO_ROWS)?;
             let Some(last) = rows.last().and_then(|(key, _)| key.number()) else { return Ok(keys) };
             keys.extend(rows.into_iter().map(|(key, _)| key));
             from = last.saturating_add(1);
@@ -258,4 +319,72 @@ impl<'a> Stored<'a> {
 pub(super) fn tile_hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
     let (hashes, rest) = bytes.as_chunks::<{ Hash::LEN }>();
     (rest.is_empty() && hashes.len() == TILE_WIDTH).then(|| hashes.iter().copied().map(Hash::new).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::store::Batch;
+    use cairn_tree::store::memory::MemoryStore;
+
+    use super::*;
+
+    const LOG: LogId = LogId::new(1);
+
+    /// A bundle of entries of these lengths, in the second place of its log.
+    fn bundle(lengths: impl Fn(usize) -> usize) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let entry = |place: usize| {
+            let mut entry = RECORD.as_bytes().to_vec();
+            entry.resize(RECORD.len() + lengths(place), place as u8);
+            entry
+        };
+        let entries: Vec<Vec<u8>> = (0..TILE_WIDTH).map(entry).collect();
+        let mut encoded = Vec::new();
+        entries.iter().for_each(|entry| Entries::encode(entry, &mut encoded).unwrap());
+        (entries, encoded)
+    }
+
+    #[test]
+    fn a_bundle_in_parts_is_the_same_again_and_each_entry_is_in_one() {
+        let lengths: [fn(usize) -> usize; 3] = [|_| 800, |place| place * 131 % 5_000, |place| 60_000 * (place % 2)];
+        for lengths in lengths {
+            let (entries, encoded) = bundle(lengths);
+            let store = MemoryStore::new();
+            let stored = Stored::new(&store, LOG);
+            let rows = stored.bundle_rows(1, encoded.clone());
+            assert!(rows.len() > 1);
+            let mut batch = Batch::new();
+            rows.iter().for_each(|(key, row)| batch.put(key.clone(), row.clone()));
+            store.commit(batch).unwrap();
+            for width in [1, 100, 255, 256] {
+                let expected = Entries::parse_bundle(&encoded, Width::FULL).unwrap().slice(0..width).unwrap();
+                assert_eq!(stored.bundle(1, width).unwrap(), expected.as_bytes());
+            }
+            let index = |place: usize| LeafIndex::new(WIDTH + place as u64).unwrap();
+            for (place, entry) in entries.iter().enumerate() {
+                assert_eq!(stored.entry_in_part(index(place)), Ok(Some(entry.clone())));
+            }
+            assert_eq!(stored.entry_in_part(LeafIndex::new(3).unwrap()), Ok(None));
+            assert_eq!(stored.keys(Kind::BundlePart, WIDTH..2 * WIDTH).unwrap().len(), rows.len());
+            // One is gone: neither its entries nor the bundle are there, nor are others in their places.
+            let mut batch = Batch::new();
+            batch.delete(rows[1].0.clone());
+            store.commit(batch).unwrap();
+            assert!(stored.bundle(1, TILE_WIDTH).is_err());
+            let lost = rows[1].0.number().unwrap() - WIDTH;
+            assert!(stored.entry_in_part(index(lost as usize)).is_err());
+            assert_eq!(stored.entry_in_part(index(0)), Ok(Some(entries[0].clone())));
+        }
+    }
+
+    #[test]
+    fn short_bundles_and_those_without_records_are_one_row() {
+        let store = MemoryStore::new();
+        let stored = Stored::new(&store, LOG);
+        let (_, short) = bundle(|_| 40);
+        let mut raw = Vec::new();
+        (0..TILE_WIDTH).for_each(|_| Entries::encode(&[7; 1_000], &mut raw).unwrap());
+        for encoded in [short, raw] {
+            assert_eq!(stored.bundle_rows(9, encoded.clone()), [(stored.bundle_key(9), encoded)]);
+        }
+    }
 }

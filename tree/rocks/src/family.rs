@@ -33,7 +33,7 @@ impl Family {
             Kind::Idempotency | Kind::Expiry | Kind::IndexManifest => Self::Rows,
             Kind::PostingManifest | Kind::PrintSecret => Self::Rows,
             Kind::Piece => Self::Tail,
-            Kind::Bundle => Self::Bundles,
+            Kind::Bundle | Kind::BundlePart => Self::Bundles,
             Kind::Tile(_) => Self::Tiles,
             Kind::IndexRun | Kind::PostingRun => Self::Index,
             Kind::Disclosures => Self::Disclosures,

@@ -52,6 +52,9 @@ pub enum Kind {
     Checkpoint,
     /// 256 entries in C2SP bundle encoding, by bundle number.
     Bundle,
+    /// Some entries of a bundle that is kept in parts, by the index of the last: so a scan from any of them finds its part
+    /// first.
+    BundlePart,
     /// Entries of the last, unfinished bundle, as one commit brought them, by the first one's index.
     Piece,
     /// The disclosures of records that one commit brought, in the order of their indexes, by the last one's index: so a
@@ -125,6 +128,7 @@ impl Kind {
             Self::Bundle => 0x10,
             Self::Piece => 0x11,
             Self::Disclosures => 0x12,
+            Self::BundlePart => 0x13,
             Self::IndexManifest => 0x20,
             Self::IndexRun => 0x21,
             Self::PostingManifest => 0x22,
@@ -145,6 +149,7 @@ impl Kind {
             0x10 => Self::Bundle,
             0x11 => Self::Piece,
             0x12 => Self::Disclosures,
+            0x13 => Self::BundlePart,
             0x20 => Self::IndexManifest,
             0x21 => Self::IndexRun,
             0x22 => Self::PostingManifest,
@@ -372,7 +377,7 @@ mod tests {
         let kinds = [Kind::Head, Kind::Binding, Kind::Bundle, Kind::Piece, Kind::IndexRun, Kind::IndexManifest];
         let postings = [Kind::PostingRun, Kind::PostingManifest, Kind::PrintSecret];
         let small = [Kind::Policy, Kind::Checkpoint, Kind::Idempotency, Kind::Expiry];
-        let records = [Kind::Disclosures];
+        let records = [Kind::Disclosures, Kind::BundlePart];
         for kind in kinds.into_iter().chain(postings).chain(small).chain(records).chain(tiles) {
             let keys: Vec<_> =
                 [0, 1, 255, 256, u64::MAX].map(|number| Key::numbered(LogId::new(7), kind, number)).into();

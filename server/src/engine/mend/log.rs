@@ -16,14 +16,12 @@ use crate::engine::bounds::REPLAY_BUNDLES;
 use crate::engine::growing::{FullTile, GrowingTree, perfect_root};
 use crate::engine::judge::{Judge, LEVELS};
 use crate::engine::scrub::Place;
-use crate::engine::stored::WIDTH;
+use crate::engine::stored::{RECORD, WIDTH};
 
 /// What the first line of a statement about a key begins with.
 const KEY: &str = "cairn.key/";
 /// And that of a log's last entry.
 const SEAL: &str = "cairn.seal/";
-/// And that of a record.
-const RECORD: &str = "cairn.record/";
 
 /// What was learnt of a log whose entries are all there.
 pub(super) struct Walked {

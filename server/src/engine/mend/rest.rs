@@ -40,7 +40,8 @@ enum Way {
 /// Every kind of row that a log can have. A kind that is new has to be given its way.
 fn way(log: LogId, kind: Kind) -> Way {
     match kind {
-        Kind::Head | Kind::Binding | Kind::Bundle | Kind::Piece | Kind::Tile(_) => Way::Made,
+        Kind::Head | Kind::Binding | Kind::Tile(_) => Way::Made,
+        Kind::Bundle | Kind::BundlePart | Kind::Piece => Way::Made,
         Kind::IndexRun | Kind::IndexManifest | Kind::Expiry => Way::Made,
         Kind::Policy => Way::Single(PolicyRow::key(log), "policy"),
         Kind::Checkpoint => Way::Single(CheckpointRow::key(log), "checkpoint"),

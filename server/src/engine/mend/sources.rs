@@ -201,12 +201,22 @@ fn entries_of(stored: &Stored<'_>, store: &RocksStore, number: u64, width: usize
     if let Ok(Some(row)) = store.get(&stored.bundle_key(number)) {
         take(first, &row);
     }
-    let range = KeyRange::numbers(stored.log(), Kind::Piece, first..first + width as u64);
+    let numbers = |kind, end| KeyRange::numbers(stored.log(), kind, first..end);
     // What can't be read is missing; nothing else can go wrong here.
-    let read: Result<_, core::convert::Infallible> = scan_past(store, range, &mut |key, row| {
+    let pieces = numbers(Kind::Piece, first + width as u64);
+    let read: Result<_, core::convert::Infallible> = scan_past(store, pieces, &mut |key, row| {
         take(key.number().unwrap_or_default(), &row);
         Ok(())
     });
+    drop(read);
+    // Parts stand under the index of their last entry.
+    let read: Result<_, core::convert::Infallible> =
+        scan_past(store, numbers(Kind::BundlePart, first + WIDTH), &mut |key, row| {
+            let count = Entries::parse_batch(&row, Width::FULL.get()).map_or(0, |entries| entries.len() as u64);
+            let end = key.number().unwrap_or_default().saturating_add(1);
+            take(end.saturating_sub(count), &row);
+            Ok(())
+        });
     drop(read);
     found
 }

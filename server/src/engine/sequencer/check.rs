@@ -46,21 +46,25 @@ fn absorb_entries(
     written: &Written,
     tiles: &mut Vec<FullTile>,
 ) -> Result<(), ReadError> {
-    let bundle_keys = written.bundles.iter().map(|number| stored.bundle_key(*number));
-    let keys: Vec<_> = bundle_keys.chain(written.piece.map(|first| stored.piece_key(first))).collect();
-    let rows = store.get_many(&keys)?;
-    for (position, (row, key)) in rows.iter().zip(&keys).enumerate() {
-        let number = key.number().unwrap_or_default();
-        let missing = || stored.damaged("a new row, number", number, "it is not there");
-        let encoded = row.as_ref().ok_or_else(missing)?;
-        let damaged = |error| stored.damaged("a new row, number", number, error);
-        let entries = Entries::parse_batch(encoded, Width::FULL.get()).map_err(damaged)?;
+    let piece = written.piece.map(|first| (first, vec![stored.piece_key(first)]));
+    let all = || written.bundles.iter().chain(&piece);
+    let keys: Vec<Key> = all().flat_map(|(_, keys)| keys).cloned().collect();
+    let mut rows = store.get_many(&keys)?.into_iter();
+    for (position, (number, keys)) in all().enumerate() {
+        let missing = || stored.damaged("a new row, number", *number, "it is not there");
+        let mut encoded = Vec::new();
+        for row in rows.by_ref().take(keys.len()) {
+            let row = row.ok_or_else(missing)?;
+            if encoded.is_empty() { encoded = row } else { encoded.extend_from_slice(&row) }
+        }
+        let damaged = |error| stored.damaged("a new row, number", *number, error);
+        let entries = Entries::parse_batch(&encoded, Width::FULL.get()).map_err(damaged)?;
         let leaves = entries.leaf_hashes();
         // Only the first bundle can have begun before this commit.
         let begun = position == 0 && !written.bundles.is_empty();
-        let known = if begun { known_leaves(stored, track, number, &leaves)? } else { 0 };
+        let known = if begun { known_leaves(stored, track, *number, &leaves)? } else { 0 };
         let new = leaves.get(known..).unwrap_or_default();
-        let full = stored.damaged("a new row, number", number, "the tree is full");
+        let full = stored.damaged("a new row, number", *number, "the tree is full");
         track.checked.extend(new, &mut |tile| tiles.push(tile)).map_err(|_| full)?;
     }
     Ok(())

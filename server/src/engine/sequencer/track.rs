@@ -79,7 +79,8 @@ pub(super) struct WriteAs {
 
 /// Where the rows of one commit stand, to read them back.
 pub(super) struct Written {
-    pub(super) bundles: Vec<u64>,
+    /// Finished bundles, each with the keys of its rows.
+    pub(super) bundles: Vec<(u64, Vec<Key>)>,
     pub(super) piece: Option<u64>,
     pub(super) tiles: Vec<(u8, u64)>,
     /// The last index of each row of disclosures, and what they must hold.
@@ -208,10 +209,12 @@ impl Track {
             batch.put(stored.piece_key(first), fresh.piece);
             first
         });
-        let bundles = fresh.bundles.iter().map(|(number, _)| *number).collect();
+        let mut bundles = Vec::with_capacity(fresh.bundles.len());
         let tiles = fresh.tiles.iter().map(|tile| (tile.level, tile.number)).collect();
         for (number, encoded) in fresh.bundles {
-            batch.put(stored.bundle_key(number), encoded);
+            let rows = stored.bundle_rows(number, encoded);
+            bundles.push((number, rows.iter().map(|(key, _)| key.clone()).collect()));
+            rows.into_iter().for_each(|(key, row)| batch.put(key, row));
         }
         for tile in fresh.tiles {
             if let Some(key) = stored.tile_key(tile.level, tile.number) {
@@ -245,7 +248,7 @@ impl Track {
 impl Written {
     /// The keys of everything that the commit put for this log but its head, to take it back.
     pub(super) fn keys(&self, stored: &Stored<'_>) -> Vec<Key> {
-        let bundles = self.bundles.iter().map(|number| stored.bundle_key(*number));
+        let bundles = self.bundles.iter().flat_map(|(_, keys)| keys).cloned();
         let piece = self.piece.map(|first| stored.piece_key(first));
         let tiles = self.tiles.iter().filter_map(|(level, number)| stored.tile_key(*level, *number));
         let disclosures = self.disclosures.iter().map(|last| DisclosuresRow::key(stored.log(), *last));

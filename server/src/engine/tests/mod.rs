@@ -351,7 +351,7 @@ impl Store for Faulty {
         }
         let (mut puts, deletes) = batch.into_parts();
         let hit = |kind: Kind| match fault.flip {
-            Some(Row::Bundle) => kind == Kind::Bundle,
+            Some(Row::Bundle) => matches!(kind, Kind::Bundle | Kind::BundlePart),
             Some(Row::Piece) => kind == Kind::Piece,
             Some(Row::Tile) => matches!(kind, Kind::Tile(_)),
             Some(Row::Head) => kind == Kind::Head,

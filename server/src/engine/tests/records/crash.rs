@@ -10,11 +10,13 @@ fn plans(range: core::ops::Range<u64>) -> Vec<Plan> {
     range.map(|id| Plan { says: (id % 5) as u16, ..Plan::new((id % 3) as u8, id) }).collect()
 }
 
-/// How many rows of disclosures there are from an index on.
+/// How many rows of disclosures, and parts of bundles, there are from an index on.
 fn rows_from(archive: &Archive, index: u64) -> usize {
     use cairn_tree::store::{KeyRange, Kind};
-    let range = KeyRange::numbers(archive.log().info().id, Kind::Disclosures, index..u64::MAX);
-    archive.world.engine.inner.rocks.scan(&range, 1_000).unwrap().len()
+    let log = archive.log().info().id;
+    let rocks = &archive.world.engine.inner.rocks;
+    let rows = |kind| rocks.scan(&KeyRange::numbers(log, kind, index..u64::MAX), 1_000).unwrap().len();
+    rows(Kind::Disclosures) + rows(Kind::BundlePart)
 }
 
 #[test]

@@ -45,6 +45,45 @@ fn records_of_all_lengths_fill_bundles_and_rows() {
     assert_eq!(log.stored_record(&log.head(), LeafIndex::new(next + 2).unwrap()), Ok(None));
 }
 
+/// Of a bundle with records only a part is read for one of them; other bundles are kept whole.
+#[test]
+fn one_record_is_read_without_two_hundred_others() {
+    use cairn_tree::store::{KeyRange, Kind};
+    let mut archive = Archive::new();
+    archive.world.append("main", &vec![vec![7; 300]; 256]);
+    // A bundle that comes in pieces, and one that comes whole, up to the beginning of a third.
+    for range in [0..100, 100..200, 200..530] {
+        let plans: Vec<Plan> = range.map(|id| Plan::new((id % 7) as u8, id)).collect();
+        archive.record(&plans);
+    }
+    archive.reopen();
+    let log = archive.log();
+    let rocks = Arc::clone(&archive.world.engine.inner.rocks);
+    let scan = |kind| rocks.scan(&KeyRange::all(log.info().id, kind), 10_000).unwrap();
+    let (bundles, parts) = (scan(Kind::Bundle), scan(Kind::BundlePart));
+    assert_eq!(bundles.iter().map(|(key, _)| key.number().unwrap()).collect::<Vec<_>>(), [0]);
+    assert!(parts.len() > 20 && parts.iter().all(|(_, part)| part.len() <= bounds::BUNDLE_PART_BYTES));
+    let lasts: Vec<u64> = parts.iter().filter_map(|(key, _)| key.number()).collect();
+    assert!(lasts.contains(&511) && lasts.last() == Some(&767));
+    drop((log, rocks));
+    let store = archive.world.reopen_faulty();
+    let log = archive.log();
+    let head = log.head();
+    assert!(log.print_secret().unwrap().is_some());
+    store.reads_of(|_| true);
+    for index in [256, 300, 511, 512, 700, 767] {
+        assert!(log.entry(&head, LeafIndex::new(index).unwrap()).unwrap().is_some());
+    }
+    assert_eq!(store.reads_of(|kind| kind != Kind::BundlePart), 0);
+    for index in [0, 255, 780] {
+        assert!(log.entry(&head, LeafIndex::new(index).unwrap()).unwrap().is_some());
+    }
+    drop((log, store));
+    archive.reopen();
+    archive.world.stop();
+    assert_eq!(fsck(&options(archive.world.path()), &mut |_, _, _| {}).unwrap()[0].problem, None);
+}
+
 #[test]
 fn records_and_other_entries_share_a_log() {
     let mut archive = Archive::new();
