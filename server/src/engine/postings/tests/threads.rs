@@ -26,6 +26,11 @@ fn look_ups_during_inserts_builds_and_merges_find_what_is_there() {
                 build(&postings, &ground, &ground.sink()).unwrap();
             }
         });
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                ground.check().unwrap();
+            }
+        });
         for facet in [Facet::Tenant, Facet::Operation] {
             let (ground, postings, done) = (&ground, &postings, &done);
             scope.spawn(move || {
