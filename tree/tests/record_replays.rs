@@ -9,12 +9,13 @@ mod written;
 use std::fs;
 use std::path::Path;
 
-use cairn_tree::record::chain::History;
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::draft::Content;
 use cairn_tree::record::event::{EventHead, Part};
+use cairn_tree::record::history::History;
 use cairn_tree::record::kind::{Concerned, Redactions, redaction};
+use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Leaf, assemble};
 use cairn_tree::record::open::{Evidence, Record};
 use cairn_tree::record::replay::{Flag, Life, Misfit, Node, Oddity, Replayed, Unknown, Until, View, replay};
@@ -99,7 +100,11 @@ fn opened(entries: &[Entry], hidden: &[Vec<Hidden<'_>>]) -> History {
         let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &redactions };
         Record::open(&log(), entry.index, &entry.leaf, evidence).unwrap()
     };
-    History::new(entries.iter().zip(hidden).map(open).collect()).unwrap()
+    let is_later = |entry: &Entry| entry.leaf.starts_with(b"cairn.record/2\n");
+    let later = entries.iter().filter(|entry| is_later(entry));
+    let later = later.map(|entry| Later::decode(entry.index, &entry.leaf).unwrap()).collect();
+    let records = entries.iter().zip(hidden).filter(|(entry, _)| !is_later(entry)).map(open).collect();
+    History::with_later(records, later).unwrap()
 }
 
 fn until(value: &Value) -> Until {
@@ -120,11 +125,14 @@ fn flag(flag: &Flag) -> Value {
         Oddity::UpdateOnAbsent => vec![json!("update on absent")],
         Oddity::DeleteOnAbsent => vec![json!("delete on absent")],
         Oddity::OldDiffers(pointers) => {
-            [json!("old differs")].into_iter().chain(pointers.iter().map(|p| json!(p))).collect()
+            let more = pointers.more.then(|| json!("and more"));
+            [json!("old differs")].into_iter().chain(pointers.first.iter().map(|p| json!(p))).chain(more).collect()
         }
         Oddity::Misfit(pointer, Misfit::Unknown) => vec![json!("misfit"), json!(pointer.as_str()), json!("unknown")],
         Oddity::Misfit(pointer, Misfit::NoPlace) => vec![json!("misfit"), json!(pointer.as_str()), json!("no place")],
         Oddity::ReplacesUnknown(id) => vec![json!("replaces unknown"), json!(id.to_string())],
+        Oddity::ReplacesOther(id) => vec![json!("replaces other"), json!(id.to_string())],
+        Oddity::LaterVersion => vec![json!("later version")],
         Oddity::ObjectUnknown(_) => vec![json!("object unknown")],
     });
     words.into()
@@ -168,6 +176,11 @@ fn states_come_to_what_is_published() {
             );
             let time = entry.open().leaf().server().time;
             assert_eq!(time, Time::parse_canonical(text(&given["server_time"])).unwrap());
+            if given["is_later"] == true {
+                // The records after it go on from what it is then.
+                let leaf = &mut writer.entries.last_mut().unwrap().leaf;
+                *leaf = String::from_utf8(leaf.clone()).unwrap().replacen("record/1", "record/2", 1).into_bytes();
+            }
             let by = given["erased_by"].as_u64().unwrap();
             let places = given["hidden"].as_object().unwrap().iter();
             hidden.push(places.map(|(place, how)| Hidden { place, is_erased: how == "erased", by }).collect());

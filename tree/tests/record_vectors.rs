@@ -17,6 +17,7 @@ use cairn_tree::record::draft::{Content, Sealed};
 use cairn_tree::record::event::{After, Event, EventHead, Part};
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::kind::{Concerned, RecordKind, Redactions, redaction};
+use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Leaf, LeafError, assemble};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::server_part::{LaterSeq, Place, Seq, ServerPart};
@@ -232,14 +233,12 @@ fn log(case: &Value) -> Origin {
     Origin::new(text(&case["log"])).unwrap()
 }
 
-fn redactions(log: &Origin, list: &Value) -> Redactions {
-    let mut redactions = Redactions::new(log.clone());
-    for given in list.as_array().unwrap() {
-        let case = Case::load(text(&given["record"]));
-        let none = Redactions::new(log.clone());
-        let evidence = Evidence { disclosures: &case.disclosures, withheld: &[], redactions: &none };
-        let index = LeafIndex::new(given["index"].as_u64().unwrap()).unwrap();
-        redactions.take_up(&Record::open(log, index, &case.leaf, evidence).unwrap()).unwrap();
+/// What the redaction records say is erased that come with a record; some of them are none, and say nothing.
+fn redactions(log: &Origin, given: &Value) -> Redactions {
+    let successors = given["successors"].as_array().unwrap().iter().map(|origin| Origin::new(text(origin)).unwrap());
+    let mut redactions = successors.fold(Redactions::new(log.clone()), Redactions::with_successor);
+    for given in given["redactions"].as_array().unwrap() {
+        let _none = redactions.take_up(&open(given).unwrap());
     }
     redactions
 }
@@ -294,6 +293,7 @@ fn outcome(record: &Record) -> serde_json::Map<String, Value> {
 fn refusal(error: &IntegrityError) -> &'static str {
     match error {
         IntegrityError::Leaf(LeafError::Signature) => "refused: signature",
+        IntegrityError::Leaf(LeafError::Malformed { .. }) => "refused: leaf",
         IntegrityError::Leaf(LeafError::After) => "refused: after",
         IntegrityError::Log { .. } => "refused: log",
         IntegrityError::Missing { .. } => "refused: missing",
@@ -313,12 +313,18 @@ fn refusal(error: &IntegrityError) -> &'static str {
     }
 }
 
-/// The leaf with one text in place of another, which stands in it once.
-fn changed(leaf: &[u8], change: &Value) -> Vec<u8> {
-    let Some([old, new]) = change.as_array().map(Vec::as_slice) else { return leaf.to_vec() };
-    let leaf = core::str::from_utf8(leaf).unwrap();
-    assert_eq!(leaf.matches(text(old)).count(), 1, "{old}");
-    leaf.replace(text(old), text(new)).into_bytes()
+/// The leaf of a record of the folder with some texts, each before what is in its place, which stood in it once.
+fn leaf_of(given: &Value) -> Vec<u8> {
+    let mut leaf = String::from_utf8(file(&format!("{}.leaf", text(&given["record"])))).unwrap();
+    for change in given["changed"].as_array().map_or(&[][..], Vec::as_slice).chunks(2) {
+        assert_eq!(leaf.matches(text(&change[0])).count(), 1, "{change:?}");
+        leaf = leaf.replace(text(&change[0]), text(&change[1]));
+    }
+    leaf.into_bytes()
+}
+
+fn index_of(given: &Value) -> LeafIndex {
+    LeafIndex::new(given["index"].as_u64().unwrap()).unwrap()
 }
 
 /// Opens a record of the folder with what is changed in it.
@@ -330,11 +336,10 @@ fn open(given: &Value) -> Result<Record, IntegrityError> {
     let disclosures = Disclosures::from_texts(kept.iter().map(|(_, text)| *text).chain(added)).unwrap();
     let withheld = digests(&given["withheld"]);
     let log = given["log"].as_str().map_or_else(|| log(&case.case), |text| Origin::new(text).unwrap());
-    let redactions = redactions(&log, &given["redactions"]);
+    let redactions = redactions(&log, given);
     let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &redactions };
-    let index = LeafIndex::new(given["index"].as_u64().unwrap()).unwrap();
-    let leaf = changed(&case.leaf, &given["changed"]);
-    let record = Record::open(&log, index, &leaf, evidence)?;
+    let leaf = leaf_of(given);
+    let record = Record::open(&log, index_of(given), &leaf, evidence)?;
     assert_eq!(record.hash(), Hash::leaf(&leaf));
     Ok(record)
 }
@@ -375,10 +380,13 @@ fn every_digest_comes_to_what_is_published() {
 #[test]
 fn streams_are_good_or_not_as_published() {
     for case in cases("streams") {
-        let records = case["records"].as_array().unwrap().iter().map(|given| open(given).unwrap()).collect();
-        let found = match History::new(records) {
+        let given = case["records"].as_array().unwrap();
+        let is_later = |given: &&Value| !leaf_of(given).starts_with(b"cairn.record/1\n");
+        let later = given.iter().filter(is_later).map(|given| Later::decode(index_of(given), &leaf_of(given)).unwrap());
+        let records = given.iter().filter(|given| !is_later(given)).map(|given| open(given).unwrap());
+        let found = match History::with_later(records.collect(), later.collect()) {
             Ok(history) => {
-                assert_eq!(history.records().len(), case["records"].as_array().unwrap().len());
+                assert_eq!(history.entered().count(), given.len());
                 "good"
             }
             Err(ChainError::Log { .. }) => "refused: log",

@@ -3,9 +3,9 @@ breaks one rule, or none."""
 
 import json
 
-from making import digest_of
+from making import digest_of, leaf_hash
 from rules import b64u, unb64u
-from vectors import LOG, case, named_digest
+from vectors import LOG, OTHER, case, named_digest
 
 SALT = "AAAAAAAAAAAAAAAAAAAAAA"
 
@@ -50,6 +50,13 @@ def deep(depth):
 
 def place_of(text):
     return [{"...": digest_of(text)}]
+
+
+def changed_leaf(previous, given):
+    leaf = previous[given["record"]]["leaf"]
+    for old, new in zip(given["changed"][::2], given["changed"][1::2]):
+        leaf = leaf.replace(old.encode(), new.encode())
+    return leaf
 
 
 def own_head(previous):
@@ -180,6 +187,58 @@ def openings(previous):
     ]
 
 
+def redaction(previous, at=5, of="licence-created", of_class="public", in_log=LOG, **says):
+    """A redaction record for the field /owner of a record, or one that says something else."""
+    base = previous["owner-redacted"]
+    old = {part: named_digest(base, part) for part in ["object", "values", "stream"]}
+    groups = held(base, old["values"])["whole"].values()
+    fields = [place[0]["..."] for group in groups for place in group.values()]
+    victim = json.loads(previous[of]["leaf"].split(b"\n")[1])["event"]["id"]
+    thing = disclosure(held(base, old["object"]) | {"id": victim}, "CCCCCCCCCCCCCCCCCCCCCA")
+    new = {"digests": [named_digest(previous["licence-created"], "values", "/owner")], "index": 0} | says
+    texts = {"/" + name: disclosure({"new": value}, b64u(bytes([number + 8]) * 16))
+             for number, (name, value) in enumerate(new.items())}
+    places = {pointer: place_of(text) for pointer, text in texts.items()}
+    values = disclosure({"sides": "new", "whole": {of_class: places}}, "DDDDDDDDDDDDDDDDDDDDDA")
+    changed = [old["object"], digest_of(thing), old["values"], digest_of(values), f'"log":"{LOG}', f'"log":"{in_log}']
+    return case("", record="owner-redacted", index=at, left_out=[*old.values(), *fields], withheld=[old["stream"]],
+                added=[thing, values, *texts.values()], changed=changed, log=in_log)
+
+
+def redactions(previous):
+    """What counts as a redaction, and what doesn't."""
+    owner = named_digest(previous["licence-created"], "values", "/owner")
+    actor = named_digest(previous["owner-redacted"], "actor")
+
+    def erased(name, *redactions, **more):
+        return case(name, left_out=[owner], redactions=redactions, **more)
+
+    def of(at=5, **more):
+        return redaction(previous, at, **more)
+
+    shown = of(why="x")
+    why = shown["added"][-1]
+    hidden = shown | {"added": shown["added"][:-1], "withheld": [*shown["withheld"], digest_of(why)]}
+    by_another = of(9, of="owner-redacted", digests=[actor], index=5)
+    return [
+        erased("a redaction record with a field more", shown),
+        erased("a redaction record with a field more, not shown", hidden),
+        erased("a redaction record whose fields are internal", of(of_class="internal")),
+        erased("a redaction record that names its own log", of(log=LOG)),
+        erased("a redaction record that names another log", of(log=OTHER)),
+        erased("a redaction record of no index", of(index="0")),
+        erased("a redaction record of an index that is its own", of(0)),
+        erased("two redaction records, the later one first", of(7), of(5)),
+        erased("a redaction record in the successor", of(0, in_log=OTHER, log=LOG), successors=[OTHER]),
+        erased("a redaction record in a log that is not proven to be the successor", of(in_log=OTHER, log=LOG)),
+        erased("a redaction record in the successor, of its own", of(in_log=OTHER), successors=[OTHER]),
+        case("a redaction record is no redaction of another", record="owner-redacted", index=5, left_out=[actor],
+             redactions=[by_another]),
+        case("a redaction record of which something is withheld", record="owner-redacted", index=5, left_out=[actor],
+             withheld=[actor]),
+    ]
+
+
 def streams(previous):
     """Each with its records, in order."""
     created, changed = previous["licence-created"], previous["licence-changed"]
@@ -201,11 +260,57 @@ def streams(previous):
 
     corrected = json.loads(previous["licence-corrected"]["leaf"].split(b"\n")[1])
     ids = [json.loads(previous[name]["leaf"].split(b"\n")[1])["event"]["id"] for name in ["licence-created", "licence-corrected"]]
+    changed_id = json.loads(changed["leaf"].split(b"\n")[1])["event"]["id"]
     stream_id = f'"stream":"{created["stream"]}"'
+    later = with_text(second, "cairn.record/1", "cairn.record/2")
+    after_later = leaf_hash(changed["leaf"].replace(b"cairn.record/1", b"cairn.record/2"))
+    after_later = with_text(third, changed["leaf_hash"], after_later)
+
+    def hiding(given, record, *parts):
+        digests = [named_digest(previous[record], part) for part in parts]
+        return given | {"left_out": [*given["left_out"], *digests], "withheld": [*given["withheld"], *digests]}
+
+    nameless = hiding(first, "licence-created", "stream")
+    unplaced = [hiding(nameless, "licence-created", "context"), hiding(second, "licence-changed", "context")]
+    other_tenant = with_part("licence-corrected", 8, "object", with_member("tenant", "pb.other"))
+    in_doors = hiding(with_part("licence-created", 3, "context", {"stream": "doors"}), "licence-created", "stream")
+
+
+    def going_on(given, record, before, old):
+        """A record that goes on from another one than it did; what the event wanted is changed as well."""
+        leaf = leaf_hash(changed_leaf(previous, before))
+        pairs = [f'"prev":"{old}', f'"prev":"{leaf}']
+        if f'"after":{{"leaf":"{old}'.encode() in previous[record]["leaf"]:
+            pairs += [f'"after":{{"leaf":"{old}', f'"after":{{"leaf":"{leaf}']
+        return given | {"changed": [*(given["changed"] or []), *pairs]}
+
+    second_in_doors = going_on(unplaced[1], "licence-changed", in_doors, created["leaf_hash"])
+    unplaced_doors = [in_doors, second_in_doors]
+
+    def after_doors(given):
+        return going_on(given, "licence-corrected", second_in_doors, changed["leaf_hash"])
+
     other_object = with_part("licence-corrected", 8, "object", with_member("id", "PB-TL-2026-000018"))
     other_row = with_part("licence-corrected", 8, "object", with_member("row", "2"))
     elsewhere = with_part("licence-corrected", 8, "context", with_member("stream", "doors"))
     return [
+        stream("good, one of a later version", first, later, after_later),
+        stream("good, the first of a later version", with_text(first, "cairn.record/1", "cairn.record/10")),
+        stream("one of a later version, and another leaf before", first, later, third),
+        stream("one of a later version, of another number", first, later | {"changed": [*later["changed"], '"seq":1', '"seq":2']}),
+        stream("one of a later version, its index does not rise", first, later | {"index": 3}),
+        stream("one of a later version, and its id comes again", first, later,
+               after_later | {"changed": [*after_later["changed"], f'"id":"{ids[1]}"', f'"id":"{changed_id}"']}),
+        stream("no name, and all agree", nameless, second, third),
+        stream("no name, and another object", nameless, second, other_object),
+        stream("no name, no context, and another object", *unplaced, hiding(other_object, "licence-corrected", "context")),
+        stream("no name, no context, and another tenant", *unplaced, hiding(other_tenant, "licence-corrected", "context")),
+        stream("no name, and contexts that name one stream", *unplaced_doors, after_doors(elsewhere)),
+        stream("no name, and contexts that name one stream, and another object", *unplaced_doors,
+               after_doors(hiding(other_object, "licence-corrected", "context"))),
+        stream("no name, and contexts that name two streams", *unplaced_doors,
+               after_doors(with_part("licence-corrected", 8, "context", {"stream": "gates"}))),
+        stream("no name, and a context that names a stream, one that names none", *unplaced_doors, after_doors(third)),
         stream("good", first, second, third),
         stream("good so far", first, second),
         stream("good, of another row", first, second, other_row),

@@ -45,6 +45,7 @@ def written(number, given):
         "server_time": time(number),
         "erased_by": ERASED_BY + number,
         "hidden": given["hidden"],
+        "is_later": given.get("is_later", False),
     }
 
 
@@ -86,6 +87,8 @@ def lives():
         case("updated without values when absent", record("update")),
         case("deleted when absent", record("delete"), record("delete")),
         case("deleted with values that are not its", whole("create", '{"a":1,"b":2}'), old('{"a":2,"c":1}')),
+        case("old values that differ in as many places as are shown", whole("create", many(256, 1)), old(many(256, 2))),
+        case("old values that differ in more places", whole("create", many(300, 1)), old(many(300, 2))),
         case("deleted by fields", whole("create", '{"a":1}'), record("delete", '{"fields":{"/a":{"old":2}}}')),
         case("the document is put, and removed", whole("create", '{"a":1}'), fields('{"":{"new":[1]}}'),
              fields('{"":{"old":[1]}}'), record("update"), fields('{"/x":{"new":1}}')),
@@ -111,6 +114,10 @@ def lives():
              fields('{"/a":{"old":0},"/b":{"old":100e999999997},"/c":{"old":-0},"/d":{"old":1e999999999},'
                     '"/e":{"old":100000}}')),
     ]
+
+
+def many(count, value):
+    return "{" + ",".join(f'"{number:03}":{value}' for number in range(count)) + "}"
 
 
 def arrays():
@@ -231,6 +238,10 @@ def unseen_records():
         case("an object, then rows that nobody had seen", record("create", hidden=thing),
              record("update", object={"row": "1"}), record("delete", object={"row": "2"}),
              whole("create", "1", object={"row": "3"}), record("update")),
+        case("a record of a later version", whole("create", '{"a":1}'), fields('{"/a":{"new":2}}', is_later=True),
+             fields('{"/a":{"old":3,"new":4}}'), whole("update", '{"a":5}'), record("delete", object={"row": "1"})),
+        case("a record of a later version, which one corrects", whole("create", '{"a":1}'),
+             whole("update", '{"a":2}', is_later=True), whole("update", '{"a":3}', replaces=1), view="corrected"),
         case("an object of an operation of one's own is as good as any", whole("create", "1"), record("read", hidden=thing)),
     ]
 
@@ -257,6 +268,18 @@ def corrections():
         for until in [time(30), time(31), time(32), time(39)]:
             until = {"producer_time": until}
             out.append(case(f"late records, {view}, up to {until}", *late, view=view, until=until))
+        out.append(case(f"corrections that branch, {view}", whole("create", "0"), whole("update", "1"),
+                        whole("update", "2", replaces=1), whole("update", "3", replaces=1),
+                        whole("update", "4", replaces=2), view=view))
+        out.append(case(f"a correction of nothing that is known, itself corrected, {view}", whole("create", "1"),
+                        whole("update", "2", replaces=9), whole("update", "3", replaces=1), view=view))
+        out.append(case(f"a correction of another object, {view}", whole("create", "1", context={"stream": "s"}),
+                        whole("create", "2", object={"id": "L-2"}, context={"stream": "s"}, replaces=0),
+                        whole("update", "3", object={"id": "L-2"}, context={"stream": "s"}, replaces=1), view=view))
+        out.append(case(f"a correction through one that is not shown, of another object, {view}",
+                        whole("create", "1", context={"stream": "s"}),
+                        whole("create", "2", context={"stream": "s"}, replaces=0, hidden={"object": WITHHELD}),
+                        whole("create", "3", object={"id": "L-2"}, context={"stream": "s"}, replaces=1), view=view))
         out.append(case(f"a correction of nothing that is known, {view}", whole("create", "1", replaces=0),
                         record("update", replaces=2), record("update"), view=view))
         out.append(case(f"a correction whose object is not shown, {view}", whole("create", "1"), whole("create", "2"),

@@ -17,12 +17,19 @@ def before(server):
 def read_leaf(leaf):
     """Event, server's part and whole second line of a leaf."""
     check(len(leaf) <= 4096, "leaf")
-    found = re.fullmatch("cairn.record/1\n([^\n]*)\n", leaf.decode())
+    found = re.fullmatch("cairn\\.record/1\n([^\n]*)\n", leaf.decode())
     check(found, "leaf")
     parts, _ = strict(found[1].encode())
     check(canonical(parts) == found[1] and set(parts) <= {"event", "server", "signature"}, "leaf")
     event, server = parts["event"], parts["server"]
     rules.record_id(event["id"])
+    try:
+        rules.origin(event["log"])
+        rules.pseudonym(server["by"])
+    except Refused:
+        raise Refused("leaf") from None
+    rules.time(event["time"])
+    rules.time(server["time"])
     if "replaces" in event:
         rules.record_id(event["replaces"])
     check(("key" in event) == ("signature" in parts), "signature")
@@ -41,7 +48,7 @@ class Matching:
         check(all(len(text) <= rules.DISCLOSURE for text in texts) and len(set(texts)) == len(texts), "disclosures")
         check(len(withheld) <= rules.DISCLOSURES, "too many withheld")
         self.texts, self.withheld, self.erased, self.of = {digest_of(text): text for text in texts}, withheld, erased, of
-        self.met, self.shown, self.classes, self.kept, self.salts = [], {}, {}, [], []
+        self.met, self.shown, self.classes, self.kept, self.salts, self.fields = [], {}, {}, [], [], {}
 
     def knows(self, digest):
         return digest in self.texts or digest in self.withheld or (digest, *self.of) in self.erased
@@ -64,11 +71,11 @@ class Matching:
                 raw = scan(text)[0][1]
                 rule(array[1], raw)
                 return array[1], raw
-        elif digest in self.withheld:
-            self.shown[place] = "withheld"
-        else:
-            check(redaction is not None, "missing")
+        elif redaction is not None:
             self.shown[place] = f"erased {redaction}"
+        else:
+            check(digest in self.withheld, "missing")
+            self.shown[place] = "withheld"
         return None, None
 
     def finish(self):
@@ -101,6 +108,7 @@ def open_fields(matching, values):
             inner, raw = matching.one(place, element["..."], rules.field, of_class=of_class)
             if inner is not None:
                 rules.field_fits(form, values.get("sides"), pointer, inner, raw)
+            matching.fields[pointer] = of_class, inner
             fields.append(pointer)
     rules.fields_fit(values)
 
@@ -156,7 +164,9 @@ class Opened:
         matching.finish()
         check(self.name is None or belongs(self.name, self.says), "stream")
         check("key" not in event or self.name is None or not rules.reserved_stream(self.name), "reserved")
-        self.shown, self.classes = matching.shown, matching.classes
+        self.shown, self.classes, self.fields = matching.shown, matching.classes, matching.fields
+        # What erases is not erased itself.
+        check(not self.is_redaction() or not any(became.startswith("erased") for became in self.shown.values()), "missing")
         if matching.kept:
             self.shown["still disclosed"] = matching.kept
 
@@ -171,6 +181,31 @@ class Opened:
             [element] = server["continues"]
             head, _ = matching.one("continues", element["..."], plain(rules.HEAD), may_be_null=True)
             check(not head or head["log"] != log, "continues")
+
+    def is_redaction(self):
+        kind = {"module": "cairn", "entity": "redaction", "operation": "record.redaction"}
+        return kind.items() <= (self.says.get("object") or {}).items()
+
+    def redacts(self, log, successors):
+        """What it erases in a log: digests, the id and the index of the record that they are of; or nothing."""
+        public = {pointer: inner["new"] if of_class == "public" and inner else None
+                  for pointer, (of_class, inner) in self.fields.items()}
+        is_own, values = self.event["log"] == log, self.says.get("values") or {}
+        if not self.is_redaction() or "key" in self.event or values.get("sides") != "new":
+            return [], None, None
+        digests, index = public.get("/digests"), public.get("/index")
+        try:
+            check(is_own or self.event["log"] in successors)
+            check(public.get("/log", self.event["log"]) == log)
+            rules.whole_number(index)
+            check(not is_own or index < self.index)
+            check(isinstance(digests, list) and 0 < len(digests) <= rules.REDACTED)
+            for digest in digests:
+                rules.digest(digest)
+            rules.record_id(self.says["object"]["id"])
+        except Refused:
+            return [], None, None
+        return digests, self.says["object"]["id"], index
 
     def producer(self, keys):
         """Whose event it is, as far as these keys tell."""
@@ -187,6 +222,39 @@ class Opened:
         rank = lambda of_class: -1 if of_class is None else rules.CLASSES.index(of_class)
         withheld = [place for place, became in self.shown.items() if became == "withheld"]
         return all(rank(self.classes[place]) > rank(up_to) for place in withheld)
+
+
+class Later:
+    """A leaf of a later version: its place in the chain of its stream, and no more."""
+
+    name, says = None, {}
+
+    def __init__(self, leaf, index):
+        check(len(leaf) <= 4096, "leaf")
+        found = re.fullmatch("cairn\\.record/([1-9][0-9]{0,8})\n([^\n]*)\n", leaf.decode())
+        check(found and found[1] != "1", "leaf")
+        parts, _ = strict(found[2].encode())
+        try:
+            event, server = parts["event"], parts["server"]
+            rules.origin(event["log"])
+            rules.record_id(event["id"])
+            rules.digest(server["stream"])
+            rules.whole_number(server["seq"])
+            rules.time(server["time"])
+            if server["prev"] is not None:
+                rules.leaf_hash(server["prev"])
+        except (KeyError, TypeError):
+            raise Refused("leaf") from None
+        check((server["seq"] == 0) == (server["prev"] is None), "leaf")
+        self.event, self.server, self.index, self.hash = event, server, index, leaf_hash(leaf)
+
+
+def agree(records):
+    """Whether there is a stream's name with which all belong in it; without one, what is shown must agree."""
+    things = [record.says["object"] for record in records if record.says.get("object")]
+    meant = {(record.says["context"] or {}).get("stream") for record in records if "context" in record.says}
+    own = {tuple(thing[member] for member in rules.NAMED_BY) for thing in things}
+    return len({thing["tenant"] for thing in things}) <= 1 and len(meant) <= 1 and (meant != {None} or len(own) <= 1)
 
 
 def follow(records):
@@ -206,4 +274,6 @@ def follow(records):
     for record in records:
         check(record.event["id"] not in ids, "id")
         ids.add(record.event["id"])
+    for record in records:
         check(name is None or belongs(name, record.says), "name")
+    check(name is not None or agree(records), "name")

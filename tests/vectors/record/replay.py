@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 
 from making import cut
-from rules import NAMED_BY, quoted, scan
+from rules import NAMED_BY, is_own_operation, quoted, scan
 
 
 class Mark(enum.Enum):
@@ -228,6 +228,10 @@ def read(given):
     members = scan(given["record"])[0]
     thing = json.loads(members["object"])
     out = {member: given[member] for member in ["seq", "index", "server_time"]}
+    out["is_later"] = given["is_later"]
+    if out["is_later"]:
+        # Nothing of it is known but its place.
+        return out | {"id": json.loads(members["id"]), "time": given["server_time"], "replaces": None, "object": Unknown()}
     out |= {member: json.loads(members[member]) for member in ["id", "time"]}
     out["replaces"] = json.loads(members.get("replaces", "null"))
     hidden = {place: Unknown(given["erased_by"] if how == "erased" else None) for place, how in given["hidden"].items()}
@@ -265,44 +269,71 @@ def document_of(side, form, fields):
     return Patch(start, there).document()
 
 
+def first_of(pointers):
+    """The first that are shown, and whether there are more."""
+    out, size = [], 0
+    for pointer in pointers:
+        size += len(pointer.encode())
+        if len(out) == 256 or size > 65_536:
+            return [*out, "and more"]
+        out.append(pointer)
+    return out
+
+
+def may_correct(record, other):
+    """Whether it may act in the place of the other, as far as both are shown."""
+    one, two = record["object"], other["object"]
+    if isinstance(two, Unknown):
+        return True
+    same = isinstance(one, Unknown) or all(one.get(member) == two.get(member) for member in [*NAMED_BY, "row"])
+    return same and not is_own_operation(two)
+
+
 class Replay:
     def __init__(self, records, view, until):
-        self.states, self.flags, self.others, self.lost = {}, [], None, set()
+        self.states, self.flags, self.others = {}, [], None
         places = self.places(records, view)
         what = {"seq": "seq", "server_time": "server_time", "producer_time": "time"}
         for kind, bound in (until or {}).items():
-            places = [(place, acting) for place, acting in places if place[what[kind]] <= bound]
+            places = [place for place in places if place[0][what[kind]] <= bound]
             if kind == "producer_time":
-                places.sort(key=lambda pair: pair[0]["time"])
-        for _, acting in places:
-            self.act(acting, acting["id"] in self.lost)
+                places.sort(key=lambda place: place[0]["time"])
+        for place, acting, oddity in places:
+            if oddity is not None:
+                self.flag(place, *oddity)
+            self.act(acting)
 
     def flag(self, record, *words):
         self.flags.append([record["seq"], record["index"], *words])
 
     def places(self, records, view):
-        places, of = [], {}
+        """Where a record is, which one acts there, and what is odd about the one that is there."""
+        recorded, corrected, of = [], [], {}
         for record in records:
-            replaced = record["replaces"]
-            if replaced is not None and replaced not in of:
-                self.lost.add(record["id"])
-            elif replaced is not None and view == "corrected":
-                places[of[replaced]][1] = record
-                of[record["id"]] = of[replaced]
-                continue
-            of[record["id"]] = len(places)
-            places.append([record, record])
-        return places
+            replaced, into, oddity = record["replaces"], len(corrected), None
+            if replaced is not None:
+                target, number = of.get(replaced, (None, None))
+                if target is None:
+                    oddity = "replaces unknown", replaced
+                elif may_correct(record, target) and may_correct(record, corrected[number][0]):
+                    into = number
+                else:
+                    oddity = "replaces other", replaced
+            of[record["id"]] = record, into
+            if into == len(corrected):
+                corrected.append([record, record, oddity])
+            else:
+                corrected[into][1] = record
+            recorded.append([record, record, oddity])
+        return corrected if view == "corrected" else recorded
 
-    def act(self, record, is_lost):
+    def act(self, record):
         thing = record["object"]
-        if is_lost:
-            self.flag(record, "replaces unknown", record["replaces"])
         if isinstance(thing, Unknown):
             for state in self.states.values():
                 state |= {"life": "unknown", "data": thing, "last": record["seq"]}
             self.others = thing
-            self.flag(record, "object unknown")
+            self.flag(record, "later version" if record["is_later"] else "object unknown")
             return
         operation = thing["operation"]
         if operation not in ["create", "update", "delete"]:
@@ -332,7 +363,7 @@ class Replay:
         else:
             found = differing(data, document_of("old", form, fields)) if "old" in form else []
         if found:
-            self.flag(record, "old differs", *found)
+            self.flag(record, "old differs", *first_of(found))
 
     def written(self, record, before):
         values = record["values"]

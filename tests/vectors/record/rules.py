@@ -1,15 +1,16 @@
 """What docs/record.md says of texts and of each disclosure: names, bounds, members. Whatever breaks a rule is Refused."""
 
 import base64
+import datetime
 import json
 import re
 import unicodedata
 
 CLASSES = ["public", "internal", "restricted", "secret"]
-NAME, OPERATION, PROSE, URI, TRACESTATE = 256, 64, 4096, 2048, 512
+NAME, ORIGIN, OPERATION, PROSE, URI, TRACESTATE = 256, 255, 64, 4096, 2048, 512
 DISCLOSURE, DISCLOSURES, ALL_DISCLOSED, EVENT_DISCLOSED = 1 << 20, 4096, 4 << 20, (4 << 20) - (64 << 10)
 DEPTH, VALUE_DEPTH, VALUE, NUMBER, EXPONENT, POINTER, TOKENS = 64, 62, 256 << 10, 128, 9, 1024, 62
-FIELDS, ATTRIBUTES, EXTERNAL, ROLES, BEHALF, SUBJECTS, TOPICS = 2048, 256, 256, 64, 4, 256, 64
+FIELDS, ATTRIBUTES, EXTERNAL, ROLES, BEHALF, SUBJECTS, TOPICS, REDACTED = 2048, 256, 256, 64, 4, 256, 64, 1024
 
 
 class Refused(Exception):
@@ -197,7 +198,8 @@ def leaf_hash(value):
 
 
 def origin(value):
-    check(isinstance(value, str) and value)
+    """What C2SP asks of the first line of a checkpoint, and what fits into the one byte of a length."""
+    check(isinstance(value, str) and 0 < len(value.encode()) <= ORIGIN and not any(c < " " for c in value))
 
 
 def pointer(value):
@@ -367,6 +369,20 @@ def reserved_stream(name):
 # --- The leaf ----------------------------------------------------------------------------------------------------------
 
 
+def pseudonym(value):
+    check(isinstance(value, str) and len(value) == 22 and len(unb64u(value)) == 16)
+
+
+def time(value):
+    """RFC 3339 in UTC with six digits of the second, of a day that there is."""
+    check(isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", value, re.ASCII), "leaf")
+    try:
+        datetime.datetime.fromisoformat(value[:-1])
+    except ValueError:
+        raise Refused("leaf") from None
+    check(value >= "1970", "leaf")
+
+
 def record_id(value):
     """RFC 9562, of version 7 or 4."""
-    check(re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", value), "leaf")
+    check(isinstance(value, str) and re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", value), "leaf")

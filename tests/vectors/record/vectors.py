@@ -161,7 +161,7 @@ CASES = {
 
 
 def case(name, record="licence-created", index=0, left_out=(), added=(), withheld=(), redactions=(), changed=None, log=None,
-         keys=(KEY,)):
+         keys=(KEY,), successors=()):
     """A record that is opened, with what is changed in it; `keys` are the producers' that are known."""
     return {
         "name": name,
@@ -174,6 +174,7 @@ def case(name, record="licence-created", index=0, left_out=(), added=(), withhel
         "changed": changed,
         "log": log,
         "keys": list(keys),
+        "successors": list(successors),
     }
 
 
@@ -188,7 +189,7 @@ def openings(previous):
     bare = b64u(sign(bytes.fromhex(SEED), canonical(line["event"]).encode()))
     signed = dict(record="licence-changed", index=1)
     key, signature = f',"key":"{line["event"]["key"]}"', f',"signature":"{line["signature"]}"'
-    redaction = [{"record": "owner-redacted", "index": 5}]
+    redaction = [case("", record="owner-redacted", index=5)]
 
     return [
         case("all is there"),
@@ -214,6 +215,13 @@ def openings(previous):
         case("the whole record is in another log", log=OTHER),
         case("a signed record is in another log", record="licence-changed", index=1, log=OTHER),
         case("the redaction record names another digest", left_out=[phone], redactions=redaction),
+        case("a field is erased, and said to be withheld", left_out=[owner], withheld=[owner], redactions=redaction),
+        case("a field is erased twice", left_out=[owner], redactions=[case("", record="owner-redacted", index=7), *redaction]),
+        case("a record of another version", changed=["cairn.record/1", "cairn.record/2"]),
+        case("a time with seven digits", changed=["29.123456Z", "29.1234567Z"]),
+        case("a day that there is not", changed=["2026-11-22T06:50:29.1", "2026-02-29T06:50:29.1"]),
+        case("a pseudonym with stray bits", changed=[f'"by":"{BY}', f'"by":"{BY[:-1]}x']),
+        case("an origin with a tab", changed=[f'"log":"{LOG}', f'"log":"{LOG}\\t']),
         case("a field whose part is withheld", left_out=[values], withheld=[values]),
         case("a disclosure of another record", added=[changed["disclosures"][0]]),
         case("withheld and disclosed at once", withheld=[phone]),

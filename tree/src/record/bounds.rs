@@ -67,5 +67,10 @@ pub const MAX_TOPICS: usize = 64;
 /// The most digests that one redaction record names.
 pub const MAX_REDACTED: usize = 1024;
 
+/// The most differences between states, or between old values and a state, that are shown.
+pub const MAX_DIFFERENCES: usize = 256;
+/// The most bytes of their pointers.
+pub const MAX_DIFFERENCES_BYTES: usize = 64 * 1024;
+
 /// The largest integer in what is signed (RFC 8785, section 3.2.2.3: what a double holds exactly).
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;

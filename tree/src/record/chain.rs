@@ -1,14 +1,14 @@
 //! The chain of a stream: numbers without gaps, each record holding the leaf hash of the one before.
 //!
-//! Not here: that the records are in the log, which inclusion proofs show, nor what they say.
+//! Not here: that the records are in the log, which inclusion proofs show, nor what they say: that they belong together
+//! [`History`] checks.
 
-use std::collections::BTreeSet;
-
+pub use super::history::History;
 use super::id::RecordId;
-use super::leaf::{Leaf, LeafError};
+use super::later::Later;
+use super::leaf::{Entry, Leaf, LeafError};
 use super::open::Record;
-use super::server_part::{Place, Seq};
-use super::shown::Shown;
+use super::server_part::Seq;
 use super::stream::{StreamHead, StreamId};
 use super::time::Time;
 use crate::checkpoint::Origin;
@@ -21,6 +21,15 @@ pub struct Chain {
     log: Origin,
     stream: StreamId,
     last: Option<Link>,
+}
+
+/// An entry that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Followed {
+    /// A record.
+    Record(Box<Leaf>),
+    /// A record of a later version, of which nothing but its place is known here.
+    Later(Later),
 }
 
 /// A record that is in the chain.
@@ -139,14 +148,28 @@ impl Chain {
         self.last.as_ref().map(head)
     }
 
-    /// Takes the entry at an index, whose disclosures are of no matter here.
+    /// Takes the entry at an index, whose disclosures are of no matter here; it may be of a later version.
     ///
     /// # Errors
     /// [`ChainError`]; the chain stays as it was.
-    pub fn push_entry(&mut self, index: LeafIndex, entry: &[u8]) -> Result<Leaf, ChainError> {
+    pub fn push_entry(&mut self, index: LeafIndex, entry: &[u8]) -> Result<Followed, ChainError> {
+        if Leaf::classify(entry)? == Entry::Opaque {
+            let later = Later::decode(index, entry)?;
+            self.push_later(&later)?;
+            return Ok(Followed::Later(later));
+        }
         let leaf = Leaf::decode(entry)?;
         self.push(index, &leaf, Hash::leaf(entry))?;
-        Ok(leaf)
+        Ok(Followed::Record(Box::new(leaf)))
+    }
+
+    /// Takes a record of a later version.
+    ///
+    /// # Errors
+    /// [`ChainError`]; the chain stays as it was.
+    pub fn push_later(&mut self, later: &Later) -> Result<(), ChainError> {
+        let link = Link { index: later.index(), seq: later.seq(), hash: later.hash(), time: later.time() };
+        self.go_on(later.log(), later.stream(), later.prev(), link)
     }
 
     /// Takes a record.
@@ -159,68 +182,35 @@ impl Chain {
 
     fn push(&mut self, index: LeafIndex, leaf: &Leaf, hash: Hash) -> Result<(), ChainError> {
         let (log, server) = (&leaf.event().head().log, leaf.server());
+        let link = Link { index, seq: server.place.seq(), hash, time: server.time };
+        self.go_on(log, server.stream, server.place.prev(), link)
+    }
+
+    /// Goes on with a record, by the leaf hash that it has of the one before.
+    fn go_on(&mut self, log: &Origin, stream: StreamId, prev: Option<Hash>, link: Link) -> Result<(), ChainError> {
         if *log != self.log {
             return Err(ChainError::Log { expected: self.log.clone(), found: log.clone() });
         }
-        if server.stream != self.stream {
-            return Err(ChainError::Stream { expected: self.stream, found: server.stream });
+        if stream != self.stream {
+            return Err(ChainError::Stream { expected: self.stream, found: stream });
         }
-        let seq = server.place.seq();
+        let Link { index, seq, time, .. } = link;
         let expected = self.last.map_or(0, |last| last.seq.get() + 1);
         if seq.get() != expected {
             return Err(ChainError::Seq { expected, found: seq });
         }
-        if let (Some(last), Place::After { prev, .. }) = (self.last, server.place) {
+        if let (Some(last), Some(prev)) = (self.last, prev) {
             if prev != last.hash {
                 return Err(ChainError::Prev { seq, expected: last.hash, found: prev });
             }
             if index <= last.index {
                 return Err(ChainError::Index { seq, before: last.index, found: index });
             }
-            if server.time < last.time {
-                return Err(ChainError::Time { seq, before: last.time, found: server.time });
+            if time < last.time {
+                return Err(ChainError::Time { seq, before: last.time, found: time });
             }
         }
-        self.last = Some(Link { index, seq, hash, time: server.time });
+        self.last = Some(link);
         Ok(())
-    }
-}
-
-/// All records of a stream from its beginning up to one of them, opened, with their chain checked, each belonging in the
-/// stream as far as it is shown, and no id twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History(Vec<Record>);
-
-impl History {
-    /// Checks the chain of records that are in the order of their numbers, and that each belongs in it.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub fn new(records: Vec<Record>) -> Result<Self, ChainError> {
-        if let Some(first) = records.first() {
-            let leaf = first.leaf();
-            let mut chain = Chain::new(leaf.event().head().log.clone(), leaf.server().stream);
-            records.iter().try_for_each(|record| chain.push_record(record))?;
-        }
-        // The stream's id is the digest of its name, so that one record with the name speaks for all.
-        let name = records.iter().find_map(|record| record.stream().and_then(Shown::disclosed));
-        let mut ids = BTreeSet::new();
-        for record in &records {
-            let (seq, id) = (record.leaf().server().place.seq(), record.leaf().event().head().id);
-            if !ids.insert(id) {
-                return Err(ChainError::Id { seq, id });
-            }
-            let content = record.content();
-            if name.is_some_and(|name| !name.may_hold(&content.object, &content.context)) {
-                return Err(ChainError::Name { seq });
-            }
-        }
-        Ok(Self(records))
-    }
-
-    /// The records.
-    #[must_use]
-    pub fn records(&self) -> &[Record] {
-        &self.0
     }
 }

@@ -206,7 +206,8 @@ impl Making {
         if self.each.len() >= MAX_DISCLOSURES {
             return Err(DisclosuresError::TooMany);
         }
-        if length > MAX_DISCLOSURE_BYTES || end > MAX_DISCLOSED_BYTES {
+        // A tilde follows.
+        if length > MAX_DISCLOSURE_BYTES || end >= MAX_DISCLOSED_BYTES {
             return Err(DisclosuresError::TooLong);
         }
         let digest = Digest::of_ascii(self.text.get(end - length..).unwrap_or_default());

@@ -2,12 +2,11 @@
 //! last record of a stream that goes on in another log. What is the log's own in other respects stands in
 //! [`super::reserved`].
 //!
-//! A redaction record names the digests of what was
-//! erased of one record; nothing else makes an absence good. It can't itself be redacted to the effect that it no longer
-//! does, and no producer can write one.
+//! A redaction record names the digests of what was erased of one record; nothing else makes an absence good. No producer
+//! can write one, and none erases anything of another: of a redaction record nothing may be missing.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounds::MAX_REDACTED;
 use super::class::{Class, Classification};
@@ -251,15 +250,25 @@ fn own<'a>(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redactions {
     log: Origin,
-    /// The last redaction record that names a digest of a record.
-    last: BTreeMap<(Digest, Concerned), LeafIndex>,
+    /// The logs whose redaction records count as well.
+    successors: BTreeSet<Origin>,
+    /// The least index of a redaction record that names a digest of a record.
+    least: BTreeMap<(Digest, Concerned), LeafIndex>,
 }
 
 impl Redactions {
     /// None yet, in the log with this origin.
     #[must_use]
     pub const fn new(log: Origin) -> Self {
-        Self { log, last: BTreeMap::new() }
+        Self { log, successors: BTreeSet::new(), least: BTreeMap::new() }
+    }
+
+    /// The same, also for redaction records of another log. The caller has proven that it is the successor of this one,
+    /// which is sealed, by a statement of succession that was verified.
+    #[must_use]
+    pub fn with_successor(mut self, proven: Origin) -> Self {
+        self.successors.insert(proven);
+        self
     }
 
     /// The log.
@@ -268,13 +277,14 @@ impl Redactions {
         &self.log
     }
 
-    /// Takes up what a redaction record names. The caller has proven that it is in the log.
+    /// Takes up what a redaction record names. The caller has proven that it is in its log.
     ///
     /// # Errors
-    /// [`KindError`] if it is none, or not one of this log.
+    /// [`KindError`] if it is none, or one that does not count for this log.
     pub fn take_up(&mut self, record: &Record) -> Result<(), KindError> {
         let head = record.leaf().event().head();
-        if head.log != self.log {
+        let is_own = head.log == self.log;
+        if !is_own && !self.successors.contains(&head.log) {
             return Err(KindError::OtherLog);
         }
         let object = record.content().object.disclosed().ok_or(KindError::NotARedaction)?;
@@ -285,30 +295,38 @@ impl Redactions {
         if values.form() != Form::Whole(Sides::New) {
             return Err(KindError::NoDigests);
         }
+        let names_log = values.fields().iter().any(|(pointer, _)| pointer.as_str() == LOG);
+        let of_log = if names_log { read_new(values, LOG, read_origin) } else { Some(head.log.clone()) };
+        if of_log.as_ref() != Some(&self.log) {
+            return Err(KindError::OtherLog);
+        }
         let index = read_new(values, INDEX, |reader| reader.integer()).and_then(|index| LeafIndex::new(index).ok());
-        let index = index.filter(|index| *index < record.index()).ok_or(KindError::NoRecord)?;
+        let index = index.filter(|index| !is_own || *index < record.index()).ok_or(KindError::NoRecord)?;
         let id = object.id.as_str().parse().map_err(|_| KindError::NoRecord)?;
         let digests = read_new(values, DIGESTS, |reader| {
             reader.list(MAX_REDACTED, |reader| read_parsed::<Digest>(reader, "must be a digest"))
         });
         let digests = digests.filter(|digests| !digests.is_empty()).ok_or(KindError::NoDigests)?;
         for digest in digests {
-            let last = self.last.entry((digest, Concerned { id, index })).or_insert(record.index());
-            *last = (*last).max(record.index());
+            let least = self.least.entry((digest, Concerned { id, index })).or_insert(record.index());
+            *least = (*least).min(record.index());
         }
         Ok(())
     }
 
-    /// The last redaction record that names a digest of a record.
+    /// Where the redaction record is that names a digest of a record: of several, the one with the least index.
     #[must_use]
     pub fn of(&self, digest: &Digest, record: Concerned) -> Option<LeafIndex> {
-        self.last.get(&(*digest, record)).copied()
+        self.least.get(&(*digest, record)).copied()
     }
 }
 
-/// Reads the new value of a field, if it is shown and what it should be.
+/// Reads the new value of a field, if it is public, shown, and what it should be.
 fn read_new<T>(values: &OpenValues, pointer: &str, read: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>) -> Option<T> {
     let (_, field) = values.fields().iter().find(|(other, _)| other.as_str() == pointer)?;
+    if field.class != Class::Public {
+        return None;
+    }
     let text = field.content.disclosed()?.new.as_ref()?.as_str();
     Reader::read(text.as_bytes(), text.len(), read).ok()
 }

@@ -12,7 +12,7 @@ use super::signature::ProducerSignature;
 use crate::hash::Hash;
 
 /// What every record leaf of any version begins with.
-const PREFIX: &str = "cairn.record/";
+pub(super) const PREFIX: &str = "cairn.record/";
 /// The first line of this version.
 pub(super) const HEADER: &str = "cairn.record/1\n";
 
@@ -31,7 +31,8 @@ pub struct Leaf {
 pub enum Entry {
     /// A record.
     Record(Box<Leaf>),
-    /// A record of a version that is not known here. Its inclusion can be verified and nothing else.
+    /// A record of a version that is not known here. Its inclusion can be verified, and its place in a chain
+    /// ([`super::later::Later`]); nothing else.
     Opaque,
     /// No record.
     Raw,

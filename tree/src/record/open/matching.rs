@@ -71,8 +71,9 @@ impl<'e> Matching<'e> {
                 self.salts.push(salt);
                 Shown::Disclosed(value)
             }
-            (None, _) if withheld => Shown::Withheld,
+            // What is proven goes before what is claimed.
             (None, Some(index)) => Shown::Erased(index),
+            (None, None) if withheld => Shown::Withheld,
             (None, None) => return Err(IntegrityError::Missing { piece, digest }),
         };
         self.met.push(Traced { digest, piece, became: shown.as_ref().map(|_| ()) });

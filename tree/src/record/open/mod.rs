@@ -15,7 +15,7 @@ use super::digest::Digest;
 use super::disclosure::Disclosures;
 use super::event::{Event, Part};
 use super::json::{Fault, Json};
-use super::kind::{Concerned, Redactions};
+use super::kind::{Concerned, RecordKind, Redactions};
 use super::leaf::{Leaf, LeafError};
 use super::parts::{Actor, Context, Object, Subjects};
 use super::reserved::{Reserved, is_own_operation};
@@ -36,7 +36,7 @@ pub struct Evidence<'e> {
     pub disclosures: &'e Disclosures,
     /// The digests whose content the reader may not see, as whoever answers says. Each must be one of the record's.
     pub withheld: &'e [Digest],
-    /// What verified redaction records of the same log name.
+    /// What verified redaction records of the same log name, or of its successor.
     pub redactions: &'e Redactions,
 }
 
@@ -298,6 +298,14 @@ impl Record {
             Place::After { .. } => (None, None),
         };
         let (traced, still_disclosed) = matching.finish()?;
+        let kind = content.object.disclosed().map(RecordKind::of);
+        let erased = traced.iter().find(|traced| matches!(traced.became, Shown::Erased(_)));
+        if kind == Some(RecordKind::Redaction)
+            && let Some(Traced { piece, digest, .. }) = erased.copied()
+        {
+            // What erases is not erased itself.
+            return Err(IntegrityError::Missing { piece, digest });
+        }
         if let Some(Shown::Disclosed(name)) = &stream
             && !name.may_hold(&content.object, &content.context)
         {

@@ -4,27 +4,32 @@
 
 mod diff;
 mod node;
+mod old;
 mod patch;
+mod places;
 
-pub use diff::{Difference, diff};
+pub use diff::{Difference, Differences, Pointers, diff};
 pub use node::{Node, Unknown};
+pub use old::old_differs;
 pub use patch::Misfit;
 
 use std::collections::BTreeMap;
 
-use super::chain::History;
 use super::class::Classed;
+use super::history::{Entered, History};
 use super::id::RecordId;
-use super::json::{Json, Pointer};
+use super::json::Pointer;
 use super::open::{OpenValues, Record};
 use super::parts::Object;
 use super::server_part::Seq;
 use super::shown::Shown;
 use super::text::{Effect, Name};
 use super::time::Time;
-use super::values::{Field, Form, Sides, Values};
+use super::values::{Field, Form, Sides};
 use crate::size::LeafIndex;
+use old::differing;
 use patch::{Change, patch};
+use places::places;
 
 /// Whose state it is: an object, or one row of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +75,7 @@ pub enum Life {
 pub enum View {
     /// Each record where it stands.
     AsRecorded,
-    /// The last correction in the place of the record it corrects.
+    /// In the place of each record the last of all that correct it, directly or through others.
     Corrected,
 }
 
@@ -125,11 +130,15 @@ pub enum Oddity {
     /// The object was not there.
     DeleteOnAbsent,
     /// The old values that it gives are not those of the state, at these pointers.
-    OldDiffers(Vec<String>),
+    OldDiffers(Pointers),
     /// A field has no place in the state.
     Misfit(Pointer<'static>, Misfit),
     /// It corrects a record that is not before it in the stream.
     ReplacesUnknown(RecordId),
+    /// It corrects a record of another object or row, or one of the log's own, which it can't.
+    ReplacesOther(RecordId),
+    /// It is of a later version, and says nothing here.
+    LaterVersion,
     /// What it did is not shown.
     ObjectUnknown(Unknown),
 }
@@ -164,54 +173,19 @@ impl ObjectKey {
 #[must_use]
 pub fn replay(history: &History, view: View, until: Until) -> Replayed {
     let mut replayed = Replayed::default();
-    let mut places = places(history.records(), view);
-    places.retain(|place| match until {
-        Until::End => true,
-        Until::Seq(seq) => place.at.leaf().server().place.seq() <= seq,
-        Until::ServerTime(time) => place.at.leaf().server().time <= time,
-        Until::ProducerTime(time) => place.at.leaf().event().head().time <= time,
-    });
-    if let Until::ProducerTime(_) = until {
-        places.sort_by_key(|place| place.at.leaf().event().head().time);
-    }
-    for place in places {
-        if let Some(id) = place.replaces_unknown {
-            replayed.flag(place.acting, Oddity::ReplacesUnknown(id));
+    for place in places(history, view, until) {
+        if let Some(oddity) = place.oddity {
+            replayed.flag(place.at, oddity);
         }
-        replayed.act(place.acting);
+        match place.acting {
+            Entered::Record(record) => replayed.act(record),
+            Entered::Later(later) => {
+                replayed.unseen(Unknown::Withheld, later.seq());
+                replayed.flag(place.acting, Oddity::LaterVersion);
+            }
+        }
     }
     replayed
-}
-
-/// A place in the order of records, and the record that acts there.
-struct Acting<'r> {
-    at: &'r Record,
-    acting: &'r Record,
-    /// What the acting record replaces, if that is not before it in the stream.
-    replaces_unknown: Option<RecordId>,
-}
-
-fn places(records: &[Record], view: View) -> Vec<Acting<'_>> {
-    let mut places: Vec<Acting<'_>> = Vec::with_capacity(records.len());
-    // The place in which each record, or what corrects it, acts.
-    let mut by_id: BTreeMap<RecordId, usize> = BTreeMap::new();
-    for record in records {
-        let head = record.leaf().event().head();
-        let replaced = head.replaces.and_then(|id| by_id.get(&id).copied());
-        if let Some(place) = replaced
-            && view == View::Corrected
-        {
-            if let Some(acting) = places.get_mut(place) {
-                *acting = Acting { at: acting.at, acting: record, replaces_unknown: None };
-            }
-            by_id.insert(head.id, place);
-            continue;
-        }
-        let replaces_unknown = head.replaces.filter(|_| replaced.is_none());
-        by_id.insert(head.id, places.len());
-        places.push(Acting { at: record, acting: record, replaces_unknown });
-    }
-    places
 }
 
 impl Replayed {
@@ -224,9 +198,16 @@ impl Replayed {
         }
     }
 
-    fn flag(&mut self, record: &Record, oddity: Oddity) {
-        let seq = record.leaf().server().place.seq();
-        self.flags.push(Flag { seq, index: record.index(), oddity });
+    fn flag(&mut self, entered: Entered<'_>, oddity: Oddity) {
+        self.flags.push(Flag { seq: entered.seq(), index: entered.index(), oddity });
+    }
+
+    /// A record did something that is not shown: it may have done anything to any object, and to others.
+    fn unseen(&mut self, unknown: Unknown, last: Seq) {
+        for state in self.states.values_mut() {
+            *state = State { last, lives: state.lives, ..State::of(Some(unknown), last) };
+        }
+        self.others = Some(unknown);
     }
 
     fn act(&mut self, record: &Record) {
@@ -234,12 +215,8 @@ impl Replayed {
         let object = match Unknown::or_shown(&record.content().object) {
             Ok(object) => object,
             Err(unknown) => {
-                // It may have done anything to any of them, and to others.
-                for state in self.states.values_mut() {
-                    *state = State { last, lives: state.lives, ..State::of(Some(unknown), last) };
-                }
-                self.others = Some(unknown);
-                return self.flag(record, Oddity::ObjectUnknown(unknown));
+                self.unseen(unknown, last);
+                return self.flag(Entered::Record(record), Oddity::ObjectUnknown(unknown));
             }
         };
         let effect = object.operation.effect();
@@ -250,16 +227,16 @@ impl Replayed {
         let mut state = self.states.remove(&key).unwrap_or_else(|| State::of(self.others, last));
         state.last = last;
         match (effect, state.life) {
-            (Effect::Create, Life::Live) => self.flag(record, Oddity::CreateOnLive),
-            (Effect::Update, Life::Ended) => self.flag(record, Oddity::UpdateOnAbsent),
-            (Effect::Delete, Life::Ended) => self.flag(record, Oddity::DeleteOnAbsent),
+            (Effect::Create, Life::Live) => self.flag(Entered::Record(record), Oddity::CreateOnLive),
+            (Effect::Update, Life::Ended) => self.flag(Entered::Record(record), Oddity::UpdateOnAbsent),
+            (Effect::Delete, Life::Ended) => self.flag(Entered::Record(record), Oddity::DeleteOnAbsent),
             _ => {}
         }
         if let Shown::Disclosed(Some(values)) = &record.content().values {
             let shown = |(pointer, field): &OpenField| (pointer.clone(), Unknown::or_shown(&field.content).cloned());
             let differing = differing(state.data.as_ref(), values.form(), values.fields().iter().map(shown));
-            if !differing.is_empty() {
-                self.flag(record, Oddity::OldDiffers(differing));
+            if !differing.first.is_empty() {
+                self.flag(Entered::Record(record), Oddity::OldDiffers(differing));
             }
         }
         match effect {
@@ -290,7 +267,7 @@ impl Replayed {
         }
         let (data, misfits) = patch(before, changes);
         for (pointer, misfit) in misfits {
-            self.flag(record, Oddity::Misfit(pointer, misfit));
+            self.flag(Entered::Record(record), Oddity::Misfit(pointer, misfit));
         }
         data
     }
@@ -334,68 +311,4 @@ fn changes(values: &OpenValues) -> Vec<(Pointer<'static>, Change)> {
         Some((pointer.clone(), change))
     };
     values.fields().iter().filter_map(change).collect()
-}
-
-/// The pointers at which the old values of a record that is about to be appended are not those of the state. What is
-/// unknown differs from nothing.
-#[must_use]
-pub fn old_differs(state: Option<&Node>, values: &Values<'_>) -> Vec<String> {
-    let fields = values.fields().iter().map(|(pointer, field)| (pointer.clone(), Ok(field.content.clone())));
-    differing(state, values.form(), fields)
-}
-
-fn differing<'a>(
-    state: Option<&Node>,
-    form: Form,
-    fields: impl Iterator<Item = (Pointer<'a>, Result<Field<'a>, Unknown>)>,
-) -> Vec<String> {
-    let old_of = |field: Field<'a>| field.old.as_ref().map(Json::value).map(Node::from);
-    match form {
-        Form::Whole(Sides::New) => Vec::new(),
-        Form::Whole(Sides::Old | Sides::Both) => {
-            let put = |(pointer, field): (Pointer<'a>, Result<Field<'a>, Unknown>)| match field {
-                Ok(field) => old_of(field).map(|old| (pointer, Change::Put(old))),
-                Err(unknown) => Some((pointer, unseen(form, unknown))),
-            };
-            let old = document(fields.filter_map(put).collect());
-            let certain = diff(state, old.as_ref()).into_iter().filter(|difference| difference.certain);
-            certain.map(|difference| difference.pointer).collect()
-        }
-        Form::Fields => {
-            let differs = |(pointer, field): (Pointer<'a>, Result<Field<'a>, Unknown>)| {
-                let old = field.ok().and_then(old_of)?;
-                let found = Found::at(state, &pointer);
-                let differs = match found {
-                    Found::Node(node) => old.same(node) == Some(false),
-                    Found::Nothing => true,
-                    Found::Unknown => false,
-                };
-                differs.then(|| pointer.as_str().to_owned())
-            };
-            fields.filter_map(differs).collect()
-        }
-    }
-}
-
-/// What a pointer leads to.
-enum Found<'n> {
-    Node(&'n Node),
-    Nothing,
-    Unknown,
-}
-
-impl<'n> Found<'n> {
-    fn at(state: Option<&'n Node>, pointer: &Pointer<'_>) -> Self {
-        let Some(mut node) = state else { return Self::Nothing };
-        for token in pointer.tokens() {
-            match node {
-                Node::Unknown(_) => return Self::Unknown,
-                _ => match node.child(&token) {
-                    Some(child) => node = child,
-                    None => return Self::Nothing,
-                },
-            }
-        }
-        Self::Node(node)
-    }
 }

@@ -19,6 +19,8 @@ pub struct ObjectDifferences {
     pub object: ObjectKey,
     /// Where it differs, or may.
     pub differences: Vec<DifferenceBody>,
+    /// Whether it does in more places.
+    pub more: bool,
 }
 
 /// A place where two states differ, or may.
@@ -70,8 +72,8 @@ impl ObjectDifferences {
         let data = |replayed: &Replayed, object: &ObjectKey| replayed.data_of(object);
         let of = |object: &ObjectKey| {
             let found = diff(data(from, object).as_ref(), data(to, object).as_ref());
-            let differences = found.iter().map(DifferenceBody::from).collect();
-            Self { object: object.clone(), differences }
+            let differences = found.first.iter().map(DifferenceBody::from).collect();
+            Self { object: object.clone(), differences, more: found.more }
         };
         objects.into_iter().map(of).filter(|object| !object.differences.is_empty()).collect()
     }
@@ -80,16 +82,20 @@ impl ObjectDifferences {
         Object::write(json, |object| {
             object.member("object", |json| document::push_key(json, &self.object));
             object.array("differences", &self.differences, |json, difference| difference.push(json));
+            if self.more {
+                object.boolean("more", true);
+            }
         });
     }
 
     fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let start = reader.offset();
-        let (mut object, mut differences) = (None, None);
+        let (mut object, mut differences, mut more) = (None, None, false);
         reader.object(MEMBERS, |reader, name, _| {
             match &*name {
                 "object" => object = Some(document::read_key(reader)?),
                 "differences" => differences = Some(reader.list(MAX_STATES, DifferenceBody::read)?),
+                "more" => more = reader.boolean()?,
                 _ => drop(reader.json()?),
             }
             Ok(())
@@ -97,7 +103,7 @@ impl ObjectDifferences {
         let missing = |name| move || Trouble::missing(start, name);
         let (object, differences) =
             (object.ok_or_else(missing("object"))?, differences.ok_or_else(missing("differences"))?);
-        Ok(Self { object, differences })
+        Ok(Self { object, differences, more })
     }
 }
 

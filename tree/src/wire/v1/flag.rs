@@ -16,10 +16,13 @@ pub struct FlagBody {
     /// Where it is in the log.
     pub index: LeafIndex,
     /// What is odd: `create-on-live`, `update-on-absent`, `delete-on-absent`, `old-differs`, `no-place`,
-    /// `within-unknown`, `replaces-unknown` or `object-unknown`; servers may come to say more.
+    /// `within-unknown`, `replaces-unknown`, `replaces-other`, `later-version` or `object-unknown`; servers may come to say
+    /// more.
     pub flag: String,
     /// The JSON Pointers that are meant, if any.
     pub pointers: Vec<String>,
+    /// Whether there are more of them.
+    pub more: bool,
     /// What the record claims to correct, if that is what is odd.
     pub replaces: Option<RecordId>,
 }
@@ -30,13 +33,16 @@ impl From<&Flag> for FlagBody {
             Oddity::CreateOnLive => ("create-on-live", Vec::new(), None),
             Oddity::UpdateOnAbsent => ("update-on-absent", Vec::new(), None),
             Oddity::DeleteOnAbsent => ("delete-on-absent", Vec::new(), None),
-            Oddity::OldDiffers(pointers) => ("old-differs", pointers.clone(), None),
+            Oddity::OldDiffers(pointers) => ("old-differs", pointers.first.clone(), None),
             Oddity::Misfit(pointer, Misfit::NoPlace) => ("no-place", vec![pointer.as_str().to_owned()], None),
             Oddity::Misfit(pointer, Misfit::Unknown) => ("within-unknown", vec![pointer.as_str().to_owned()], None),
             Oddity::ReplacesUnknown(id) => ("replaces-unknown", Vec::new(), Some(*id)),
+            Oddity::ReplacesOther(id) => ("replaces-other", Vec::new(), Some(*id)),
+            Oddity::LaterVersion => ("later-version", Vec::new(), None),
             Oddity::ObjectUnknown(_) => ("object-unknown", Vec::new(), None),
         };
-        Self { seq: flag.seq, index: flag.index, flag: word.to_owned(), pointers, replaces }
+        let more = matches!(&flag.oddity, Oddity::OldDiffers(pointers) if pointers.more);
+        Self { seq: flag.seq, index: flag.index, flag: word.to_owned(), pointers, more, replaces }
     }
 }
 
@@ -49,6 +55,9 @@ impl FlagBody {
             if !self.pointers.is_empty() {
                 flag.array("pointers", &self.pointers, |json, pointer| push_string(json, pointer));
             }
+            if self.more {
+                flag.boolean("more", true);
+            }
             if let Some(id) = self.replaces {
                 flag.text("replaces", id);
             }
@@ -58,6 +67,7 @@ impl FlagBody {
     pub(super) fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let start = reader.offset();
         let (mut seq, mut index, mut flag, mut pointers, mut replaces) = (None, None, None, Vec::new(), None);
+        let mut more = false;
         reader.object(MEMBERS, |reader, name, _| {
             match &*name {
                 "seq" => seq = Some(json::seq(reader)?),
@@ -66,6 +76,7 @@ impl FlagBody {
                 "pointers" => {
                     pointers = reader.list(super::MAX_STATES, |reader| Ok(reader.string()?.into_owned()))?;
                 }
+                "more" => more = reader.boolean()?,
                 "replaces" => replaces = Some(json::from_text(reader, "must be a record's id")?),
                 _ => drop(reader.json()?),
             }
@@ -77,6 +88,7 @@ impl FlagBody {
             index: index.ok_or_else(missing("index"))?,
             flag: flag.ok_or_else(missing("flag"))?,
             pointers,
+            more,
             replaces,
         })
     }
