@@ -4,12 +4,16 @@
 
 mod written;
 
-use cairn_tree::record::chain::{Chain, ChainError, History};
+use cairn_tree::hash::Hash;
+use cairn_tree::record::chain::{Chain, ChainError, Followed, History};
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::event::{EventHead, Part};
+use cairn_tree::record::json::Json;
 use cairn_tree::record::kind::{Concerned, Redactions, redaction};
+use cairn_tree::record::later::Later;
+use cairn_tree::record::leaf::Leaf;
 use cairn_tree::record::open::{Evidence, Record};
-use cairn_tree::record::replay::{Life, Misfit, Node, Oddity, Replayed, Until, View, diff, old_differs, replay};
+use cairn_tree::record::replay::{Flag, Life, Misfit, Node, Oddity, Replayed, Until, View, diff, old_differs, replay};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
@@ -362,4 +366,54 @@ fn an_id_comes_once_in_a_stream() {
     let error =
         History::new(stream(&[whole("create", "{}"), record("read", ""), again]).iter().map(Entry::open).collect());
     assert!(matches!(error, Err(ChainError::Id { seq, id: found }) if seq.get() == 2 && found == id(0)), "{error:?}");
+}
+
+/// A later version keeps what is needed to follow a stream through it; the rest may be anything.
+#[test]
+fn a_leaf_of_a_later_version_is_followed_by_its_place() {
+    let mut writer = Writer::new();
+    for _ in 0..2 {
+        writer.append(&record("read", ""));
+    }
+    let [first, second] = writer.entries.as_slice() else { panic!("two") };
+    let leaf = String::from_utf8(second.leaf.clone()).unwrap();
+    let decode = |leaf: &str| Later::decode(second.index, leaf.as_bytes());
+    for version in ["2", "10", "999999999"] {
+        let later = leaf.replacen("cairn.record/1", &format!("cairn.record/{version}"), 1);
+        let later = later.replacen("{\"event\":{", "{\"a\":[{}],\"event\":{\"a\":null,", 1);
+        let mut chain = Chain::new(log(), Leaf::decode(&first.leaf).unwrap().server().stream);
+        chain.push_entry(first.index, &first.leaf).unwrap();
+        let Followed::Later(found) = chain.push_entry(second.index, later.as_bytes()).unwrap() else {
+            panic!("{later}")
+        };
+        assert_eq!(found.hash(), Hash::leaf(later.as_bytes()));
+        assert_eq!(chain.last().map(|last| (last.seq, last.hash)), Some((found.seq(), found.hash())));
+    }
+    for version in ["1", "0", "02", "", "x", "2.0", "1000000000"] {
+        let other = leaf.replacen("cairn.record/1", &format!("cairn.record/{version}"), 1);
+        assert!(decode(&other).is_err(), "{version}");
+    }
+    let later = leaf.replacen("cairn.record/1", "cairn.record/2", 1);
+    assert!(
+        decode(&later).is_ok() && decode(&format!("{later}\n")).is_err() && decode(&later[..later.len() - 1]).is_err()
+    );
+    for name in ["id", "log", "stream", "seq", "prev", "time"] {
+        let without = later.replace(&format!("\"{name}\":"), &format!("\"other-{name}\":"));
+        assert!(decode(&without).is_err(), "{name}");
+    }
+}
+
+/// One field less than a megabyte, in which every leaf's pointer is long: as many pointers would be gigabytes.
+#[test]
+fn pointers_to_what_differs_are_bounded_in_number_and_bytes() {
+    let long = "n".repeat(20_000);
+    let members: Vec<String> = (0..20_000).map(|number| format!("\"{number}\":0")).collect();
+    let document = |value: &str| format!(r#"{{"a":{{"{long}":{{{}}}}}}}"#, members.join(",").replace(":0", value));
+    let both = format!(r#""values":{{"whole":{{"old":{},"new":{{}}}}}}"#, document(":2"));
+    let replayed = recorded(&[whole("create", &document(":1")), record("update", &both)]);
+    let [Flag { oddity: Oddity::OldDiffers(pointers), .. }] = replayed.flags.as_slice() else { panic!("one flag") };
+    assert_eq!((pointers.first.len(), pointers.more), (3, true));
+    let [one, other] = [":1", ":2"].map(|value| Node::from(Json::parse(document(value).as_bytes()).unwrap().value()));
+    let found = diff(Some(&one), Some(&other));
+    assert_eq!((found.first.len(), found.more), (3, true));
 }

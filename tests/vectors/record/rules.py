@@ -174,7 +174,7 @@ def operation(value):
 
 def traceparent(value):
     """W3C trace context, section 3.2."""
-    check(isinstance(value, str) and len(value) <= NAME)
+    check(isinstance(value, str) and len(value.encode()) <= NAME)
     found = re.fullmatch("([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", value, re.DOTALL)
     check(found and found[1] != "ff" and found[2].strip("0") and found[3].strip("0"))
     check(found[1] != "00" or found[4] is None)
