@@ -314,6 +314,19 @@ mod tests {
         }
     }
 
+    /// The last tilde counts as the others do.
+    #[test]
+    fn disclosures_are_so_long_in_all_with_a_tilde_after_each() {
+        let texts = |last: usize| {
+            let lengths = [MAX_DISCLOSURE_BYTES - 1, MAX_DISCLOSURE_BYTES - 1, MAX_DISCLOSURE_BYTES - 1, last];
+            let text = |(number, length): (usize, usize)| format!("{number}{}", "A".repeat(length - 1));
+            lengths.into_iter().enumerate().map(text).collect::<Vec<String>>()
+        };
+        let of = |last| Disclosures::from_texts(texts(last).iter().map(String::as_str));
+        assert_eq!(of(MAX_DISCLOSURE_BYTES - 1).unwrap().as_str().len(), MAX_DISCLOSED_BYTES);
+        assert_eq!(of(MAX_DISCLOSURE_BYTES), Err(DisclosuresError::TooLong));
+    }
+
     /// Two texts of the same bytes: the second was never written by an encoder, and would come back as the first.
     #[test]
     fn a_text_with_stray_bits_is_not_packed() {

@@ -172,7 +172,7 @@ impl ObjectKey {
 /// Replays a stream.
 #[must_use]
 pub fn replay(history: &History, view: View, until: Until) -> Replayed {
-    let mut replayed = Replayed::default();
+    let mut replayed = Replaying::default();
     for place in places(history, view, until) {
         if let Some(oddity) = place.oddity {
             replayed.flag(place.at, oddity);
@@ -185,7 +185,20 @@ pub fn replay(history: &History, view: View, until: Until) -> Replayed {
             }
         }
     }
-    replayed
+    replayed.finish()
+}
+
+/// A replay on its way.
+#[derive(Default)]
+struct Replaying {
+    /// Each state, and how many records were not shown when a record last acted on it.
+    states: BTreeMap<ObjectKey, (u64, State)>,
+    flags: Vec<Flag>,
+    /// How many records were not shown so far.
+    unseen: u64,
+    /// Why the last of them was not, and its number. What it may have done to a state is applied when the state is looked
+    /// at again, so that many of them and many states cost no more than both.
+    last_unseen: Option<(Unknown, Seq)>,
 }
 
 impl Replayed {
@@ -197,6 +210,25 @@ impl Replayed {
             None => self.others.map(Node::Unknown),
         }
     }
+}
+
+impl Replaying {
+    fn finish(mut self) -> Replayed {
+        let states = core::mem::take(&mut self.states);
+        let states = states.into_iter().map(|(key, state)| (key, self.current(state))).collect();
+        let Self { flags, last_unseen, .. } = self;
+        Replayed { states, flags, others: last_unseen.map(|(unknown, _)| unknown) }
+    }
+
+    /// The state as it is after the records that were not shown since a record acted on it.
+    fn current(&self, (unseen, state): (u64, State)) -> State {
+        match self.last_unseen {
+            Some((unknown, last)) if unseen < self.unseen => {
+                State { lives: state.lives, ..State::of(Some(unknown), last) }
+            }
+            _ => state,
+        }
+    }
 
     fn flag(&mut self, entered: Entered<'_>, oddity: Oddity) {
         self.flags.push(Flag { seq: entered.seq(), index: entered.index(), oddity });
@@ -204,10 +236,8 @@ impl Replayed {
 
     /// A record did something that is not shown: it may have done anything to any object, and to others.
     fn unseen(&mut self, unknown: Unknown, last: Seq) {
-        for state in self.states.values_mut() {
-            *state = State { last, lives: state.lives, ..State::of(Some(unknown), last) };
-        }
-        self.others = Some(unknown);
+        self.unseen += 1;
+        self.last_unseen = Some((unknown, last));
     }
 
     fn act(&mut self, record: &Record) {
@@ -224,7 +254,10 @@ impl Replayed {
             return;
         }
         let key = ObjectKey::of(object);
-        let mut state = self.states.remove(&key).unwrap_or_else(|| State::of(self.others, last));
+        let mut state = match self.states.remove(&key) {
+            Some(state) => self.current(state),
+            None => State::of(self.last_unseen.map(|(unknown, _)| unknown), last),
+        };
         state.last = last;
         match (effect, state.life) {
             (Effect::Create, Life::Live) => self.flag(Entered::Record(record), Oddity::CreateOnLive),
@@ -251,7 +284,7 @@ impl Replayed {
             }
             Effect::None => {}
         }
-        self.states.insert(key, state);
+        self.states.insert(key, (self.unseen, state));
     }
 
     /// The data after a record.
