@@ -2,6 +2,8 @@
 //! here may see.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cairn_listen::Listener;
@@ -10,13 +12,14 @@ use cairn_tree::merkle::{Extension, Growth, Root};
 use cairn_tree::note::{KeyName, SignatureType, SignerKey, VerifierKey};
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::DatabaseId;
-use cairnd::auth::{Tenants, Token, TokenTerms, TokenText, Tokens};
+use cairnd::auth::{Token, TokenTerms, TokenText, Tokens};
 use cairnd::config::Config;
 use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Clock, Engine, EngineOptions, EntryBatch, Log, PoolBounds, Terms};
-use cairnd::http::{App, AppParts};
+use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::log_name::LogName;
 use cairnd::metrics::{Metrics, Watched};
+use cairnd::records::{Homes, NoRandomness, Random, Reporter, SecretFile};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -34,6 +37,20 @@ struct Still;
 impl Clock for Still {
     fn now_ms(&self) -> u64 {
         NOW_MS
+    }
+}
+
+/// Bytes that are all different, and the same in each run.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Random for Counted {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+        for piece in bytes.chunks_mut(8) {
+            let number = self.0.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            piece.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
+        }
+        Ok(())
     }
 }
 
@@ -64,7 +81,7 @@ impl Server {
         let guard = runtime.enter();
         let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None).expect("a listener");
         let address = listener.address().expect("an address");
-        let app = app(&engine, &metrics, stopping.clone());
+        let app = app(folder.path(), &engine, &metrics, stopping.clone());
         let limits = Config::default().limits.listening();
         let observer = Arc::clone(&metrics.http);
         runtime.spawn(listener.run(Arc::new(app), observer, limits, stopping));
@@ -146,7 +163,7 @@ async fn filled(folder: &tempfile::TempDir, metrics: &Arc<Metrics>) -> Engine {
     engine
 }
 
-fn app(engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Receiver<bool>) -> App {
+fn app(folder: &Path, engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Receiver<bool>) -> App {
     let limits = Config::default().limits;
     let parts = CosignersParts {
         engine: engine.clone(),
@@ -157,8 +174,14 @@ fn app(engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Receiver<bool>) -> 
     };
     // The token of the seeds.
     let text = TokenText::from_random([7; TokenText::RANDOM_BYTES]);
-    let (rights, logs) = ("append,read".parse().expect("rights"), "main".parse().expect("a selector"));
-    let (tenants, producer_keys) = (Tenants::default(), Vec::new());
+    let rights = "append,read,disclose:secret".parse().expect("rights");
+    let (logs, tenants) = ("main".parse().expect("a selector"), "*".parse().expect("tenants"));
+    let producer_keys = Vec::new();
+    let randomness = Arc::new(Counted::default());
+    let secret = SecretFile::open_or_make(folder, &*randomness).expect("a secret");
+    let reporter = Reporter::open(folder, engine.incidents(), Arc::new(Still)).expect("incidents");
+    let homes = Arc::new(Homes::open(folder).expect("the tenants' logs"));
+    let records = RecordParts { randomness, secret, reporter: Arc::new(reporter), homes };
     let token = Token::new(&text, TokenTerms { name: "fuzz".into(), rights, logs, tenants, producer_keys }, NOW_MS);
     App::new(AppParts {
         engine: engine.clone(),
@@ -171,5 +194,6 @@ fn app(engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Receiver<bool>) -> 
         logging: Config::default().logging,
         stop,
         random: 7,
+        records,
     })
 }
