@@ -304,6 +304,8 @@ fn compaction_leaves_a_link_to_the_file_where_it_is() {
     std::os::unix::fs::symlink(&moved, place.path()).unwrap();
     let (mut file, _) = place.open().unwrap();
     let before = fs::metadata(&moved).unwrap().ino();
+    // As long as it is open, no other file gets its number.
+    let _held = fs::File::open(&moved).unwrap();
     let commits: Vec<_> = (2..200).map(|number| commit(number, 1)).collect();
     append_all(&mut file, &commits);
     assert_ne!(fs::metadata(&moved).unwrap().ino(), before, "the file was not compacted");
