@@ -230,7 +230,7 @@ impl Mending {
             sink.put(binding_key, binding.encode())?;
             sink.put(head_key, self.mended_head(target, &walked, state.clone()).encode())?;
         }
-        let in_part = self.remains.problem.is_some();
+        let in_part = self.in_part;
         let records = walked.records;
         Rest { parts: &parts, log, binding, size, records, in_part, report: &mut *report, sink }.run()?;
         let ended = match state {
@@ -312,7 +312,7 @@ impl Mending {
             let rows = self.sources.copies.iter().filter_map(|copy| copy.store.get(&HeadRow::key(log)).ok().flatten());
             rows.filter_map(|row| HeadRow::decode(&row).ok()).next()
         };
-        let is_certain = row.is_some() && self.remains.problem.is_none();
+        let is_certain = row.is_some() && !self.in_part;
         let known = row.cloned().or_else(of_copy);
         let told = self
             .incidents

@@ -36,6 +36,9 @@ pub struct Mending {
     /// Every log, with its binding: the damaged database's own, and those of the copies, with their names.
     pub(super) logs: Vec<(LogId, Vec<Claimed>)>,
     pub(super) incidents: Vec<Incident>,
+    /// Whether rows may be older than the newest, or gone without a trace: it could be opened in part only, or lacks commits
+    /// that were released.
+    pub(super) in_part: bool,
     /// What was found so far.
     pub(super) opening: Report,
     _database: DatabaseLock,
@@ -61,7 +64,18 @@ impl Mending {
         }
         let database = database_row(&remains.store, &sources, &mut opening)?;
         let (_, marks) = HighWater::open(&options.high_water_path(), database.id).map_err(OpenError::from)?;
-        let logs = bindings(&remains, &sources, &database, &mut opening);
+        if marks.commit() < database.released {
+            let (found, released) = (marks.commit(), database.released);
+            return Err(OpenError::OlderHighWater { found, released }.into());
+        }
+        let is_behind = database.commit < marks.commit();
+        if is_behind {
+            let (found, released) = (database.commit, marks.commit());
+            let found = format!("they are behind: they have commit {found}, but {released} was released");
+            opening.add(None, (Place::Tables, found), Remedy::Made);
+        }
+        let in_part = is_behind || remains.problem.is_some();
+        let logs = bindings(&remains, in_part, &sources, &database, &mut opening);
         let on_io = |error| MendError::Io { path: options.data.clone(), error };
         let incidents = incidents::read(&options.data).map_err(on_io)?;
         let mut this = Self {
@@ -72,6 +86,7 @@ impl Mending {
             database,
             logs,
             incidents,
+            in_part,
             opening,
             _database: lock,
             _repair: repair,
@@ -144,12 +159,13 @@ fn database_row(store: &RocksStore, sources: &Sources, report: &mut Report) -> R
 /// damaged database can't be read.
 fn bindings(
     remains: &Remains,
+    in_part: bool,
     sources: &Sources,
     database: &DatabaseRow,
     report: &mut Report,
 ) -> Vec<(LogId, Vec<Claimed>)> {
     let mut found: BTreeMap<LogId, Vec<Claimed>> = BTreeMap::new();
-    let mut problem = remains.problem.is_some().then(|| "they may be gone".to_owned());
+    let mut problem = in_part.then(|| "they may be gone".to_owned());
     let range = KeyRange::all(LogId::DATABASE, Kind::Binding);
     let own = scan_past::<Infallible>(&remains.store, range.clone(), &mut |key, row| {
         let id = key.number().and_then(|number| u32::try_from(number).ok());

@@ -110,3 +110,33 @@ fn another_database_is_no_copy_and_a_missing_high_water_no_matter_for_a_repair()
     let without = repair(scene.data.path(), &[]);
     assert!(without.code == FAILED && without.stderr.contains("there is no high-water file"), "{without:?}");
 }
+
+/// An older copy in the place of the newest: a repair brings back what was released since, from whoever has it, or changes
+/// nothing; it never makes the log go on from the older state.
+#[test]
+fn an_older_copy_is_mended_up_to_the_high_water_or_not_at_all() {
+    let mut scene = Scene::new();
+    scene.back_up();
+    let older = scene.place("older");
+    crate::scene::copy(scene.data.path(), &older);
+    let server = scene.data.serve();
+    (0..40).for_each(|number| scene.append(&server, format!("since {number}").as_bytes()));
+    assert_eq!(server.stop().code, SOUND);
+    let newest = cairn_tests::server::Data::at(scene.place("newest"), &scene.data);
+    crate::scene::copy(scene.data.path(), newest.path());
+    fs::remove_dir_all(scene.data.path().join("db")).unwrap();
+    crate::scene::copy(&older.join("db"), &scene.data.path().join("db"));
+    let backups = scene.backups();
+    let refused = repair(scene.data.path(), &["--from", &backups]);
+    assert!(refused.code == MISSING && refused.stdout.contains("they are behind"), "{refused:?}");
+    let mirror = newest.serve();
+    let mended = repair(scene.data.path(), &["--mirror", &mirror.log_url("main")]);
+    assert_eq!(mended.code, SOUND, "{mended:?}");
+    let server = scene.data.serve();
+    scene.assert_goes_on(&server);
+    assert_eq!(server.stop().code, SOUND);
+    // The other way round, nobody knows what was released.
+    fs::copy(older.join("high-water"), scene.data.path().join("high-water")).unwrap();
+    let refused = repair(scene.data.path(), &["--from", &backups]);
+    assert!(refused.code == FAILED && refused.stderr.contains("older than the database"), "{refused:?}");
+}
