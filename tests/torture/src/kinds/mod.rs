@@ -40,6 +40,8 @@ pub enum Kind {
     Copies,
     /// A clock that goes back and forward.
     Clock,
+    /// One flipped bit in a file of the database, and a repair from a backup.
+    Repair,
     /// As [`Kind::Bitflip`], in the write-ahead log alone and before the real server alone.
     Wal,
     /// A bit that flips on the way to the store: takes a server that does so (`make canaries`).
@@ -68,7 +70,7 @@ impl Setting<'_> {
 
 impl Kind {
     /// All that any server survives, in the order in which they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::Points,
         Self::Syscall,
@@ -78,6 +80,7 @@ impl Kind {
         Self::Files,
         Self::Copies,
         Self::Clock,
+        Self::Repair,
     ];
 
     /// Its name on the command line and in the results.
@@ -93,6 +96,7 @@ impl Kind {
             Self::Files => "files",
             Self::Copies => "copies",
             Self::Clock => "clock",
+            Self::Repair => "repair",
             Self::Wal => "wal",
             Self::Bundle => "bundle",
         }
@@ -109,6 +113,7 @@ impl Kind {
         match self {
             Self::Bitflip => return bitflip::run(setting, random, tally),
             Self::Wal => return bitflip::run_wal(setting, random, tally),
+            Self::Repair => return bitflip::run_repair(setting, random, tally),
             _ => {}
         }
         let mut world = World::new(setting.folder, random)?;
@@ -122,7 +127,7 @@ impl Kind {
             Self::Copies => copies::run(setting, &mut world, tally),
             Self::Clock => clock::run(setting, &mut world, tally),
             Self::Bundle => bundle::run(setting, &mut world, tally),
-            Self::Bitflip | Self::Wal => Ok(()),
+            Self::Bitflip | Self::Wal | Self::Repair => Ok(()),
         };
         done.map_err(|finding| match world.keep() {
             Some(kept) => finding.within(format_args!("in {}", kept.display())),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use cairn_tests::folder::copy;
 use cairn_tests::random::Random;
-use cairn_tests::server::program;
+use cairn_tests::server::{program, run as run_program};
 use serde::{Deserialize, Serialize};
 
 use super::{Setting, files};
@@ -140,6 +140,55 @@ pub(super) fn run_wal(setting: &Setting<'_>, mut random: Random, tally: &mut Tal
     Ok(())
 }
 
+/// One flipped bit in a file of the database, byte after byte, and a repair with a backup: it says that all is sound, or
+/// mends it, and the real server serves everything then.
+pub(super) fn run_repair(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) -> Result<(), Finding> {
+    let mut victim = Victim::make(setting.folder, random.fork())?;
+    tally.acked += victim.acked();
+    // Of a copy: to be backed up, a database is opened, which writes what stands in the write-ahead log to tables.
+    let (twin, backups) = (victim.path().with_file_name("twin"), victim.path().with_file_name("backups"));
+    copy(victim.path(), &twin)?;
+    let made =
+        run_program(Command::new(program("cairnd")).arg("backup").arg("--data").arg(&twin).arg("--to").arg(&backups));
+    if made.code != Some(0) {
+        return Err(Finding::failed(format!("no backup: {made:?}")));
+    }
+    let mut flips = Vec::new();
+    for (file, length) in victim.files()?.into_iter().filter(|(file, _)| file.starts_with("db")) {
+        flips.extend((0..length).map(|at| Flip { file: file.clone(), at, bit: random.below(8) as u8 }));
+    }
+    flips.sort_by_cached_key(|_| random.number());
+    for (done, flip) in flips.into_iter().enumerate() {
+        if !setting.goes_on(done as u64) {
+            break;
+        }
+        tally.cycles += 1;
+        tally.fired += 1;
+        let outcome = repaired(&mut victim, &backups, &flip);
+        let outcome = outcome.map_err(|finding| finding.within(format_args!("{flip:?}")));
+        let outcome = outcome.map_err(|finding| match victim.keep() {
+            Some(kept) => finding.within(format_args!("in {}", kept.display())),
+            None => finding,
+        })?;
+        tally.note(format!("{outcome}: {}", sort(&flip.file)));
+    }
+    Ok(())
+}
+
+fn repaired(victim: &mut Victim, backups: &Path, flip: &Flip) -> Result<&'static str, Finding> {
+    let image = damaged(victim, flip)?;
+    let ended =
+        run_program(Command::new(program("cairnd")).arg("repair").arg("--data").arg(&image).arg("--from").arg(backups));
+    if ended.code != Some(0) {
+        return Err(Finding::failed(format!("a repair with a whole backup does not mend it: {ended:?}")));
+    }
+    match files::judge(&mut victim.world, &image)? {
+        "sound" if ended.stdout.contains("mended, and verified whole") => Ok("mended"),
+        "sound" => Ok("nothing to mend"),
+        other => Err(Finding::failed(format!("after a repair it is {other}: {ended:?}"))),
+    }
+}
+
 /// Files of a sort are one.
 fn sort(file: &Path) -> String {
     super::points::point(&file.to_string_lossy())
@@ -147,13 +196,18 @@ fn sort(file: &Path) -> String {
 
 /// A start of the real server on a damaged copy.
 fn real(victim: &mut Victim, flip: &Flip) -> Result<&'static str, Finding> {
+    let image = damaged(victim, flip)?;
+    files::judge(&mut victim.world, &image)
+}
+
+fn damaged(victim: &Victim, flip: &Flip) -> io::Result<PathBuf> {
     let image = victim.path().with_file_name("image");
     if image.exists() {
         fs::remove_dir_all(&image)?;
     }
     copy(victim.path(), &image)?;
     flip.inflict(&image)?;
-    files::judge(&mut victim.world, &image)
+    Ok(image)
 }
 
 /// The process that opens damaged copies.
