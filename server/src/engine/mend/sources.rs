@@ -239,3 +239,69 @@ fn mirrored_tile(mirror: &dyn Mirror, level: u8, number: u64) -> Option<Vec<Hash
     let path = TileCoord::new(level, number, Width::FULL).ok()?.to_string();
     tile_hashes(&mirror.get(&path, TILE_BYTES)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use cairn_rocks::Settings;
+    use cairn_tree::store::LogId;
+
+    use super::*;
+
+    const ORIGIN: &str = "log.example/main";
+
+    /// Serves one body under every path.
+    struct OneBody(RefCell<Vec<u8>>);
+
+    impl Mirror for &'static OneBody {
+        fn name(&self) -> &str {
+            "the mirror"
+        }
+
+        fn origin(&self) -> &str {
+            ORIGIN
+        }
+
+        fn get(&self, _: &str, most: usize) -> Option<Vec<u8>> {
+            Some(self.0.borrow().clone()).filter(|body| body.len() <= most)
+        }
+    }
+
+    fn bundle(of: &str) -> Vec<u8> {
+        let mut encoded = Vec::new();
+        (0..WIDTH).for_each(|number| Entries::encode(format!("{of} {number}").as_bytes(), &mut encoded).unwrap());
+        encoded
+    }
+
+    #[test]
+    fn no_byte_of_a_mirrors_bundle_may_be_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RocksStore::create(&folder.path().join("db"), &Settings::default()).unwrap();
+        let right = bundle("entry");
+        let expected = perfect_root(&Entries::parse_bundle(&right, Width::FULL).unwrap().leaf_hashes());
+        let mirror: &'static OneBody = Box::leak(Box::new(OneBody(RefCell::default())));
+        let sources = Sources { copies: Vec::new(), mirrors: vec![Box::new(mirror)] };
+        let parts = Parts::new(&store, &sources, Stored::new(&store, LogId::new(1)), ORIGIN);
+        let ask = |body: Vec<u8>| {
+            mirror.0.replace(body);
+            parts.bundle(7, &expected).0
+        };
+        let had = ask(right.clone()).unwrap();
+        assert_eq!((had.encoded, had.from.as_deref()), (right.clone(), Some("the mirror")));
+        for at in 0..right.len() {
+            for bit in [0, 3, 7] {
+                let mut wrong = right.clone();
+                wrong[at] ^= 1 << bit;
+                assert_eq!(ask(wrong), None, "bit {bit} of byte {at}");
+            }
+            assert_eq!(ask(right[..at].to_vec()), None, "cut at {at}");
+        }
+        assert_eq!(ask([&right[..], &right[..]].concat()), None);
+        assert_eq!(ask(bundle("another")), None);
+        // One that says it has another log is not asked at all.
+        assert!(
+            Parts::new(&store, &sources, Stored::new(&store, LogId::new(1)), "else").bundle(7, &expected).0.is_none()
+        );
+    }
+}

@@ -58,6 +58,42 @@ fn a_database_whose_manifest_and_its_name_are_gone_is_mended() {
     assert_mended(&mut scene, "no manifest");
 }
 
+/// What is left of a manifest whose end is gone is refused, or does no harm where only its last records are.
+#[test]
+fn a_torn_manifest_is_refused_or_harmless_and_mended() {
+    let scene = Scene::new();
+    scene.back_up();
+    let image = cairn_tests::server::Data::at(scene.place("image"), &scene.data);
+    let (mut refused, mut harmless) = (0, 0);
+    let length = fs::metadata(manifest(scene.data.path())).unwrap().len() as usize;
+    for cut in (1..120).step_by(17).chain((1..8).map(|part| part * length / 8)) {
+        if image.path().exists() {
+            fs::remove_dir_all(image.path()).unwrap();
+        }
+        crate::scene::copy(scene.data.path(), image.path());
+        let path = manifest(image.path());
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - cut]).unwrap();
+        let server = match image.try_serve() {
+            Ok(server) => {
+                harmless += 1;
+                server
+            }
+            Err(ended) => {
+                assert_eq!(ended.code, FAILED, "{ended:?}");
+                refused += 1;
+                let mended = repair(image.path(), &["--from", &scene.backups()]);
+                assert_eq!(mended.code, SOUND, "cut {cut}: {mended:?}");
+                image.serve()
+            }
+        };
+        let (mut oracle, mut random) = (scene.oracle.clone(), Random::for_test("a torn manifest"));
+        oracle.check(server.address(), &mut random).unwrap_or_else(|wrong| panic!("cut {cut}: {wrong}"));
+        assert_eq!(server.stop().code, SOUND);
+    }
+    assert!(refused > 0 && harmless > 0, "{refused} were refused, {harmless} did no harm");
+}
+
 #[test]
 fn a_table_that_is_gone_is_mended() {
     for number in 0.. {
