@@ -153,7 +153,7 @@ impl Making<'_> {
 }
 
 /// Removes what a backup left that was never finished.
-fn clear(dest: &Path) -> Result<(), BackupError> {
+pub(super) fn clear(dest: &Path) -> Result<(), BackupError> {
     for entry in files_in(&generations(dest), "")?.into_iter().filter(|entry| entry.path.ends_with(".partial")) {
         copy::remove_folder(&entry.from)?;
     }
@@ -172,7 +172,7 @@ fn known(generation: &Generation) -> Known {
 }
 
 /// What stands in a folder, with its place below `prefix`, in order.
-fn files_in(folder: &Path, prefix: &str) -> Result<Vec<Extra>, BackupError> {
+pub(super) fn files_in(folder: &Path, prefix: &str) -> Result<Vec<Extra>, BackupError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(BackupError::io(folder))? {
         let from = entry.map_err(BackupError::io(folder))?.path();

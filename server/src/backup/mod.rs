@@ -35,6 +35,7 @@ mod hold;
 mod make;
 mod manifest;
 mod open;
+mod prune;
 mod restore;
 
 use std::io;
@@ -44,6 +45,7 @@ pub use digest::Digest;
 pub use hold::hold;
 pub use make::{Extra, Made, Source, make};
 pub use manifest::{FileLine, Generation, Listed, Manifest, list};
+pub use prune::{Pruned, prune};
 pub use restore::{Restoring, verify};
 
 /// Why a backup was not made, read or restored.

@@ -1,6 +1,7 @@
 //! `cairnd backup`: a further generation of a database in a folder of backups; `list` and `check` say what is there.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,6 +33,9 @@ pub(super) struct Backup {
     /// Take the logs' private keys along. Whoever reads the backup can sign in the logs' names then.
     #[arg(long)]
     with_keys: bool,
+    /// Once it is made, remove all older generations but so many, this one counted.
+    #[arg(long, value_name = "N")]
+    keep: Option<NonZeroUsize>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -50,6 +54,7 @@ struct Make {
     data: Data,
     to: PathBuf,
     with_keys: bool,
+    keep: Option<NonZeroUsize>,
     json: bool,
 }
 
@@ -84,6 +89,9 @@ struct Line {
     new_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     with_keys: Option<bool>,
+    /// Older generations that were removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<u64>,
     logs: Vec<LogLine>,
 }
 
@@ -98,11 +106,11 @@ struct LogLine {
 
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { command, folder, config, to, with_keys, json } = self;
+        let Self { command, folder, config, to, with_keys, keep, json } = self;
         match (command, folder, to) {
             (Some(BackupCommand::List(list)), ..) => list.run(),
             (Some(BackupCommand::Check(check)), ..) => check.run(),
-            (None, Some(folder), Some(to)) => Make { data: Data { folder, config }, to, with_keys, json }.run(),
+            (None, Some(folder), Some(to)) => Make { data: Data { folder, config }, to, with_keys, keep, json }.run(),
             _ => bail!("say what to back up and where to: cairnd backup --data DIR --to DEST"),
         }
     }
@@ -124,11 +132,16 @@ impl Make {
         removed
             .with_context(|| format!("{} is backed up, but its frozen copy can't be removed", folder.path.display()))?;
         let generation = Generation::open(&self.to, Some(made.number))?;
+        let pruned = self.keep.map(|keep| backup::prune(&self.to, keep)).transpose()?.unwrap_or_default();
         if self.json {
-            let line = Line { new_bytes: Some(made.new_bytes), ..line(&generation) };
+            let removed = pruned.generations.clone();
+            let line = Line { new_bytes: Some(made.new_bytes), removed, ..line(&generation) };
             print_json(&line)?;
         } else {
             print(&format!("{}; {} bytes of it are new", described(&generation), made.new_bytes))?;
+            for number in &pruned.generations {
+                print(&format!("generation {number} is removed"))?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -230,13 +243,22 @@ fn line(generation: &Generation) -> Line {
         bytes: Some(manifest.bytes()),
         new_bytes: None,
         with_keys: Some(manifest.with_keys),
+        removed: Vec::new(),
         logs: logs.collect(),
     }
 }
 
 fn unusable(generation: u64, problem: String) -> Line {
-    let problem = Some(problem);
-    Line { generation, problem, made_ms: None, bytes: None, new_bytes: None, with_keys: None, logs: Vec::new() }
+    Line {
+        generation,
+        problem: Some(problem),
+        made_ms: None,
+        bytes: None,
+        new_bytes: None,
+        with_keys: None,
+        removed: Vec::new(),
+        logs: Vec::new(),
+    }
 }
 
 /// Shows progress where somebody looks.

@@ -118,3 +118,37 @@ fn two_backups_at_once_do_not_take_each_others_files() {
     drop(lock);
     scene.back_up(&[]);
 }
+
+/// Old generations go, with the tables that only they had; those that are kept are whole, and a crash between is made good.
+#[test]
+fn only_so_many_generations_are_kept_and_no_table_that_nothing_needs() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    let tables = || {
+        let names = fs::read_dir(scene.dest().join("tables")).unwrap().map(|file| file.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    for round in 1..=5 {
+        scene.append(&server, 60 * round..60 * round + 60);
+        scene.back_up(&[]);
+    }
+    let all = tables();
+    fs::write(scene.dest().join("tables/stray.sst"), b"of a backup that was killed").unwrap();
+    let made = scene.back_up(&["--keep", "2"]);
+    assert_eq!(made["removed"], serde_json::json!([1, 2, 3, 4]));
+    let numbers: Vec<_> = list(&scene.dest()).iter().map(|one| one["generation"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [5, 6]);
+    assert!(tables().len() < all.len() + 2, "no table went: {:?}", tables());
+    assert!(!scene.dest().join("tables/stray.sst").exists());
+    for number in numbers {
+        assert_eq!(scene.restore(&format!("@{number}"), &format!("r{number}"), &[])["verdict"], "unknown");
+    }
+    // A generation that can't be read may have any of the tables.
+    fs::write(scene.dest().join("generations/000006/manifest"), b"damaged").unwrap();
+    let before = tables();
+    let refused = backup(scene.data.path(), &scene.dest(), &["--keep", "2"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("is damaged"), "{refused:?}");
+    assert!(tables().is_superset(&before));
+    assert_eq!(backup(scene.data.path(), &scene.dest(), &["--keep", "0"]).code, Some(2));
+    assert_eq!(server.stop().code, Some(0));
+}
