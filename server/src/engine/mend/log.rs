@@ -187,9 +187,12 @@ impl Walk<'_, '_> {
         grown.map_err(|error| unsound(error.to_string()))?;
         let Some(sink) = &mut self.sink else { return Ok(()) };
         let own = &self.parts.own;
-        let is_full = had.leaves.len() as u64 == WIDTH;
-        let key = if is_full { own.bundle_key(first / WIDTH) } else { own.piece_key(first) };
-        sink.put(key, had.encoded.clone())?;
+        if had.leaves.len() as u64 == WIDTH {
+            let rows = own.bundle_rows(first / WIDTH, had.encoded.clone());
+            rows.into_iter().try_for_each(|(key, row)| sink.put(key, row))?;
+        } else {
+            sink.put(own.piece_key(first), had.encoded.clone())?;
+        }
         for tile in tiles {
             if let Some(key) = own.tile_key(tile.level, tile.number) {
                 sink.put(key, tile.bytes())?;
