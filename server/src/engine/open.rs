@@ -28,6 +28,7 @@ use super::reader::Reader;
 use super::records::check_unreleased;
 use super::registry::Registry;
 use super::replay::replay;
+use super::scrub::Place;
 use super::sign::sign_head;
 use super::stored::{ReadError, Stored, WIDTH};
 use crate::high_water::{HighWaterError, Mark, Marks};
@@ -285,9 +286,19 @@ fn open_log(
             opened.fresh_marks.push((id, Mark { size, root, time_ms }));
         }
         Ok(()) => {}
-        Err(error) => {
-            let undo = unreleased_rows(&stored, mark.size, row.size)?;
+        Err(error) if matches!(row.state, LogState::Open | LogState::Sealed) => {
+            let undo = match unreleased_rows(&stored, mark.size, row.size) {
+                Err(ReadError::Store(StoreError::Io(problem))) => return Err(StoreError::Io(problem).into()),
+                // Damaged rows that can't be listed are not in the way of a halt.
+                undo => undo.unwrap_or_default(),
+            };
             opened.damaged.push((shared, error, undo));
+        }
+        // It is halted already, for this reason or another. Its unfinished bundle has no tile that would tell what is wrong.
+        Err(error) => {
+            tracing::error!(log = %shared.info.name, %error, "a halted log is damaged");
+            let tail = Place::Bundle { number: mark.size.get() / WIDTH };
+            shared.damage.add(Some(tail), error.to_string());
         }
     }
     Ok(())
@@ -307,7 +318,11 @@ pub(super) fn is_as_released(stored: &Stored<'_>, row: &HeadRow, mark: Mark) -> 
     }
 }
 
-/// The same from the tiles, and with everything past the released head: what does not fit that head is refused.
+/// The same from the tiles, and with everything past the released head.
+///
+/// What can't be read along the tree's right edge halts this log alone: nothing of it can be signed, and other logs have
+/// nothing to do with it. What can be read and is another tree than was released is no damage but another history, and
+/// refused, unless the log was found damaged before.
 fn grow(
     store: &dyn Store,
     stored: &Stored<'_>,
@@ -315,9 +330,20 @@ fn grow(
     row: &HeadRow,
     mark: Mark,
 ) -> Result<Result<(), ReadError>, OpenError> {
-    let mut tree = stored.growing(mark.size)?;
+    let mut tree = match stored.growing(mark.size) {
+        Err(ReadError::Store(StoreError::Io(problem))) => return Err(StoreError::Io(problem).into()),
+        Err(damage) => return Ok(Err(damage)),
+        Ok(tree) => tree,
+    };
     if tree.root() != mark.root {
         let (size, found, released) = (mark.size, tree.root(), mark.root);
+        if row.mendable {
+            return Ok(Err(stored.damaged(
+                "the tree at size",
+                size.get(),
+                format!("its root is {found}, not {released}"),
+            )));
+        }
         return Err(OpenError::Changed { log: info.name.to_string(), size, found, released });
     }
     // Past the mark nothing was released: damage there halts the log, and its good part stays readable.

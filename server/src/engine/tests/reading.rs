@@ -9,7 +9,7 @@ fn is_tile(kind: Kind) -> bool {
 }
 
 impl World {
-    fn head_row(&self, name: &str) -> layout::HeadRow {
+    pub(super) fn head_row(&self, name: &str) -> layout::HeadRow {
         let log = self.engine.log(name).unwrap().info().id;
         layout::HeadRow::decode(&self.engine.inner.rocks.get(&layout::HeadRow::key(log)).unwrap().unwrap()).unwrap()
     }
