@@ -110,6 +110,8 @@ impl Engine {
     pub async fn freeze(&self) -> Result<Frozen, FreezeError> {
         let low = |low: super::disk::BelowReserve| FreezeError::DiskReserve { free: low.free, reserve: low.reserve };
         self.inner.disk.check().map_err(low)?;
+        // Goes with the job: whoever asked may be killed before the writer comes to it, and the next one asks at once.
+        let turn = Arc::clone(&self.inner.freezing).lock_owned().await;
         let folder = fresh_folder(&self.inner.data)?;
         let rocks = Arc::clone(&self.inner.rocks);
         let flushed = tokio::task::spawn_blocking(move || rocks.flush()).await;
@@ -118,6 +120,10 @@ impl Engine {
         let (rocks, registry) = (Arc::clone(&self.inner.rocks), Arc::clone(&self.inner.registry));
         let (into, database) = (folder, self.inner.database);
         let make = move |commit: u64, marks: &Marks| {
+            let _turn = turn;
+            if reply.is_closed() {
+                return;
+            }
             let made = write(&rocks, &into, database, marks);
             let logs = || registry.all().iter().map(|log| of_served(log, marks)).collect();
             // Whoever asked may have gone; the next copy removes this one.

@@ -165,6 +165,8 @@ struct Running {
     rocks: Arc<RocksStore>,
     data: PathBuf,
     incidents: Arc<Incidents>,
+    /// One frozen copy at a time, from its folder's making to the end of the writer's part.
+    freezing: Arc<tokio::sync::Mutex<()>>,
     /// Damage that belongs to no log.
     damage: Damaged,
     disk: Disk,
@@ -290,6 +292,7 @@ impl Engine {
             rocks,
             data,
             incidents,
+            freezing: Arc::default(),
             damage,
             disk,
             keys,
