@@ -241,17 +241,17 @@ impl Engine {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
-        let database = open::read_database(&*store, options.data.clone())?;
+        let data = options.data.clone();
+        let database = open::read_database(&*store, data.clone())?;
         let (high_water, marks) = open_high_water(&options.high_water_path(), database.id)?;
         let connection = options.signer.clone().map(|path| Arc::new(Connection::new(path)));
         let keys = KeyRing::new(options.key_files(), connection);
         let reader = Arc::new(Reader::new(Arc::clone(&store)));
         let opened = open::open_logs(&reader, database, &marks, &keys)?;
-        let registry = Arc::new(opened.registry);
-        let due = Arc::new(Due::default());
-        let disk = Disk::new(vec![options.data.clone(), options.high_water_path()], options.disk_reserve);
+        let (registry, due) = (Arc::new(opened.registry), Arc::new(Due::default()));
+        let disk = Disk::new(vec![data.clone(), options.high_water_path()], options.disk_reserve);
         let (poison, newest) = (Arc::default(), Arc::<RwLock<Newest>>::default());
-        let incidents = Arc::new(Incidents::open(&options.data).map_err(OpenError::Incidents)?);
+        let incidents = Arc::new(Incidents::open(&data).map_err(OpenError::Incidents)?);
         let (mut releaser, release) = Releaser::new(ReleaserParts {
             high_water,
             marked: marks.commit(),
@@ -282,8 +282,7 @@ impl Engine {
         let (registry_too, sequencer_too) = (Arc::clone(&registry), Arc::clone(&sequencer));
         let indexes = Indexes { registry: registry_too, store, sequencer: sequencer_too, upkeep: Arc::clone(&upkeep) };
         let indexer = postings::Builder::start(Arc::clone(&upkeep), Arc::new(indexes)).map_err(OpenError::Thread)?;
-        let (database, life) = (database.id, tokio::sync::Mutex::default());
-        let (data, damage) = (options.data.clone(), Damaged::default());
+        let (database, damage) = (database.id, Damaged::default());
         let running = Running {
             reader,
             registry,
@@ -297,7 +296,7 @@ impl Engine {
             disk,
             keys,
             database,
-            life,
+            life: tokio::sync::Mutex::default(),
             newest,
             indexer,
             upkeep,
