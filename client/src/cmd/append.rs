@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::options::{RemoteOptions, TrustOptions, random};
+use super::options::{RemoteOptions, TrustOptions, idempotency_key};
 use super::sources::{self, Lines, Source};
 use super::terminal::{Form, Output, Terminal};
 use crate::fetch::IdempotencyKey;
@@ -85,12 +85,7 @@ struct Run<'a, 't> {
 impl Append {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let trust = self.trust.trust()?;
-        let key = match &self.idempotency_key {
-            None => IdempotencyKey::from_random(random()?),
-            Some(text) => IdempotencyKey::chosen(text).ok_or_else(|| {
-                Failure::Usage("--idempotency-key: must be 1 to 128 printable ASCII characters".to_owned())
-            })?,
-        };
+        let key = idempotency_key(self.idempotency_key.as_deref())?;
         let remote = self.remote.remote()?;
         let sources = sources::list(&self.files, self.out.as_deref())?;
         if self.lines { sources::refuse_long_lines(&sources) } else { sources::refuse_long_files(&sources) }?;

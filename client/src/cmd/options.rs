@@ -11,7 +11,7 @@ use clap::Args;
 use super::duration::Span;
 use super::failure::Failure;
 use crate::bounds;
-use crate::fetch::{LogUrl, Records, Remote, Settings, Token};
+use crate::fetch::{IdempotencyKey, LogUrl, Records, Remote, Settings, Token};
 use crate::files::read_bounded;
 
 /// Where the log is, and how it is asked.
@@ -206,6 +206,13 @@ fn parse_key(text: &str) -> Result<LogKeys, Failure> {
 fn text_file(path: &Path) -> Result<String, Failure> {
     let bytes = read_bounded(path, LogKeys::MAX * VerifierKey::MAX_TEXT_BYTES)?;
     String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{}: not text", path.display())))
+}
+
+/// The key that `--idempotency-key` gives, or a random one.
+pub(super) fn idempotency_key(chosen: Option<&str>) -> Result<IdempotencyKey, Failure> {
+    let Some(text) = chosen else { return Ok(IdempotencyKey::from_random(random()?)) };
+    let refused = || Failure::Usage("--idempotency-key: must be 1 to 128 printable ASCII characters".to_owned());
+    IdempotencyKey::chosen(text).ok_or_else(refused)
 }
 
 /// Random bytes from the operating system.

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::append::{wait, write_receipt};
 use super::failure::Failure;
-use super::options::{RemoteOptions, TrustOptions, random};
+use super::options::{RemoteOptions, TrustOptions, idempotency_key};
 use super::terminal::{Form, Terminal};
 use crate::attach::{self, Attached};
 use crate::fetch::{IdempotencyKey, Records};
@@ -71,12 +71,7 @@ struct Report {
 impl Record {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let trust = self.trust.trust()?;
-        let key = match &self.idempotency_key {
-            None => IdempotencyKey::from_random(random()?),
-            Some(text) => IdempotencyKey::chosen(text).ok_or_else(|| {
-                Failure::Usage("--idempotency-key: must be 1 to 128 printable ASCII characters".to_owned())
-            })?,
-        };
+        let key = idempotency_key(self.idempotency_key.as_deref())?;
         let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
         let body = with_attached(read(&self.record, terminal.stdin)?, &attached).map_err(Failure::Usage)?;
         let records = self.remote.records()?;
