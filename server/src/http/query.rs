@@ -46,10 +46,16 @@ impl<'a> Query<'a> {
         self.get(name).map(|text| index(name, text)).transpose()
     }
 
-    /// A parameter that is 0 or 1.
+    /// A parameter that is 0 or 1; 0 if absent.
     pub(crate) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        self.flag_or(name, false)
+    }
+
+    /// A parameter that is 0 or 1, or absent.
+    pub(crate) fn flag_or(&self, name: &'static str, absent: bool) -> Result<bool, Problem> {
         match self.get(name) {
-            None | Some("0") => Ok(false),
+            None => Ok(absent),
+            Some("0") => Ok(false),
             Some("1") => Ok(true),
             Some(other) => Err(Problem::malformed(name, other, "must be 0 or 1").bound("0 or 1")),
         }

@@ -64,8 +64,7 @@ pub(crate) async fn append(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
         credential.admit(tenant.as_str())?;
     }
     let query = Query::parse(ask.parts.uri.query(), &[name::WAIT, name::RECEIPTS])?;
-    let (wait, bare) = (wait(&query)?, query.get(name::RECEIPTS) == Some("0"));
-    query.flag(name::RECEIPTS)?;
+    let (wait, bare) = (wait(&query)?, !query.flag_or(name::RECEIPTS, true)?);
     media_type(&ask.parts.headers, &[media::JSON])?;
     let form = form(&ask.parts.headers)?;
     let key = idempotency_text(&ask.parts.headers)?;

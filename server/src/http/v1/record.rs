@@ -43,8 +43,7 @@ const ROOM: usize = 8_192;
 pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
     ask.credential(Right::Read)?;
     let (query, id) = (Query::parse(ask.parts.uri.query(), &[TENANT, PROOF])?, ask.target.item);
-    let proof = query.get(PROOF) != Some("0");
-    query.flag(PROOF)?;
+    let proof = query.flag_or(PROOF, true)?;
     media_type(&ask.parts.headers, &[media::JSON])?;
     let body = found(ask, &query, id, move |reading, verified| {
         let under = reading.under(verified.record().index());
