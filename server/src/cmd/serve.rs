@@ -16,7 +16,7 @@ use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::metrics::{Metrics, Watched};
-use cairnd::records::{Homes, Reporter, SecretFile, SystemRandom};
+use cairnd::records::{Homes, Own, Reporter, SecretFile, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -152,11 +152,12 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
 }
 
 fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts> {
-    let secret = SecretFile::open_or_make(&folder.path, &SystemRandom)?;
+    let secret = Arc::new(SecretFile::open_or_make(&folder.path, &SystemRandom)?);
+    let own = Arc::new(Own::new(Arc::clone(&secret), Arc::new(SystemRandom), Arc::new(SystemClock)));
     let reporter = Reporter::open(&folder.path, engine.incidents(), Arc::new(SystemClock));
     let reporter = Arc::new(reporter.context("incidents can't be read")?);
     let homes = Arc::new(Homes::open(&folder.path)?);
-    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, reporter, homes })
+    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, own, reporter, homes })
 }
 
 fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config: &Config) -> Operator {

@@ -51,7 +51,7 @@ use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
-use crate::records::{Homes, Random, Reporter, SecretFile};
+use crate::records::{Homes, Own, Random, Reporter, SecretFile};
 
 /// Everything that requests share.
 pub struct App {
@@ -108,7 +108,9 @@ pub struct RecordParts {
     /// Where ids and salts come from.
     pub randomness: Arc<dyn Random>,
     /// What pseudonyms and cursors are derived from.
-    pub secret: SecretFile,
+    pub secret: Arc<SecretFile>,
+    /// Writes the server's own records.
+    pub own: Arc<Own>,
     /// Reports what can't be verified.
     pub reporter: Arc<Reporter>,
     /// Which log has which tenant.

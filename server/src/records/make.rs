@@ -15,7 +15,7 @@ use cairn_tree::record::open::Opened;
 use cairn_tree::record::parts::{Context, Object};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::signature::{ProducerKey, ProducerKeyId, ProducerSignature};
-use cairn_tree::record::stream::{Opening, StreamName, Topics};
+use cairn_tree::record::stream::{Opening, StreamHead, StreamName, Topics};
 use cairn_tree::record::time::Time;
 use cairn_tree::wire::record::cloudevents::DedupeKey;
 use cairn_tree::wire::record::native::SignedInput;
@@ -144,15 +144,29 @@ impl<'m> Maker<'m> {
     /// [`NotMade`].
     pub fn make<'a>(&self, input: Input<'a>, place: &str) -> Result<Made<'a>, NotMade> {
         match input {
-            Input::Plain(record, key) => self.plain(*record, key.as_ref(), place),
+            Input::Plain(record, key) => self.plain(*record, key.as_ref(), None, place),
             Input::Signed(signed) => self.signed(*signed, place),
         }
+    }
+
+    /// Makes a record of the server's own, which may go on from another log's stream.
+    ///
+    /// # Errors
+    /// [`NotMade`].
+    pub(super) fn own<'a>(
+        &self,
+        record: RecordInput<'a>,
+        continues: Option<&StreamHead>,
+        place: &str,
+    ) -> Result<Made<'a>, NotMade> {
+        self.plain(record, None, continues, place)
     }
 
     fn plain<'a>(
         &self,
         record: RecordInput<'a>,
         key: Option<&DedupeKey<'_>>,
+        continues: Option<&StreamHead>,
         place: &str,
     ) -> Result<Made<'a>, NotMade> {
         let RecordInput { id, time, replaces, mut content, stream } = record;
@@ -171,7 +185,7 @@ impl<'m> Maker<'m> {
             sealed.map_err(|error| Refusal::invalid(format!("{place}{}", error.pointer()), error.to_string()))?;
         let name = name_of(&content.object, content.context.as_ref());
         let expected = Expected { seq: stream.expected_seq, prev: stream.expected_prev };
-        let opening = self.opening(&name, &stream, &mut salts, place)?;
+        let opening = self.opening(&name, &stream, continues, &mut salts, place)?;
         let (_, event, disclosures) = sealed.into_parts();
         let says = Says::Plain(Box::new(content));
         let expected = expected.consistent(place)?;
@@ -216,7 +230,7 @@ impl<'m> Maker<'m> {
         };
         let name = name_of(object, context.as_ref()).into_owned();
         let mut salts = Salts::draw(self.random, OPENING_SALTS)?;
-        let opening = self.opening(&name, &stream, &mut salts, place)?;
+        let opening = self.opening(&name, &stream, None, &mut salts, place)?;
         let said = Expected { seq: stream.expected_seq, prev: stream.expected_prev };
         let expected = said.with(Expected::of(head.after), place)?.consistent(place)?;
         let id = head.id;
@@ -257,25 +271,29 @@ impl<'m> Maker<'m> {
     /// The id of something that its sender may deliver again: a second one gets the same.
     fn delivered(&self, tenant: &str, key: &DedupeKey<'_>, place: &str) -> Result<RecordId, Refusal> {
         let parts = [tenant, key.source.as_str(), key.id.as_str()].map(str::as_bytes);
-        let mut bytes = self.secret.delivery(&parts);
-        // RFC 9562, section 5.4: version 4, its bits drawn by who has the secret.
-        let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
-        *version = 0x40 | *version & 0x0f;
-        *variant = 0x80 | *variant & 0x3f;
-        RecordId::from_bytes(bytes).map_err(|error| Refusal::invalid(format!("{place}/id"), error.to_string()))
+        derived_id(self.secret.delivery(&parts), place)
     }
 
     fn opening(
         &self,
         name: &StreamName<'_>,
         stream: &StreamInput<'_>,
+        continues: Option<&StreamHead>,
         salts: &mut Salts,
         place: &str,
     ) -> Result<Opening, NotMade> {
-        let opening = Opening::new(name, stream.topics.as_ref(), None, || salts.next());
+        let opening = Opening::new(name, stream.topics.as_ref(), continues, || salts.next());
         salts.enough()?;
         Ok(opening.map_err(|error| Refusal::invalid(format!("{place}/topics"), error.to_string()))?)
     }
+}
+
+/// The id of these bits, which who has a secret derives (RFC 9562, section 5.4: version 4).
+pub(super) fn derived_id(mut bits: [u8; 16], place: &str) -> Result<RecordId, Refusal> {
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bits;
+    *version = 0x40 | *version & 0x0f;
+    *variant = 0x80 | *variant & 0x3f;
+    RecordId::from_bytes(bits).map_err(|error| Refusal::invalid(format!("{place}/id"), error.to_string()))
 }
 
 /// The stream that a record belongs in: the one that its context names, or its object's own.

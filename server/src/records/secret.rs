@@ -23,6 +23,8 @@ enum Purpose {
     Body,
     Cursor,
     Delivery,
+    Server,
+    Once,
 }
 
 impl Purpose {
@@ -33,6 +35,8 @@ impl Purpose {
             Self::Body => b"cairn.record/1 body\n",
             Self::Cursor => b"cairn.record/1 cursor\n",
             Self::Delivery => b"cairn.record/1 delivery\n",
+            Self::Server => b"cairn.record/1 server\n",
+            Self::Once => b"cairn.record/1 once\n",
         }
     }
 }
@@ -60,6 +64,18 @@ impl Secret {
     #[must_use]
     pub fn pseudonym(&self, token: TokenId) -> Pseudonym {
         Pseudonym::new(beginning(&self.hash(Purpose::By, &[token.as_bytes()])))
+    }
+
+    /// What stands for the server itself in the leaves of its own records: no token's, and another one in each log.
+    #[must_use]
+    pub fn server(&self) -> Pseudonym {
+        Pseudonym::new(beginning(&self.hash(Purpose::Server, &[])))
+    }
+
+    /// Bits for the id of a record of the server's own that is written once.
+    #[must_use]
+    pub fn once(&self, parts: &[&[u8]]) -> [u8; 16] {
+        beginning(&self.hash(Purpose::Once, parts))
     }
 
     /// What an idempotency key is bound to: the request that it came with.
@@ -117,6 +133,8 @@ mod tests {
         assert_eq!(one.pseudonym(a), Secret::new(&[1; 32]).pseudonym(a));
         assert_ne!(one.pseudonym(a), one.pseudonym(b));
         assert_ne!(one.pseudonym(a), other.pseudonym(a));
+        assert_eq!(one.server(), Secret::new(&[1; 32]).server());
+        assert_ne!(one.server(), other.server());
     }
 
     /// HMAC of the label, the id's length in eight bytes, and the id, as Python's standard library has it.

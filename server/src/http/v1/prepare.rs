@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_tree::checkpoint::Origin;
-use cairn_tree::record::id::{Pseudonym, RecordId};
+use cairn_tree::record::id::RecordId;
 use cairn_tree::record::signature::{ProducerKey, ProducerKeyId};
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
@@ -17,8 +17,8 @@ use super::refused;
 use crate::auth::{ProducerKeyText, Tenants, TokenId};
 use crate::engine::Log;
 use crate::engine::postings::PrintSecret;
-use crate::engine::records::{Expectation, Says as Told, Submission, id_print, name_print, topic_prints};
-use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Says};
+use crate::engine::records::Submission;
+use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Submit};
 
 /// A request to append records, its body read.
 pub(in crate::http) struct Request {
@@ -141,49 +141,6 @@ impl Request {
 
     fn key(&self, id: ProducerKeyId) -> Option<ProducerKey> {
         self.producer_keys.iter().map(ProducerKeyText::key).find(|key| key.id() == id).cloned()
-    }
-}
-
-/// What makes submissions of records.
-pub(super) struct Submit<'s> {
-    by: Pseudonym,
-    pub(super) prints: &'s PrintSecret,
-}
-
-impl Submit<'_> {
-    pub(super) fn submission(&self, made: Made<'_>) -> Submission {
-        let topics = made.topics.as_ref().map(|topics| topic_prints(self.prints, topics));
-        Submission {
-            stream: name_print(self.prints, &made.stream),
-            id: id_print(self.prints, made.id),
-            prints: told(&made.says).prints(self.prints),
-            opening_prints: topics.unwrap_or_default(),
-            by: self.by,
-            fresh_id: made.fresh_id,
-            expected: Expectation { seq: made.expected.seq, prev: made.expected.prev },
-            event: made.event,
-            signature: made.signature,
-            disclosures: made.disclosures,
-            opening: made.opening,
-        }
-    }
-}
-
-/// What a record is found by.
-fn told<'s>(says: &'s Says<'_>) -> Told<'s> {
-    match says {
-        Says::Plain(content) => Told {
-            object: Some(&content.object),
-            actor: content.actor.as_ref(),
-            subjects: content.subjects.as_ref(),
-            context: content.context.as_ref(),
-        },
-        Says::Signed(opened) => Told {
-            object: opened.object.disclosed(),
-            actor: opened.actor.disclosed().and_then(Option::as_ref),
-            subjects: opened.subjects.disclosed().and_then(Option::as_ref),
-            context: opened.context.disclosed().and_then(Option::as_ref),
-        },
     }
 }
 

@@ -19,7 +19,7 @@ use cairnd::engine::{Clock, Engine, EngineOptions, EntryBatch, Log, PoolBounds, 
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::log_name::LogName;
 use cairnd::metrics::{Metrics, Watched};
-use cairnd::records::{Homes, NoRandomness, Random, Reporter, SecretFile};
+use cairnd::records::{Homes, NoRandomness, Own, Random, Reporter, SecretFile};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -178,10 +178,11 @@ fn app(folder: &Path, engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Rece
     let (logs, tenants) = ("main".parse().expect("a selector"), "*".parse().expect("tenants"));
     let producer_keys = Vec::new();
     let randomness = Arc::new(Counted::default());
-    let secret = SecretFile::open_or_make(folder, &*randomness).expect("a secret");
+    let secret = Arc::new(SecretFile::open_or_make(folder, &*randomness).expect("a secret"));
+    let own = Arc::new(Own::new(Arc::clone(&secret), randomness.clone(), Arc::new(Still)));
     let reporter = Reporter::open(folder, engine.incidents(), Arc::new(Still)).expect("incidents");
     let homes = Arc::new(Homes::open(folder).expect("the tenants' logs"));
-    let records = RecordParts { randomness, secret, reporter: Arc::new(reporter), homes };
+    let records = RecordParts { randomness, secret, own, reporter: Arc::new(reporter), homes };
     let token = Token::new(&text, TokenTerms { name: "fuzz".into(), rights, logs, tenants, producer_keys }, NOW_MS);
     App::new(AppParts {
         engine: engine.clone(),

@@ -4,6 +4,7 @@ mod client;
 mod digit;
 mod integrity;
 mod journey;
+mod own;
 mod refusals;
 mod retries;
 mod rights;

@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 use cairn_tests::http::Request;
 use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Salt;
-use cairn_tree::record::event::{After, EventHead};
+use cairn_tree::record::event::{After, Event, EventHead};
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::signature::ProducerSigner;
 use cairn_tree::record::time::Time;
@@ -94,6 +95,34 @@ fn a_signed_event_that_was_touched_is_refused() {
     assert_eq!(running.ask_with(&token, headers).status, 200, "what it does not say can't be added");
     let other = Request::get("/v1/records?tenant=pb");
     assert_eq!(json_of(&running.ask_with(&running.data.auditor, other))["records"].as_array().unwrap().len(), 1);
+}
+
+/// The producer seals what is the log's own by himself, with all digests right, and signs it.
+#[test]
+fn a_signed_event_about_what_is_the_logs_own_is_refused() {
+    let running = Running::start();
+    let signer = ProducerSigner::from_seed(&[7; 32]);
+    let token = running.new_token(&["--rights", "append", "--producer-key", &base64url(signer.key().as_bytes())]);
+    for (module, operation, refused) in [("cairn", "update", true), ("tl", "cairn.read", true), ("tl", "update", false)]
+    {
+        let mut event = signed(&running, &signer, 1, None);
+        let salt = "BwcHBwcHBwcHBwcHBwcHBw";
+        let object = format!(
+            r#"["{salt}",{{"entity":"license","id":"1","module":"{module}","operation":"{operation}","tenant":"pb"}}]"#
+        );
+        let disclosure = base64url(object.as_bytes());
+        let old = event["event"]["object"][0]["..."].as_str().unwrap().to_owned();
+        event["event"]["object"][0]["..."] = json!(Digest::of(&disclosure).to_string());
+        let texts = event["disclosures"].as_array_mut().unwrap();
+        texts.retain(|text| Digest::of(text.as_str().unwrap()).to_string() != old);
+        texts.push(json!(disclosure));
+        let text = Event::parse(event["event"].to_string().as_bytes()).unwrap().to_text();
+        event["signature"] = json!(String::from_utf8_lossy(&signer.sign(&text).unwrap().to_text()));
+        let answer = running.ask_with(&token, post(&event));
+        assert_eq!(answer.status, if refused { 422 } else { 200 }, "{module} {operation}: {}", answer.text());
+        assert_eq!(answer.text().contains("the log's own"), refused, "{}", answer.text());
+    }
+    assert_eq!(running.size(), 1);
 }
 
 fn base64url(bytes: &[u8]) -> String {
