@@ -15,7 +15,7 @@ use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::draft::Content;
 use cairn_tree::record::event::{EventHead, Part};
-use cairn_tree::record::kind::{Concerned, redaction};
+use cairn_tree::record::kind::{Concerned, IncidentFault, redaction};
 use cairn_tree::record::leaf::{Leaf, assemble};
 use cairn_tree::record::open::Traced;
 use cairn_tree::record::replay::{Until, View, replay};
@@ -25,7 +25,8 @@ use cairn_tree::record::stream::{Opening, StreamName};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{
     AnswerError, Appended, AppendedAnswer, AppendedReceipt, Before, Cursor, DifferencesAnswer, Integrity,
-    IntegrityHash, ObjectDifferences, Page, Point, RecordAnswer, RecordBody, States, StatesAnswer, view,
+    IntegrityHash, IntegrityProblem, Listed, ObjectDifferences, Page, Point, RecordAnswer, RecordBody, States,
+    StatesAnswer, VerifiedEntry, WrongPart, history, view, view_later,
 };
 use serde_json::Value;
 use written::{Entry, Writer, id, log, name, server_time, text_of};
@@ -76,11 +77,15 @@ fn redaction_record(index: u64, digest: Digest) -> Entry {
 
 impl World {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Vec<Entry>)) -> Self {
         let mut writer = Writer::new();
         for record in [CREATED, CHANGED, READ] {
             writer.append(record);
         }
-        let entries = writer.entries;
+        let mut entries = writer.entries;
         let traced = |entry: &Entry, class| {
             let of_class = |traced: &&Traced| traced.piece.class() == Some(class);
             entry.open().traced().iter().filter(of_class).map(|traced| traced.digest).collect::<Vec<Digest>>()
@@ -88,6 +93,7 @@ impl World {
         let erased = traced(&entries[0], Class::Restricted)[0];
         assert!(text_of(&entries[0].disclosures, erased).contains("Bo"));
         let secret = entries.iter().flat_map(|entry| traced(entry, Class::Secret)).collect();
+        change(&mut entries);
         let redaction = redaction_record(8, erased);
         let mut leaves: Vec<Vec<u8>> = (0..11_u64).map(|number| format!("entry {number}").into_bytes()).collect();
         for entry in entries.iter().chain([&redaction]) {
@@ -131,11 +137,12 @@ impl World {
     }
 
     fn page(&self) -> Page {
-        let records = self.entries.iter().map(|entry| self.body(entry)).collect();
+        let records = self.entries.iter().map(|entry| Listed::Record(Box::new(self.body(entry)))).collect();
         let next = "bmV4dA".parse::<Cursor>().ok();
         let stream = Some(self.entries[0].open().leaf().server().stream);
         let (redactions, checkpoint) = (vec![self.body(&self.redaction)], self.checkpoint.clone());
-        Page { stream, records, redactions, checkpoint, complete_to: TreeSize::new(10).unwrap(), next }
+        let complete_to = TreeSize::new(10).unwrap();
+        Page { stream, records, broken_from: None, redactions, checkpoint, complete_to, next }
     }
 }
 
@@ -148,11 +155,12 @@ fn a_record_is_answered_saved_and_verified_offline() {
         let read = RecordAnswer::parse(&saved).unwrap();
         assert_eq!(read, answer);
         let (verified, witnessed) = read.verify(&world.trust).unwrap();
-        assert_eq!(verified.record.hash(), Hash::leaf(&world.entries[number].leaf));
-        assert_eq!((verified.before, witnessed.checkpoint().size().get()), (number > 0, 11));
+        let record = verified.record().unwrap();
+        assert_eq!(record.hash(), Hash::leaf(&world.entries[number].leaf));
+        assert_eq!((verified.has_before(), witnessed.checkpoint().size().get()), (number > 0, 11));
         // Nothing but what is secret is withheld.
-        assert!(verified.record.withheld_only_above(Some(Class::Restricted)).is_ok());
-        assert_eq!(verified.record.withheld_only_above(Some(Class::Secret)).is_ok(), number == 2);
+        assert!(record.withheld_only_above(Some(Class::Restricted)).is_ok());
+        assert_eq!(record.withheld_only_above(Some(Class::Secret)).is_ok(), number == 2);
         // What is not known is ignored.
         let more = String::from_utf8(saved).unwrap().replacen('{', r#"{"more":[{"a":1}],"#, 2);
         assert_eq!(RecordAnswer::parse(more.as_bytes()).unwrap(), answer);
@@ -172,7 +180,7 @@ fn a_record_is_answered_saved_and_verified_offline() {
 fn the_view_says_what_is_shown_and_why_the_rest_is_not() {
     let world = World::new();
     let (verified, _) = world.answer(0).verify(&world.trust).unwrap();
-    let text = view(&verified.record);
+    let text = view(verified.record().unwrap());
     assert!(text.contains(r#""new":1200.50"#), "{text}");
     let view: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(view["object"]["operation"], "create");
@@ -261,7 +269,7 @@ fn a_history_is_verified_and_replayed() {
     let read = Page::parse(&page.to_json()).unwrap();
     assert_eq!(read, page);
     let (records, _) = read.verify(&world.trust).unwrap();
-    let history = History::new(records.into_iter().map(|verified| verified.record).collect()).unwrap();
+    let history = history(records.into_iter().map(Result::unwrap)).unwrap();
     let replayed = replay(&history, View::AsRecorded, Until::End);
     let state = replayed.states.values().next().unwrap();
     let data = r#"{"fee":{"withheld":true},"list":[1],"own~er":"Cy","phone":{"withheld":true}}"#;
@@ -275,11 +283,87 @@ fn a_history_is_verified_and_replayed() {
     assert_eq!(Page::parse(&search.to_json()).unwrap(), search);
 }
 
+/// One record of a page that its server can't verify is told in its place, and the others are read.
+#[test]
+fn what_a_server_can_not_verify_stands_in_its_place() {
+    let world = World::new();
+    let wrong = |part| IntegrityProblem { index: world.entries[1].index, part, detail: "a \"word\"".to_owned() };
+    let digest = Digest::of("x");
+    let parts = IncidentFault::ALL.map(|fault| WrongPart::Disclosure(digest, fault));
+    for part in parts.into_iter().chain([WrongPart::Leaf, WrongPart::Chain]) {
+        let mut page = world.page();
+        page.records[1] = Listed::Unverified(wrong(part));
+        page.broken_from = (part == WrongPart::Chain).then_some(world.entries[1].index);
+        let json = page.to_json();
+        assert_eq!(Page::parse(&json).unwrap(), page);
+        let (records, _) = page.verify(&world.trust).unwrap();
+        assert_eq!(records[1], Err(wrong(part)));
+        assert!(records[0].is_ok() && records[2].is_ok() && page.records[1].record().is_none());
+        // Those that are left are no history.
+        assert!(history(records.into_iter().flatten()).is_err());
+        let told: Value = serde_json::from_slice(&json).unwrap();
+        let problem = &told["records"][1]["problem"];
+        assert_eq!((&problem["type"], &problem["part"]), (&"urn:cairn:problem:integrity".into(), &part.name().into()));
+        assert_eq!(problem["digest"].is_string(), matches!(part, WrongPart::Disclosure(..)));
+        // It is none of the others, whatever stands beside it.
+        let text = String::from_utf8(json).unwrap();
+        let beside = text.replacen("{\"problem\":", "{\"leaf\":\"x\",\"problem\":", 1);
+        assert_eq!(Page::parse(beside.as_bytes()).unwrap(), page);
+        for without in ["\"part\"", "\"index\":3,\"part\""] {
+            assert!(text.contains(without), "{text}");
+            assert!(Page::parse(text.replacen(without, "\"other\"", 1).as_bytes()).is_err());
+        }
+    }
+}
+
+/// Of a later version nothing is known but its place, and that it is in the log.
+#[test]
+fn a_record_of_a_later_version_is_verified_in_its_place() {
+    let later = |entries: &mut Vec<Entry>| {
+        let leaf = String::from_utf8(entries[2].leaf.clone()).unwrap();
+        entries[2].leaf = leaf.replacen("cairn.record/1", "cairn.record/2", 1).into_bytes();
+        entries[2].disclosures = Disclosures::none();
+    };
+    let world = World::with(later);
+    let answer = world.answer(2);
+    let (verified, _) = RecordAnswer::parse(&answer.to_json()).unwrap().verify(&world.trust).unwrap();
+    let VerifiedEntry::Later(found) = &verified else { panic!("{verified:?}") };
+    assert!(verified.record().is_none() && verified.has_before() && found.later.seq().get() == 2);
+    let told: Value = serde_json::from_str(&view_later(&found.later)).unwrap();
+    assert_eq!((&told["later_version"], &told["seq"]), (&true.into(), &2.into()));
+    let (records, _) = world.page().verify(&world.trust).unwrap();
+    let whole = history(records.into_iter().map(Result::unwrap)).unwrap();
+    assert_eq!((whole.records().len(), whole.later().len()), (2, 1));
+
+    let refused = |change: &dyn Fn(&mut RecordAnswer)| {
+        let mut answer = world.answer(2);
+        change(&mut answer);
+        answer.verify(&world.trust).unwrap_err()
+    };
+    let leaf = answer.record.leaf.replacen("cairn.record/2", "cairn.record/3", 1);
+    assert!(matches!(refused(&|answer| answer.record.leaf = leaf.clone()), AnswerError::Inclusion { .. }));
+    let first = world.answer(1).record.before;
+    assert!(matches!(refused(&|answer| answer.record.before = first.clone()), AnswerError::Before { .. }));
+    // It is no redaction record, whatever it says.
+    let own = answer.record.clone();
+    assert!(matches!(refused(&|answer| answer.redactions = vec![own.clone()]), AnswerError::Record { .. }));
+    // Another log's, or none at all.
+    for (from, to) in [("log.example/logs/test", "log.example/logs/best"), ("\"seq\"", "\"sec\"")] {
+        let change = |entries: &mut Vec<Entry>| {
+            later(entries);
+            entries[2].leaf = String::from_utf8(entries[2].leaf.clone()).unwrap().replace(from, to).into_bytes();
+        };
+        let world = World::with(change);
+        let error = world.answer(2).verify(&world.trust).unwrap_err();
+        assert!(matches!(error, AnswerError::Record { .. } | AnswerError::Leaf { .. }), "{error}");
+    }
+}
+
 #[test]
 fn what_was_replayed_is_answered_with_its_unknown_places() {
     let world = World::new();
     let (records, _) = world.page().verify(&world.trust).unwrap();
-    let history = History::new(records.into_iter().map(|verified| verified.record).collect()).unwrap();
+    let history = history(records.into_iter().map(Result::unwrap)).unwrap();
     let at = |seq: u64| Point { until: Until::Seq(Seq::new(seq).unwrap()), view: View::Corrected };
     let [first, last] = [0, 1].map(|seq| replay(&history, View::Corrected, at(seq).until));
     let stream = world.entries[0].open().leaf().server().stream;
@@ -388,8 +472,9 @@ fn parts_that_are_withheld_are_above_no_class() {
     answer.record.disclosures = answer.record.disclosures.filtered(|digest| *digest != actor);
     answer.record.withheld = vec![actor];
     let (verified, _) = answer.verify(&world.trust).unwrap();
-    assert_eq!(verified.record.content().actor, Shown::Withheld);
+    let record = verified.record().unwrap();
+    assert_eq!(record.content().actor, Shown::Withheld);
     for class in [None, Some(Class::Public), Some(Class::Secret)] {
-        assert!(verified.record.withheld_only_above(class).is_err(), "{class:?}");
+        assert!(record.withheld_only_above(class).is_err(), "{class:?}");
     }
 }

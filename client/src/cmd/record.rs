@@ -192,16 +192,16 @@ async fn save(
 
 fn check(answer: &RecordAnswer, appended: &Appended, trust: &Trust, sent: &[u8]) -> Result<(), String> {
     let (verified, _) = answer.verify(trust).map_err(|error| error.to_string())?;
-    if verified.record.hash() != appended.leaf_hash {
+    let Some(record) = verified.record().filter(|record| record.hash() == appended.leaf_hash) else {
         return Err("the server answers with another record than it appended".to_owned());
-    }
+    };
     let inputs = parse(sent).map_err(|fault| fault.to_string())?;
     match inputs.first() {
-        Some(NativeInput::Plain(input)) => match other_part(&verified.record, &input.content) {
+        Some(NativeInput::Plain(input)) => match other_part(record, &input.content) {
             Some(part) => Err(format!("the record on record has another {part} than was sent")),
             None => Ok(()),
         },
-        Some(NativeInput::Signed(input)) if input.event == *verified.record.leaf().event() => Ok(()),
+        Some(NativeInput::Signed(input)) if input.event == *record.leaf().event() => Ok(()),
         _ => Err("the record on record is another event than was sent".to_owned()),
     }
 }

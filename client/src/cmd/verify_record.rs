@@ -7,11 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cairn_tree::policy::{Trust, WitnessedCheckpoint};
 use cairn_tree::record::class::Class;
+use cairn_tree::record::header::Header;
 use cairn_tree::record::open::Record;
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::signature::{Producer, ProducerKey, ProducerKeys};
-use cairn_tree::size::counted;
-use cairn_tree::wire::v1::{MAX_ANSWER_BYTES, RecordAnswer, view};
+use cairn_tree::size::{LeafIndex, counted};
+use cairn_tree::wire::v1::{
+    MAX_ANSWER_BYTES, RecordAnswer, VerifiedEntry, VerifiedLater, VerifiedRecord, view, view_later,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -81,6 +84,9 @@ struct Verified {
     size: u64,
     root: String,
     witnesses: Vec<Witness>,
+    /// It is of a version that this program does not know: nothing but its place is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    later_version: bool,
     /// How many of its digests were disclosed, withheld and erased.
     disclosed: usize,
     withheld: usize,
@@ -116,7 +122,9 @@ impl VerifyRecord {
         if self.attach.is_empty() {
             return terminal.output.print(form, &Verdict::of(verified));
         }
-        let recorded = recorded(&record)
+        let recorded = record
+            .as_ref()
+            .and_then(recorded)
             .ok_or_else(|| Failure::Refused("the record shows no digests of data, or not all of them".to_owned()))?;
         let found = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
         let Comparison { same, changed, missing, new } = attach::compare(&recorded, &found);
@@ -131,10 +139,14 @@ impl VerifyRecord {
         terminal.output.print(form, &verdict)
     }
 
-    fn verified(&self, saved: &[u8], trust: &Trust) -> Result<(Record, Verified), String> {
+    /// The record, unless it is of a later version, and what is known of it.
+    fn verified(&self, saved: &[u8], trust: &Trust) -> Result<(Option<Record>, Verified), String> {
         let answer = RecordAnswer::parse(saved).map_err(|fault| format!("{}: {fault}", self.record.display()))?;
         let (verified, head) = answer.verify(trust).map_err(|error| error.to_string())?;
-        let record = verified.record;
+        let VerifiedRecord { record, before } = match verified {
+            VerifiedEntry::Record(verified) => *verified,
+            VerifiedEntry::Later(verified) => return self.later(&verified, &head).map(|verified| (None, verified)),
+        };
         if self.up_to.is_some() {
             record.withheld_only_above(self.up_to).map_err(|error| error.to_string())?;
         }
@@ -143,8 +155,16 @@ impl VerifyRecord {
         if !self.producer_key.is_empty() && !matches!(producer, Producer::Verified(_)) {
             return Err("the record is not signed by a key that --producer-key gives".to_owned());
         }
-        let verified = Verified::of(&record, &head, verified.before, producer)?;
-        Ok((record, verified))
+        let verified = Verified::of(&record, &head, before, producer)?;
+        Ok((Some(record), verified))
+    }
+
+    /// A record of a later version: what it discloses, and who signed it, only a reader of that version can tell.
+    fn later(&self, verified: &VerifiedLater, head: &WitnessedCheckpoint) -> Result<Verified, String> {
+        if self.up_to.is_some() || !self.producer_key.is_empty() {
+            return Err("the record is of a later version: whether it is complete, or signed, can't be told".to_owned());
+        }
+        Verified::of_later(verified, head)
     }
 }
 
@@ -180,20 +200,10 @@ impl Verdict {
 
 impl Verified {
     fn of(record: &Record, head: &WitnessedCheckpoint, before: bool, producer: Producer) -> Result<Self, String> {
-        let (event, server) = (record.leaf().event().head(), record.leaf().server());
         let count = |wanted: fn(&Shown<()>) -> bool| record.traced().iter().filter(|one| wanted(&one.became)).count();
-        let checkpoint = head.checkpoint();
+        let header = Header::of(record.leaf(), record.hash());
+        let place = Self::placed(record.index(), &header, head, before);
         Ok(Self {
-            id: event.id.to_string(),
-            origin: event.log.to_string(),
-            index: record.index().get(),
-            leaf_hash: record.hash().to_base64(),
-            stream: server.stream.to_string(),
-            seq: server.place.seq().get(),
-            before,
-            size: checkpoint.size().get(),
-            root: checkpoint.root().to_base64(),
-            witnesses: Witness::of(head.witnesses()),
             disclosed: count(|became| matches!(became, Shown::Disclosed(()))),
             withheld: count(|became| matches!(became, Shown::Withheld)),
             erased: count(|became| matches!(became, Shown::Erased(_))),
@@ -201,7 +211,40 @@ impl Verified {
             signed_by: if let Producer::Verified(key) = producer { Some(key.to_string()) } else { None },
             claims_key: if let Producer::Unknown(key) = producer { Some(key.to_string()) } else { None },
             view: serde_json::from_str(&view(record)).map_err(|error| error.to_string())?,
+            ..place
         })
+    }
+
+    fn of_later(verified: &VerifiedLater, head: &WitnessedCheckpoint) -> Result<Self, String> {
+        let VerifiedLater { later, before } = verified;
+        let place = Self::placed(later.index(), &Header::of_later(later), head, *before);
+        let view = serde_json::from_str(&view_later(later)).map_err(|error| error.to_string())?;
+        Ok(Self { later_version: true, view, ..place })
+    }
+
+    /// What the leaf says in clear, and where it is.
+    fn placed(index: LeafIndex, header: &Header, head: &WitnessedCheckpoint, before: bool) -> Self {
+        let checkpoint = head.checkpoint();
+        Self {
+            id: header.id.to_string(),
+            origin: header.log.to_string(),
+            index: index.get(),
+            leaf_hash: header.hash.to_base64(),
+            stream: header.stream.to_string(),
+            seq: header.seq.get(),
+            before,
+            size: checkpoint.size().get(),
+            root: checkpoint.root().to_base64(),
+            witnesses: Witness::of(head.witnesses()),
+            later_version: false,
+            disclosed: 0,
+            withheld: 0,
+            erased: 0,
+            kept: 0,
+            signed_by: None,
+            claims_key: None,
+            view: serde_json::Value::Null,
+        }
     }
 }
 
@@ -227,6 +270,12 @@ impl fmt::Display for Verified {
         let Self { id, origin, index, seq, size, disclosed, withheld, erased, .. } = self;
         let entries = counted(*size, "entry", "entries");
         write!(f, "verified: record {id} is entry {index} of {origin}, in its signed tree of {entries}")?;
+        if self.later_version {
+            return write!(
+                f,
+                "; number {seq} of its stream; of a later version, so that nothing else of it is known here"
+            );
+        }
         write!(f, "; number {seq} of its stream; {disclosed} disclosed, {withheld} withheld, {erased} erased")?;
         if self.kept > 0 {
             write!(f, "; {} still disclosed though erased", self.kept)?;

@@ -289,8 +289,12 @@ pub(crate) struct RecordAnswer {
 pub(crate) struct RecordsAnswer {
     /// The id of the stream, if it is the history of one.
     stream: Option<String>,
-    /// The records, in the order that the route states.
+    /// The records, in the order that the route states. One that can't be verified is not given out: in its place stands
+    /// only `problem`, with `type`, `title`, `detail`, `index`, `part` (`disclosure`, `leaf` or `chain`), and of a disclosure
+    /// its `digest` and `fault` (`missing`, `changed` or `malformed`). One of a later version is there without disclosures.
     records: Vec<RecordBody>,
+    /// Of a history: from the record at this index on nobody says that none is missing, since the chain is broken there.
+    broken_from: Option<u64>,
     /// The signed checkpoint's text, which the proofs are for.
     checkpoint: String,
     /// The size of the log up to which the pages together are complete.

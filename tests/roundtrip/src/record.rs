@@ -1,15 +1,19 @@
 //! Records: their leaves, their disclosures, JSON as they keep it, the forms that they come in, and the names of streams.
 
 use cairn_tree::checkpoint::Origin;
+use cairn_tree::hash::Hash;
 use cairn_tree::record::disclosure::{Disclosures, Salt};
 use cairn_tree::record::draft::{Content, SealError};
 use cairn_tree::record::event::{Event, EventHead, Part};
+use cairn_tree::record::header::Header;
 use cairn_tree::record::id::RecordId;
-use cairn_tree::record::json::canonical::canonical;
+use cairn_tree::record::json::canonical::{canonical, push_string};
 use cairn_tree::record::json::{Fault, Json, Pointer};
 use cairn_tree::record::kind::Redactions;
+use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::open::{Evidence, Opened, Record};
+use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::stream::{Opening, StreamName};
 use cairn_tree::record::text::Name;
@@ -33,7 +37,7 @@ pub(crate) fn leaf(bytes: &[u8]) -> bool {
         }
         Ok(Entry::Opaque) => {
             assert!(bytes.starts_with(b"cairn.record/") && !bytes.starts_with(b"cairn.record/1\n"));
-            false
+            later(bytes)
         }
         Ok(Entry::Raw) => {
             assert!(!bytes.starts_with(b"cairn.record/"));
@@ -41,6 +45,31 @@ pub(crate) fn leaf(bytes: &[u8]) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// A leaf of a later version: what is read of it stands in it, and is all that a chain goes by.
+fn later(bytes: &[u8]) -> bool {
+    let Ok(later) = Later::decode(LeafIndex::ZERO, bytes) else {
+        assert!(Header::decode(LeafIndex::ZERO, bytes).is_err());
+        return false;
+    };
+    let header = Header::decode(LeafIndex::ZERO, bytes);
+    assert_eq!(header.as_ref(), Ok(&Header::of_later(&later)));
+    assert_eq!(later.hash(), Hash::leaf(bytes));
+    assert_eq!(later.prev().is_none(), later.seq() == Seq::FIRST);
+    // The same members alone are the same place.
+    let mut again = b"cairn.record/2\n{\"event\":{\"id\":\"".to_vec();
+    again.extend_from_slice(later.id().to_string().as_bytes());
+    again.extend_from_slice(b"\",\"log\":");
+    push_string(&mut again, later.log().as_str());
+    let prev = later.prev().map_or("null".to_owned(), |prev| format!("\"{}\"", prev.to_base64()));
+    let (seq, stream, time) = (later.seq(), later.stream(), later.time());
+    let server =
+        format!("}},\"server\":{{\"prev\":{prev},\"seq\":{seq},\"stream\":\"{stream}\",\"time\":\"{time}\"}}}}\n");
+    again.extend_from_slice(server.as_bytes());
+    let alone = Later::decode(LeafIndex::ZERO, &again).map(|later| Header::of_later(&later));
+    assert_eq!(alone, Ok(Header { hash: Hash::leaf(&again), ..Header::of_later(&later) }));
+    true
 }
 
 /// The event whose parts are the first six of these disclosures.

@@ -3,6 +3,7 @@
 //! Not here: that the records are in the log, which inclusion proofs show, nor what they say: that they belong together
 //! [`History`] checks.
 
+use super::header::Header;
 pub use super::history::History;
 use super::id::RecordId;
 use super::later::Later;
@@ -168,8 +169,15 @@ impl Chain {
     /// # Errors
     /// [`ChainError`]; the chain stays as it was.
     pub fn push_later(&mut self, later: &Later) -> Result<(), ChainError> {
-        let link = Link { index: later.index(), seq: later.seq(), hash: later.hash(), time: later.time() };
-        self.go_on(later.log(), later.stream(), later.prev(), link)
+        self.push_header(later.index(), &Header::of_later(later))
+    }
+
+    /// Takes the record at an index, by what its leaf says in clear.
+    ///
+    /// # Errors
+    /// [`ChainError`]; the chain stays as it was.
+    pub fn push_header(&mut self, index: LeafIndex, header: &Header) -> Result<(), ChainError> {
+        self.go_on(&header.log, header.stream, header.prev, header.link(index))
     }
 
     /// Takes a record.
@@ -181,9 +189,7 @@ impl Chain {
     }
 
     fn push(&mut self, index: LeafIndex, leaf: &Leaf, hash: Hash) -> Result<(), ChainError> {
-        let (log, server) = (&leaf.event().head().log, leaf.server());
-        let link = Link { index, seq: server.place.seq(), hash, time: server.time };
-        self.go_on(log, server.stream, server.place.prev(), link)
+        self.push_header(index, &Header::of(leaf, hash))
     }
 
     /// Goes on with a record, by the leaf hash that it has of the one before.

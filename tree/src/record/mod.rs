@@ -16,6 +16,7 @@ pub mod digest;
 pub mod disclosure;
 pub mod draft;
 pub mod event;
+pub mod header;
 pub mod history;
 pub mod id;
 pub mod json;

@@ -10,7 +10,7 @@ use cairn_tree::record::stream::Topics;
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
 use cairn_tree::wire::media;
-use cairn_tree::wire::v1::Page;
+use cairn_tree::wire::v1::{Listed, Page};
 
 use super::super::Ask;
 use super::super::accept::media_type;
@@ -238,12 +238,12 @@ fn page(
                 break;
             }
         }
-        records.push(reading.body(reading.seen(verified)?, &under, proof)?);
+        records.push(Listed::Record(Box::new(reading.body(reading.seen(verified)?, &under, proof)?)));
     }
     let next = next.map(|below| Place { size: begin.size, below }.to_text(secret, &wanted.parts()));
     let next = next.map(|next| next.parse()).transpose().map_err(Problem::internal)?;
     let (redactions, checkpoint) = (Vec::new(), checkpoint(&under)?);
     // No more is claimed than the checkpoint has: its witnesses may lag.
     let complete_to = begin.size.min(under.size);
-    Ok(Page { stream: None, records, redactions, checkpoint, complete_to, next }.to_json())
+    Ok(Page { stream: None, records, broken_from: None, redactions, checkpoint, complete_to, next }.to_json())
 }

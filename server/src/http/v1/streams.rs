@@ -7,7 +7,7 @@ use cairn_tree::record::replay::{Until, View, replay};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
 use cairn_tree::wire::media;
-use cairn_tree::wire::v1::{DifferencesAnswer, ObjectDifferences, Page, Point, States, StatesAnswer};
+use cairn_tree::wire::v1::{DifferencesAnswer, Listed, ObjectDifferences, Page, Point, States, StatesAnswer};
 
 use super::super::Ask;
 use super::super::accept::media_type;
@@ -52,10 +52,11 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let work = move || {
         let row = stream.row(from, most)?;
         let (reading, next) = (&stream.reading, row.next.map(|next| next.to_string().parse()));
-        let body = |seen| reading.body(seen, &row.under, proof);
+        let body = |seen| Ok(Listed::Record(Box::new(reading.body(seen, &row.under, proof)?)));
         let page = Page {
             stream: row.records.first().map(|first| first.record.leaf().server().stream),
-            records: row.records.into_iter().map(body).collect::<Result<_, _>>()?,
+            records: row.records.into_iter().map(body).collect::<Result<_, Problem>>()?,
+            broken_from: None,
             redactions: Vec::new(),
             checkpoint: checkpoint(&row.under)?,
             complete_to: reading.head.size.min(row.under.size),

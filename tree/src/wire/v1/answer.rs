@@ -73,26 +73,44 @@ impl RecordBody {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let start = reader.offset();
-        let (mut leaf, mut disclosures, mut withheld) = (None, Disclosures::none(), Vec::new());
-        let (mut integrity, mut before) = (None, None);
-        reader.object(MEMBERS, |reader, name, _| {
-            match &*name {
-                "leaf" => leaf = Some(read_leaf(reader)?),
-                "disclosures" => disclosures = json::disclosures(reader)?,
-                "withheld" => withheld = reader.list(MAX_DISCLOSURES, json::digest)?,
-                "integrity" => integrity = Some(Integrity::read(reader)?),
-                "before" => before = json::or_null(reader, Before::read)?,
-                _ => drop(reader.json()?),
-            }
-            Ok(())
-        })?;
+        let mut members = Members::default();
+        reader.object(MEMBERS, |reader, name, _| members.read(reader, &name))?;
+        members.finish(start)
+    }
+}
+
+/// The members of a [`RecordBody`], as they come.
+#[derive(Default)]
+pub(super) struct Members {
+    leaf: Option<String>,
+    disclosures: Option<Disclosures>,
+    withheld: Vec<Digest>,
+    integrity: Option<Integrity>,
+    before: Option<Before>,
+}
+
+impl Members {
+    pub(super) fn read(&mut self, reader: &mut Reader<'_>, name: &str) -> Read<()> {
+        match name {
+            "leaf" => self.leaf = Some(read_leaf(reader)?),
+            "disclosures" => self.disclosures = Some(json::disclosures(reader)?),
+            "withheld" => self.withheld = reader.list(MAX_DISCLOSURES, json::digest)?,
+            "integrity" => self.integrity = Some(Integrity::read(reader)?),
+            "before" => self.before = json::or_null(reader, Before::read)?,
+            _ => drop(reader.json()?),
+        }
+        Ok(())
+    }
+
+    /// The record of the object that began at `start`.
+    pub(super) fn finish(self, start: usize) -> Read<RecordBody> {
         let missing = |name| move || Trouble::missing(start, name);
-        Ok(Self {
-            leaf: leaf.ok_or_else(missing("leaf"))?,
-            disclosures,
-            withheld,
-            integrity: integrity.ok_or_else(missing("integrity"))?,
-            before,
+        Ok(RecordBody {
+            leaf: self.leaf.ok_or_else(missing("leaf"))?,
+            disclosures: self.disclosures.unwrap_or_else(Disclosures::none),
+            withheld: self.withheld,
+            integrity: self.integrity.ok_or_else(missing("integrity"))?,
+            before: self.before,
             view: None,
         })
     }

@@ -15,6 +15,7 @@ mod document;
 mod flag;
 mod integrity;
 mod json;
+mod listed;
 mod page;
 mod point;
 mod state;
@@ -28,11 +29,12 @@ pub use difference::{DifferenceBody, DifferencesAnswer, ObjectDifferences};
 pub use document::Document;
 pub use flag::FlagBody;
 pub use integrity::{Integrity, IntegrityHash, IntegrityHashError};
+pub use listed::{IntegrityProblem, Listed, WrongPart};
 pub use page::Page;
 pub use point::Point;
 pub use state::{StateBody, States, StatesAnswer};
-pub use verify::{AnswerError, VerifiedRecord};
-pub use view::view;
+pub use verify::{AnswerError, VerifiedEntry, VerifiedLater, VerifiedRecord, history};
+pub use view::{view, view_later};
 
 use crate::record::bounds::{MAX_DISCLOSED_BYTES, MAX_LEAF_BYTES, MAX_VALUE_DEPTH};
 

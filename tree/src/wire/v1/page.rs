@@ -1,13 +1,14 @@
-//! A page of records: of a search, or of a stream's history.
+//! A page of records: of a search, or of a stream's history. Where one can't be verified, what is wrong stands in its place.
 
 use super::answer::RecordBody;
 use super::cursor::Cursor;
 use super::json::{self, MEMBERS, Object};
+use super::listed::Listed;
 use super::{MAX_ANSWER_BYTES, MAX_PAGE, MAX_REDACTIONS};
 use crate::checkpoint::SignedCheckpoint;
 use crate::record::json::{Fault, Reader, Trouble};
 use crate::record::stream::StreamId;
-use crate::size::TreeSize;
+use crate::size::{LeafIndex, TreeSize};
 
 /// A page of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,9 @@ pub struct Page {
     /// The stream, if the page is of its history, whose records are in the order of their numbers then.
     pub stream: Option<StreamId>,
     /// The records, in the order that the route states.
-    pub records: Vec<RecordBody>,
+    pub records: Vec<Listed>,
+    /// Of a history: from this record of the page on nobody says that none is missing, since the chain is broken there.
+    pub broken_from: Option<LeafIndex>,
     /// The redaction records that say what of them was erased.
     pub redactions: Vec<RecordBody>,
     /// The checkpoint that all proofs are for.
@@ -31,13 +34,16 @@ impl Page {
     /// The body.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let length: usize = self.records.iter().map(|body| 4 * 1024 + 2 * body.disclosures.as_str().len()).sum();
+        let length: usize = self.records.iter().map(Listed::length).sum();
         let mut json = Vec::with_capacity(1024 + length);
         Object::write(&mut json, |page| {
             if let Some(stream) = self.stream {
                 page.text("stream", stream);
             }
-            page.array("records", &self.records, |json, body| body.push(json));
+            page.array("records", &self.records, |json, listed| listed.push(json));
+            if let Some(index) = self.broken_from {
+                page.integer("broken_from", index.get());
+            }
             if !self.redactions.is_empty() {
                 page.array("redactions", &self.redactions, |json, body| body.push(json));
             }
@@ -57,12 +63,13 @@ impl Page {
     pub fn parse(body: &[u8]) -> Result<Self, Fault> {
         Reader::read(body, MAX_ANSWER_BYTES, |reader| {
             let start = reader.offset();
-            let (mut stream, mut records, mut redactions) = (None, None, Vec::new());
+            let (mut stream, mut records, mut broken_from, mut redactions) = (None, None, None, Vec::new());
             let (mut checkpoint, mut complete_to, mut next) = (None, None, None);
             reader.object(MEMBERS, |reader, name, _| {
                 match &*name {
                     "stream" => stream = Some(json::from_text(reader, "must be a stream's id")?),
-                    "records" => records = Some(reader.list(MAX_PAGE, RecordBody::read)?),
+                    "records" => records = Some(reader.list(MAX_PAGE, Listed::read)?),
+                    "broken_from" => broken_from = json::or_null(reader, json::index)?,
                     "redactions" => redactions = reader.list(MAX_REDACTIONS, RecordBody::read)?,
                     "checkpoint" => checkpoint = Some(json::checkpoint(reader)?),
                     "complete_to" => complete_to = Some(json::size(reader)?),
@@ -75,6 +82,7 @@ impl Page {
             Ok(Self {
                 stream,
                 records: records.ok_or_else(missing("records"))?,
+                broken_from,
                 redactions,
                 checkpoint: checkpoint.ok_or_else(missing("checkpoint"))?,
                 complete_to: complete_to.ok_or_else(missing("complete_to"))?,

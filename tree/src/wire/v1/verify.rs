@@ -4,16 +4,20 @@
 use super::answer::{Before, RecordAnswer, RecordBody};
 use super::appended::{AppendedAnswer, AppendedReceipt};
 use super::integrity::Integrity;
+use super::listed::{IntegrityProblem, Listed};
 use super::page::Page;
 use crate::checkpoint::{Origin, VerifiedCheckpoint};
 use crate::hash::Hash;
 use crate::merkle::{InclusionError, InclusionProof};
 use crate::policy::{PolicyVerifyError, Trust, WitnessedCheckpoint};
-use crate::record::chain::{Chain, ChainError, Link};
+use crate::record::chain::{Chain, ChainError, History};
+use crate::record::header::Header;
 use crate::record::kind::{KindError, Redactions};
-use crate::record::leaf::{Leaf, LeafError};
+use crate::record::later::Later;
+use crate::record::leaf::{Entry, Leaf, LeafError};
 use crate::record::open::{Evidence, IntegrityError, Record};
 use crate::record::server_part::Seq;
+use crate::record::stream::StreamId;
 use crate::size::{LeafIndex, TreeSize};
 
 /// A record that is proven to be in a trusted log, with the disclosures that the answer has. Whether its producer signed
@@ -24,6 +28,86 @@ pub struct VerifiedRecord {
     pub record: Record,
     /// Whether the record directly before it in its stream was there too, and is that one.
     pub before: bool,
+}
+
+/// A record of a later version that is proven to be in a trusted log: its place in its stream is known, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedLater {
+    /// The record.
+    pub later: Later,
+    /// Whether the record directly before it in its stream was there too, and is that one.
+    pub before: bool,
+}
+
+/// An entry that is proven to be in a trusted log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifiedEntry {
+    /// A record.
+    Record(Box<VerifiedRecord>),
+    /// A record of a later version.
+    Later(Box<VerifiedLater>),
+}
+
+impl VerifiedEntry {
+    /// The record; `None` of a later version.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(verified) => Some(&verified.record),
+            Self::Later(_) => None,
+        }
+    }
+
+    /// The record; `None` of a later version.
+    #[must_use]
+    pub fn into_record(self) -> Option<Record> {
+        match self {
+            Self::Record(verified) => Some(verified.record),
+            Self::Later(_) => None,
+        }
+    }
+
+    /// Where it is in its log.
+    #[must_use]
+    pub fn index(&self) -> LeafIndex {
+        match self {
+            Self::Record(verified) => verified.record.index(),
+            Self::Later(verified) => verified.later.index(),
+        }
+    }
+
+    /// Its stream.
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        match self {
+            Self::Record(verified) => verified.record.leaf().server().stream,
+            Self::Later(verified) => verified.later.stream(),
+        }
+    }
+
+    /// Whether the record directly before it in its stream was there too, and is that one.
+    #[must_use]
+    pub fn has_before(&self) -> bool {
+        match self {
+            Self::Record(verified) => verified.before,
+            Self::Later(verified) => verified.before,
+        }
+    }
+}
+
+/// The history of a stream, of all of its entries in the order of their numbers, from the first on.
+///
+/// # Errors
+/// [`ChainError`].
+pub fn history(entries: impl IntoIterator<Item = VerifiedEntry>) -> Result<History, ChainError> {
+    let (mut records, mut later) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            VerifiedEntry::Record(verified) => records.push(verified.record),
+            VerifiedEntry::Later(verified) => later.push(verified.later),
+        }
+    }
+    History::with_later(records, later)
 }
 
 /// Why an answer can't be taken for good.
@@ -100,11 +184,12 @@ struct Ground<'c> {
 impl RecordAnswer {
     /// Verifies a record: that it is in the tree of a trusted checkpoint, that its disclosures are its own, and that
     /// nothing of it is missing but what is withheld, or what redaction records of the same log say is erased. For
-    /// up to which class a reader may be told that something is withheld, see [`Record::withheld_only_above`].
+    /// up to which class a reader may be told that something is withheld, see [`Record::withheld_only_above`]. Of a later
+    /// version, that it is in the tree.
     ///
     /// # Errors
     /// [`AnswerError`].
-    pub fn verify(&self, trust: &Trust) -> Result<(VerifiedRecord, WitnessedCheckpoint), AnswerError> {
+    pub fn verify(&self, trust: &Trust) -> Result<(VerifiedEntry, WitnessedCheckpoint), AnswerError> {
         let witnessed = trust.verify(&self.checkpoint)?;
         let ground = Ground::new(witnessed.checkpoint(), &self.redactions)?;
         let record = ground.verify(&self.record)?;
@@ -113,12 +198,16 @@ impl RecordAnswer {
 }
 
 impl Page {
-    /// Verifies all records of a page, as [`RecordAnswer::verify`] does. That they are what was asked for, all of it and in
-    /// order, is for the caller: of a stream's history with [`crate::record::chain::History`].
+    /// Verifies all records of a page, as [`RecordAnswer::verify`] does; of those that the server could not verify it gives
+    /// back what that said. That they are what was asked for, all of it and in order, is for the caller: of a stream's
+    /// history with [`history`].
     ///
     /// # Errors
     /// [`AnswerError`].
-    pub fn verify(&self, trust: &Trust) -> Result<(Vec<VerifiedRecord>, WitnessedCheckpoint), AnswerError> {
+    pub fn verify(
+        &self,
+        trust: &Trust,
+    ) -> Result<(Vec<Result<VerifiedEntry, IntegrityProblem>>, WitnessedCheckpoint), AnswerError> {
         let witnessed = trust.verify(&self.checkpoint)?;
         let size = witnessed.checkpoint().size();
         if self.complete_to > size {
@@ -126,12 +215,19 @@ impl Page {
         }
         let ground = Ground::new(witnessed.checkpoint(), &self.redactions)?;
         let mut records = Vec::with_capacity(self.records.len());
-        for body in &self.records {
+        for listed in &self.records {
+            let body = match listed {
+                Listed::Record(body) => body,
+                Listed::Unverified(problem) => {
+                    records.push(Err(problem.clone()));
+                    continue;
+                }
+            };
             let verified = ground.verify(body)?;
-            if self.stream.is_some_and(|stream| verified.record.leaf().server().stream != stream) {
-                return Err(AnswerError::Stream(verified.record.index()));
+            if self.stream.is_some_and(|stream| verified.stream() != stream) {
+                return Err(AnswerError::Stream(verified.index()));
             }
-            records.push(verified);
+            records.push(Ok(verified));
         }
         Ok((records, witnessed))
     }
@@ -186,7 +282,8 @@ impl<'c> Ground<'c> {
         verified.map(|()| hash).map_err(|error| AnswerError::Inclusion { index, error })
     }
 
-    fn open(&self, body: &RecordBody, redactions: &Redactions) -> Result<Record, AnswerError> {
+    /// That an entry is in the tree, and that its integrity block says so.
+    fn stands(&self, body: &RecordBody) -> Result<LeafIndex, AnswerError> {
         let Integrity { index, proof, .. } = &body.integrity;
         let hash = self.included(*index, &body.leaf, proof.as_ref())?;
         let says = &body.integrity;
@@ -194,38 +291,60 @@ impl<'c> Ground<'c> {
             && says.leaf_hash == hash
             && (says.size, says.root) == (self.head.size(), self.head.root())
             && self.head.keys().iter().any(|key| key.id() == says.key_id);
-        if !is_so {
-            return Err(AnswerError::Claims(*index));
-        }
-        let evidence = Evidence { disclosures: &body.disclosures, withheld: &body.withheld, redactions };
-        let record = Record::open(self.log(), *index, body.leaf.as_bytes(), evidence);
-        record.map_err(|error| AnswerError::Record { index: *index, error: Box::new(error) })
+        if is_so { Ok(*index) } else { Err(AnswerError::Claims(*index)) }
     }
 
-    fn verify(&self, body: &RecordBody) -> Result<VerifiedRecord, AnswerError> {
-        let record = self.open(body, &self.redactions)?;
+    fn open(&self, body: &RecordBody, redactions: &Redactions) -> Result<Record, AnswerError> {
+        let index = self.stands(body)?;
+        let evidence = Evidence { disclosures: &body.disclosures, withheld: &body.withheld, redactions };
+        let record = Record::open(self.log(), index, body.leaf.as_bytes(), evidence);
+        record.map_err(|error| AnswerError::Record { index, error: Box::new(error) })
+    }
+
+    fn verify(&self, body: &RecordBody) -> Result<VerifiedEntry, AnswerError> {
+        let entry = match Leaf::classify(body.leaf.as_bytes()) {
+            Ok(Entry::Opaque) => self.later(body)?,
+            _ => {
+                let record = self.open(body, &self.redactions)?;
+                VerifiedEntry::Record(Box::new(VerifiedRecord { record, before: body.before.is_some() }))
+            }
+        };
         if let Some(before) = &body.before {
-            self.verify_before(before, &record)?;
+            self.verify_before(before, &entry)?;
         }
-        Ok(VerifiedRecord { record, before: body.before.is_some() })
+        Ok(entry)
+    }
+
+    fn later(&self, body: &RecordBody) -> Result<VerifiedEntry, AnswerError> {
+        let index = self.stands(body)?;
+        let later = Later::decode(index, body.leaf.as_bytes());
+        let later = later.map_err(|error| AnswerError::Leaf { index, error })?;
+        if later.log() != self.log() {
+            let (expected, found) = (self.log().clone(), later.log().clone());
+            return Err(AnswerError::Record { index, error: Box::new(IntegrityError::Log { expected, found }) });
+        }
+        // What it discloses, only a reader of its version can tell.
+        Ok(VerifiedEntry::Later(Box::new(VerifiedLater { later, before: body.before.is_some() })))
     }
 
     /// That the record goes on from this one, which is in the tree too.
-    fn verify_before(&self, before: &Before, record: &Record) -> Result<(), AnswerError> {
-        let hash = self.included(before.index, &before.leaf, before.proof.as_ref())?;
-        let index = record.index();
-        let leaf = Leaf::decode(before.leaf.as_bytes());
-        let leaf = leaf.map_err(|error| AnswerError::Leaf { index: before.index, error })?;
+    fn verify_before(&self, before: &Before, entry: &VerifiedEntry) -> Result<(), AnswerError> {
+        self.included(before.index, &before.leaf, before.proof.as_ref())?;
+        let index = entry.index();
+        let header = Header::decode(before.index, before.leaf.as_bytes());
+        let header = header.map_err(|error| AnswerError::Leaf { index: before.index, error })?;
         let wrong = |error| AnswerError::Before { index, error: Box::new(error) };
-        let server = leaf.server();
-        let link = Link { index: before.index, seq: server.place.seq(), hash, time: server.time };
-        if leaf.event().head().log != *self.log() {
-            let (expected, found) = (self.log().clone(), leaf.event().head().log.clone());
-            return Err(wrong(ChainError::Log { expected, found }));
+        if header.log != *self.log() {
+            return Err(wrong(ChainError::Log { expected: self.log().clone(), found: header.log }));
         }
-        if record.leaf().server().place.seq() == Seq::FIRST {
-            return Err(wrong(ChainError::Seq { expected: 0, found: link.seq }));
+        let own = match entry {
+            VerifiedEntry::Record(verified) => Header::of(verified.record.leaf(), verified.record.hash()),
+            VerifiedEntry::Later(verified) => Header::of_later(&verified.later),
+        };
+        if own.seq == Seq::FIRST {
+            return Err(wrong(ChainError::Seq { expected: 0, found: header.seq }));
         }
-        Chain::after(self.log().clone(), server.stream, link).push_record(record).map_err(wrong)
+        let mut chain = Chain::after(self.log().clone(), header.stream, header.link(before.index));
+        chain.push_header(index, &own).map_err(wrong)
     }
 }

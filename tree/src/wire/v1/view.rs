@@ -7,6 +7,7 @@ use super::document::push_unknown;
 use super::json::{Object, push_array};
 use crate::record::class::Classed;
 use crate::record::json::canonical::push_string;
+use crate::record::later::Later;
 use crate::record::open::{OpenAttributes, OpenValues, Record};
 use crate::record::replay::Unknown;
 use crate::record::shown::Shown;
@@ -32,6 +33,25 @@ pub fn view(record: &Record) -> String {
             optional(view, "topics", &opening.topics, |json, topics| topics.push(json));
             optional(view, "continues", &opening.continues, |json, head| head.push(json));
         }
+    });
+    // Only what is UTF-8 was written.
+    String::from_utf8(json).unwrap_or_default()
+}
+
+/// What is known of a record of a later version.
+#[must_use]
+pub fn view_later(later: &Later) -> String {
+    let mut json = Vec::with_capacity(512);
+    Object::write(&mut json, |view| {
+        view.boolean("later_version", true);
+        view.text("id", later.id());
+        view.string("log", later.log().as_str());
+        view.text("stream", later.stream());
+        view.integer("seq", later.seq().get());
+        if let Some(prev) = later.prev() {
+            view.hash("prev", &prev);
+        }
+        view.time("server_time", later.time());
     });
     // Only what is UTF-8 was written.
     String::from_utf8(json).unwrap_or_default()
