@@ -190,6 +190,8 @@ pub const RECORD_FUTURE: Duration = Duration::from_secs(300);
 pub const TENANT_SELECTOR_BYTES: usize = 1_024;
 /// Most tenants that have logs of their own.
 pub const TENANTS: usize = 10_000;
+/// Most modules, of all tenants, for which something is decided.
+pub const SETTINGS_MODULES: usize = 10_000;
 /// Most tokens in the token file.
 pub const TOKENS: usize = 10_000;
 /// Longest value that a problem document repeats, in bytes; the rest is cut.

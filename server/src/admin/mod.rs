@@ -4,6 +4,7 @@
 
 mod life;
 mod operator;
+mod settings;
 mod socket;
 mod tenant;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{Rights, Selector, Tenants, TokenId, TokenTerms};
 use crate::engine::Frozen;
+use crate::records::ReadAudit;
 use crate::signer::KeyType;
 
 /// One thing to do.
@@ -86,8 +88,28 @@ pub enum Request {
         /// Whether reads of the log need a token.
         private: bool,
     },
-    /// List the tenants that have logs of their own.
+    /// List the tenants that have logs of their own, or for which something is decided.
     TenantList,
+    /// Decide something for a tenant.
+    TenantSet {
+        /// The tenant.
+        name: String,
+        /// Whether reads of its records are put on record.
+        reads: ReadAudit,
+    },
+    /// Decide something for a module of a tenant; what is absent stays as it is.
+    ModuleSet {
+        /// The tenant.
+        tenant: String,
+        /// The module.
+        module: String,
+        /// Whether it is strict.
+        strict: Option<bool>,
+        /// Whether old values must match.
+        old_must_match: Option<bool>,
+    },
+    /// List the modules for which something is decided.
+    ModuleList,
     /// Make a token.
     TokenCreate(TokenTerms),
     /// List the tokens, without their secrets.
@@ -119,8 +141,10 @@ pub enum Reply {
     Keys(KeysLine),
     /// The tenant's log and its tokens.
     TenantCreated(NewTenant),
-    /// The tenants that have logs of their own.
+    /// The tenants that have logs of their own, or for which something is decided.
     Tenants(Vec<TenantLine>),
+    /// The modules for which something is decided, or is after a change.
+    Modules(Vec<ModuleLine>),
     /// The token that was made.
     TokenCreated(NewToken),
     /// All tokens.
@@ -222,13 +246,30 @@ impl core::fmt::Debug for NewTenant {
     }
 }
 
-/// A tenant that has a log of its own.
+/// A tenant that has a log of its own, or for which something is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantLine {
     /// The tenant.
     pub tenant: String,
-    /// Its log's name.
+    /// The log that has its records.
     pub log: String,
+    /// Whether it is the tenant's own.
+    pub own: bool,
+    /// Whether reads of its records are put on record.
+    pub reads: ReadAudit,
+}
+
+/// What is decided for a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleLine {
+    /// The tenant.
+    pub tenant: String,
+    /// The module.
+    pub module: String,
+    /// Whether it is strict.
+    pub strict: bool,
+    /// Whether old values must match.
+    pub old_must_match: bool,
 }
 
 /// A token that was just made; the only time that its text is shown.

@@ -13,7 +13,7 @@ use crate::auth::{Token, TokenFile, TokenFileError, TokenId, TokenTerms, TokenTe
 use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
 use crate::log_name::{LogName, OriginPrefix};
-use crate::records::Homes;
+use crate::records::{Homes, Settings};
 use crate::signer::{KeyType, draw_key};
 
 /// How often a check tells how far it is.
@@ -31,6 +31,8 @@ pub struct Operator {
     pub tokens: TokenOffice,
     /// Which log has which tenant.
     pub homes: Arc<Homes>,
+    /// What is decided for tenants and modules.
+    pub settings: Arc<Settings>,
     /// What stands before `/NAME` in a new log's origin.
     pub origin_prefix: OriginPrefix,
     /// Whether a log that anyone may append to can be served where this server listens.
@@ -90,7 +92,13 @@ impl Operator {
             Request::TenantCreate { name, log, private } => {
                 self.create_tenant(name, log, private).await.unwrap_or_else(Reply::Failed)
             }
-            Request::TenantList => self.tenants(),
+            Request::TenantList => self.tenants().unwrap_or_else(Reply::Failed),
+            Request::TenantSet { name, reads } => self.set_tenant(name, reads).await.unwrap_or_else(Reply::Failed),
+            Request::ModuleSet { tenant, module, strict, old_must_match } => {
+                let done = self.set_module((tenant, module), strict, old_must_match).await;
+                done.unwrap_or_else(Reply::Failed)
+            }
+            Request::ModuleList => self.modules(),
             request => self.tokens.run(request),
         }
     }

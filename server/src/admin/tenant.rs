@@ -1,10 +1,10 @@
 //! What an operator asks about tenants: a log and tokens of their own.
 
-use cairn_tree::record::text::Name;
 use cairn_tree::size::TreeSize;
 
 use super::operator::{NewLog, Operator, line};
-use super::{LogLine, NewTenant, Reply, TenantLine};
+use super::settings::tenant_name;
+use super::{LogLine, NewTenant, Reply};
 use crate::auth::{AUDITOR_RIGHTS, PRODUCER_RIGHTS, TokenTerms};
 use crate::engine::Log;
 use crate::engine::postings::{Facet, Print};
@@ -17,7 +17,7 @@ impl Operator {
         log: Option<String>,
         private: bool,
     ) -> Result<Reply, String> {
-        Name::new(tenant.as_str()).map_err(|error| format!("the tenant's name: {error}"))?;
+        let tenant = tenant_name(tenant)?.as_str().to_owned();
         if tenant.contains([',', '*']) {
             return Err("a tenant with a comma or an asterisk in its name can't be named by a token".to_owned());
         }
@@ -55,11 +55,6 @@ impl Operator {
                 self.create_log(new).await.map_err(|error| format!("{error}; choose another with --log"))
             }
         }
-    }
-
-    pub(super) fn tenants(&self) -> Reply {
-        let line = |(tenant, log)| TenantLine { tenant, log };
-        Reply::Tenants(self.homes.list().into_iter().map(line).collect())
     }
 }
 

@@ -10,6 +10,7 @@ use super::hold::hold_backups;
 use super::manifest::{FILE_NAME, FileLine, Generation, Manifest, generations, list, name_of, tables};
 use super::{BackupError, Digest, Progress};
 use crate::engine::Frozen;
+use crate::records::{SECRET_FILE_NAME, SETTINGS_FILE_NAME, TENANTS_FILE_NAME};
 
 /// A further file of the data folder that belongs to the backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,13 +187,13 @@ pub(super) fn files_in(folder: &Path, prefix: &str) -> Result<Vec<Extra>, Backup
 
 impl Extra {
     /// The files of a data folder that belong to a backup beside the frozen copy: configuration, tokens, the secret behind
-    /// pseudonyms, which log has which tenant, and the keys if they are asked for.
+    /// pseudonyms, which log has which tenant, what is decided for tenants and modules, and the keys if they are asked for.
     ///
     /// # Errors
     /// [`BackupError::Io`] if the folder of the keys can't be read.
     pub fn of(data: &Path, config: &Path, with_keys: bool) -> Result<Vec<Self>, BackupError> {
-        let beside = ["tokens.json", crate::records::SECRET_FILE_NAME, crate::records::TENANTS_FILE_NAME]
-            .map(|name| (data.join(name), name));
+        let beside = ["tokens.json", SECRET_FILE_NAME, TENANTS_FILE_NAME, SETTINGS_FILE_NAME];
+        let beside = beside.map(|name| (data.join(name), name));
         let single = [(config.to_owned(), crate::config::FILE_NAME)].into_iter().chain(beside);
         let single = single.map(|(from, path)| Self { from, path: path.to_owned() });
         let mut extras: Vec<Self> = single.filter(|extra| extra.from.is_file()).collect();

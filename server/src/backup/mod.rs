@@ -9,7 +9,8 @@
 //! DEST/generations/NUMBER/           one backup, numbered from 1 with six digits or more
 //!     manifest                       what it is; written last
 //!     db/                            the database's other files: CURRENT, MANIFEST-*, OPTIONS-*, *.log
-//!     high-water  cairnd.toml  tokens.json  records.secret  tenants.json  keys/ (only when asked for)
+//!     high-water  cairnd.toml  tokens.json  records.secret  tenants.json  settings.json
+//!     keys/                          only when asked for
 //! DEST/generations/NUMBER.partial/   one that was never finished; removed by the next backup
 //! ```
 //!

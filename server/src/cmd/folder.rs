@@ -9,7 +9,7 @@ use cairnd::admin::{Operator, Progress, Reply, Request, Session, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
-use cairnd::records::Homes;
+use cairnd::records::{Homes, Settings};
 
 use super::Data;
 
@@ -52,7 +52,9 @@ impl Folder {
         let engine = Engine::open(&self.engine_options(), Arc::new(SystemClock), Arc::new(Unobserved))?;
         let origin_prefix = self.config.logs.origin_prefix.clone();
         let homes = Arc::new(Homes::open(&self.path)?);
-        let operator = Operator { engine: engine.clone(), tokens, homes, origin_prefix, open_append_allowed: true };
+        let settings = Arc::new(Settings::open(&self.path)?);
+        let open_append_allowed = true;
+        let operator = Operator { engine: engine.clone(), tokens, homes, settings, origin_prefix, open_append_allowed };
         let reply = block_on(operator.run(request, move |step| progress(&step)))?;
         engine.close();
         Ok(reply)

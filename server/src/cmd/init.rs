@@ -14,7 +14,8 @@ use cairnd::auth::{AUDITOR_RIGHTS, PRODUCER_RIGHTS, Tenants, TokenFile, TokenTer
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, SystemClock, Unobserved};
 use cairnd::log_name::OriginPrefix;
-use cairnd::records::{Homes, SECRET_FILE_NAME, SecretFile, SystemRandom, TENANTS_FILE_NAME};
+use cairnd::records::{Homes, SecretFile, Settings, SystemRandom};
+use cairnd::records::{SECRET_FILE_NAME, SETTINGS_FILE_NAME, TENANTS_FILE_NAME};
 use serde::Serialize;
 
 use super::folder::{block_on, engine_options};
@@ -89,7 +90,9 @@ impl Init {
         let name = self.log.clone();
         let new = NewLog { name, open_append: false, private: false, dedup: false, ml_dsa: false };
         let homes = Arc::new(Homes::open(&self.data)?);
-        let operator = Operator { engine: engine.clone(), tokens, homes, origin_prefix, open_append_allowed: true };
+        let settings = Arc::new(Settings::open(&self.data)?);
+        let open_append_allowed = true;
+        let operator = Operator { engine: engine.clone(), tokens, homes, settings, origin_prefix, open_append_allowed };
         let log = block_on(operator.create_log(new))?.map_err(anyhow::Error::msg)?;
         engine.close();
         let token = |name: &str, rights: &str| {
@@ -130,6 +133,7 @@ fn refuse_filled(data: &Path, options: &EngineOptions) -> anyhow::Result<()> {
         data.join("tokens.json"),
         data.join(SECRET_FILE_NAME),
         data.join(TENANTS_FILE_NAME),
+        data.join(SETTINGS_FILE_NAME),
     ];
     match files.iter().find(|file| file.symlink_metadata().is_ok()) {
         Some(file) => {

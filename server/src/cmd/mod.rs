@@ -7,6 +7,7 @@ mod index;
 mod init;
 mod key;
 mod log;
+mod module;
 mod repair;
 mod restore;
 mod serve;
@@ -47,9 +48,12 @@ enum Command {
     /// Keep the logs' keys in a process of their own, which never signs two histories.
     #[command(subcommand)]
     Signer(signer::SignerCommand),
-    /// Give tenants logs of their own.
+    /// Give tenants logs of their own, and decide whether reads are put on record.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Decide what a tenant's modules ask of their records.
+    #[command(subcommand)]
+    Module(module::ModuleCommand),
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -85,6 +89,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Key(key) => key.run(),
         Command::Signer(signer) => signer.run(),
         Command::Tenant(tenant) => tenant.run(),
+        Command::Module(module) => module.run(),
         Command::Token(token) => token.run(),
         Command::Fsck(fsck) => fsck.run(),
         Command::Index(index) => index.run(),

@@ -16,7 +16,7 @@ use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::metrics::{Metrics, Watched};
-use cairnd::records::{Homes, Own, Reporter, SecretFile, SystemRandom};
+use cairnd::records::{Homes, Own, Reporter, SecretFile, Settings, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -157,7 +157,8 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
     let reporter = Reporter::open(&folder.path, engine.incidents(), Arc::new(SystemClock));
     let reporter = Arc::new(reporter.context("incidents can't be read")?);
     let homes = Arc::new(Homes::open(&folder.path)?);
-    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, own, reporter, homes })
+    let settings = Arc::new(Settings::open(&folder.path)?);
+    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, own, reporter, homes, settings })
 }
 
 fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config: &Config) -> Operator {
@@ -165,6 +166,7 @@ fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config:
         engine: engine.clone(),
         tokens,
         homes: Arc::clone(&records.homes),
+        settings: Arc::clone(&records.settings),
         origin_prefix: config.logs.origin_prefix.clone(),
         open_append_allowed: open_append_allowed(config),
     }

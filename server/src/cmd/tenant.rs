@@ -1,8 +1,9 @@
-//! `cairnd tenant create` and `cairnd tenant list`.
+//! `cairnd tenant create`, `cairnd tenant set` and `cairnd tenant list`.
 
 use std::process::ExitCode;
 
-use cairnd::admin::{Reply, Request};
+use cairnd::admin::{Reply, Request, TenantLine};
+use cairnd::records::ReadAudit;
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
@@ -13,7 +14,9 @@ pub(super) enum TenantCommand {
     /// Give a tenant a log of its own, and tokens for it. Until then its records are in the default log, which takes none
     /// of them any more.
     Create(Create),
-    /// List the tenants that have logs of their own.
+    /// Decide something for a tenant. The change is put on record.
+    Set(Set),
+    /// List the tenants that have logs of their own, or for which something is decided.
     List(List),
 }
 
@@ -29,6 +32,21 @@ pub(super) struct Create {
     /// Ask for a token with the right to read on every route of the log.
     #[arg(long)]
     private: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Set {
+    /// The tenant's name.
+    name: String,
+    #[command(flatten)]
+    data: Data,
+    /// Whether reads of its records are put on record: off; metadata: who asked what kind of question, when, and how much
+    /// he got; full: also what he asked for.
+    #[arg(long, value_name = "off|metadata|full")]
+    reads: ReadAudit,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -57,14 +75,23 @@ impl TenantCommand {
                     reply => return Err(unexpected(&reply)),
                 }
             }
-            Self::List(List { data, json }) => match Folder::open(&data)?.ask(Request::TenantList, |_| {})? {
-                Reply::Tenants(tenants) if json => tenants.iter().try_for_each(print_json)?,
-                Reply::Tenants(tenants) => {
-                    tenants.iter().try_for_each(|line| print(&format!("{}  log {}", line.tenant, line.log)))?;
-                }
-                reply => return Err(unexpected(&reply)),
-            },
+            Self::Set(Set { name, data, reads, json }) => {
+                list(&Folder::open(&data)?, Request::TenantSet { name, reads }, json)?;
+            }
+            Self::List(List { data, json }) => list(&Folder::open(&data)?, Request::TenantList, json)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list(folder: &Folder, request: Request, json: bool) -> anyhow::Result<()> {
+    let text = |TenantLine { tenant, log, own, reads }: &TenantLine| {
+        let whose = if *own { "" } else { " (shared)" };
+        format!("{tenant}  log {log}{whose}  reads {}", reads.name())
+    };
+    match folder.ask(request, |_| {})? {
+        Reply::Tenants(tenants) if json => tenants.iter().try_for_each(print_json),
+        Reply::Tenants(tenants) => tenants.iter().try_for_each(|line| print(&text(line))),
+        reply => Err(unexpected(&reply)),
     }
 }

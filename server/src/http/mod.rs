@@ -51,7 +51,7 @@ use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
-use crate::records::{Homes, Own, Random, Reporter, SecretFile};
+use crate::records::{Homes, Own, Random, Reporter, SecretFile, Settings};
 
 /// Everything that requests share.
 pub struct App {
@@ -115,6 +115,8 @@ pub struct RecordParts {
     pub reporter: Arc<Reporter>,
     /// Which log has which tenant.
     pub homes: Arc<Homes>,
+    /// What is decided for tenants and modules.
+    pub settings: Arc<Settings>,
 }
 
 impl App {

@@ -4,61 +4,35 @@
 //! may see that.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
 
+use super::table::{Table, TableError};
 use crate::auth::Tenants;
 use crate::engine::{Engine, Log};
 use crate::limits::TENANTS;
-use crate::replace::replace_file;
 
 /// The file's name.
 pub const FILE_NAME: &str = "tenants.json";
-const FORMAT: u32 = 1;
-/// More than the largest number of tenants takes.
-const FILE_BYTES: u64 = 16 << 20;
 /// The most logs that continue one another and are followed.
 const SUCCESSORS: usize = 64;
 
 /// The logs of tenants.
 pub struct Homes {
-    path: PathBuf,
+    table: Table<BTreeMap<String, String>>,
     /// Each tenant's log, by name.
     named: ArcSwap<BTreeMap<String, String>>,
     editing: Mutex<()>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content {
-    format: u32,
-    tenants: BTreeMap<String, String>,
-}
-
 /// Why the logs of tenants can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum HomesError {
-    /// The system refused.
-    #[error("{path}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Not what this program writes.
-    #[error("{path} is damaged: {problem}", path = path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
+    /// The file can't be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// There are as many as are supported.
     #[error("there are already {TENANTS} tenants with logs of their own")]
     TooMany,
@@ -70,22 +44,9 @@ impl Homes {
     /// # Errors
     /// [`HomesError`].
     pub fn open(data: &Path) -> Result<Self, HomesError> {
-        let path = data.join(FILE_NAME);
-        let io = |source| HomesError::Io { path: path.clone(), source };
-        let named = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            file => {
-                let mut bytes = Vec::new();
-                file.map_err(io)?.take(FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
-                let damaged = |problem: String| HomesError::Damaged { path: path.clone(), problem };
-                let content: Content = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-                if content.format != FORMAT {
-                    return Err(damaged(format!("format {}, not {FORMAT}", content.format)));
-                }
-                content.tenants
-            }
-        };
-        Ok(Self { path, named: ArcSwap::from_pointee(named), editing: Mutex::new(()) })
+        let table = Table::of(data, FILE_NAME);
+        let named = ArcSwap::from_pointee(table.read()?);
+        Ok(Self { table, named, editing: Mutex::new(()) })
     }
 
     /// The name of a tenant's own log, if it has one.
@@ -111,11 +72,8 @@ impl Homes {
             return Err(HomesError::TooMany);
         }
         tenants.insert(tenant, log);
-        let content = Content { format: FORMAT, tenants };
-        let io = |source| HomesError::Io { path: self.path.clone(), source };
-        let bytes = serde_json::to_vec_pretty(&content).map_err(|error| io(error.into()))?;
-        replace_file(&self.path, &bytes).map_err(io)?;
-        self.named.store(content.tenants.into());
+        self.table.replace(&tenants)?;
+        self.named.store(tenants.into());
         Ok(())
     }
 
@@ -170,6 +128,6 @@ mod tests {
         assert_eq!((again.own("pb"), again.own("Größe")), (Some("pb".into()), Some("other".into())));
         assert_eq!(again.list(), homes.list());
         std::fs::write(folder.path().join(FILE_NAME), b"{\"format\":2,\"tenants\":{}}").unwrap();
-        assert!(matches!(Homes::open(folder.path()), Err(HomesError::Damaged { .. })));
+        assert!(matches!(Homes::open(folder.path()), Err(HomesError::Table(TableError::Damaged { .. }))));
     }
 }

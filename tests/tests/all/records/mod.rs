@@ -8,6 +8,7 @@ mod own;
 mod refusals;
 mod retries;
 mod rights;
+mod settings;
 mod signed;
 mod tenants;
 

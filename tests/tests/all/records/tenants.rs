@@ -37,7 +37,7 @@ fn a_tenant_gets_its_own_log_and_tokens_and_the_default_log_has_no_more_of_it() 
     let absent = running.ask_with(producer, Request::get("/v1/records?tenant=nowhere"));
     assert_eq!((foreign.status, telling(&foreign)), (404, telling(&absent)));
     let listed = cairnd(running.data.path(), &["tenant", "list"]).stdout;
-    assert_eq!(listed, "pb  log pb\n");
+    assert_eq!(listed, "pb  log pb  reads off\n");
     running.server.stop();
     running.data.assert_sound();
 }

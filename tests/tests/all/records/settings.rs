@@ -1,0 +1,85 @@
+//! What operators decide for tenants and modules: with a server at work and without, kept, listed, and backed up.
+
+use std::process::Command;
+
+use cairn_tests::server::{Data, cairnd, program, run};
+use serde_json::{Value, json};
+
+use super::Running;
+
+fn done(data: &Data, arguments: &[&str]) -> String {
+    let ended = cairnd(data.path(), arguments);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    ended.stdout
+}
+
+fn refused(data: &Data, arguments: &[&str]) -> String {
+    let ended = cairnd(data.path(), arguments);
+    assert!(ended.code.is_some_and(|code| code != 0) && ended.stdout.is_empty(), "{arguments:?}: {ended:?}");
+    ended.stderr
+}
+
+#[test]
+fn settings_are_kept_and_listed_with_a_server_and_without_and_are_in_every_backup() {
+    let running = Running::start();
+    let set = |data: &Data, module, switches: &[&str]| {
+        done(data, &[&["module", "set", module, "--tenant", "pb"], switches].concat())
+    };
+    assert_eq!(done(&running.data, &["module", "list"]), "");
+    assert_eq!(set(&running.data, "tl", &["--strict", "on"]), "pb  tl  strict on  old-must-match off\n");
+    assert_eq!(set(&running.data, "tl", &["--old-must-match", "on"]), "pb  tl  strict on  old-must-match on\n");
+    assert_eq!(set(&running.data, "tl", &["--strict", "off"]), "pb  tl  strict off  old-must-match on\n");
+    assert_eq!(done(&running.data, &["tenant", "set", "pb", "--reads", "full"]), "pb  log main (shared)  reads full\n");
+
+    let backups = running.data.path().parent().unwrap().join("backups");
+    let ended = cairnd(running.data.path(), &["backup", "--to", backups.to_str().unwrap(), "--with-keys"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let restored = Data::at(running.data.path().parent().unwrap().join("restored"), &running.data);
+    let mut restore = Command::new(program("cairnd"));
+    restore.args(["restore", "--from"]).arg(&backups).arg("--data").arg(restored.path());
+    let ended = run(&mut restore);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+
+    running.server.stop();
+    for data in [&running.data, &restored] {
+        let modules: Value = serde_json::from_str(&done(data, &["module", "list", "--json"])).unwrap();
+        assert_eq!(modules, json!({"tenant": "pb", "module": "tl", "strict": false, "old_must_match": true}));
+        let tenants: Value = serde_json::from_str(&done(data, &["tenant", "list", "--json"])).unwrap();
+        assert_eq!(tenants, json!({"tenant": "pb", "log": "main", "own": false, "reads": "full"}));
+    }
+    // What is as it is by default is not decided, and not listed.
+    set(&running.data, "tl", &["--old-must-match", "off"]);
+    done(&running.data, &["tenant", "set", "pb", "--reads", "off"]);
+    assert_eq!(done(&running.data, &["module", "list"]) + &done(&running.data, &["tenant", "list"]), "");
+}
+
+#[test]
+fn what_can_not_be_decided_is_refused_and_changes_nothing() {
+    let running = Running::start();
+    let long = "x".repeat(257);
+    for (arguments, words) in [
+        (&["module", "set", "cairn", "--tenant", "pb", "--strict", "on"][..], "the log's own"),
+        (&["module", "set", "tl", "--tenant", "cairn", "--strict", "on"], "the log's own"),
+        (&["module", "set", &long, "--tenant", "pb", "--strict", "on"], "longer than 256 bytes"),
+        (&["module", "set", "tl", "--tenant", "a\nb", "--strict", "on"], "control character"),
+        (&["module", "set", "tl", "--tenant", "pb"], "--strict"),
+        (&["module", "set", "tl", "--tenant", "pb", "--strict", "yes"], "'yes'"),
+        (&["tenant", "set", "cairn", "--reads", "full"], "the log's own"),
+        (&["tenant", "set", "pb", "--reads", "some"], "must be off, metadata or full"),
+        (&["tenant", "create", "cairn"], "the log's own"),
+    ] {
+        let told = refused(&running.data, arguments);
+        assert!(told.contains(words), "{arguments:?}: {told}");
+    }
+    assert!(!running.data.path().join("settings.json").exists());
+}
+
+#[test]
+fn a_server_does_not_start_with_settings_that_it_can_not_read() {
+    let running = Running::start();
+    running.server.stop();
+    let file = running.data.path().join("settings.json");
+    std::fs::write(&file, r#"{"format":1,"tenants":{"pb":{"reads":"off","more":1}}}"#).unwrap();
+    let told = refused(&running.data, &["serve"]);
+    assert!(told.contains("settings.json is damaged") && told.contains("more"), "{told}");
+}
