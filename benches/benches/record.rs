@@ -6,6 +6,7 @@
 
 use std::hint::black_box;
 
+use cairn::load::ReferenceRecords;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::record::disclosure::{Disclosures, Salt};
@@ -22,10 +23,6 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::record::RecordInput;
 use cairn_tree::wire::record::native::{NativeInput, parse};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use reference::reference;
-
-#[path = "../src/reference.rs"]
-mod reference;
 
 fn input(body: &str) -> RecordInput<'_> {
     match parse(body.as_bytes()).unwrap().pop() {
@@ -61,7 +58,7 @@ fn sealed(input: &RecordInput<'_>) -> Sealed {
 }
 
 fn record(c: &mut Criterion) {
-    let body = reference("PB-TL-2026-11-22-000017");
+    let body = ReferenceRecords::new().record(17);
     let input = input(&body);
     let sealed = sealed(&input);
     let server = server(&StreamName::of(&input.content.object));

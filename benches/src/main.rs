@@ -9,7 +9,6 @@ mod engine;
 mod machine;
 mod payload;
 mod programs;
-mod reference;
 mod report;
 mod rows;
 
@@ -100,6 +99,8 @@ enum Which {
     EngineBatches,
     /// Records into the engine, without HTTP.
     EngineRecords,
+    /// Batches of records over HTTP.
+    Records,
     /// Bytes on disk.
     Space,
     /// Opening a large database.
@@ -214,6 +215,7 @@ impl Which {
                 both.into_iter().map(|index| rows::engine_batches::measure(settings, index)).collect()
             }
             Self::EngineRecords => Ok(vec![rows::engine_records::measure(settings)?]),
+            Self::Records => Ok(vec![rows::records::measure(settings)?]),
             Self::Space => both.into_iter().map(|index| rows::space::measure(settings, index)).collect(),
             Self::Opening => Ok(vec![rows::opening::measure(settings)?, rows::opening::measure_many(settings)?]),
             Self::Witnesses => Ok(vec![rows::witnessed::measure(settings)?]),

@@ -244,7 +244,15 @@ pub(crate) struct Ask {
     pub(crate) mode: &'static str,
     pub(crate) connections: usize,
     pub(crate) time: Duration,
+    /// The bytes of an entry, where raw ones are appended.
+    pub(crate) size: usize,
 }
+
+/// The bytes of most raw entries.
+pub(crate) const ENTRY_BYTES: usize = 300;
+
+/// The mode that takes the server's address and not a log's.
+const RECORDS: &str = "records";
 
 /// What `cairn load` says, and what it cost.
 #[derive(Debug, Clone, Deserialize)]
@@ -271,9 +279,10 @@ pub(crate) struct Loaded {
 pub(crate) fn load(server: &Server, ask: Ask, cores: &Cores) -> anyhow::Result<Loaded> {
     let before = (server.used(), processor_seconds("/proc/self/stat", Used::Children));
     let mut command = pinned(&beside("cairn")?, cores.load.as_deref());
-    command.args(["load", "--json", "--size", "300", "--mode", ask.mode]);
+    command.args(["load", "--json", "--mode", ask.mode, "--size", &ask.size.to_string()]);
     command.args(["--connections", &ask.connections.to_string(), "--duration", &format!("{}s", ask.time.as_secs())]);
-    command.args(["--url", &server.url, "--token", &server.token]);
+    let url = if ask.mode == RECORDS { server.origin() } else { &server.url };
+    command.args(["--url", url, "--token", &server.token]);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("{command:?}"))?;
     anyhow::ensure!(output.status.success(), "the load generator failed");
     let mut loaded: Loaded = serde_json::from_slice(&output.stdout)?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use cairn::load::ReferenceRecords;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::record::disclosure::Salt;
@@ -21,20 +22,17 @@ use cairnd::engine::records::{Expectation, RecordError, Says, Submission, id_pri
 use cairnd::engine::{AppendError, Log};
 
 use super::{Appended, Appender, BATCH, IN_FLIGHT, Until};
-use crate::reference::reference;
-
-/// Objects whose records come again and again.
-const OBJECTS: u64 = 100_000;
 
 /// Makes records, each of another id, dispersed over many objects.
 struct Maker {
     origin: Origin,
     secret: PrintSecret,
+    reference: ReferenceRecords,
 }
 
 impl Maker {
     fn make(&self, number: u64) -> anyhow::Result<Submission> {
-        let body = reference(&format!("PB-TL-2026-{:06}", number.wrapping_mul(7_919) % OBJECTS));
+        let body = self.reference.record(number);
         let Some(NativeInput::Plain(input)) = parse(body.as_bytes())?.pop() else { anyhow::bail!("no record") };
         let content = &input.content;
         let mut random = [0; 10];
@@ -93,7 +91,11 @@ impl Appender {
     /// The first that failed.
     pub(crate) fn append_records(&self, until: Until) -> anyhow::Result<Appended> {
         let secret = self.runtime.block_on(self.log.make_print_secret([7; 16]))?;
-        let maker = Arc::new(Maker { origin: Origin::new(self.log.info().origin.clone())?, secret });
+        let maker = Arc::new(Maker {
+            origin: Origin::new(self.log.info().origin.clone())?,
+            secret,
+            reference: ReferenceRecords::new(),
+        });
         let (start, next) = (Instant::now(), Arc::new(AtomicU64::new(self.log.head().size.get())));
         let caller = |_| {
             let (log, maker, next) = (self.log.clone(), Arc::clone(&maker), Arc::clone(&next));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::Settings;
-use crate::programs::{Ask, Loaded, Server, init, load, vkey};
+use crate::programs::{Ask, ENTRY_BYTES, Loaded, Server, init, load, vkey};
 use crate::report::{Rounds, Row, median};
 
 /// The connections that batches come by, as in the row of batches.
@@ -85,7 +85,7 @@ fn unfollowed(settings: &Settings) -> anyhow::Result<f64> {
 }
 
 fn ask(settings: &Settings) -> Ask {
-    Ask { mode: "batch", connections: BATCHERS, time: settings.time() }
+    Ask { mode: "batch", connections: BATCHERS, time: settings.time(), size: ENTRY_BYTES }
 }
 
 fn followed(settings: &Settings) -> anyhow::Result<Seen> {

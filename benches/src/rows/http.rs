@@ -6,7 +6,7 @@ use crate::Settings;
 use crate::bare_http::{self, Bodies};
 use crate::engine::{Appender, Until};
 use crate::payload::Payload;
-use crate::programs::{Ask, Loaded, Server, bare_batches, init, load};
+use crate::programs::{Ask, ENTRY_BYTES, Loaded, Server, bare_batches, init, load};
 use crate::report::{Rounds, Row, median};
 
 /// The connections that batches and reads come by.
@@ -23,7 +23,7 @@ pub(crate) fn singles(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let synced = Server::bare(empty.path(), Bodies::Synced, &settings.cores())?;
     let mut rows = Vec::new();
     for connections in [64, 512] {
-        let ask = Ask { mode: "single", connections, time: settings.time() };
+        let ask = Ask { mode: "single", connections, time: settings.time(), size: ENTRY_BYTES };
         let seen = alternate(settings, &cairn, &bare, ask)?;
         let what = format!("appends/s: POST add, 300 B, synced, {connections} connections");
         let mut row = seen.row(&format!("add, {connections} connections"), &what, ">= 0.75, p99 < 50 ms");
@@ -34,7 +34,7 @@ pub(crate) fn singles(settings: &Settings) -> anyhow::Result<Vec<Row>> {
             format!("the same; bare: one write and one fdatasync for all bodies that wait, {connections} connections");
         rows.push(seen.row(&format!("add beside one sync, {connections} connections"), &what, "(for information)"));
     }
-    let ask = Ask { mode: "receipt", connections: CONNECTIONS, time: settings.time() };
+    let ask = Ask { mode: "receipt", connections: CONNECTIONS, time: settings.time(), size: ENTRY_BYTES };
     let seen = alternate(settings, &cairn, &bare, ask)?;
     let what = format!("appends/s: POST entries, 300 B, synced, JSON receipt, {CONNECTIONS} connections");
     rows.push(seen.row("entries, JSON receipt", &what, "(for information)"));
@@ -49,7 +49,11 @@ pub(crate) fn batches(settings: &Settings) -> anyhow::Result<Row> {
         let data = settings.folder()?;
         let token = init(data.path())?;
         let cairn = Server::cairn(data.path(), token, &cores)?;
-        let loaded = load(&cairn, Ask { mode: "batch", connections: BATCHERS, time: settings.time() }, &cores)?;
+        let loaded = load(
+            &cairn,
+            Ask { mode: "batch", connections: BATCHERS, time: settings.time(), size: ENTRY_BYTES },
+            &cores,
+        )?;
         let peak = cairn.peak_mib();
         drop(cairn);
         let folder = settings.folder()?;
@@ -89,7 +93,7 @@ pub(crate) fn reads(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     bare_http::prepare(answers.path(), &cairn.get("checkpoint")?, &proof)?;
     let bare = Server::bare(answers.path(), Bodies::Dropped, &settings.cores())?;
     let mut rows = Vec::new();
-    let ask = Ask { mode: "proof", connections: CONNECTIONS, time: settings.time() };
+    let ask = Ask { mode: "proof", connections: CONNECTIONS, time: settings.time(), size: ENTRY_BYTES };
     let what = format!("GET proof/inclusion per s, random of {size} entries; bare: {} constant bytes", proof.len());
     let mut row = alternate(settings, &cairn, &bare, ask)?.row("inclusion proofs", &what, ">= 0.8");
     row.met = Some(row.ratio >= Some(0.8));

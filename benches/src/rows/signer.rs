@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::Settings;
-use crate::programs::{Ask, Loaded, Server, command, init, load, signer};
+use crate::programs::{Ask, ENTRY_BYTES, Loaded, Server, command, init, load, signer};
 use crate::report::{Rounds, Row, median};
 
 /// Where the keys are, and which.
@@ -51,7 +51,7 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let cores = settings.cores();
     let mut rows = Vec::new();
     for connections in [1, 64] {
-        let ask = Ask { mode: "single", connections, time: settings.time() };
+        let ask = Ask { mode: "single", connections, time: settings.time(), size: ENTRY_BYTES };
         let mut loads: Vec<Vec<Loaded>> = KEYS.iter().map(|_| Vec::new()).collect();
         for round in 0..settings.rounds {
             for ((keys, running), loads) in KEYS.iter().zip(&running).zip(&mut loads) {

@@ -16,7 +16,8 @@ use crate::load::{self, LoadError, Mode, Plan};
 pub(super) struct Load {
     #[command(flatten)]
     remote: RemoteOptions,
-    /// What is asked: one append, one with its receipt, a batch of them, an inclusion proof, or a tile.
+    /// What is asked: one append, one with its receipt, a batch of them, a batch of audit records of 1.5 KB (then --url is
+    /// the server's, without /logs/NAME), an inclusion proof, or a tile.
     #[arg(long, value_enum, default_value = "single")]
     mode: ModeName,
     /// How many connections ask at the same time, each again as soon as it is answered.
@@ -38,6 +39,7 @@ enum ModeName {
     Single,
     Receipt,
     Batch,
+    Records,
     Proof,
     Tile,
 }
@@ -69,11 +71,12 @@ impl Load {
             ModeName::Single => Mode::Single,
             ModeName::Receipt => Mode::Receipt,
             ModeName::Batch => Mode::Batch,
+            ModeName::Records => Mode::Records,
             ModeName::Proof => Mode::Proof,
             ModeName::Tile => Mode::Tile,
         };
         let tree = match mode {
-            Mode::Single | Mode::Receipt | Mode::Batch => TreeSize::ZERO,
+            Mode::Single | Mode::Receipt | Mode::Batch | Mode::Records => TreeSize::ZERO,
             Mode::Proof | Mode::Tile => claimed_size(&*self.remote.remote()?).await?,
         };
         let [a, b, c, d, e, f, g, h, ..] = random()?;

@@ -25,8 +25,6 @@ use crate::fetch::{LogUrl, Token, shown};
 
 /// The wait of a connection after a failure, before it asks or connects again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The longest answer to any of the modes: a proof with its checkpoint.
-const ANSWER_BYTES: usize = bounds::PROOF_BYTES;
 
 /// Where the requests go.
 pub(super) struct Target {
@@ -58,7 +56,11 @@ impl Target {
             host: HeaderValue::from_str(&format!("{host}:{port}")).map_err(|error| unresolved(&error))?,
             authorization: token.map(|token| token.header().clone()),
             path: url.path().to_owned(),
-            body_type: if plan.mode == Mode::Batch { media::ENTRIES } else { media::OCTETS },
+            body_type: match plan.mode {
+                Mode::Batch => media::ENTRIES,
+                Mode::Records => media::NDJSON,
+                Mode::Single | Mode::Receipt | Mode::Proof | Mode::Tile => media::OCTETS,
+            },
             tree: plan.tree,
         })
     }
@@ -125,8 +127,10 @@ async fn ask(
         sender.ready().await.map_err(|error| error.to_string())?;
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = response.status();
-        let body =
-            Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|error| error.to_string())?;
+        let body = Limited::new(response.into_body(), answer_bytes(shared.plan.mode))
+            .collect()
+            .await
+            .map_err(|error| error.to_string())?;
         let latency = started.elapsed();
         let body = body.to_bytes();
         match check(shared, status, &body) {
@@ -140,6 +144,14 @@ async fn ask(
     }
 }
 
+/// The longest answer: for each record of a batch where it is, or else a proof with its checkpoint.
+const fn answer_bytes(mode: Mode) -> usize {
+    match mode {
+        Mode::Records => bounds::BATCH_ANSWER_BYTES,
+        Mode::Single | Mode::Receipt | Mode::Batch | Mode::Proof | Mode::Tile => bounds::PROOF_BYTES,
+    }
+}
+
 fn next_request(shared: &Shared, draw: u64) -> Option<Request<Full<Bytes>>> {
     let Shared { plan, target, pool, .. } = shared;
     let count = plan.entries_per_request();
@@ -148,6 +160,10 @@ fn next_request(shared: &Shared, draw: u64) -> Option<Request<Full<Bytes>>> {
         Mode::Single => target.request(Method::POST, "add", pool.entry(first, plan.size)),
         Mode::Receipt => target.request(Method::POST, "entries", pool.entry(first, plan.size)),
         Mode::Batch => target.request(Method::POST, "entries", pool.batch(first, plan.batch, plan.size)),
+        Mode::Records => {
+            let lines = shared.records.lines(first, plan.batch);
+            target.request(Method::POST, "v1/records?receipts=0", Bytes::from(lines))
+        }
         Mode::Proof => {
             let index = draw.checked_rem(target.tree.get())?;
             let resource = format!("proof/inclusion?index={index}&size={}", target.tree);
@@ -169,7 +185,7 @@ fn check(shared: &Shared, status: StatusCode, body: &[u8]) -> Result<(), String>
     let good = match shared.plan.mode {
         Mode::Single => !body.is_empty() && body.iter().all(u8::is_ascii_digit),
         Mode::Tile => body.len() == bounds::TILE_BYTES,
-        Mode::Receipt | Mode::Batch | Mode::Proof => body.starts_with(b"{"),
+        Mode::Receipt | Mode::Batch | Mode::Records | Mode::Proof => body.starts_with(b"{"),
     };
     if good { Ok(()) } else { Err(format!("an answer of {} bytes has the wrong shape", body.len())) }
 }

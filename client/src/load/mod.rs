@@ -6,6 +6,7 @@
 
 mod connection;
 mod payload;
+mod record;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use self::connection::Target;
 use self::payload::Pool;
+pub use self::record::ReferenceRecords;
 use crate::bounds::{self, TILE_WIDTH};
 use crate::fetch::{LogUrl, Token};
 
@@ -36,6 +38,8 @@ pub enum Mode {
     Receipt,
     /// `POST entries`: a binary batch, without receipts.
     Batch,
+    /// `POST /v1/records`: a batch of [`ReferenceRecords`], without receipts. The address is the server's, not a log's.
+    Records,
     /// `GET proof/inclusion` of random entries.
     Proof,
     /// `GET tile/0/N` of random full tiles.
@@ -125,6 +129,7 @@ struct Shared {
     plan: Plan,
     target: Target,
     pool: Pool,
+    records: ReferenceRecords,
     /// The number of the next entry.
     next: AtomicU64,
     requests: AtomicU64,
@@ -163,7 +168,7 @@ impl Shared {
     fn new(plan: Plan, target: Target) -> Result<Self, LoadError> {
         let pool_bytes = match plan.mode {
             Mode::Single | Mode::Receipt | Mode::Batch => bounds::LOAD_POOL_BYTES.max(plan.size),
-            Mode::Proof | Mode::Tile => 0,
+            Mode::Records | Mode::Proof | Mode::Tile => 0,
         };
         let mut random = vec![0; pool_bytes];
         getrandom::fill(&mut random).map_err(|error| LoadError::Random(error.to_string()))?;
@@ -173,6 +178,7 @@ impl Shared {
             plan,
             target,
             pool,
+            records: ReferenceRecords::new(),
             next: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -240,7 +246,7 @@ impl Plan {
     fn entries_per_request(&self) -> u64 {
         match self.mode {
             Mode::Single | Mode::Receipt => 1,
-            Mode::Batch => self.batch as u64,
+            Mode::Batch | Mode::Records => self.batch as u64,
             Mode::Proof | Mode::Tile => 0,
         }
     }

@@ -11,7 +11,7 @@ use clap::ValueEnum as _;
 
 use self::attack::{Attack, Done};
 use crate::Settings;
-use crate::programs::{Ask, Cores, Loaded, Server, attackers, init, load};
+use crate::programs::{Ask, Cores, ENTRY_BYTES, Loaded, Server, attackers, init, load};
 use crate::report::{Rounds, Row};
 
 /// Callers that behave: few enough that they do not fill the server themselves.
@@ -29,7 +29,7 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let token = init(data.path())?;
     let cores = apart(settings);
     let server = Server::cairn(data.path(), token, &cores.callers)?;
-    load(&server, Ask { mode: "batch", connections: 4, time: BATCHES }, &cores.callers)?;
+    load(&server, Ask { mode: "batch", connections: 4, time: BATCHES, size: ENTRY_BYTES }, &cores.callers)?;
     let mut rows = Vec::new();
     for attack in Attack::value_variants() {
         rows.extend(attacked(settings, &server, &cores, *attack)?);
@@ -58,7 +58,7 @@ fn attacked(settings: &Settings, server: &Server, cores: &Apart, attack: Attack)
     let modes = ["single", "proof"];
     let mut rounds = [Rounds::default(), Rounds::default()];
     let (mut done, before, mut most) = (Done::default(), server.resident_mib(), 0_f64);
-    let ask = |mode| Ask { mode, connections: CALLERS, time: settings.time() };
+    let ask = |mode| Ask { mode, connections: CALLERS, time: settings.time(), size: ENTRY_BYTES };
     for round in 0..settings.rounds {
         let quiet = modes.map(|mode| load(server, ask(mode), &cores.callers));
         let time = LEAD + 2 * settings.time() + LEAD;

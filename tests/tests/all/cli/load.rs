@@ -1,7 +1,9 @@
 //! `cairn load`: what it measures is in the names that scripts rely on.
 
 use cairn_tests::command::cairn;
+use cairn_tests::http::{Connection, Request};
 use cairn_tests::lying::{Lie, LyingLog, Model};
+use cairn_tests::server::Data;
 use serde_json::Value;
 
 fn log() -> LyingLog {
@@ -65,6 +67,32 @@ fn appended_entries_are_all_different_and_of_the_right_size() {
         assert_eq!(entries.len() as u64, appended);
         assert!(entries.iter().all(|entry| entry.len() == 300));
     });
+}
+
+/// The records of every batch are in the log, each of a tenant and an object, and found by both.
+#[test]
+fn batches_of_records_are_appended_as_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::init(folder.path().join("data"));
+    let server = data.serve();
+    let url = format!("http://{}", server.address());
+    let sent = ["--mode", "records", "--connections", "2", "--duration", "200ms", "--batch", "30"];
+    let ran = cairn(["load", "--json", "--url", &url, "--token", &data.token].into_iter().chain(sent));
+    assert_eq!((ran.code, &*ran.stderr), (0, ""), "{ran:?}");
+    let measured = ran.json().pop().unwrap();
+    let (requests, entries) = (measured["requests"].as_u64().unwrap(), measured["entries"].as_u64().unwrap());
+    assert!(requests > 0 && entries == requests * 30 && measured["errors"] == 0, "{measured}");
+    let ask = |query: &str| {
+        let request = Request::get(format!("/v1/records?{query}"));
+        let request = request.with("authorization", format!("Bearer {}", data.auditor));
+        let answer = Connection::open(server.address()).unwrap().ask(&request).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    let newest = &ask("tenant=pb.amritsar&module=tradelicense&limit=1")["records"][0];
+    assert_eq!(newest["integrity"]["index"].as_u64(), Some(entries - 1), "{newest}");
+    let object = ask("tenant=pb.amritsar&object=PB-TL-2026-000000&limit=5");
+    assert_eq!(object["records"][0]["integrity"]["index"], 0, "{object}");
 }
 
 #[test]
