@@ -20,6 +20,7 @@ mod vault;
 
 pub use age::Freshly;
 pub use alarm::{Active, Alarm, Ledger};
+pub(crate) use evidence::prove_fork;
 pub use evidence::{Case, Evidence, EvidenceError, Misplaced, Observation, Prefix, Verdict, Weight};
 pub use follower::{Event, Follower, Heard, Now, Rules, Rumour, Step};
 pub use kept::Kept;

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::change::Change;
 use super::{LogLine, Witness, bounds, office};
+use crate::fetch::LogUrl;
 
 const FILE_NAME: &str = "admin.sock";
 
@@ -32,6 +33,9 @@ pub enum Request {
         keys: Vec<String>,
         /// Whether these are all its keys from now on.
         replace: bool,
+        /// Where it is, to ask it for proofs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
     },
     /// Watch a log no more.
     RemoveLog {
@@ -76,11 +80,12 @@ impl Request {
     pub fn change(self) -> Option<Result<Change, String>> {
         let origin = |origin: String| Origin::new(origin).map_err(|error| error.to_string());
         match self {
-            Self::AddLog { origin: text, keys, replace } => {
+            Self::AddLog { origin: text, keys, replace, url } => {
                 let keys: Result<Vec<VerifierKey>, _> = keys.iter().map(|key| key.parse()).collect();
                 let change = origin(text).and_then(|origin| {
                     let keys = keys.map_err(|error: cairn_tree::note::VerifierKeyError| error.to_string())?;
-                    Ok(Change::Add { origin, keys, replace })
+                    let url = url.map(|url| LogUrl::parse(&url)).transpose().map_err(|error| error.to_string())?;
+                    Ok(Change::Add { origin, keys, replace, url })
                 });
                 Some(change)
             }

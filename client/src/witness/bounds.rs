@@ -30,6 +30,10 @@ pub const MARK_INTERVAL: Duration = Duration::from_secs(1);
 pub const REMEMBERED_HEADS_PER_LOG: usize = 8;
 /// The same of all logs together, about: each log has at least one.
 pub const REMEMBERED_HEADS: usize = 131_072;
+/// Comparisons with proofs that are under way at a time, for each peer.
+pub const COMPARISONS: usize = 8;
+/// Tiles that one of them fetches at a time.
+pub const PROOF_FETCHES: usize = 4;
 /// Evidence files of one log.
 pub const EVIDENCE_PER_LOG: usize = 16;
 /// Evidence files of all logs together.

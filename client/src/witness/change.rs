@@ -11,6 +11,7 @@ use cairn_tree::note::{SignatureType, VerifierKey};
 use super::bounds;
 use super::fork::Fork;
 use super::log::Log;
+use crate::fetch::LogUrl;
 
 /// What an operator changes about a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,10 @@ pub enum Change {
         keys: Vec<VerifierKey>,
         /// Whether these are all its keys from now on.
         replace: bool,
+        /// Where it is, if that is told now; else what was told before holds.
+        url: Option<LogUrl>,
     },
-    /// Cosign nothing more for a log that has signed two trees of one size.
+    /// Cosign nothing more for a log that has signed two trees of which neither extends the other.
     Forked(Arc<Fork>),
     /// Watch a log no more.
     Remove {
@@ -78,7 +81,7 @@ impl Change {
     /// The log after the change; `room` is how many logs there may be besides those that there are.
     pub(super) fn apply(self, current: Option<&Log>, room: usize) -> Result<Log, ChangeError> {
         match self {
-            Self::Add { origin, keys, replace } => {
+            Self::Add { origin, keys, replace, url } => {
                 if let Some(key) = keys.iter().find(|key| !key.kind().signs_for_logs()) {
                     return Err(ChangeError::KeyType(key.kind()));
                 }
@@ -102,6 +105,7 @@ impl Change {
                     return Err(ChangeError::NotItsKeys { origin, names });
                 }
                 log.listed = true;
+                log.url = url.or(log.url);
                 if log.keys.len() > bounds::LOG_KEYS { Err(ChangeError::TooManyKeys) } else { Ok(log) }
             }
             Self::Forked(fork) => match current {

@@ -1,4 +1,4 @@
-//! Keeps what a log signed against itself: two heads of one size, in the file format of monitors.
+//! Keeps what a log signed against itself: two heads of which neither extends the other, in the file format of monitors.
 //!
 //! The number of files is bounded, and one contradiction is written once; whoever shows the same again, or thousands of
 //! them, takes no more room. Not here: judging such a file (`cairn evidence`).
@@ -16,7 +16,7 @@ use cairn_tree::note::VerifierKey;
 use super::bounds;
 use super::fork::Fork;
 use crate::files::{FileError, write_new};
-use crate::monitor::{Case, Evidence, Observation};
+use crate::monitor::{Evidence, Observation};
 
 /// The folder of evidence.
 #[derive(Debug)]
@@ -86,8 +86,7 @@ impl Cabinet {
             at,
             transcript: Vec::new(),
         };
-        let case = Case::fork_at_one_size(cosigned, other);
-        let path = write_new(&path, &Evidence::new(case, observation).encode()?)?;
+        let path = write_new(&path, &Evidence::new(fork.case(), observation).encode()?)?;
         files.total += 1;
         *files.of_log.entry(hash).or_default() += 1;
         Ok(Some(path))

@@ -25,6 +25,8 @@ const NUMBERS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 512.0];
 
 /// A label with the status of an answer.
 type Status = [(&'static str, u16); 1];
+/// A label with what came of a comparison.
+type Outcome = [(&'static str, &'static str); 1];
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub struct Figures {
     commit_requests: Histogram,
     waiting: Gauge<i64, AtomicI64>,
     contradictions: Counter<u64, AtomicU64>,
+    comparisons: Family<Outcome, Counter>,
     behind: Counter<u64, AtomicU64>,
     connections: Gauge<i64, AtomicI64>,
     refused: Counter<u64, AtomicU64>,
@@ -52,6 +55,7 @@ impl Default for Figures {
             commit_requests: Histogram::new(NUMBERS),
             waiting: Gauge::default(),
             contradictions: Counter::default(),
+            comparisons: Family::default(),
             behind: Counter::default(),
             connections: Gauge::default(),
             refused: Counter::default(),
@@ -64,8 +68,10 @@ impl Default for Figures {
         registry.register("commit_seconds", "Seconds that a durable commit took", figures.commits.clone());
         registry.register("commit_requests", "Requests in one commit", figures.commit_requests.clone());
         registry.register("waiting", "Requests that wait for the writer", figures.waiting.clone());
-        let help = "Signed heads that contradict a cosigned one of the same size";
+        let help = "Signed heads that contradict a cosigned one";
         registry.register("contradictions", help, figures.contradictions.clone());
+        let help = "Comparisons with heads of other sizes, with proofs from the log, by what they gave";
+        registry.register("comparisons", help, figures.comparisons.clone());
         let help = "Requests that were refused because the clock is behind the last time that was signed for their log";
         registry.register("clock_refusals", help, figures.behind.clone());
         registry.register("connections", "Open connections", figures.connections.clone());
@@ -97,6 +103,11 @@ impl Figures {
     /// A log has contradicted itself.
     pub(super) fn contradiction(&self) {
         self.contradictions.inc();
+    }
+
+    /// A peer's head was compared with ours.
+    pub(super) fn compared(&self, result: &'static str) {
+        self.comparisons.get_or_create(&[("result", result)]).inc();
     }
 
     /// A request was refused because the clock is behind.
@@ -172,7 +183,7 @@ impl Collector for Scrape {
             metric.encode_family(&labels)?.encode_gauge(&(age as f64))?;
         }
         let forked = self.logs.iter().filter(|log| log.fork.is_some()).count();
-        let help = "Logs that have signed two trees of one size, for which nothing is cosigned any more.";
+        let help = "Logs that have signed two trees of which neither extends the other, for which nothing is cosigned any more.";
         let mut metric = encoder.encode_descriptor("forked_logs", help, None, MetricType::Gauge)?;
         metric.encode_gauge(&(forked as f64))?;
         let help = "Pulls from peers, by what they gave.";

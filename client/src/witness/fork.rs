@@ -1,8 +1,9 @@
-//! A log that has signed two trees of one size, and what is remembered of others so that this is found.
+//! A log that has signed two trees of which neither extends the other, and what is remembered of others so that this is
+//! found.
 //!
 //! Such a log is cosigned no more, for good. A cosignature tells those who see it that there is one history; after the log
-//! has proven that there are two, to go on with either of them would help to hide the other. Only equal sizes are compared:
-//! a witness reads no tiles, and two heads of different sizes contradict each other only with a proof. Monitors have it.
+//! has proven that there are two, to go on with either of them would help to hide the other. What is remembered finds heads
+//! of one size; two of different sizes contradict each other only with a proof, which `hearsay` asks the log for.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,12 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use cairn_tree::checkpoint::{AvowedCheckpoint, Origin, OriginHash};
 
 use super::bounds;
+use crate::monitor::{Case, Prefix, prove_fork};
 
-/// Two heads of one log, of one size and with different roots, to both of which it can be held.
+/// Two heads of one log, of which neither extends the other, to both of which it can be held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fork {
     one: AvowedCheckpoint,
     other: AvowedCheckpoint,
+    /// What the larger tree was at the smaller one's size, if they are of different sizes.
+    prefix: Option<Prefix>,
     seconds: u64,
 }
 
@@ -23,7 +27,16 @@ impl Fork {
     /// The fork that these heads prove, found at a time in seconds since the epoch; `None` if they prove none.
     #[must_use]
     pub fn new(one: AvowedCheckpoint, other: AvowedCheckpoint, seconds: u64) -> Option<Self> {
-        contradict(&one, &other).then_some(Self { one, other, seconds })
+        contradict(&one, &other).then_some(Self { one, other, prefix: None, seconds })
+    }
+
+    /// The fork that these heads prove with what the larger tree was at the smaller one's size, found at a time in seconds
+    /// since the epoch; `None` if they prove none.
+    #[must_use]
+    pub fn between(one: AvowedCheckpoint, other: AvowedCheckpoint, prefix: Prefix, seconds: u64) -> Option<Self> {
+        let (smaller, larger) = by_size(&one, &other);
+        let proven = prove_fork(smaller.tree(), larger.tree(), Some(&prefix)).is_ok();
+        (one.origin() == other.origin() && proven).then_some(Self { one, other, prefix: Some(prefix), seconds })
     }
 
     /// The log.
@@ -44,11 +57,29 @@ impl Fork {
         &self.other
     }
 
+    /// What the larger tree was at the smaller one's size, if they are of different sizes.
+    #[must_use]
+    pub const fn prefix(&self) -> Option<&Prefix> {
+        self.prefix.as_ref()
+    }
+
+    /// The same as a case for others to judge.
+    #[must_use]
+    pub fn case(&self) -> Case {
+        let (smaller, larger) = by_size(&self.one, &self.other);
+        let (smaller, larger) = (smaller.signed().encode(), larger.signed().encode());
+        Case::Fork { smaller, larger, prefix: self.prefix.clone() }
+    }
+
     /// When it was found, in seconds since the epoch.
     #[must_use]
     pub const fn seconds(&self) -> u64 {
         self.seconds
     }
+}
+
+fn by_size<'h>(one: &'h AvowedCheckpoint, other: &'h AvowedCheckpoint) -> (&'h AvowedCheckpoint, &'h AvowedCheckpoint) {
+    if other.size() < one.size() { (other, one) } else { (one, other) }
 }
 
 fn contradict(one: &AvowedCheckpoint, other: &AvowedCheckpoint) -> bool {

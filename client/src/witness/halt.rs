@@ -34,6 +34,11 @@ impl Witness {
         }
     }
 
+    /// The same for a head of another size, which a proof from the log shows to contradict a known one.
+    pub(super) async fn disproven(&self, fork: Fork, url: &LogUrl) {
+        self.halt(fork, &url.to_string()).await;
+    }
+
     /// Durably cosigns nothing more for the log, before anything else; then keeps the evidence.
     async fn halt(&self, fork: Fork, shown_by: &str) {
         let known = self.desk.log(OriginHash::of(fork.origin()));
@@ -41,8 +46,11 @@ impl Witness {
             return;
         }
         self.figures.contradiction();
-        let (origin, size) = (fork.origin().clone(), fork.one().size());
-        error!(%origin, %size, shown_by, "the log has signed two trees of one size: nothing is cosigned for it any more");
+        let (origin, size, other) = (fork.origin().clone(), fork.one().size(), fork.other().size());
+        error!(
+            %origin, %size, %other, shown_by,
+            "the log has signed two trees of which neither extends the other: nothing is cosigned for it any more"
+        );
         let fork = Arc::new(fork);
         match self.change(Change::Forked(Arc::clone(&fork))).await {
             Ok(_) => {}

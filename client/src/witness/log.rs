@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fork::Fork;
 use super::keys::Cosigners;
+use crate::fetch::{LogUrl, LogUrlError};
+use crate::monitor::Prefix;
 
 /// One log. Never changed in place: a change is another value.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Log {
     pub origin: Origin,
     /// The keys that are trusted for it.
     pub keys: Vec<VerifierKey>,
+    /// Where it is, if that was told: proofs are asked for there. Nothing that is cosigned depends on it.
+    pub url: Option<LogUrl>,
     /// Whether it is watched. A log that was removed keeps its record.
     pub listed: bool,
     /// The newest head that was cosigned.
@@ -86,6 +90,9 @@ pub enum RecordError {
     /// The keys of a fork are not those of one log.
     #[error("the fork: {0}")]
     Keys(#[from] LogKeysError),
+    /// Its place is none.
+    #[error("the address: {0}")]
+    Url(#[from] LogUrlError),
     /// The heads of a fork are not the log's, or don't contradict each other.
     #[error("the fork is none")]
     Fork,
@@ -97,6 +104,9 @@ struct Record {
     origin: String,
     listed: bool,
     keys: Vec<String>,
+    /// Absent in the records of logs that nobody told the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     head: Option<RecordHead>,
     /// Absent in the records of logs that have signed nothing against themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +127,9 @@ struct RecordHead {
 struct RecordFork {
     one: RecordSigned,
     other: RecordSigned,
+    /// Absent if both have one size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prefix: Option<Prefix>,
     time: u64,
 }
 
@@ -132,7 +145,7 @@ impl Log {
     /// A log that was never seen.
     #[must_use]
     pub const fn new(origin: Origin, keys: Vec<VerifierKey>) -> Self {
-        Self { origin, keys, listed: true, last: None, fork: None }
+        Self { origin, keys, url: None, listed: true, last: None, fork: None }
     }
 
     /// The newest tree that was cosigned.
@@ -160,8 +173,13 @@ impl Log {
             .map_or(0, |last| last.head.signed().encode().len() + last.head.keys().iter().map(text).sum::<usize>());
         let signed =
             |head: &AvowedCheckpoint| head.signed().encode().len() + head.keys().iter().map(text).sum::<usize>();
-        let fork = self.fork.as_ref().map_or(0, |fork| REST + signed(fork.one()) + signed(fork.other()));
-        REST + self.origin.as_str().len() + keys + head + fork
+        let hashes = |prefix: &Prefix| prefix.consistency.iter().map(|hash| hash.len() + 4).sum::<usize>() + 128;
+        let fork = self
+            .fork
+            .as_ref()
+            .map_or(0, |fork| REST + signed(fork.one()) + signed(fork.other()) + fork.prefix().map_or(0, hashes));
+        let url = self.url.as_ref().map_or(0, |url| url.to_string().len());
+        REST + url + self.origin.as_str().len() + keys + head + fork
     }
 
     /// The bytes of its record.
@@ -177,9 +195,11 @@ impl Log {
         let fork = self.fork.as_ref().map(|fork| RecordFork {
             one: RecordSigned::of(fork.one()),
             other: RecordSigned::of(fork.other()),
+            prefix: fork.prefix().cloned(),
             time: fork.seconds(),
         });
-        Ok(serde_json::to_vec(&Record { origin: self.origin.to_string(), listed: self.listed, keys, head, fork })?)
+        let (origin, url) = (self.origin.to_string(), self.url.as_ref().map(ToString::to_string));
+        Ok(serde_json::to_vec(&Record { origin, listed: self.listed, keys, url, head, fork })?)
     }
 
     /// Reads a record, and verifies that the log signed its head.
@@ -192,13 +212,19 @@ impl Log {
         let last = record.head.map(|head| Cosigned::decode(head, &origin)).transpose()?;
         let fork = record.fork.map(|fork| fork.decode(&origin)).transpose()?;
         let (last, fork) = (last.map(Arc::new), fork.map(Arc::new));
-        Ok(Self { origin, keys: keys(&record.keys)?, listed: record.listed, last, fork })
+        let url = record.url.map(|url| LogUrl::parse(&url)).transpose()?;
+        Ok(Self { origin, keys: keys(&record.keys)?, url, listed: record.listed, last, fork })
     }
 }
 
 impl RecordFork {
     fn decode(&self, origin: &Origin) -> Result<Fork, RecordError> {
-        Fork::new(self.one.decode(origin)?, self.other.decode(origin)?, self.time).ok_or(RecordError::Fork)
+        let (one, other) = (self.one.decode(origin)?, self.other.decode(origin)?);
+        let fork = match self.prefix.clone() {
+            Some(prefix) => Fork::between(one, other, prefix, self.time),
+            None => Fork::new(one, other, self.time),
+        };
+        fork.ok_or(RecordError::Fork)
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! C2SP tlog-witness and tlog-cosignature. [`decide`](mod@decide) says what the specification wants done with a request,
 //! `writer` and [`state`] make it so, at once and durably, and `serve` is the HTTP around them. A witness reads no entries
-//! and follows no log: it is told. `sign-subtree`, which is optional, is absent.
+//! and follows no log: it is told. Only what its peers show it holds against a log with proofs that it asks for. `sign-subtree`, which is optional, is absent.
 
 mod admin;
 pub mod bounds;
 mod change;
 mod clock;
+mod compare;
 pub mod decide;
 mod evidence;
 mod figures;

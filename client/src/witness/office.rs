@@ -20,13 +20,16 @@ pub struct LogLine {
     pub hash: String,
     /// The keys that are trusted for it.
     pub keys: Vec<String>,
+    /// Where it is, if that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Whether it is watched. What was cosigned for a log that was removed is kept.
     pub listed: bool,
     /// The size of the newest head that was cosigned.
     pub size: Option<u64>,
     /// When that was, in seconds since the epoch.
     pub time: Option<u64>,
-    /// The size of two trees of which the log has signed both; then nothing is cosigned for it any more.
+    /// The size of the one of two trees, of which neither extends the other, that the log has signed beside one more; then nothing is cosigned for it any more.
     #[serde(default)]
     pub forked: Option<u64>,
 }
@@ -38,6 +41,7 @@ impl LogLine {
             origin: log.origin.to_string(),
             hash: OriginHash::of(&log.origin).to_string(),
             keys: log.keys.iter().map(ToString::to_string).collect(),
+            url: log.url.as_ref().map(ToString::to_string),
             listed: log.listed,
             size: last.map(|last| last.head().size().get()),
             time: last.map(|last| last.time().seconds()),
@@ -57,6 +61,7 @@ impl fmt::Display for LogLine {
             write!(f, "  FORKED at size {size}: nothing is cosigned for it any more")?;
         }
         f.write_str(if self.listed { "" } else { "  (removed)" })?;
+        self.url.iter().try_for_each(|url| write!(f, "\n    {url}"))?;
         self.keys.iter().try_for_each(|key| write!(f, "\n    {key}"))
     }
 }

@@ -64,7 +64,7 @@ impl Scene {
         scene.start();
         for log in logs {
             let keys = vec![key(log).verifier_key().clone()];
-            let change = Change::Add { origin: Origin::new(*log).unwrap(), keys, replace: false };
+            let change = Change::Add { origin: Origin::new(*log).unwrap(), keys, replace: false, url: None };
             scene.witness().change(change).await.unwrap();
         }
         scene

@@ -10,6 +10,7 @@ use super::DirOption;
 use super::folder::Folder;
 use crate::cmd::failure::Failure;
 use crate::cmd::terminal::{Form, Terminal};
+use crate::fetch::LogUrl;
 use crate::witness::{LogLine, Reply, Request, Session, change_offline, list_offline};
 
 /// Watch a log, or trust further keys for one that is watched.
@@ -26,6 +27,9 @@ pub(super) struct AddLog {
     /// The log's origin; one of the keys must be named like it [default: the name of its first key].
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
+    /// Where the log is. With it, heads of other sizes that peers show are compared with ours: the proofs come from there.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Trust these keys only, and none that were given before.
     #[arg(long)]
     replace: bool,
@@ -61,7 +65,10 @@ impl AddLog {
             (None, None) => return Err(Failure::Usage("--vkey: give at least one".to_owned())),
         };
         Origin::new(origin.clone()).map_err(|error| Failure::Usage(format!("--origin: {error}")))?;
-        let request = Request::AddLog { origin, keys: self.keys, replace: self.replace };
+        if let Some(url) = &self.url {
+            LogUrl::parse(url).map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
+        }
+        let request = Request::AddLog { origin, keys: self.keys, replace: self.replace, url: self.url };
         changed(ask(&self.dir.folder, request)?, form, terminal)
     }
 }

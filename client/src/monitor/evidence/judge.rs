@@ -17,7 +17,7 @@ pub(super) fn judge(case: &Case, keys: &LogKeys) -> Result<Verdict, EvidenceErro
     let root = |note: &str| avowed(note, keys).map(|head| head.tree());
     let shows = match case {
         Case::Fork { smaller, larger, prefix } => {
-            fork(root(smaller)?, root(larger)?, prefix.as_ref())?;
+            prove_fork(root(smaller)?, root(larger)?, prefix.as_ref())?;
             let shows = "the log's own signatures contradict each other";
             return Ok(Verdict { weight: Weight::Proven, shows });
         }
@@ -74,7 +74,7 @@ pub(super) fn judge(case: &Case, keys: &LogKeys) -> Result<Verdict, EvidenceErro
 /// Two signed trees contradict each other if the larger one, cut to the smaller one's size, is another tree: its root
 /// there, from which the proof leads to the signed larger root, is not the signed smaller one. SHA-256 leaves no second
 /// root at that size from which the same larger root could be reached.
-fn fork(smaller: Root, larger: Root, prefix: Option<&Prefix>) -> Result<(), EvidenceError> {
+pub(crate) fn prove_fork(smaller: Root, larger: Root, prefix: Option<&Prefix>) -> Result<(), EvidenceError> {
     let at_that_size = match prefix {
         None if smaller.size == larger.size => larger.hash,
         None => return Err(EvidenceError::Harmless("heads of different sizes need a proof that they contradict")),

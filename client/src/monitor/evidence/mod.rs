@@ -30,6 +30,7 @@ use cairn_tree::wire::keys::StatementAnswer;
 use serde::{Deserialize, Serialize};
 
 pub use case::{Case, Misplaced, Prefix};
+pub(crate) use judge::prove_fork;
 
 use super::keyring::Keyring;
 use crate::fetch::shown;

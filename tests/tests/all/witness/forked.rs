@@ -11,47 +11,47 @@ use serde_json::Value;
 
 use super::log;
 
-const ORIGIN: &str = "log.example/one";
+pub(super) const ORIGIN: &str = "log.example/one";
 
 /// What one of the witnesses is shown: both trees begin in the same way.
-fn view(flavour: &str) -> Model {
+pub(super) fn view(flavour: &str) -> Model {
     let mut log = log(ORIGIN, 1, 5);
     log.grow(40, flavour);
     log
 }
 
-struct Side {
-    data: WitnessData,
-    server: Server,
-    log: Model,
+pub(super) struct Side {
+    pub(super) data: WitnessData,
+    pub(super) server: Server,
+    pub(super) log: Model,
 }
 
 impl Side {
-    fn new(folder: &std::path::Path, name: &str, log: Model, options: &[&str]) -> Self {
+    pub(super) fn new(folder: &std::path::Path, name: &str, log: Model, options: &[&str]) -> Self {
         let data = WitnessData::init(folder.join(name));
         data.add(&log);
         let server = data.serve_with(options);
         Self { data, server, log }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    fn get(&self, path: &str) -> Response {
+    pub(super) fn get(&self, path: &str) -> Response {
         Connection::open(self.server.address()).unwrap().ask(&Request::get(path)).unwrap()
     }
 
-    fn ask(&self, old: u64, size: u64) -> Response {
+    pub(super) fn ask(&self, old: u64, size: u64) -> Response {
         let mut connection = Connection::open(self.server.address()).unwrap();
         add_checkpoint(&mut connection, &growth(&self.log, old, size)).unwrap()
     }
 
-    fn cosign(&self, old: u64, size: u64) {
+    pub(super) fn cosign(&self, old: u64, size: u64) {
         self.data.verify(&self.log.head(size), &self.ask(old, size));
     }
 
-    fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) {
+    pub(super) fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) {
         let begun = Instant::now();
         while !wanted(&self.get("/metrics").text()) {
             assert!(begun.elapsed() < PATIENCE, "{what}: {}", self.get("/metrics").text());
@@ -59,17 +59,17 @@ impl Side {
         }
     }
 
-    fn evidence(&self) -> Vec<std::path::PathBuf> {
+    pub(super) fn evidence(&self) -> Vec<std::path::PathBuf> {
         std::fs::read_dir(self.data.path().join("evidence")).unwrap().map(|file| file.unwrap().path()).collect()
     }
 
-    fn listed(&self) -> Value {
+    pub(super) fn listed(&self) -> Value {
         let ended = self.data.run(&["list-logs", "--json"]);
         serde_json::from_str(ended.stdout.lines().next().unwrap()).unwrap()
     }
 }
 
-fn forked(figures: &str) -> bool {
+pub(super) fn forked(figures: &str) -> bool {
     figures.contains("cairn_witness_forked_logs 1.0")
 }
 
@@ -117,7 +117,7 @@ fn a_fork_that_a_peer_shows_ends_the_cosigning_and_leaves_evidence() {
 }
 
 /// There is one file of evidence, and anybody can judge it with the log's key alone.
-fn prove(side: &Side) {
+pub(super) fn prove(side: &Side) {
     let (begun, vkey) = (Instant::now(), side.log.vkey().to_string());
     let judged = || {
         let files = side.evidence();

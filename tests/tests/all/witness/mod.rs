@@ -1,6 +1,7 @@
 //! `cairn witness`, from outside: what it answers, that it forgets nothing, and that nobody can make it contradict itself.
 
 mod answers;
+mod compared;
 mod durable;
 mod floods;
 mod forked;
