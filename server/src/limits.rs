@@ -112,6 +112,8 @@ table! {
     range_entries = 16_384, 1 ..= 1 << 20;
     /// Open event streams.
     event_streams = 1_024, 1 ..= 1 << 20;
+    /// Readers who follow streams of records. One token has no more of these places than are left for the others.
+    stream_followers = 2_048, 2 ..= 1 << 20;
     /// Seconds between two heartbeats of an event stream.
     event_heartbeat_seconds = 15, 1 ..= 600;
     /// Reads from disk at once, those of whole bundles aside.
@@ -156,6 +158,8 @@ pub const REQUEST_ID_BYTES: usize = 128;
 pub const TARGET_BYTES: usize = 2_048;
 /// Bytes of entries in one chunk of an event stream.
 pub const EVENT_CHUNK_BYTES: usize = 65_536;
+/// Most records in one chunk of an event stream.
+pub const EVENT_CHUNK_RECORDS: usize = 64;
 /// Longest line on the admin socket; a policy file of the longest kind fits.
 pub const ADMIN_LINE_BYTES: usize = 2 << 20;
 /// Longest answer of a witness: cosignatures, or a checkpoint with them.
@@ -228,7 +232,7 @@ impl Limits {
         answers_in_flight_bytes: usize, queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
-        event_streams: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
+        event_streams: usize, stream_followers: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
         disk_reserve_bytes: u64, witness_requests: usize, scrub_bytes_per_second: u64,
     }
 

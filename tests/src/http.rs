@@ -43,6 +43,17 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// One event of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its kind.
+    pub kind: String,
+    /// Its id, if it has one.
+    pub id: Option<u64>,
+    /// Its data.
+    pub data: String,
+}
+
 /// How an exchange failed.
 #[derive(Debug)]
 pub enum Broken {
@@ -151,6 +162,28 @@ impl Connection {
                 None => return Ok(Some(line.trim_end_matches('\n').to_owned())),
             }
         }
+    }
+
+    /// The next event of a stream; comments and the retry time are none. `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn next_event(&mut self) -> io::Result<Option<Event>> {
+        let (mut kind, mut id, mut data) = (None, None, None);
+        while let Some(line) = self.next_line()? {
+            match line.split_once(": ") {
+                Some(("event", value)) => kind = Some(value.to_owned()),
+                Some(("id", value)) => id = value.parse().ok(),
+                Some(("data", value)) => data = Some(value.to_owned()),
+                _ => {}
+            }
+            if line.is_empty()
+                && let (Some(kind), Some(data)) = (&kind, &data)
+            {
+                return Ok(Some(Event { kind: kind.clone(), id, data: data.clone() }));
+            }
+        }
+        Ok(None)
     }
 
     fn send(&mut self, request: &Request) -> io::Result<()> {

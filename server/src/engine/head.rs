@@ -11,6 +11,7 @@ use cairn_tree::store::LogId;
 use tokio::sync::watch;
 
 use super::damaged::Damaged;
+use super::followed::Followed;
 use super::growing::Edge;
 use super::index::HashIndex;
 use super::layout::{BindingRow, LogState};
@@ -82,6 +83,8 @@ pub(super) struct Shared {
     pub(super) index: Option<HashIndex>,
     pub(super) publishing: Publishing,
     pub(super) damage: Damaged,
+    /// Who waits for its records.
+    pub(super) followed: Followed,
     /// What its records are found by, once that is known.
     pub(super) found: OnceLock<Found>,
     /// Held by whoever draws the secret of its prints.
@@ -103,6 +106,7 @@ impl Shared {
             index,
             publishing: Publishing::default(),
             damage: Damaged::default(),
+            followed: Followed::default(),
             found: OnceLock::new(),
             drawing: tokio::sync::Mutex::default(),
             state,

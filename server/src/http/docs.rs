@@ -349,6 +349,7 @@ pub(crate) struct DiffAnswer {
         super::events::events, super::v1::append::append, super::v1::list::list,
         super::v1::record::one, super::v1::record::receipt,
         super::v1::streams::history, super::v1::streams::state, super::v1::streams::diff,
+        super::v1::events::events,
         super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),

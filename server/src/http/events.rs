@@ -1,37 +1,29 @@
-//! `GET events`: new heads, checkpoints and entries as server-sent events (WHATWG HTML, "Server-sent events").
+//! `GET events`: new heads, checkpoints and entries of a log as server-sent events (`event_stream`).
 //!
 //! The id of every event is the number of entries that its reader has then seen, so a reader that comes back with
-//! `Last-Event-ID` misses nothing and gets nothing twice. One chunk is made when the one before was taken: a slow reader
-//! makes its own stream slow and holds two chunks of memory, whatever happens in the log.
+//! `Last-Event-ID` misses nothing and gets nothing twice.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_listen::{Answer, Payload, stopped};
+use cairn_listen::Answer;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::header;
 use cairn_tree::wire::read::EventKind;
-use cairn_tree::wire::{header, media};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Response};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::timeout;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::warn;
 
+use super::event_stream::{self, Ended, Outlet, event};
 use super::json::Object;
 use super::problem::Problem;
 use super::query::{self, Query, out_of_range};
-use super::reading::NOT_KEPT;
 use super::{App, Ask};
 use crate::auth::Right;
 use crate::engine::{Head, Log, Published, ReadError};
 use crate::limits::EVENT_CHUNK_BYTES;
-
-/// Chunks that wait for the reader.
-const CHUNKS: usize = 1;
-/// What browsers wait before they come back, in milliseconds.
-const RETRY: &str = "retry: 2000\n\n";
 
 /// New heads and entries, as they come.
 #[utoipa::path(
@@ -54,18 +46,15 @@ pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let next = first(ask, log.head().size)?;
     let permit = Arc::clone(&ask.app.event_streams).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::busy("as many event streams are open as the server holds"))?;
-    let (sender, chunks) = mpsc::channel(CHUNKS);
+    let (answer, outlet) = event_stream::begin(ask.app);
     if ask.parts.method != http::Method::HEAD {
         let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
         let app = Arc::clone(ask.app);
         let (told, shown) = (Bytes::new(), Bytes::new());
         let follower =
-            Follower { app, log, authorization, heads, checkpoints, told, shown, next, sender, _permit: permit };
-        tokio::spawn(follower.run());
+            Follower { app, log, authorization, heads, checkpoints, told, shown, next, outlet, _permit: permit };
+        event_stream::run(ask.app, follower.follow());
     }
-    let mut answer = Response::new(Payload::stream(chunks));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media::EVENTS));
-    answer.headers_mut().insert(CACHE_CONTROL, NOT_KEPT);
     Ok(answer)
 }
 
@@ -100,24 +89,13 @@ struct Follower {
     shown: Bytes,
     /// How many entries the reader has been sent.
     next: TreeSize,
-    sender: mpsc::Sender<Bytes>,
+    outlet: Outlet,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The reader is gone, or the stream can't go on.
-struct Ended;
-
 impl Follower {
-    async fn run(mut self) {
-        let mut stop = self.app.stop.clone();
-        tokio::select! {
-            () = stopped(&mut stop) => {}
-            Ended = self.follow() => {}
-        }
-    }
-
-    async fn follow(&mut self) -> Ended {
-        if self.send(Bytes::from_static(RETRY.as_bytes())).await.is_err() {
+    async fn follow(mut self) -> Ended {
+        if !self.may_read() || self.outlet.open().await.is_err() {
             return Ended;
         }
         loop {
@@ -180,23 +158,18 @@ impl Follower {
             tokio::select! {
                 changed = self.heads.changed() => return changed.map_err(|_| Ended),
                 changed = self.checkpoints.changed() => return changed.map_err(|_| Ended),
-                () = self.sender.closed() => return Err(Ended),
-                () = tokio::time::sleep(self.app.limits.event_heartbeat()) => {}
+                paused = self.outlet.pause() => paused?,
             }
-            self.send(Bytes::from_static(b":\n\n")).await?;
+            if !self.may_read() {
+                return Err(Ended);
+            }
+            self.outlet.beat().await?;
         }
     }
 
-    /// Hands on a chunk, if the reader may still have it; a reader that takes nothing for long is let go.
+    /// Hands on a chunk, if the reader may still have it.
     async fn send(&self, chunk: Bytes) -> Result<(), Ended> {
-        if !self.may_read() {
-            return Err(Ended);
-        }
-        let patience: Duration = self.app.limits.write_stall_time();
-        match timeout(patience, self.sender.send(chunk)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Ended),
-        }
+        if self.may_read() { self.outlet.send(chunk).await } else { Err(Ended) }
     }
 }
 
@@ -209,7 +182,7 @@ fn entries(log: &Log, head: &Head, from: TreeSize) -> Result<(Bytes, TreeSize), 
         let Ok(index) = LeafIndex::new(seen.get()) else { break };
         let mut data = Object::with_capacity(entry.len() * 4 / 3 + 128);
         data.number("index", index.get()).hash("leaf_hash", &Hash::leaf(&entry)).bytes("entry", &entry);
-        event(&mut chunk, EventKind::Entry, index.size_with(), &data.finish());
+        event(&mut chunk, EventKind::Entry.as_str(), Some(&index.size_with()), &data.finish());
         seen = index.size_with();
     }
     Ok((chunk.into(), seen))
@@ -219,13 +192,6 @@ fn head_event(kind: EventKind, head: &Head, seen: TreeSize) -> Bytes {
     let mut data = Object::with_capacity(head.note.len() + 64);
     data.number("size", head.size.get()).text("checkpoint", &head.note);
     let mut chunk = Vec::new();
-    event(&mut chunk, kind, seen, &data.finish());
+    event(&mut chunk, kind.as_str(), Some(&seen), &data.finish());
     chunk.into()
-}
-
-/// Writes one event. JSON has no line breaks outside of strings, and none unescaped within.
-fn event(out: &mut Vec<u8>, kind: EventKind, id: TreeSize, data: &[u8]) {
-    out.extend_from_slice(format!("event: {}\nid: {id}\ndata: ", kind.as_str()).as_bytes());
-    out.extend_from_slice(data);
-    out.extend_from_slice(b"\n\n");
 }

@@ -11,6 +11,7 @@ mod body;
 mod digit;
 mod docs;
 mod entries;
+mod event_stream;
 mod events;
 mod heads;
 mod json;
@@ -69,6 +70,7 @@ pub struct App {
     bundle_reads: Arc<Semaphore>,
     compressions: Arc<Semaphore>,
     event_streams: Arc<Semaphore>,
+    followers: Arc<v1::FollowerPlaces>,
     stop: watch::Receiver<bool>,
     ids: RequestIds,
     access: AccessLog,
@@ -136,6 +138,7 @@ impl App {
             bundle_reads: Arc::new(Semaphore::new(limits.bundle_reads())),
             compressions: Arc::new(Semaphore::new(limits.compressions())),
             event_streams: Arc::new(Semaphore::new(limits.event_streams())),
+            followers: Arc::new(v1::FollowerPlaces::new(limits.stream_followers())),
             limits,
             metrics,
             clock,
@@ -237,6 +240,7 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         Route::Stream => v1::stream(&ask).await,
         Route::StreamState => v1::state(&ask).await,
         Route::StreamDiff => v1::diff(&ask).await,
+        Route::StreamEvents => v1::events(&ask).await,
         Route::DigitCreate => digit::create(&ask, body).await,
         Route::DigitSearch => digit::search(&ask, body).await,
         Route::DigitVerify => digit::verify(&ask, body).await,

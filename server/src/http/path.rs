@@ -25,6 +25,7 @@ pub(crate) enum Route {
     Stream,
     StreamState,
     StreamDiff,
+    StreamEvents,
     DigitCreate,
     DigitSearch,
     DigitVerify,
@@ -37,7 +38,7 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Add,
         Self::Entries,
         Self::Entry,
@@ -54,6 +55,7 @@ impl Route {
         Self::Stream,
         Self::StreamState,
         Self::StreamDiff,
+        Self::StreamEvents,
         Self::DigitCreate,
         Self::DigitSearch,
         Self::DigitVerify,
@@ -84,6 +86,7 @@ impl Route {
             Self::Stream => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}",
             Self::StreamState => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state",
             Self::StreamDiff => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff",
+            Self::StreamEvents => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events",
             Self::DigitCreate => "/audit-service/log/v1/_create",
             Self::DigitSearch => "/audit-service/log/v1/_search",
             Self::DigitVerify => "/audit-service/log/v1/_verify",
@@ -109,7 +112,13 @@ impl Route {
     pub(crate) const fn is_about_records(self) -> bool {
         matches!(
             self,
-            Self::Records | Self::Record | Self::RecordReceipt | Self::Stream | Self::StreamState | Self::StreamDiff
+            Self::Records
+                | Self::Record
+                | Self::RecordReceipt
+                | Self::Stream
+                | Self::StreamState
+                | Self::StreamDiff
+                | Self::StreamEvents
         )
     }
 
@@ -188,6 +197,7 @@ impl<'a> Target<'a> {
             "" => Route::Stream,
             "state" => Route::StreamState,
             "diff" => Route::StreamDiff,
+            "events" => Route::StreamEvents,
             _ => return unknown,
         };
         Self { route, log: "", item: name }

@@ -132,11 +132,15 @@ impl Problem {
         self.cause.as_deref()
     }
 
+    /// The document.
+    pub(crate) fn document(&self) -> Vec<u8> {
+        // Strings and a number always serialize.
+        serde_json::to_vec(&self.document).unwrap_or_default()
+    }
+
     /// The answer. `http1` tells whether the connection can be told to close in a header.
     pub(crate) fn to_answer(&self, http1: bool) -> Answer {
-        // Strings and a number always serialize.
-        let bytes = serde_json::to_vec(&self.document).unwrap_or_default();
-        let mut answer = Response::new(Payload::whole(bytes));
+        let mut answer = Response::new(Payload::whole(self.document()));
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media::PROBLEM));

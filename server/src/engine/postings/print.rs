@@ -133,6 +133,11 @@ impl Print {
         self.0
     }
 
+    /// Whether it is the print of a value of this facet.
+    pub(in crate::engine) const fn is_of(self, facet: Facet) -> bool {
+        self.0 >> HASHED == facet.code() as u128
+    }
+
     /// Whether runs have this print in their filters.
     pub(super) fn is_filtered(self) -> bool {
         self < Self::UNFILTERED

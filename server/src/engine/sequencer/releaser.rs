@@ -241,6 +241,7 @@ impl Releaser {
         signed.shared.heads.send_replace(Arc::new(signed.head));
         // Whoever has looked something up before has loaded what was released then.
         unload(&signed.shared);
+        signed.shared.followed.wake_all();
         self.marked.store(commit, Ordering::Release);
         Ok(())
     }
@@ -370,7 +371,9 @@ fn publish_records(records: &[AdmittedRecords], grown: &[Arc<Shared>], due: &Due
     }
     // Of logs that grew by other entries too: the postings know then that these have none.
     for log in grown {
-        index_prints(log, &found.remove(&log.info.id).unwrap_or_default());
+        let found = found.remove(&log.info.id).unwrap_or_default();
+        index_prints(log, &found);
+        log.followed.wake(&found);
     }
 }
 

@@ -68,18 +68,38 @@ impl Asked {
 
     /// At most `most` records from a number on. A stream without records is not there.
     pub(super) fn row(&self, from: u64, most: usize) -> Result<Row, Problem> {
-        let begin = self.index_of(from)?;
+        let row = self.row_at(self.index_of(from)?, from, (most, LIST_BYTES))?;
+        if row.records.is_empty() && row.next.is_none() {
+            self.ending()?.ok_or_else(Problem::not_found)?;
+        }
+        Ok(row)
+    }
+
+    /// At most so many records and bytes of them, but at least one if there is one, from an index on; the first must
+    /// have the number `from`.
+    pub(super) fn row_at(&self, begin: LeafIndex, from: u64, (most, bytes): (usize, usize)) -> Result<Row, Problem> {
         // One more, to know whether there is one.
         let found = self.found(begin, most.saturating_add(1))?;
-        if found.is_empty() {
-            let any = self.reading.newest(self.print, self.reading.head.size)?;
-            any.ok_or_else(Problem::not_found)?;
-        }
         let wanted = found.get(..most.min(found.len())).unwrap_or_default();
-        let (verified, under) = self.verified(wanted, LIST_BYTES)?;
+        let (verified, under) = self.verified(wanted, bytes)?;
+        if let Some(first) = verified.first().filter(|first| first.record().leaf().server().place.seq().get() != from) {
+            let detail = format!("the record at {} is not number {from} of its stream", first.record().index());
+            return Err(Problem::new(Kind::Integrity, detail));
+        }
         let next = (verified.len() < found.len()).then(|| from.saturating_add(verified.len() as u64));
         let records = verified.into_iter().map(|verified| self.reading.seen(verified)).collect::<Result<_, _>>()?;
         Ok(Row { records, next, under })
+    }
+
+    /// Where its last record is, and the number of that.
+    pub(super) fn ending(&self) -> Result<Option<(LeafIndex, u64)>, Problem> {
+        let last = self.reading.newest(self.print, self.reading.head.size)?;
+        last.map(|index| Ok((index, self.number_at(index)?))).transpose()
+    }
+
+    /// The print of its name.
+    pub(super) const fn print(&self) -> Print {
+        self.print
     }
 
     /// The whole of it, as the reader may see it.
@@ -128,7 +148,7 @@ impl Asked {
     }
 
     /// Where the record with this number is, or would be if there were one: by halves, since numbers rise with indexes.
-    fn index_of(&self, number: u64) -> Result<LeafIndex, Problem> {
+    pub(super) fn index_of(&self, number: u64) -> Result<LeafIndex, Problem> {
         let (mut low, mut high) = (0, self.reading.head.size.get());
         if number == 0 {
             return Ok(LeafIndex::ZERO);

@@ -118,12 +118,13 @@ pub(crate) async fn list(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let secret = ask.app.records.secret.of_log(&log.info().origin);
     let reading = Reading::of(ask, &credential, log)?;
     let begin = match query.get(CURSOR) {
-        None => Place { size: reading.head.size, below: reading.head.size },
-        Some(text) => Place::parse(text, &secret, &wanted.parts())
-            .filter(|cursor| cursor.size <= reading.head.size && cursor.below <= cursor.size)
-            .ok_or_else(|| {
-                Problem::malformed(CURSOR, text, "not the cursor of a page of this query").bound("`next`")
-            })?,
+        None => None,
+        Some(text) => {
+            let place = Place::parse(text, &secret, &wanted.parts())
+                .filter(|cursor| cursor.size <= reading.head.size && cursor.below <= cursor.size);
+            let wrong = || Problem::malformed(CURSOR, text, "not the cursor of a page of this query").bound("`next`");
+            Some(place.ok_or_else(wrong)?)
+        }
     };
     let page = move || page(&reading, &secret, &wanted, begin, most, proof);
     Ok(private(ask.read_large(page).await?))
@@ -215,10 +216,17 @@ fn page(
     reading: &Reading,
     secret: &Secret,
     wanted: &Wanted,
-    begin: Place,
+    begin: Option<Place>,
     most: usize,
     proof: bool,
 ) -> Result<Vec<u8>, Problem> {
+    let begin = match begin {
+        Some(begin) => begin,
+        None => {
+            let size = reading.complete_to()?;
+            Place { size, below: size }
+        }
+    };
     let found = reading.log.find_records(&wanted.prints(reading), begin.below, most, LIST_WORK)?;
     let under = found.hits.first().map_or_else(|| reading.log.checkpoint(), |newest| reading.under(*newest));
     let (mut records, mut next) = (Vec::new(), found.next);

@@ -5,6 +5,7 @@
 
 mod again;
 pub(super) mod append;
+pub(super) mod events;
 mod history;
 pub(super) mod list;
 mod place;
@@ -15,6 +16,8 @@ pub(super) mod streams;
 
 pub(in crate::http) use again::{Done, append as append_prepared};
 pub(crate) use append::append;
+pub(in crate::http) use events::FollowerPlaces;
+pub(crate) use events::events;
 pub(in crate::http) use history::Asked;
 pub(crate) use list::list;
 pub(in crate::http) use prepare::{Request, print_secrets};
@@ -38,6 +41,8 @@ const PROOF: &str = "proof";
 const LIMIT: &str = "limit";
 /// The query parameter that says where a listing goes on.
 const CURSOR: &str = "cursor";
+/// The query parameter with the number of the first record of a stream that is asked for.
+const FROM_SEQ: &str = "from_seq";
 /// The query parameter that says which time is meant.
 const BY: &str = "by";
 /// The query parameter that says how corrections act.

@@ -14,10 +14,10 @@ use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{Before, Integrity, RecordBody, view};
 use cairn_tree::wire::{header, media};
 
-use super::super::Ask;
 use super::super::problem::{Kind, Problem};
 use super::super::query::Query;
 use super::super::reading::fresh;
+use super::super::{App, Ask};
 use super::{Credential, TENANT};
 use crate::auth::{Rights, Tenants};
 use crate::engine::postings::{Print, PrintSecret};
@@ -58,19 +58,30 @@ pub(super) fn tenant(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'
 
 impl Reading {
     pub(in crate::http) fn of(ask: &Ask<'_>, credential: &Credential<'_>, log: Log) -> Result<Self, Problem> {
+        Self::under_head(ask.app, credential, log)
+    }
+
+    /// The log under its newest head, without a request.
+    pub(super) fn under_head(app: &App, credential: &Credential<'_>, log: Log) -> Result<Self, Problem> {
         let head = log.head();
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
         let key = log.vkeys().first().and_then(|vkey| vkey.parse::<VerifierKey>().ok());
         let key = key.ok_or_else(|| Problem::internal("a log without a key"))?.id();
         let (rights, tenants) = (credential.rights, credential.tenants.clone());
-        Ok(Self { log, head, prints, key, reporter: Arc::clone(&ask.app.records.reporter), rights, tenants })
+        Ok(Self { log, head, prints, key, reporter: Arc::clone(&app.records.reporter), rights, tenants })
     }
 
     /// The head that proofs are for: the published one, unless that is too old for the record.
     pub(super) fn under(&self, last: LeafIndex) -> Arc<Head> {
         let checkpoint = self.log.checkpoint();
         if checkpoint.size.contains(last) { checkpoint } else { Arc::clone(&self.head) }
+    }
+
+    /// Up to which size of the log a search that begins after this misses nothing that the head has.
+    pub(super) fn complete_to(&self) -> Result<TreeSize, Problem> {
+        // A head is out a moment before its records can be found.
+        Ok(self.log.indexed_to()?.min(self.head.size))
     }
 
     /// The record with this id.

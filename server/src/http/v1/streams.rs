@@ -16,9 +16,8 @@ use super::super::query::Query;
 use super::history::asked;
 use super::list::limit;
 use super::reading::{checkpoint, private};
-use super::{BY, CURSOR, LIMIT, PROOF, VIEW};
+use super::{BY, CURSOR, FROM_SEQ, LIMIT, PROOF, VIEW};
 
-const FROM_SEQ: &str = "from_seq";
 const AT: &str = "at";
 const FROM: &str = "from";
 const TO: &str = "to";
@@ -50,6 +49,7 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let from = query.index(CURSOR)?.or(query.index(FROM_SEQ)?).map_or(0, |seq| seq.get());
     let (most, proof) = (limit(&query)?, query.flag(PROOF)?);
     let work = move || {
+        let complete_to = stream.reading.complete_to()?;
         let row = stream.row(from, most)?;
         let (reading, next) = (&stream.reading, row.next.map(|next| next.to_string().parse()));
         let body = |seen| Ok(Listed::Record(Box::new(reading.body(seen, &row.under, proof)?)));
@@ -59,7 +59,7 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
             broken_from: None,
             redactions: Vec::new(),
             checkpoint: checkpoint(&row.under)?,
-            complete_to: reading.head.size.min(row.under.size),
+            complete_to: complete_to.min(row.under.size),
             next: next.transpose().map_err(Problem::internal)?,
         };
         Ok::<_, Problem>(page.to_json())
@@ -90,9 +90,10 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
     media_type(&ask.parts.headers, &[media::JSON])?;
     let at = point(&query, AT, Until::End)?;
     let work = move || {
+        let complete_to = stream.reading.complete_to()?;
         let whole = stream.whole()?;
         let replayed = States::from(&replay(&whole.history, at.view, at.until));
-        let complete_to = stream.reading.head.size.min(whole.under.size);
+        let complete_to = complete_to.min(whole.under.size);
         let checkpoint = checkpoint(&whole.under)?;
         let answer = StatesAnswer { stream: whole.id, at, replayed, checkpoint, complete_to };
         Ok::<_, Problem>(answer.to_json())
@@ -125,10 +126,11 @@ pub(crate) async fn diff(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let beginning = Time::from_micros(0).map_err(Problem::internal)?;
     let (from, to) = (point(&query, FROM, Until::ServerTime(beginning))?, point(&query, TO, Until::End)?);
     let work = move || {
+        let complete_to = stream.reading.complete_to()?;
         let whole = stream.whole()?;
         let states = |point: Point| replay(&whole.history, point.view, point.until);
         let objects = ObjectDifferences::between(&states(from), &states(to));
-        let complete_to = stream.reading.head.size.min(whole.under.size);
+        let complete_to = complete_to.min(whole.under.size);
         let checkpoint = checkpoint(&whole.under)?;
         let answer = DifferencesAnswer { stream: whole.id, from, to, objects, checkpoint, complete_to };
         Ok::<_, Problem>(answer.to_json())

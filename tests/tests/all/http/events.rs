@@ -1,15 +1,12 @@
 //! The event stream: every entry and head once, in order, resumable, and over when the server stops.
 
-use cairn_tests::http::{Connection, Request};
+use cairn_tests::http::{Connection, Event, Request};
 use cairn_tests::server::cairnd;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::hash::Hash;
 use cairn_tree::wire::read::{EntryEvent, HeadEvent};
 
 use super::Running;
-
-/// One event: its kind, id and data.
-type Event = (String, u64, String);
 
 struct Stream(Connection);
 
@@ -24,36 +21,21 @@ impl Stream {
         Self(connection)
     }
 
-    /// The next event; comments and the retry time are no events. `None` at the end of the stream.
     fn next(&mut self) -> Option<Event> {
-        let (mut kind, mut id, mut data) = (None, None, None);
-        while let Some(line) = self.0.next_line().unwrap() {
-            match line.split_once(": ") {
-                Some(("event", value)) => kind = Some(value.to_owned()),
-                Some(("id", value)) => id = value.parse().ok(),
-                Some(("data", value)) => data = Some(value.to_owned()),
-                _ => {}
-            }
-            if let (Some(kind), Some(id), Some(data)) = (&kind, id, &data)
-                && line.is_empty()
-            {
-                return Some((kind.clone(), id, data.clone()));
-            }
-        }
-        None
+        self.0.next_event().unwrap()
     }
 
     fn entry(&mut self, index: u64, bytes: &[u8]) {
-        let (kind, id, data) = self.next().unwrap();
-        assert_eq!((kind.as_str(), id), ("entry", index + 1), "{data}");
+        let Event { kind, id, data } = self.next().unwrap();
+        assert_eq!((kind.as_str(), id), ("entry", Some(index + 1)), "{data}");
         let event: EntryEvent = serde_json::from_str(&data).unwrap();
         assert_eq!((event.index.get(), event.leaf_hash), (index, Hash::leaf(bytes)));
         assert_eq!(event.entry.unwrap().0, bytes);
     }
 
     fn head(&mut self, size: u64) {
-        let (kind, id, data) = self.next().unwrap();
-        assert_eq!((kind.as_str(), id), ("head", size), "{data}");
+        let Event { kind, id, data } = self.next().unwrap();
+        assert_eq!((kind.as_str(), id), ("head", Some(size)), "{data}");
         let event: HeadEvent = serde_json::from_str(&data).unwrap();
         let unverified: &SignedCheckpoint = &event.checkpoint;
         assert_eq!((event.size.get(), unverified.unverified().size().get()), (size, size));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Running, json_of, record};
 
 /// Changes the row of disclosures whose last record is at this index, in a database that nobody has open.
-fn edit(data: &Data, last: u64, change: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn edit(data: &Data, last: u64, change: impl FnOnce(&mut Vec<u8>)) {
     let store = RocksStore::open(&data.path().join("db"), &Settings::default()).unwrap();
     let key = Key::numbered(LogId::new(1), Kind::Disclosures, last);
     let mut row = store.get(&key).unwrap().expect("a row of disclosures");

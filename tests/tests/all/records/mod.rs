@@ -2,6 +2,7 @@
 
 mod client;
 mod digit;
+mod following;
 mod integrity;
 mod journey;
 mod own;
@@ -26,8 +27,14 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// The same, with something done to the folder first.
+    fn start_with(work: impl FnOnce(&Data)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::init(folder.path().join("data"));
+        work(&data);
         let server = data.serve();
         Self { data, server, _folder: folder }
     }
