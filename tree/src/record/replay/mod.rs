@@ -5,29 +5,27 @@
 mod diff;
 mod node;
 mod old;
+mod ongoing;
 mod patch;
 mod places;
 
 pub use diff::{Difference, Differences, Pointers, diff};
 pub use node::{Node, Unknown};
 pub use old::old_differs;
+pub use ongoing::{Brought, Ongoing};
 pub use patch::Misfit;
 
 use std::collections::BTreeMap;
 
-use super::class::Classed;
 use super::history::{Entered, History};
 use super::id::RecordId;
 use super::json::Pointer;
-use super::open::{OpenValues, Record};
 use super::parts::Object;
 use super::server_part::Seq;
-use super::shown::Shown;
-use super::text::{Effect, Name};
+use super::text::Name;
 use super::time::Time;
-use super::values::{Field, Form, Sides};
+use super::values::{Form, Sides};
 use crate::size::LeafIndex;
-use old::differing;
 use patch::{Change, patch};
 use places::places;
 
@@ -172,33 +170,14 @@ impl ObjectKey {
 /// Replays a stream.
 #[must_use]
 pub fn replay(history: &History, view: View, until: Until) -> Replayed {
-    let mut replayed = Replaying::default();
+    let (mut ongoing, mut flags) = (Ongoing::default(), Vec::new());
     for place in places(history, view, until) {
-        if let Some(oddity) = place.oddity {
-            replayed.flag(place.at, oddity);
-        }
-        match place.acting {
-            Entered::Record(record) => replayed.act(record),
-            Entered::Later(later) => {
-                replayed.unseen(Unknown::Withheld, later.seq());
-                replayed.flag(place.acting, Oddity::LaterVersion);
-            }
-        }
+        let flag = |entered: Entered<'_>, oddity| Flag { seq: entered.seq(), index: entered.index(), oddity };
+        flags.extend(place.oddity.map(|oddity| flag(place.at, oddity)));
+        flags.extend(ongoing.enter(place.acting).into_iter().map(|oddity| flag(place.acting, oddity)));
     }
-    replayed.finish()
-}
-
-/// A replay on its way.
-#[derive(Default)]
-struct Replaying {
-    /// Each state, and how many records were not shown when a record last acted on it.
-    states: BTreeMap<ObjectKey, (u64, State)>,
-    flags: Vec<Flag>,
-    /// How many records were not shown so far.
-    unseen: u64,
-    /// Why the last of them was not, and its number. What it may have done to a state is applied when the state is looked
-    /// at again, so that many of them and many states cost no more than both.
-    last_unseen: Option<(Unknown, Seq)>,
+    let (states, others) = ongoing.finish();
+    Replayed { states, flags, others }
 }
 
 impl Replayed {
@@ -211,103 +190,6 @@ impl Replayed {
         }
     }
 }
-
-impl Replaying {
-    fn finish(mut self) -> Replayed {
-        let states = core::mem::take(&mut self.states);
-        let states = states.into_iter().map(|(key, state)| (key, self.current(state))).collect();
-        let Self { flags, last_unseen, .. } = self;
-        Replayed { states, flags, others: last_unseen.map(|(unknown, _)| unknown) }
-    }
-
-    /// The state as it is after the records that were not shown since a record acted on it.
-    fn current(&self, (unseen, state): (u64, State)) -> State {
-        match self.last_unseen {
-            Some((unknown, last)) if unseen < self.unseen => {
-                State { lives: state.lives, ..State::of(Some(unknown), last) }
-            }
-            _ => state,
-        }
-    }
-
-    fn flag(&mut self, entered: Entered<'_>, oddity: Oddity) {
-        self.flags.push(Flag { seq: entered.seq(), index: entered.index(), oddity });
-    }
-
-    /// A record did something that is not shown: it may have done anything to any object, and to others.
-    fn unseen(&mut self, unknown: Unknown, last: Seq) {
-        self.unseen += 1;
-        self.last_unseen = Some((unknown, last));
-    }
-
-    fn act(&mut self, record: &Record) {
-        let last = record.leaf().server().place.seq();
-        let object = match Unknown::or_shown(&record.content().object) {
-            Ok(object) => object,
-            Err(unknown) => {
-                self.unseen(unknown, last);
-                return self.flag(Entered::Record(record), Oddity::ObjectUnknown(unknown));
-            }
-        };
-        let effect = object.operation.effect();
-        if effect == Effect::None {
-            return;
-        }
-        let key = ObjectKey::of(object);
-        let mut state = match self.states.remove(&key) {
-            Some(state) => self.current(state),
-            None => State::of(self.last_unseen.map(|(unknown, _)| unknown), last),
-        };
-        state.last = last;
-        match (effect, state.life) {
-            (Effect::Create, Life::Live) => self.flag(Entered::Record(record), Oddity::CreateOnLive),
-            (Effect::Update, Life::Ended) => self.flag(Entered::Record(record), Oddity::UpdateOnAbsent),
-            (Effect::Delete, Life::Ended) => self.flag(Entered::Record(record), Oddity::DeleteOnAbsent),
-            _ => {}
-        }
-        if let Shown::Disclosed(Some(values)) = &record.content().values {
-            let shown = |(pointer, field): &OpenField| (pointer.clone(), Unknown::or_shown(&field.content).cloned());
-            let differing = differing(state.data.as_ref(), values.form(), values.fields().iter().map(shown));
-            if !differing.first.is_empty() {
-                self.flag(Entered::Record(record), Oddity::OldDiffers(differing));
-            }
-        }
-        match effect {
-            Effect::Delete => (state.life, state.data) = (Life::Ended, None),
-            Effect::Create | Effect::Update => {
-                if effect == Effect::Create || state.life == Life::Ended {
-                    state.lives += 1;
-                }
-                state.life = Life::Live;
-                let before = state.data.take().filter(|_| effect == Effect::Update);
-                state.data = self.written(record, before);
-            }
-            Effect::None => {}
-        }
-        self.states.insert(key, (self.unseen, state));
-    }
-
-    /// The data after a record.
-    fn written(&mut self, record: &Record, before: Option<Node>) -> Option<Node> {
-        let values = match Unknown::or_shown(&record.content().values) {
-            Ok(Some(values)) => values,
-            Ok(None) => return before,
-            Err(unknown) => return Some(Node::Unknown(unknown)),
-        };
-        let changes = changes(values);
-        if values.form() != Form::Fields {
-            return document(changes);
-        }
-        let (data, misfits) = patch(before, changes);
-        for (pointer, misfit) in misfits {
-            self.flag(Entered::Record(record), Oddity::Misfit(pointer, misfit));
-        }
-        data
-    }
-}
-
-/// A field of a record that was opened.
-type OpenField = (Pointer<'static>, Classed<Shown<Field<'static>>>);
 
 impl State {
     /// Of an object that no record was about, unless one that is not shown was.
@@ -329,19 +211,4 @@ const fn unseen(form: Form, unknown: Unknown) -> Change {
         Form::Whole(Sides::New | Sides::Old) => Change::Put(Node::Unknown(unknown)),
         Form::Whole(Sides::Both) | Form::Fields => Change::Unseen(unknown),
     }
-}
-
-/// What the fields of values do to a state.
-fn changes(values: &OpenValues) -> Vec<(Pointer<'static>, Change)> {
-    let change = |(pointer, field): &OpenField| {
-        let change = match Unknown::or_shown(&field.content) {
-            Ok(Field { new: Some(new), .. }) => Change::Put(new.value().into()),
-            // In a whole document it is not there to begin with.
-            Ok(_) if values.form() != Form::Fields => return None,
-            Ok(_) => Change::Remove,
-            Err(unknown) => unseen(values.form(), unknown),
-        };
-        Some((pointer.clone(), change))
-    };
-    values.fields().iter().filter_map(change).collect()
 }

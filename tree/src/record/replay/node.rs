@@ -203,6 +203,18 @@ impl Node {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let below = match self {
+            Self::Number(text) | Self::String(text) => text.len(),
+            Self::Array(elements) => elements.iter().map(Self::bytes).sum(),
+            Self::Object(members) => members.iter().map(|(name, member)| 32 + name.len() + member.bytes()).sum(),
+            _ => 0,
+        };
+        core::mem::size_of::<Self>() + below
+    }
+
     /// Whether any of it is unknown.
     #[must_use]
     pub fn has_unknowns(&self) -> bool {

@@ -11,30 +11,30 @@ use crate::record::values::{Field, Form, Sides, Values};
 /// of them, see [`Pointers`]. What is unknown differs from nothing.
 #[must_use]
 pub fn old_differs(state: Option<&Node>, values: &Values<'_>) -> Pointers {
-    let fields = values.fields().iter().map(|(pointer, field)| (pointer.clone(), Ok(field.content.clone())));
+    let fields = values.fields().iter().map(|(pointer, field)| (pointer, Ok(&field.content)));
     differing(state, values.form(), fields)
 }
 
 pub(super) fn differing<'a>(
     state: Option<&Node>,
     form: Form,
-    fields: impl Iterator<Item = (Pointer<'a>, Result<Field<'a>, Unknown>)>,
+    fields: impl Iterator<Item = (&'a Pointer<'a>, Result<&'a Field<'a>, Unknown>)>,
 ) -> Pointers {
-    let old_of = |field: Field<'a>| field.old.as_ref().map(Json::value).map(Node::from);
+    let old_of = |field: &Field<'a>| field.old.as_ref().map(Json::value).map(Node::from);
     match form {
         Form::Whole(Sides::New) => Pointers::default(),
         Form::Whole(Sides::Old | Sides::Both) => {
-            let put = |(pointer, field): (Pointer<'a>, Result<Field<'a>, Unknown>)| match field {
-                Ok(field) => old_of(field).map(|old| (pointer, Change::Put(old))),
-                Err(unknown) => Some((pointer, unseen(form, unknown))),
+            let put = |(pointer, field): (&Pointer<'a>, Result<&Field<'a>, Unknown>)| match field {
+                Ok(field) => old_of(field).map(|old| (pointer.clone(), Change::Put(old))),
+                Err(unknown) => Some((pointer.clone(), unseen(form, unknown))),
             };
             let old = document(fields.filter_map(put).collect());
             certain(state, old.as_ref())
         }
         Form::Fields => {
-            let differs = |(pointer, field): (Pointer<'a>, Result<Field<'a>, Unknown>)| {
+            let differs = |(pointer, field): (&'a Pointer<'a>, Result<&Field<'a>, Unknown>)| {
                 let old = field.ok().and_then(old_of)?;
-                let found = Found::at(state, &pointer);
+                let found = Found::at(state, pointer);
                 let differs = match found {
                     Found::Node(node) => old.same(node) == Some(false),
                     Found::Nothing => true,
