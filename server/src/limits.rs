@@ -178,6 +178,14 @@ pub const LIST_WORK: u64 = 4_096;
 pub const REPLAY_RECORDS: usize = 10_000;
 /// Bytes of leaves and disclosures of a stream that is replayed in one answer.
 pub const REPLAY_BYTES: usize = 64 << 20;
+/// Bytes of the newest states of streams that are kept, of all logs together.
+pub const STATE_CACHE_BYTES: usize = 64 << 20;
+/// Bytes of the states of one stream whose records are judged against them.
+pub const STATE_STREAM_BYTES: usize = 16 << 20;
+/// Records of a stream that are read for one request before its state is known; the next request goes on from there.
+pub const STATE_RECORDS: usize = 10_000;
+/// How often a request is judged anew because others wrote to its streams meanwhile.
+pub const JUDGE_ROUNDS: usize = 32;
 /// Bytes of a request to DIGIT's routes: a hundred rows of the largest kind.
 pub const DIGIT_BODY_BYTES: usize = 32 << 20;
 /// Rows of an answer of DIGIT's search, unless a request says how many.

@@ -16,7 +16,7 @@ use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::metrics::{Metrics, Watched};
-use cairnd::records::{Homes, Own, Reporter, SecretFile, Settings, SystemRandom};
+use cairnd::records::{Homes, Own, Reporter, SecretFile, Settings, States, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -158,7 +158,15 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
     let reporter = Arc::new(reporter.context("incidents can't be read")?);
     let homes = Arc::new(Homes::open(&folder.path)?);
     let settings = Arc::new(Settings::open(&folder.path)?);
-    Ok(RecordParts { randomness: Arc::new(SystemRandom), secret, own, reporter, homes, settings })
+    Ok(RecordParts {
+        randomness: Arc::new(SystemRandom),
+        secret,
+        own,
+        reporter,
+        homes,
+        settings,
+        states: States::default(),
+    })
 }
 
 fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config: &Config) -> Operator {

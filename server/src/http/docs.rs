@@ -39,6 +39,10 @@ pub(crate) struct ProblemDocument {
     pointer: Option<String>,
     /// The head that a stream has in place of the one that was expected: `seq` and `leaf_hash`, both null if it has none.
     stream_head: Option<serde_json::Value>,
+    /// Where old values are not those that are recorded, as JSON Pointers into the object's document: the first of them.
+    paths: Option<Vec<String>>,
+    /// Whether there are more of them.
+    more_paths: Option<bool>,
 }
 
 /// A batch of entries.

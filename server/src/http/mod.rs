@@ -52,7 +52,7 @@ use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
-use crate::records::{Homes, Own, Random, Reporter, SecretFile, Settings};
+use crate::records::{Homes, Own, Random, Reporter, SecretFile, Settings, States};
 
 /// Everything that requests share.
 pub struct App {
@@ -119,6 +119,8 @@ pub struct RecordParts {
     pub homes: Arc<Homes>,
     /// What is decided for tenants and modules.
     pub settings: Arc<Settings>,
+    /// The newest states of streams whose records are judged.
+    pub states: States,
 }
 
 impl App {

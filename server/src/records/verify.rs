@@ -77,7 +77,7 @@ pub enum BrokenPart {
 }
 
 impl Broken {
-    fn leaf(index: LeafIndex, words: impl ToString) -> Self {
+    pub(super) fn leaf(index: LeafIndex, words: impl ToString) -> Self {
         Self { index, what: BrokenPart::Leaf, words: words.to_string() }
     }
 

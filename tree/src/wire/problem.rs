@@ -75,6 +75,10 @@ kinds! {
     Contradiction = 400, "contradiction", "The headers and the body contradict each other";
     /// The stream's head is not the one that the record must come after.
     StreamConflict = 409, "stream-conflict", "The stream has another head";
+    /// The operation does not fit the state of its object, and its module is strict.
+    StateConflict = 409, "state-conflict", "The record does not fit the state of its object";
+    /// The old values are not those that are recorded, and its module asks for that.
+    OldDiffers = 409, "old-differs", "The old values are not those that are recorded";
     /// The id is another record's, for ever.
     RecordExists = 409, "record-exists", "The id belongs to another record";
     /// The leaf would read as a record that the server did not make.
@@ -148,6 +152,12 @@ pub struct Problem {
     /// The head that a stream has in place of the one that was expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_head: Option<ActualHead>,
+    /// Where old values are not those that are recorded, as JSON Pointers into the object's document: the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Whether there are more of them.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub more_paths: bool,
 }
 
 /// The head of a stream, to one whose expectation it does not meet.
@@ -181,6 +191,8 @@ impl Problem {
             bound: None,
             pointer: None,
             stream_head: None,
+            paths: Vec::new(),
+            more_paths: false,
         }
     }
 
@@ -216,6 +228,13 @@ impl Problem {
     #[must_use]
     pub fn with_stream_head(mut self, head: ActualHead) -> Self {
         self.stream_head = Some(head);
+        self
+    }
+
+    /// Tells where old values are not those that are recorded, and whether they are not elsewhere too.
+    #[must_use]
+    pub fn with_paths(mut self, paths: Vec<String>, more: bool) -> Self {
+        (self.paths, self.more_paths) = (paths, more);
         self
     }
 

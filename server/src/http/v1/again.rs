@@ -9,7 +9,7 @@ use cairn_tree::record::open::Record;
 
 use super::super::problem::{Kind, Problem};
 use super::prepare::{Prepared, Request};
-use super::refused;
+use super::{judged, refused};
 use crate::engine::postings::PrintSecret;
 use crate::engine::records::{BoundBody, RecordError, Recorded, Sequenced, Submission, id_print};
 use crate::engine::{Head, Log};
@@ -43,6 +43,9 @@ pub(in crate::http) async fn append(
     prepared: Prepared,
     bound: Option<BoundBody>,
 ) -> Result<Done, Problem> {
+    if !prepared.watched.is_empty() {
+        return judged::append(request, prepared, bound).await;
+    }
     let Prepared { log, submissions, ids, places, .. } = prepared;
     let refused = |error| refused(error, |position| places.of(position));
     let mut error = match log.append_records(submissions, bound).await {
@@ -94,7 +97,7 @@ impl Request {
 }
 
 /// The record that has the id already.
-fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecret) -> Result<Option<Record>, Problem> {
+pub(super) fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecret) -> Result<Option<Record>, Problem> {
     if made.fresh_id {
         return Ok(None);
     }
@@ -110,7 +113,7 @@ fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecret) -> Resu
     }
 }
 
-fn sequenced(record: &Record) -> Sequenced {
+pub(super) fn sequenced(record: &Record) -> Sequenced {
     let server = record.leaf().server();
     Sequenced {
         index: record.index(),

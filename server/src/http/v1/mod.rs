@@ -7,6 +7,7 @@ mod again;
 pub(super) mod append;
 pub(super) mod events;
 mod history;
+mod judged;
 pub(super) mod list;
 mod place;
 mod prepare;

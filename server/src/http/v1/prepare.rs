@@ -16,9 +16,9 @@ use super::super::problem::Problem;
 use super::refused;
 use crate::auth::{ProducerKeyText, Tenants, TokenId};
 use crate::engine::Log;
-use crate::engine::postings::PrintSecret;
+use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::Submission;
-use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Submit};
+use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged};
 
 /// A request to append records, its body read.
 pub(in crate::http) struct Request {
@@ -38,6 +38,8 @@ pub(in crate::http) struct Prepared {
     pub(super) submissions: Vec<Submission>,
     pub(super) ids: Vec<RecordId>,
     pub(super) places: Places,
+    /// The streams of records of modules that ask something of them.
+    pub(super) watched: BTreeSet<Print>,
     /// The tenants, as idempotency keys are scoped to them.
     pub(in crate::http) scope: String,
     /// What an idempotency key is bound to.
@@ -60,16 +62,21 @@ impl Request {
         let inputs = self.inputs()?;
         let (log, scope) = self.log_of(&inputs)?;
         let places = Places(inputs.list());
-        let (mut submissions, mut ids) = (Vec::new(), Vec::new());
+        let (mut submissions, mut ids, mut watched) = (Vec::new(), Vec::new(), BTreeSet::new());
         self.make(&log, inputs, |_, _, made, submit| {
             ids.push(made.id);
-            submissions.push(submit.submission(made));
+            let is_judged = is_judged(&self.app.records.settings, &made);
+            let submission = submit.submission(made);
+            if is_judged {
+                watched.insert(submission.stream);
+            }
+            submissions.push(submission);
             Ok(())
         })?;
         let mut parts = self.said.parts().to_vec();
         parts.push(&self.body);
         let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
-        Ok(Prepared { log, submissions, ids, places, scope, body })
+        Ok(Prepared { log, submissions, ids, places, watched, scope, body })
     }
 
     /// Makes each record of the body once more, for the log that it was made for before.

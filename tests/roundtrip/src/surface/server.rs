@@ -19,7 +19,7 @@ use cairnd::engine::{Clock, Engine, EngineOptions, EntryBatch, Log, PoolBounds, 
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::log_name::LogName;
 use cairnd::metrics::{Metrics, Watched};
-use cairnd::records::{Homes, NoRandomness, Own, Random, Reporter, SecretFile, Settings};
+use cairnd::records::{Homes, NoRandomness, Own, Random, Reporter, SecretFile, Settings, States};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -183,7 +183,15 @@ fn app(folder: &Path, engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Rece
     let reporter = Reporter::open(folder, engine.incidents(), Arc::new(Still)).expect("incidents");
     let homes = Arc::new(Homes::open(folder).expect("the tenants' logs"));
     let settings = Arc::new(Settings::open(folder).expect("the settings"));
-    let records = RecordParts { randomness, secret, own, reporter: Arc::new(reporter), homes, settings };
+    let records = RecordParts {
+        randomness,
+        secret,
+        own,
+        reporter: Arc::new(reporter),
+        homes,
+        settings,
+        states: States::default(),
+    };
     let token = Token::new(&text, TokenTerms { name: "fuzz".into(), rights, logs, tenants, producer_keys }, NOW_MS);
     App::new(AppParts {
         engine: engine.clone(),

@@ -11,6 +11,7 @@ mod retries;
 mod rights;
 mod settings;
 mod signed;
+mod strict;
 mod tenants;
 
 use cairn_tests::http::{Connection, Request, Response};

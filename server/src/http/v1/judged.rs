@@ -1,0 +1,191 @@
+//! Records of modules that ask something of them: judged against the states of their streams, and submitted for just those
+//! states. If others wrote to a stream meanwhile, all of it is judged anew, a bounded number of times.
+//!
+//! Not here: the judgement (`crate::records::Judge`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cairn_tree::hash::Hash;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::replay::Pointers;
+use cairn_tree::wire::problem::Problem as Document;
+
+use super::super::problem::{Kind, Problem};
+use super::again::{Done, sequenced, stored, taken};
+use super::prepare::{Prepared, Request};
+use super::{conflict, refused};
+use crate::engine::Log;
+use crate::engine::postings::Print;
+use crate::engine::records::{BoundBody, Expectation, RecordError, Recorded, Sequenced, Submission};
+use crate::limits::{JUDGE_ROUNDS, STATE_STREAM_BYTES};
+use crate::records::{Judge, Refusal, Unfit, Unknowable, Unverified, is_same};
+
+/// Paths that are told in words as well.
+const PATHS_IN_WORDS: usize = 8;
+
+/// A request, judged.
+#[derive(Default)]
+struct Judged {
+    ids: Vec<RecordId>,
+    /// What is there already, by its position in the request.
+    there: BTreeMap<usize, Sequenced>,
+    new: Vec<New>,
+}
+
+/// A record that fits.
+struct New {
+    position: usize,
+    submission: Submission,
+    /// Whether it is expected where the judgement found its stream, and not where its maker says.
+    pinned: bool,
+}
+
+/// Appends what was prepared of a request.
+pub(super) async fn append(
+    request: &Arc<Request>,
+    prepared: Prepared,
+    bound: Option<BoundBody>,
+) -> Result<Done, Problem> {
+    let Prepared { log, submissions, ids, places, watched, .. } = prepared;
+    let watched = Arc::new(watched);
+    let earlier = Earlier { log: &log, submissions: &submissions, ids, bound };
+    for _ in 0..JUDGE_ROUNDS {
+        let (again, of, watched) = (Arc::clone(request), log.clone(), Arc::clone(&watched));
+        let judged = match request.app.read(move || again.judge(&of, &watched)).await {
+            Ok(judged) => judged,
+            // What was brought before with this key was judged then.
+            Err(problem) => return earlier.answer().await.unwrap_or(Err(problem)),
+        };
+        let Judged { ids, mut there, new } = judged;
+        if !there.is_empty()
+            && let Some(answer) = earlier.answer().await
+        {
+            return answer;
+        }
+        if new.is_empty() {
+            let records = there.into_values().collect();
+            return Ok(Done { records, ids, head: log.head(), replayed: false });
+        }
+        // A key is bound to all records of its request or to none.
+        if let (Some(_), Some(position)) = (bound, there.keys().next()) {
+            let id = ids.get(*position).copied().ok_or_else(|| Problem::internal("a record without an id"))?;
+            return Err(taken(&places.of(*position), id));
+        }
+        let (marks, submissions): (Vec<(usize, bool)>, Vec<Submission>) =
+            new.into_iter().map(|new| ((new.position, new.pinned), new.submission)).unzip();
+        let mark = |position: usize| marks.get(position).copied().unwrap_or_default();
+        match log.append_records(submissions, bound).await {
+            Ok(Recorded { records, head, replayed }) => {
+                there.extend(marks.into_iter().map(|(position, _)| position).zip(records));
+                return Ok(Done { records: there.into_values().collect(), ids, head, replayed });
+            }
+            // Somebody else was faster.
+            Err(RecordError::Expectation { position, .. }) if mark(position).1 => {}
+            Err(RecordError::Id { index: Some(_), .. }) => {}
+            Err(error) => return Err(refused(error, |position| places.of(mark(position).0))),
+        }
+    }
+    Err(Problem::busy("too many others write to the same stream; whether the record fits is not known"))
+}
+
+/// A request that may have been brought before with the same idempotency key.
+struct Earlier<'e> {
+    log: &'e Log,
+    submissions: &'e [Submission],
+    ids: Vec<RecordId>,
+    bound: Option<BoundBody>,
+}
+
+impl Earlier<'_> {
+    /// The answer of then; `None` if there was none. Nothing is written, since what is asked for here no stream meets.
+    async fn answer(&self) -> Option<Result<Done, Problem>> {
+        let bound = self.bound?;
+        let never = Expectation { seq: Some(None), prev: Some(Some(Hash::new([0; Hash::LEN]))) };
+        let submissions =
+            self.submissions.iter().map(|submission| Submission { expected: never, ..submission.clone() });
+        match self.log.append_records(submissions.collect(), Some(bound)).await {
+            Ok(Recorded { records, head, replayed }) => {
+                Some(Ok(Done { records, ids: self.ids.clone(), head, replayed }))
+            }
+            Err(RecordError::Expectation { .. } | RecordError::Id { .. }) => None,
+            Err(error) => Some(Err(refused(error, |_| String::new()))),
+        }
+    }
+}
+
+impl Request {
+    fn judge(&self, log: &Log, watched: &BTreeSet<Print>) -> Result<Judged, Problem> {
+        let head = log.head();
+        let records = &self.app.records;
+        let prints = self.prints.iter().find(|(id, _)| *id == log.info().id).map(|(_, secret)| secret);
+        let prints = prints.ok_or_else(|| Problem::internal("a log without a secret for its prints"))?;
+        let mut judge = Judge::new((log, &head, prints), (&records.settings, &records.states), watched);
+        let mut judged = Judged::default();
+        self.prepare_each(log, |position, place, made, submit| {
+            judged.ids.push(made.id);
+            match stored(log, &head, &made, submit.prints)? {
+                None => {}
+                Some(record) if is_same(&made, &record) => {
+                    judged.there.insert(position, sequenced(&record));
+                    return Ok(());
+                }
+                Some(_) => return Err(taken(place, made.id)),
+            }
+            let print = crate::engine::records::name_print(submit.prints, &made.stream);
+            let expected = judge.judge(&made, print).map_err(|unfit| self.unfit(log, unfit, place))?;
+            let submission = submit.submission(made);
+            judged.new.push(New {
+                position,
+                pinned: expected.is_some(),
+                submission: Submission { expected: expected.unwrap_or(submission.expected), ..submission },
+            });
+            Ok(())
+        })?;
+        Ok(judged)
+    }
+
+    /// The problem of a record, at this place of the body, that does not fit.
+    fn unfit(&self, log: &Log, unfit: Unfit, place: &str) -> Problem {
+        let at = |kind, detail: &str| Refusal::at(kind, place.to_owned(), detail).into();
+        match unfit {
+            Unfit::Moved(tip) => conflict(place, tip),
+            Unfit::Lives => at(Kind::StateConflict, "the object is there already, and the module is strict"),
+            Unfit::Absent => at(Kind::StateConflict, "the object is not there, and the module is strict"),
+            Unfit::Corrects(id) => {
+                let detail = "replaces names no earlier record of the stream about the same object and row";
+                let refusal = Refusal::at(Kind::StateConflict, place.to_owned(), detail);
+                refusal.bounded(&id.to_string(), "the id of a record that this one may correct").into()
+            }
+            Unfit::Old(pointers) => old_differs(place, pointers),
+            Unfit::Unknowable(Unknowable::Behind(read)) => {
+                Problem::busy(format!("the state of the stream is being read: {read} records so far"))
+            }
+            Unfit::Unknowable(Unknowable::TooLarge) => {
+                let detail = "the states of the stream's objects are larger than those that records are judged against";
+                let problem = Problem::new(Kind::OutOfRange, detail).field("stream");
+                problem.bound(format!("at most {STATE_STREAM_BYTES} bytes"))
+            }
+            Unfit::Unknowable(Unknowable::Postings(error)) => error.into(),
+            Unfit::Unknowable(Unknowable::Unverified(error)) => match error {
+                Unverified::Read(error) => error.into(),
+                Unverified::Proof(error) => error.into(),
+                Unverified::Broken(broken) => {
+                    self.app.records.reporter.report(&log.info().name, &broken);
+                    let detail = format!("the record at {} can't be verified: {}", broken.index, broken.words);
+                    Problem::new(Kind::Integrity, detail).value(broken.index.to_string())
+                }
+            },
+        }
+    }
+}
+
+/// Old values are not those that are recorded, at these pointers.
+fn old_differs(place: &str, pointers: Pointers) -> Problem {
+    let Pointers { first, more, .. } = pointers;
+    let words = first.iter().take(PATHS_IN_WORDS).map(|pointer| format!("{pointer:?}")).collect::<Vec<_>>().join(", ");
+    let others = if more || first.len() > PATHS_IN_WORDS { ", and at others" } else { "" };
+    let detail = format!("the old values are not those that are recorded, at {words}{others}");
+    let document: Document = Refusal::at(Kind::OldDiffers, place.to_owned(), detail).into_problem();
+    document.with_paths(first, more).into()
+}

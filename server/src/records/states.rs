@@ -1,0 +1,202 @@
+//! The newest states of streams, which records of some modules are judged against before they are appended.
+//!
+//! A state is made of verified records alone: each is opened and proven to be in the tree, and the chain of the stream is
+//! checked from its first one on. It is kept within a bound of bytes, so that for the next record only what came since
+//! has to be read. Not here: the judgement ([`super::strict`]).
+
+use std::sync::Arc;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::hash::Hash;
+use cairn_tree::record::chain::Chain;
+use cairn_tree::record::history::Entered;
+use cairn_tree::record::later::Later;
+use cairn_tree::record::leaf::{Entry, Leaf};
+use cairn_tree::record::replay::Ongoing;
+use cairn_tree::record::stream::StreamName;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::store::LogId;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+
+use super::verify::{Broken, Unverified, Verified};
+use crate::engine::postings::{PostingsError, Print};
+use crate::engine::records::{StoredRecord, StreamTip};
+use crate::engine::{Head, Log, ReadError};
+use crate::limits::{LIST_BYTES, STATE_CACHE_BYTES, STATE_RECORDS, STATE_STREAM_BYTES};
+
+/// Records that are looked up at once.
+const CHUNK: usize = 256;
+/// What a stream's entry in the cache takes beside its states.
+const ENTRY_BYTES: u64 = 512;
+/// About as many streams as there is room for.
+const STREAMS: usize = 32_768;
+
+/// The newest states that are known of streams.
+pub struct States {
+    cache: Cache<(LogId, Print), Known, Weight>,
+}
+
+/// The states of a stream, and the record up to which all have acted on them.
+#[derive(Clone, Default)]
+pub struct Known {
+    states: Arc<Ongoing>,
+    chain: Option<Chain>,
+}
+
+/// Why the states of a stream are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Unknowable {
+    /// A record of it can't be read or verified.
+    #[error(transparent)]
+    Unverified(#[from] Unverified),
+    /// Its records can't be found.
+    #[error(transparent)]
+    Postings(#[from] PostingsError),
+    /// There is more to read than one request may; the next one goes on from there.
+    #[error("the stream's records are being read: {0} so far")]
+    Behind(u64),
+    /// They are more than is kept of one stream.
+    #[error("the states of the stream take more than {STATE_STREAM_BYTES} bytes")]
+    TooLarge,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<(LogId, Print), Known> for Weight {
+    fn weight(&self, _: &(LogId, Print), known: &Known) -> u64 {
+        ENTRY_BYTES.saturating_add(known.states.bytes() as u64)
+    }
+}
+
+impl Default for States {
+    fn default() -> Self {
+        let mut options = OptionsBuilder::new();
+        // One shard, so that the largest states that are kept have room in it.
+        options.estimated_items_capacity(STREAMS).weight_capacity(STATE_CACHE_BYTES as u64).shards(1);
+        // Both capacities were given, so that the defaults are never needed.
+        let cache = match options.build() {
+            Ok(options) => {
+                Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default())
+            }
+            Err(_) => Cache::with_weighter(STREAMS, STATE_CACHE_BYTES as u64, Weight),
+        };
+        Self { cache }
+    }
+}
+
+impl States {
+    /// The states of a stream as they are under the log's newest head, or after it.
+    ///
+    /// # Errors
+    /// [`Unknowable`].
+    pub fn of(&self, log: &Log, print: Print, name: &StreamName<'_>) -> Result<Known, Unknowable> {
+        let head = log.head();
+        let key = (log.info().id, print);
+        let before = self.cache.get(&key).unwrap_or_default();
+        let mut known = before.clone();
+        let mut read = 0;
+        let whole = loop {
+            let (count, more) = known.go_on(log, &head, print, name)?;
+            read += count;
+            if known.states.bytes() > STATE_STREAM_BYTES {
+                self.cache.remove(&key);
+                return Err(Unknowable::TooLarge);
+            }
+            if !more || read >= STATE_RECORDS {
+                break !more;
+            }
+        };
+        if read > 0 {
+            drop(before);
+            self.cache.insert(key, known.clone());
+        }
+        if whole { Ok(known) } else { Err(Unknowable::Behind(known.chain.as_ref().map_or(0, records_of))) }
+    }
+}
+
+/// How many records a chain has.
+fn records_of(chain: &Chain) -> u64 {
+    chain.last().map_or(0, |last| last.seq.get() + 1)
+}
+
+impl Known {
+    /// The states.
+    #[must_use]
+    pub const fn states(&self) -> &Arc<Ongoing> {
+        &self.states
+    }
+
+    /// The last record that acted on them.
+    #[must_use]
+    pub fn tip(&self) -> Option<StreamTip> {
+        let chain = self.chain.as_ref()?;
+        let (head, last) = (chain.head()?, chain.last()?);
+        Some(StreamTip { stream: head.stream, seq: last.seq, leaf: last.hash, index: last.index })
+    }
+
+    /// Lets the next records act; how many they were, and whether there may be more.
+    fn go_on(
+        &mut self,
+        log: &Log,
+        head: &Head,
+        print: Print,
+        name: &StreamName<'_>,
+    ) -> Result<(usize, bool), Unknowable> {
+        let from = match self.chain.as_ref().and_then(Chain::last) {
+            Some(last) => LeafIndex::new(last.index.get().saturating_add(1)).map_err(|_| Unknowable::TooLarge)?,
+            None => LeafIndex::ZERO,
+        };
+        let mut found = log.oldest_records(print, from, CHUNK)?;
+        let full = found.len() == CHUNK;
+        found.retain(|index| head.size.contains(*index));
+        if found.is_empty() {
+            return Ok((0, false));
+        }
+        let stored = log.stored_records(head, &found, LIST_BYTES).map_err(Unverified::Read)?;
+        let count = stored.len();
+        for stored in stored {
+            self.push(log, head, stored, name)?;
+        }
+        Ok((count, full || count < found.len()))
+    }
+
+    fn push(&mut self, log: &Log, head: &Head, stored: StoredRecord, name: &StreamName<'_>) -> Result<(), Unverified> {
+        let index = stored.index;
+        let broken = |words: &dyn core::fmt::Display| Unverified::Broken(Broken::leaf(index, words));
+        let origin = || Origin::new(&*log.info().origin).map_err(|error| broken(&error));
+        if matches!(Leaf::classify(&stored.leaf), Ok(Entry::Opaque)) {
+            let (hash, _) = log.located(head, index, head.size)?;
+            let later = Later::decode(index, &stored.leaf).map_err(|error| broken(&error))?;
+            if hash != Hash::leaf(&stored.leaf) {
+                return Err(broken(&"the tree has another leaf in its place"));
+            }
+            let chain = match &mut self.chain {
+                Some(chain) => chain,
+                none => none.insert(Chain::new(origin()?, later.stream())),
+            };
+            chain.push_later(&later).map_err(|error| broken(&error))?;
+            Arc::make_mut(&mut self.states).enter(Entered::Later(&later));
+            return Ok(());
+        }
+        let record = Verified::of(log, head, head.size, stored)?.into_record();
+        let content = record.content();
+        if !name.may_hold(&content.object, &content.context) {
+            return Err(broken(&"it is in a stream that it does not belong in"));
+        }
+        let chain = match &mut self.chain {
+            Some(chain) => chain,
+            none => none.insert(Chain::new(origin()?, record.leaf().server().stream)),
+        };
+        chain.push_record(&record).map_err(|error| broken(&error))?;
+        Arc::make_mut(&mut self.states).enter(Entered::Record(&record));
+        Ok(())
+    }
+}
+
+impl From<ReadError> for Unknowable {
+    fn from(error: ReadError) -> Self {
+        Self::Unverified(error.into())
+    }
+}
