@@ -4,7 +4,7 @@ use cairn_tests::http::{Connection, Event, Request};
 use cairn_tests::server::cairnd;
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::policy::Trust;
-use cairn_tree::wire::v1::{RecordAnswer, StreamHeadEvent};
+use cairn_tree::wire::v1::{RecordAnswer, StreamHeadEvent, VerifiedEntry};
 use serde_json::{Value, json};
 
 use super::{Running, json_of, record, telling};
@@ -66,6 +66,7 @@ fn a_follower_gets_each_record_as_the_history_gives_it() {
     for seq in 0..2 {
         let (_, answer) = whole.record(seq);
         let (verified, _) = answer.verify(&trust()).unwrap();
+        let VerifiedEntry::Record(verified) = verified else { panic!("a record of a later version") };
         assert_eq!(verified.before, seq > 0, "the one before comes along");
     }
     whole.head(2, 3);
