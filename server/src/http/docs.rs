@@ -17,6 +17,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::reading::fresh;
+use super::trail::Described;
 
 /// An error (RFC 9457). `type` is stable: branch on it, not on the words.
 #[derive(Serialize, ToSchema)]
@@ -357,7 +358,7 @@ pub(crate) struct DiffAnswer {
         super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),
-    modifiers(&Tokens, &Refusals)
+    modifiers(&Tokens, &Refusals, &Described)
 )]
 struct Api;
 

@@ -25,6 +25,7 @@ mod reading;
 mod request_id;
 mod settled;
 mod tiles;
+mod trail;
 mod v1;
 
 pub use docs::openapi;
@@ -46,6 +47,7 @@ use self::answers::Answers;
 use self::path::{Route, Target};
 use self::problem::{Kind, Problem};
 use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
+use self::trail::Trail;
 use crate::auth::{Caller, Right, Tokens};
 use crate::config::{AccessLog, Logging};
 use crate::cosigners::Cosigners;
@@ -176,6 +178,8 @@ pub(crate) struct Ask<'a> {
     parts: &'a Parts,
     target: Target<'a>,
     caller: OnceLock<Caller>,
+    /// What it reads of records.
+    trail: OnceLock<Arc<Trail>>,
 }
 
 /// Answers one request. Never fails: what goes wrong is a problem document.
@@ -186,7 +190,7 @@ async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) ->
     let id = app.ids.of(&parts.headers);
     let http1 = parts.version <= Version::HTTP_11;
     let answer = route(app, &parts, target, &mut body).await;
-    let (mut answer, problem) = match answer.and_then(|answer| app.fitted(&parts.method, answer)) {
+    let (mut answer, problem) = match answer {
         Ok(answer) => (answer, None),
         Err(problem) => {
             let mut answer = problem.to_answer(http1);
@@ -222,33 +226,39 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         let problem = Problem::new(Kind::MethodNotAllowed, detail).field("method").value(parts.method.as_str());
         return Err(problem.bound(route.allow()).allow(route.allow()));
     }
-    let ask = Ask { app, parts, target, caller: OnceLock::new() };
-    match route {
-        Route::Add => append::add(&ask, body).await,
-        Route::Entries if parts.method == Method::POST => append::entries(&ask, body).await,
-        Route::Entries => entries::range(&ask).await,
-        Route::Entry => entries::one(&ask).await,
-        Route::Head => heads::head(&ask),
-        Route::Checkpoint => heads::checkpoint(&ask),
-        Route::Keys => keys::keys(&ask).await,
-        Route::Tile => tiles::tile(&ask).await,
-        Route::Inclusion => proofs::inclusion(&ask).await,
-        Route::Consistency => proofs::consistency(&ask).await,
-        Route::Events => events::events(&ask),
-        Route::Records if parts.method == Method::POST => v1::append(&ask, body).await,
-        Route::Records => v1::list(&ask).await,
-        Route::Record => v1::one(&ask).await,
-        Route::RecordReceipt => v1::receipt(&ask).await,
-        Route::Stream => v1::stream(&ask).await,
-        Route::StreamState => v1::state(&ask).await,
-        Route::StreamDiff => v1::diff(&ask).await,
-        Route::StreamEvents => v1::events(&ask).await,
-        Route::DigitCreate => digit::create(&ask, body).await,
-        Route::DigitSearch => digit::search(&ask, body).await,
-        Route::DigitVerify => digit::verify(&ask, body).await,
+    let ask = Ask { app, parts, target, caller: OnceLock::new(), trail: OnceLock::new() };
+    let answer = answer_of(&ask, body).await;
+    ask.recorded(answer).await
+}
+
+async fn answer_of(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
+    let (app, parts) = (ask.app, ask.parts);
+    match ask.target.route {
+        Route::Add => append::add(ask, body).await,
+        Route::Entries if parts.method == Method::POST => append::entries(ask, body).await,
+        Route::Entries => entries::range(ask).await,
+        Route::Entry => entries::one(ask).await,
+        Route::Head => heads::head(ask),
+        Route::Checkpoint => heads::checkpoint(ask),
+        Route::Keys => keys::keys(ask).await,
+        Route::Tile => tiles::tile(ask).await,
+        Route::Inclusion => proofs::inclusion(ask).await,
+        Route::Consistency => proofs::consistency(ask).await,
+        Route::Events => events::events(ask),
+        Route::Records if parts.method == Method::POST => v1::append(ask, body).await,
+        Route::Records => v1::list(ask).await,
+        Route::Record => v1::one(ask).await,
+        Route::RecordReceipt => v1::receipt(ask).await,
+        Route::Stream => v1::stream(ask).await,
+        Route::StreamState => v1::state(ask).await,
+        Route::StreamDiff => v1::diff(ask).await,
+        Route::StreamEvents => v1::events(ask).await,
+        Route::DigitCreate => digit::create(ask, body).await,
+        Route::DigitSearch => digit::search(ask, body).await,
+        Route::DigitVerify => digit::verify(ask, body).await,
         Route::Health => Ok(ops::health()),
-        Route::Ready => ops::ready(&ask),
-        Route::Metrics => ops::metrics(&ask),
+        Route::Ready => ops::ready(ask),
+        Route::Metrics => ops::metrics(ask),
         Route::OpenApi => Ok(app.docs.document()),
         Route::Docs => Ok(app.docs.page()),
         Route::Unknown => Err(Problem::not_found()),

@@ -14,8 +14,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::reading::NOT_KEPT;
 use crate::engine::postings::PostingsError;
+use crate::engine::records::RecordError;
 use crate::engine::{AppendError, ProofError, ReadError};
-use crate::records::Refusal;
+use crate::records::{OwnError, Refusal};
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.
 const SHORTLY: Duration = Duration::from_secs(1);
@@ -62,6 +63,29 @@ impl Problem {
     pub(crate) fn internal(cause: impl Display) -> Self {
         let problem = Self::new(Kind::Internal, "the server's log says more under this request id");
         Self { cause: Some(cause.to_string()), ..problem }
+    }
+
+    /// A read that can't be put on record, and so is not answered.
+    pub(crate) fn unrecorded(error: OwnError) -> Self {
+        let why = match &error {
+            OwnError::Invalid(words) => {
+                return Self::new(Kind::TooLarge, format!("the read can't be put on record: {words}"));
+            }
+            OwnError::Record(RecordError::Append(AppendError::Halted(_))) => "the log is halted".to_owned(),
+            OwnError::Record(RecordError::Append(AppendError::Stopping(_))) => "the server is stopping".to_owned(),
+            OwnError::Record(RecordError::Append(error)) => error.to_string(),
+            OwnError::Record(RecordError::Postings(_)) => "the log's indexes are being built".to_owned(),
+            _ => return Self::internal(error),
+        };
+        let detail = format!("whoever reads these records is put on record first, and that can't be: {why}");
+        let problem = Self { cause: Some(error.to_string()), ..Self::new(Kind::Unrecorded, detail) };
+        match error.append() {
+            Some(AppendError::DiskReserve { .. }) => {
+                problem.status(StatusCode::INSUFFICIENT_STORAGE).retry_after(LATER)
+            }
+            Some(AppendError::QueueFull) => Self { cause: None, ..problem }.retry_after(SHORTLY),
+            _ => problem.retry_after(LATER),
+        }
     }
 
     /// Adds to what happened.
@@ -270,6 +294,22 @@ mod tests {
                 r#""value":"70000","bound":"at most 65535 bytes"}"#
             )
         );
+    }
+
+    #[test]
+    fn a_read_that_can_not_be_on_record_says_why_and_when_to_come_again() {
+        let unrecorded = |error: AppendError| {
+            let problem = Problem::unrecorded(OwnError::Record(error.into()));
+            assert_eq!(problem.kind(), Kind::Unrecorded);
+            let after = problem.header.as_ref().map(|(name, value)| (name.clone(), value.to_str().unwrap().to_owned()));
+            (problem.status.as_u16(), after.filter(|(name, _)| name == RETRY_AFTER).unwrap().1)
+        };
+        assert_eq!(unrecorded(AppendError::QueueFull), (503, "1".into()));
+        assert_eq!(unrecorded(AppendError::DiskReserve { free: 1, reserve: 2 }), (507, "30".into()));
+        assert_eq!(unrecorded(AppendError::Sealed(None)), (503, "30".into()));
+        let halted = Problem::unrecorded(OwnError::Record(AppendError::Halted("tile 7 differs".into()).into()));
+        assert!(!halted.detail().contains("tile 7") && halted.cause().unwrap().contains("tile 7"));
+        assert_eq!(Problem::unrecorded(OwnError::Invalid("too long".into())).kind(), Kind::TooLarge);
     }
 
     #[test]

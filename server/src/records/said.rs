@@ -55,6 +55,23 @@ impl Said {
         self.tenant.as_ref()
     }
 
+    /// Who asks, as the request says: the person behind the token of a service.
+    ///
+    /// # Errors
+    /// [`Refusal`] for what can't be recorded.
+    pub fn actor(headers: &HeaderMap) -> Result<Option<Name<'static>>, Refusal> {
+        one(headers, header::X_ACTOR, Name::new)
+    }
+
+    /// The context of a record that says nothing else.
+    #[must_use]
+    pub fn context(&self) -> Context<'static> {
+        let traceparent = self.traceparent.clone();
+        let context = Context { purpose: self.purpose.clone(), traceparent, ..Context::default() };
+        let correlation = self.trace_id.clone().filter(|trace_id| !has_trace(&context, trace_id));
+        Context { correlation, tracestate: self.tracestate.clone(), ..context }
+    }
+
     /// Adds to a record what it does not say itself. `place` is where the record stands in the body.
     ///
     /// # Errors

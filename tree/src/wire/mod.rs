@@ -49,6 +49,8 @@ pub mod header {
     pub const X_TENANT_ID: &str = "x-tenant-id";
     /// The purpose that records were made for.
     pub const X_PURPOSE: &str = "x-purpose";
+    /// The person who reads, where a service asks on its behalf.
+    pub const X_ACTOR: &str = "x-actor";
     /// The trace that records belong to, in the words of those who have no trace context.
     pub const X_TRACE_ID: &str = "x-trace-id";
     /// The trace that records belong to (W3C trace context).

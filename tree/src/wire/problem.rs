@@ -99,6 +99,8 @@ kinds! {
     Halted = 503, "log-halted", "The log is halted";
     /// The log takes no entries until its witnesses agreed that it goes on from where it was.
     Held = 503, "log-held", "The log waits for its witnesses";
+    /// Reads are put on record before they are answered, and this one can't be.
+    Unrecorded = 503, "read-unrecorded", "The read can't be put on record";
     /// The process is about to end.
     Stopping = 503, "stopping", "The server is stopping";
     /// Too little free space.

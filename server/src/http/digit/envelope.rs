@@ -2,6 +2,7 @@
 
 use cairn_listen::Answer;
 use cairn_tree::record::json::Value;
+use cairn_tree::record::text::Name;
 use cairn_tree::wire::media;
 use cairn_tree::wire::record::digit::RequestInfo;
 use http::StatusCode;
@@ -45,6 +46,14 @@ impl Echo {
         members.text("resMsgId", "uief87324");
         members.text("status", status);
     }
+}
+
+/// The person who asks, as `RequestInfo.userInfo.uuid` says.
+pub(super) fn person(info: &RequestInfo<'_>) -> Option<Name<'static>> {
+    let Value::Object(members) = info.json.as_ref()?.value() else { return None };
+    let Some(Value::Object(user)) = members.get("userInfo") else { return None };
+    let Some(Value::String(uuid)) = user.get("uuid") else { return None };
+    Name::new(uuid.to_string()).ok()
 }
 
 /// An answer that went well.

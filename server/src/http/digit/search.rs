@@ -11,7 +11,7 @@ use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::v1::Credential;
 use super::super::v1::Reading;
-use super::envelope::{Echo, done, failed};
+use super::envelope::{Echo, done, failed, person};
 use super::json::object;
 use super::row::Row;
 use super::{caller, integrity_hash, read, require};
@@ -54,7 +54,7 @@ struct Wanted {
 )]
 pub(crate) async fn search(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let mut echo = Echo::default();
-    let found = search_rows(ask, body, &mut echo).await;
+    let found = ask.recorded(search_rows(ask, body, &mut echo).await).await;
     Ok(found.unwrap_or_else(|problem| failed(&echo, SEARCH_ERROR, &problem)))
 }
 
@@ -68,7 +68,8 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
     credential.admit(&wanted.tenant)?;
     let log = ask.app.records.homes.of(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
-    let reading = Reading::of(ask, &credential, log)?;
+    ask.trail(credential.id)?.add(person(&info), []);
+    let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
     let found = reading.clone();
     let rows = ask.read_large(move || wanted.rows(&found)).await?;
     let hashed = rows.iter().map(|record| Ok((record, integrity_hash(&reading.log, record.hash())?)));

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use cairn_listen::Answer;
 use cairn_tree::record::chain::History;
+use cairn_tree::record::class::Class;
+use cairn_tree::record::json::Json;
 use cairn_tree::record::replay::{Node, Until, View, replay};
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::wire::record::digit::{VERIFICATION_ERROR, parse_verify};
@@ -14,7 +16,7 @@ use super::super::problem::{Kind, Problem};
 use super::super::v1::Asked;
 use super::super::v1::Credential;
 use super::super::v1::Reading;
-use super::envelope::{Echo, done, failed};
+use super::envelope::{Echo, done, failed, person};
 use super::{caller, read, require};
 use crate::auth::Right;
 use crate::engine::postings::{Facet, Print};
@@ -33,10 +35,9 @@ use crate::records::Refusal;
 pub(crate) async fn verify(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let mut echo = Echo::default();
     let verified = verify_row(ask, body, &mut echo).await;
-    Ok(match verified {
-        Ok(()) => done(|members| echo.write(members, "successful")),
-        Err(problem) => failed(&echo, VERIFICATION_ERROR, &problem),
-    })
+    let verified = verified.map(|()| done(|members| echo.write(members, "successful")));
+    let verified = ask.recorded(verified).await;
+    Ok(verified.unwrap_or_else(|problem| failed(&echo, VERIFICATION_ERROR, &problem)))
 }
 
 async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Result<(), Problem> {
@@ -46,9 +47,14 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
     let caller = caller(ask, input.request_info.auth_token.as_deref());
     require(&caller, Right::Read)?;
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
+    let terms = [
+        ("objectId", Class::Restricted, Json::string(input.object_id.as_str())),
+        ("keyValuePairs", Class::Secret, input.key_values.clone().into_owned()),
+    ];
+    ask.trail(credential.id)?.add(person(&input.request_info), terms);
     let (object, said) = (input.object_id.as_str().to_owned(), Node::from(input.key_values.value()));
     for log in ask.app.records.homes.of_any(&ask.app.engine, credential.tenants) {
-        let reading = Reading::of(ask, &credential, log)?;
+        let reading = Reading::of(ask, &credential, log, credential.tenants.sole())?;
         let (object, said) = (object.clone(), said.clone());
         if ask.read_large(move || is_so(&reading, &object, &said)).await? {
             return Ok(());

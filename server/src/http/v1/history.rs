@@ -57,7 +57,7 @@ impl Asked {
             return Err(Problem::new(Kind::Contradiction, detail).field("x-tenant-id"));
         }
         let log = ask.app.records.homes.of(&ask.app.engine, tenant).ok_or_else(Problem::not_found)?;
-        Ok(Self::of_name(Reading::of(ask, credential, log)?, name))
+        Ok(Self::of_name(Reading::of(ask, credential, log, Some(tenant))?, name))
     }
 
     /// The stream of this name.

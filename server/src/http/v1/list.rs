@@ -116,7 +116,7 @@ pub(crate) async fn list(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let wanted = Wanted::of(&query, tenant)?;
     let log = ask.app.records.homes.of(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
     let secret = ask.app.records.secret.of_log(&log.info().origin);
-    let reading = Reading::of(ask, &credential, log)?;
+    let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
     let begin = match query.get(CURSOR) {
         None => None,
         Some(text) => {

@@ -52,7 +52,7 @@ const VIEW: &str = "view";
 /// A caller that has shown a token.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::http) struct Credential<'a> {
-    id: TokenId,
+    pub(in crate::http) id: TokenId,
     rights: Rights,
     pub(in crate::http) tenants: &'a Tenants,
     producer_keys: &'a [ProducerKeyText],

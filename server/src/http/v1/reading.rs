@@ -17,6 +17,7 @@ use cairn_tree::wire::{header, media};
 use super::super::problem::{Kind, Problem};
 use super::super::query::Query;
 use super::super::reading::fresh;
+use super::super::trail::Trail;
 use super::super::{App, Ask};
 use super::{Credential, TENANT};
 use crate::auth::{Rights, Tenants};
@@ -36,6 +37,7 @@ pub(in crate::http) struct Reading {
     reporter: Arc<Reporter>,
     rights: Rights,
     tenants: Tenants,
+    trail: Arc<Trail>,
 }
 
 /// The tenant that a request is about, if it says so; one that the token is not good for is not there.
@@ -57,19 +59,33 @@ pub(super) fn tenant(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'
 }
 
 impl Reading {
-    pub(in crate::http) fn of(ask: &Ask<'_>, credential: &Credential<'_>, log: Log) -> Result<Self, Problem> {
-        Self::under_head(ask.app, credential, log)
+    /// A log, for whoever asks; `tenant` is the one whose records the request names.
+    pub(in crate::http) fn of(
+        ask: &Ask<'_>,
+        credential: &Credential<'_>,
+        log: Log,
+        tenant: Option<&str>,
+    ) -> Result<Self, Problem> {
+        let trail = ask.trail(credential.id)?;
+        trail.begin(tenant);
+        Self::under_head(ask.app, credential, log, trail)
     }
 
-    /// The log under its newest head, without a request.
-    pub(super) fn under_head(app: &App, credential: &Credential<'_>, log: Log) -> Result<Self, Problem> {
+    /// The log under its newest head, without a request; what is shown is noted on the trail of an earlier one, and whoever
+    /// shows it puts that on record first.
+    pub(super) fn under_head(
+        app: &App,
+        credential: &Credential<'_>,
+        log: Log,
+        trail: Arc<Trail>,
+    ) -> Result<Self, Problem> {
         let head = log.head();
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
         let key = log.vkeys().first().and_then(|vkey| vkey.parse::<VerifierKey>().ok());
         let key = key.ok_or_else(|| Problem::internal("a log without a key"))?.id();
         let (rights, tenants) = (credential.rights, credential.tenants.clone());
-        Ok(Self { log, head, prints, key, reporter: Arc::clone(&app.records.reporter), rights, tenants })
+        Ok(Self { log, head, prints, key, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail })
     }
 
     /// The head that proofs are for: the published one, unless that is too old for the record.
@@ -133,9 +149,15 @@ impl Reading {
         }
     }
 
-    /// The same, as the reader may see it.
+    /// The same, as the reader may see it, who is put on record for it.
     pub(in crate::http) fn seen(&self, verified: Verified) -> Result<Seen, Problem> {
+        self.trail.note(verified.record());
         verified.seen_with(self.rights).map_err(|error| self.told(error))
+    }
+
+    /// Takes note of a record of which something is shown other than by [`Reading::seen`].
+    pub(super) fn shows(&self, verified: &Verified) {
+        self.trail.note(verified.record());
     }
 
     fn before(&self, verified: &Verified, index: LeafIndex) -> Result<Option<(LeafIndex, Bytes)>, Problem> {

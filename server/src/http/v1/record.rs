@@ -79,6 +79,7 @@ pub(crate) async fn receipt(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let answer = found(ask, &query, id, move |reading, verified| {
         let under = reading.under(verified.record().index());
         let (index, leaf) = (verified.record().index(), verified.leaf().clone());
+        reading.shows(&verified);
         let proof = verified.into_proof();
         if form != media::JSON {
             let checkpoint = SignedCheckpoint::parse(&under.note).map_err(Problem::internal)?;
@@ -110,7 +111,7 @@ async fn found<T: Send + 'static>(
         None => ask.app.records.homes.of_any(&ask.app.engine, credential.tenants),
     };
     for log in logs {
-        let reading = Reading::of(ask, &credential, log)?;
+        let reading = Reading::of(ask, &credential, log, tenant.as_deref())?;
         let (tenant, answer) = (tenant.clone(), answer.clone());
         let read = move || {
             let Some(index) = reading.find(id)? else { return Ok(None) };

@@ -6,6 +6,7 @@ mod following;
 mod integrity;
 mod journey;
 mod own;
+mod reads;
 mod refusals;
 mod retries;
 mod rights;

@@ -1,0 +1,203 @@
+//! The trail of reads: whoever is shown a tenant's records is put on record first, where the tenant wants it so.
+//!
+//! No route does that by itself, and so none forgets it: records are read through `v1::Reading` alone, which notes here
+//! what it shows, and every answer leaves by `Ask::recorded`, which writes down what was noted and refuses the answer if
+//! that fails. The record is under a released head before the first byte of the answer is sent. Readers who follow a
+//! stream are put on record again with each chunk.
+//!
+//! Recorded are answers that show records, lists that are empty, and "there is nothing": that tells something too. Other
+//! refusals show nothing and are not. A read of the trail is one as any other, of which metadata alone is kept; a reader
+//! who follows the trail is put on record when he begins, since his own record would come to him next, without end.
+//!
+//! Not here: what the record says (`records::own_reads`). C2SP reads of a log are anonymous and carry no disclosures.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cairn_tree::record::class::Class;
+use cairn_tree::record::json::Json;
+use cairn_tree::record::open::Record;
+use cairn_tree::record::text::Name;
+use cairn_tree::record::time::Time;
+use cairn_tree::wire::{header, media};
+use utoipa::Modify;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Required, ResponseBuilder};
+
+use super::path::Route;
+use super::problem::{Kind, Problem};
+use super::{Answer, App, Ask};
+use crate::auth::TokenId;
+use crate::records::{Read, ReadAudit, Said, Shown};
+
+/// What a request reads, until that is put on record.
+#[derive(Debug)]
+pub(in crate::http) struct Trail {
+    route: &'static str,
+    target: String,
+    said: Said,
+    token: TokenId,
+    noted: Mutex<Noted>,
+}
+
+/// A term that the body of a request asks for, with its name there.
+pub(in crate::http) type Term = (&'static str, Class, Json<'static>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    actor: Option<Name<'static>>,
+    terms: Vec<Term>,
+    /// Whether something was read since the last time that this was put on record.
+    open: bool,
+    /// Whose records were asked for, as far as the request says so.
+    asked: Option<String>,
+    shown: BTreeMap<String, Shown>,
+    /// Whether what comes is more of something whose beginning is on record.
+    follows: bool,
+}
+
+impl Trail {
+    pub(super) fn of(ask: &Ask<'_>, token: TokenId) -> Result<Self, Problem> {
+        let said = Said::of(&ask.parts.headers)?;
+        let target = ask.parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+        let noted = Mutex::new(Noted { actor: Said::actor(&ask.parts.headers)?, ..Noted::default() });
+        Ok(Self { route: ask.target.route.label(), target, said, token, noted })
+    }
+
+    /// A trail of its own for a reader who follows what this request asks for. That he does is on this one's record.
+    pub(in crate::http) fn of_follower(&self) -> Arc<Self> {
+        let noted = self.lock();
+        let noted = Noted { actor: noted.actor.clone(), terms: noted.terms.clone(), follows: true, ..Noted::default() };
+        let (route, target, said, token) = (self.route, self.target.clone(), self.said.clone(), self.token);
+        Arc::new(Self { route, target, said, token, noted: Mutex::new(noted) })
+    }
+
+    /// Says that records are read: those of this tenant, if the request names one.
+    pub(in crate::http) fn begin(&self, tenant: Option<&str>) {
+        let mut noted = self.lock();
+        noted.open = true;
+        if let Some(tenant) = tenant {
+            noted.asked = Some(tenant.to_owned());
+        }
+    }
+
+    /// Adds what the body of the request says: who asks, unless a header says so, and for what.
+    pub(in crate::http) fn add(&self, actor: Option<Name<'static>>, terms: impl IntoIterator<Item = Term>) {
+        let mut noted = self.lock();
+        noted.actor = noted.actor.take().or(actor);
+        noted.terms.extend(terms);
+    }
+
+    /// Takes note of a record that is shown.
+    pub(in crate::http) fn note(&self, record: &Record) {
+        let Some(object) = record.content().object.disclosed() else { return };
+        let mut noted = self.lock();
+        noted.open = true;
+        match noted.shown.get_mut(object.tenant.as_str()) {
+            Some(shown) => shown.note(record),
+            None => noted.shown.entry(object.tenant.as_str().to_owned()).or_default().note(record),
+        }
+    }
+
+    /// Puts on record what was read since the last time; once it is done, that may be shown.
+    ///
+    /// # Errors
+    /// If any of it can't be; some of it may have been, of several tenants' records.
+    pub(in crate::http) async fn record(&self, app: &App) -> Result<(), Problem> {
+        let (shown, follows, actor, terms) = {
+            let mut noted = self.lock();
+            if !std::mem::take(&mut noted.open) {
+                return Ok(());
+            }
+            let mut shown = std::mem::take(&mut noted.shown);
+            if let Some(asked) = noted.asked.as_ref().filter(|_| shown.is_empty()) {
+                shown.insert(asked.clone(), Shown::default());
+            }
+            (shown, noted.follows, noted.actor.clone(), noted.terms.clone())
+        };
+        for (tenant, shown) in &shown {
+            let audit = app.records.settings.tenant(tenant).reads;
+            if audit == ReadAudit::Off || (follows && shown.is_of_reads()) {
+                continue;
+            }
+            let log = app.records.homes.of(&app.engine, tenant).ok_or_else(Problem::not_found)?;
+            let read = Read {
+                tenant,
+                audit,
+                route: self.route,
+                credential: app.records.secret.of_log(&log.info().origin).pseudonym(self.token),
+                actor: actor.clone(),
+                context: self.said.context(),
+                target: &self.target,
+                terms: &terms,
+                shown,
+                time: Time::from_micros(app.clock.now_us()).map_err(Problem::internal)?,
+            };
+            let record = read.to_record().map_err(Problem::unrecorded)?;
+            app.records.own.write(&log, record).await.map_err(Problem::unrecorded)?;
+        }
+        Ok(())
+    }
+
+    // A panic while the lock is held leaves what was noted whole.
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says in the OpenAPI document what reads of records have in common because they are put on record.
+pub(super) struct Described;
+
+impl Modify for Described {
+    fn modify(&self, document: &mut Document) {
+        let header = |name: &str, description: &str| {
+            let text = Schema::Object(ObjectBuilder::new().schema_type(Type::String).build());
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+            RefOr::T(parameter.required(Required::False).description(Some(description)).schema(Some(text)).build())
+        };
+        let actor =
+            "Who reads, where a service asks for somebody; it is put on record where the tenant has its reads recorded";
+        let (actor, purpose) = (header(header::X_ACTOR, actor), header(header::X_PURPOSE, "Why; on record likewise"));
+        let schema = RefOr::Ref(Ref::from_schema_name("ProblemDocument"));
+        let full = ResponseBuilder::new()
+            .description("The tenant's reads are put on record, and the disk has no room for more: read-unrecorded")
+            .content(media::PROBLEM, ContentBuilder::new().schema(Some(schema)).build())
+            .build();
+        for (path, item) in &mut document.paths.paths {
+            let native = path.starts_with("/v1/").then_some(item.get.as_mut()).flatten();
+            if let Some(operation) = native {
+                operation.parameters.get_or_insert_default().extend([actor.clone(), purpose.clone()]);
+                operation.responses.responses.insert("507".into(), RefOr::T(full.clone()));
+            }
+            let digit = [Route::DigitSearch, Route::DigitVerify].map(Route::label).contains(&path.as_str());
+            if let Some(operation) = digit.then_some(item.post.as_mut()).flatten() {
+                operation.parameters.get_or_insert_default().extend([actor.clone(), purpose.clone()]);
+            }
+        }
+    }
+}
+
+impl Ask<'_> {
+    /// The trail of this request, whose token this is.
+    pub(in crate::http) fn trail(&self, token: TokenId) -> Result<Arc<Trail>, Problem> {
+        if let Some(trail) = self.trail.get() {
+            return Ok(Arc::clone(trail));
+        }
+        let trail = Arc::new(Trail::of(self, token)?);
+        Ok(Arc::clone(self.trail.get_or_init(|| trail)))
+    }
+
+    /// The way out for every answer: with its part of the memory for answers, and once it is on record what it shows.
+    pub(in crate::http) async fn recorded(&self, answer: Result<Answer, Problem>) -> Result<Answer, Problem> {
+        let answer = answer.and_then(|answer| self.app.fitted(&self.parts.method, answer));
+        let tells = match &answer {
+            Ok(_) => true,
+            Err(problem) => problem.kind() == Kind::NotFound,
+        };
+        match self.trail.get() {
+            Some(trail) if tells => trail.record(self.app).await.and(answer),
+            _ => answer,
+        }
+    }
+}
