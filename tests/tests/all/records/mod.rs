@@ -8,6 +8,7 @@ mod journey;
 mod own;
 mod reads;
 mod refusals;
+mod repaired;
 mod retries;
 mod rights;
 mod settings;
