@@ -1,0 +1,206 @@
+//! `GET /v1/streams/.../events`: the records of one stream as server-sent events, for whoever may read them.
+//!
+//! The id of every event is the number of records that its reader has then seen: whoever comes back with `Last-Event-ID`
+//! misses nothing and gets nothing twice, after whatever cut and across restarts of the server. A record comes verified,
+//! with the one before it, as the history gives it, and not before a released head has it. What the reader may see is looked
+//! up for each chunk and each heartbeat: a stream ends with its token.
+//!
+//! A stream without records is not there (404), as for the other routes: a name that is misspelt is told at once.
+//! A follower waits to be woken by a record of its stream, and costs nothing until then but heartbeats.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_listen::Answer;
+use cairn_tree::record::stream::StreamName;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::header;
+use cairn_tree::wire::v1::{RecordAnswer, StreamEventKind, StreamHeadEvent};
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+
+use super::super::event_stream::{self, Ended, Outlet, event};
+use super::super::problem::Problem;
+use super::super::query::{self, out_of_range};
+use super::super::{App, Ask};
+use super::history::{Asked, asked};
+use super::places::Place;
+use super::reading::{Reading, checkpoint};
+use super::{Credential, FROM_SEQ, PROOF};
+use crate::auth::Right;
+use crate::engine::{Following, Log};
+use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_RECORDS};
+
+/// The records of a stream, as they come.
+#[utoipa::path(
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events", tag = "Streams", security(("token" = [])),
+    params(
+        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}/events"),
+        ("module" = String, Path, description = "Its module"),
+        ("entity" = String, Path, description = "Its kind"),
+        ("object" = String, Path, description = "Its id"),
+        ("from_seq" = Option<u64>, Query, description = "The number of the first record; without it and without Last-Event-ID, only new records come"),
+        ("proof" = Option<u8>, Query, description = "1: with the inclusion proof of each record, so that every event verifies by itself"),
+        ("last-event-id" = Option<u64>, Header, description = "The id of the last event that was seen"),
+        ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
+    ),
+    responses(
+        (status = 200, description = "Events `record`, each a RecordAnswer, verified; `head`, when all records are sent that the log has: `seen`, `complete_to` and `checkpoint`; and `problem`, the last one, when the stream can't go on. The id of each is the number of records seen", body = String, content_type = "text/event-stream"),
+        (status = "4XX", description = "The asker's mistake; 404 for a stream that is not there, and for every one of a tenant that the token is not good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "As many readers follow streams as the server holds, or as this token may have", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
+    let (stream, query) = asked(ask, &[FROM_SEQ, PROOF])?;
+    let proof = query.flag(PROOF)?;
+    let (field, seen) = match ask.parts.headers.get(header::LAST_EVENT_ID) {
+        None => (FROM_SEQ, query.size(FROM_SEQ)?),
+        Some(value) => {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            (header::LAST_EVENT_ID, Some(query::size(header::LAST_EVENT_ID, &text)?))
+        }
+    };
+    let token = ask.credential(Right::Read)?.id;
+    let (log, name, print) = (stream.reading.log.clone(), stream.name.clone(), stream.print());
+    // Before the stream is looked at, so that no record comes between the two.
+    let following = log.follow(print);
+    let begin = move || {
+        let (last, number) = stream.ending()?.ok_or_else(Problem::not_found)?;
+        let there = number.saturating_add(1);
+        let seen = seen.map_or(there, |seen| seen.get());
+        if seen > there {
+            return Err(out_of_range(field, seen, format!("at most {there}")));
+        }
+        let next = if seen == there { last.size_with().get() } else { stream.index_of(seen)?.get() };
+        Ok((seen, LeafIndex::new(next).map_err(Problem::internal)?))
+    };
+    let (seen, next) = ask.read(begin).await?;
+    let busy = || Problem::busy("as many readers follow streams as the server holds, or as this token may have");
+    let place = ask.app.followers.take(token).ok_or_else(busy)?;
+    let (answer, outlet) = event_stream::begin(ask.app);
+    if ask.parts.method != http::Method::HEAD {
+        let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
+        let app = Arc::clone(ask.app);
+        let follower = Follower { app, outlet, authorization, log, name, following, seen, next, proof, _place: place };
+        event_stream::run(ask.app, follower.follow());
+    }
+    Ok(answer)
+}
+
+/// One reader of a stream.
+struct Follower {
+    app: Arc<App>,
+    outlet: Outlet,
+    /// The reader's token, which may be revoked while the stream is open.
+    authorization: Option<HeaderValue>,
+    log: Log,
+    name: StreamName<'static>,
+    following: Following,
+    /// How many records the reader has been sent.
+    seen: u64,
+    /// Where the next one is, or some place before it and behind the last one.
+    next: LeafIndex,
+    proof: bool,
+    _place: Place,
+}
+
+/// Events that are ready to go.
+struct Chunk {
+    events: Bytes,
+    seen: u64,
+    next: LeafIndex,
+    /// Whether it ends with all records that there are.
+    caught_up: bool,
+}
+
+impl Follower {
+    async fn follow(mut self) -> Ended {
+        if self.outlet.open().await.is_err() {
+            return Ended;
+        }
+        loop {
+            self.following.look();
+            if self.catch_up().await.is_err() || self.wait().await.is_err() {
+                return Ended;
+            }
+        }
+    }
+
+    /// Sends every record that a head has.
+    async fn catch_up(&mut self) -> Result<(), Ended> {
+        loop {
+            // Each time anew: the head, and what the reader may see.
+            let reading = self.reading()?;
+            let (name, seen, next, proof) = (self.name.clone(), self.seen, self.next, self.proof);
+            let read = move || chunk(&Asked::of_name(reading, name), seen, next, proof);
+            match self.app.read(read).await {
+                Ok(chunk) => {
+                    self.outlet.send(chunk.events).await?;
+                    (self.seen, self.next) = (chunk.seen, chunk.next);
+                    if chunk.caught_up {
+                        return Ok(());
+                    }
+                }
+                Err(problem) => {
+                    tracing::warn!(
+                        log = %self.log.info().name, title = problem.title(), cause = problem.cause(),
+                        "a stream that is followed can't be read"
+                    );
+                    let mut told = Vec::new();
+                    event(&mut told, StreamEventKind::Problem.as_str(), None, &problem.document());
+                    self.outlet.send(told.into()).await?;
+                    return Err(Ended);
+                }
+            }
+        }
+    }
+
+    /// Waits for a record of the stream; sends heartbeats meanwhile.
+    async fn wait(&mut self) -> Result<(), Ended> {
+        loop {
+            tokio::select! {
+                () = self.following.news() => return Ok(()),
+                paused = self.outlet.pause() => paused?,
+            }
+            let home = self.app.records.homes.of(&self.app.engine, self.name.tenant().as_str());
+            // The stream goes on in another log, under another id and with other numbers.
+            if home.is_none_or(|home| home.info().id != self.log.info().id) {
+                return Err(Ended);
+            }
+            self.reading()?;
+            self.outlet.beat().await?;
+        }
+    }
+
+    /// The log under its newest head, as the reader may see it now; none if that is nothing.
+    fn reading(&self) -> Result<Reading, Ended> {
+        let caller = self.app.tokens.caller(self.authorization.as_ref().map(HeaderValue::as_bytes));
+        let credential = Credential::of(&caller).filter(|credential| credential.rights.contains(Right::Read));
+        let credential = credential.ok_or(Ended)?;
+        credential.admit(self.name.tenant().as_str()).map_err(|_| Ended)?;
+        Reading::under_head(&self.app, &credential, self.log.clone()).map_err(|_| Ended)
+    }
+}
+
+/// The events of the next records, and after the last of them the head that has all.
+fn chunk(stream: &Asked, mut seen: u64, mut next: LeafIndex, proof: bool) -> Result<Chunk, Problem> {
+    let reading = &stream.reading;
+    let complete_to = reading.complete_to()?;
+    let row = stream.row_at(next, seen, (EVENT_CHUNK_RECORDS, EVENT_CHUNK_BYTES))?;
+    let mut events = Vec::new();
+    for record in row.records {
+        let index = record.record.index();
+        let record = reading.body(record, &row.under, proof)?;
+        let answer = RecordAnswer { record, redactions: Vec::new(), checkpoint: checkpoint(&row.under)? };
+        seen = seen.saturating_add(1);
+        next = LeafIndex::new(index.size_with().get()).map_err(Problem::internal)?;
+        event(&mut events, StreamEventKind::Record.as_str(), Some(&seen), &answer.to_json());
+    }
+    let caught_up = row.next.is_none();
+    if caught_up {
+        let complete_to = complete_to.min(row.under.size);
+        let head = StreamHeadEvent { seen, complete_to, checkpoint: checkpoint(&row.under)? };
+        event(&mut events, StreamEventKind::Head.as_str(), Some(&seen), &head.to_json());
+    }
+    Ok(Chunk { events: events.into(), seen, next, caught_up })
+}
