@@ -1,6 +1,5 @@
-//! The body of an answer: nothing, whole bytes, or a stream of events.
+//! The body of an answer: nothing, whole bytes, a stream of events, or pieces of something that has an end.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -43,7 +42,14 @@ enum Content {
     Whole(Bytes),
     /// Ends when the sender is dropped.
     Stream(mpsc::Receiver<Bytes>),
+    /// Ends with `None`, and is cut if the sender is dropped before.
+    Ending(mpsc::Receiver<Option<Bytes>>),
 }
+
+/// An answer that ends before its end: the connection or the stream is cut, so that its reader knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer breaks off")]
+pub struct Cut;
 
 impl Payload {
     /// No body.
@@ -64,13 +70,20 @@ impl Payload {
         Self { content: Content::Stream(chunks), part: None, busy: None }
     }
 
+    /// Pieces of something that has an end, which `None` tells. If the sender is dropped before, the transfer is cut, so that
+    /// nobody takes what came for all of it.
+    #[must_use]
+    pub const fn ending(chunks: mpsc::Receiver<Option<Bytes>>) -> Self {
+        Self { content: Content::Ending(chunks), part: None, busy: None }
+    }
+
     /// The number of bytes, if it is known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match &self.content {
             Content::Empty => Some(0),
             Content::Whole(bytes) => Some(bytes.len() as u64),
-            Content::Stream(_) => None,
+            Content::Stream(_) | Content::Ending(_) => None,
         }
     }
 
@@ -83,7 +96,7 @@ impl Payload {
     pub(super) fn hold(mut self, mut busy: Busy) -> Self {
         match &mut self.content {
             // Streams stay at work: they may be silent for long.
-            Content::Stream(_) => self.busy = Some(busy),
+            Content::Stream(_) | Content::Ending(_) => self.busy = Some(busy),
             Content::Whole(bytes) if !bytes.is_empty() => {
                 busy.answering();
                 let held = Held { bytes: std::mem::take(bytes), _part: self.part.take(), _busy: busy };
@@ -100,9 +113,9 @@ impl Payload {
 
 impl Body for Payload {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let payload = self.get_mut();
         match &mut payload.content {
             Content::Empty => Poll::Ready(None),
@@ -112,6 +125,14 @@ impl Body for Payload {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Content::Stream(chunks) => chunks.poll_recv(cx).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Ending(chunks) => chunks.poll_recv(cx).map(|chunk| match chunk {
+                Some(Some(bytes)) => Some(Ok(Frame::data(bytes))),
+                Some(None) => {
+                    payload.content = Content::Empty;
+                    None
+                }
+                None => Some(Err(Cut)),
+            }),
         }
     }
 
@@ -119,7 +140,7 @@ impl Body for Payload {
         match &self.content {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Stream(_) => false,
+            Content::Stream(_) | Content::Ending(_) => false,
         }
     }
 
@@ -137,6 +158,22 @@ mod tests {
     use super::*;
     use crate::body::Budget;
     use crate::pulse::Pulse;
+
+    #[tokio::test]
+    async fn what_has_an_end_is_cut_without_it() {
+        for ends in [true, false] {
+            let (sender, chunks) = mpsc::channel(3);
+            let mut payload = Payload::ending(chunks);
+            sender.send(Some(Bytes::from_static(b"a"))).await.unwrap();
+            if ends {
+                sender.send(None).await.unwrap();
+            }
+            drop(sender);
+            assert_eq!(&*payload.frame().await.unwrap().unwrap().into_data().unwrap(), b"a");
+            let last = payload.frame().await;
+            assert!(if ends { last.is_none() } else { matches!(last, Some(Err(Cut))) }, "{last:?}");
+        }
+    }
 
     #[tokio::test]
     async fn bytes_that_nobody_reads_stay_counted_after_they_were_handed_on() {

@@ -114,6 +114,8 @@ table! {
     event_streams = 1_024, 1 ..= 1 << 20;
     /// Readers who follow streams of records. One token has no more of these places than are left for the others.
     stream_followers = 2_048, 2 ..= 1 << 20;
+    /// Reports that are made at once. One token has no more of these places than are left for the others.
+    reports = 8, 2 ..= 1_024;
     /// Seconds between two heartbeats of an event stream.
     event_heartbeat_seconds = 15, 1 ..= 600;
     /// Reads from disk at once, those of whole bundles aside.
@@ -174,6 +176,10 @@ pub const LIST_RECORDS_MOST: usize = 500;
 pub const LIST_BYTES: usize = 4 << 20;
 /// Blocks of an index that are read for one page, about; a rare combination of frequent names takes several pages.
 pub const LIST_WORK: u64 = 4_096;
+/// Records that are looked at for a report at a time.
+pub const REPORT_PAGE_RECORDS: usize = 512;
+/// Groups of a report that are in memory: of all of it, or of one day where it goes by day.
+pub const REPORT_GROUPS: usize = 10_000;
 /// Most records of a stream that is replayed in one answer.
 pub const REPLAY_RECORDS: usize = 10_000;
 /// Bytes of leaves and disclosures of a stream that is replayed in one answer.
@@ -240,7 +246,7 @@ impl Limits {
         answers_in_flight_bytes: usize, queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
-        event_streams: usize, stream_followers: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
+        event_streams: usize, stream_followers: usize, reports: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
         disk_reserve_bytes: u64, witness_requests: usize, scrub_bytes_per_second: u64,
     }
 

@@ -308,6 +308,33 @@ pub(crate) struct RecordsAnswer {
     next: Option<String>,
 }
 
+/// A report: how many records there are of each kind, or which.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReportAnswer {
+    /// Whose records.
+    tenant: String,
+    /// What is counted by.
+    by: Option<Vec<String>>,
+    /// Each group: what its records have in common (`null` where they say nothing, `{"withheld":true}` or
+    /// `{"erased":true}`), `records`, and the server's times `oldest` and `newest`.
+    groups: Option<Vec<serde_json::Value>>,
+    /// With `show=records`, each record, newest first: `index`, `id`, `seq`, `server_time`, `time`, what it says of object
+    /// and actor, `leaf_hash`.
+    listed: Option<Vec<serde_json::Value>>,
+    /// How many records were counted or listed.
+    records: Option<u64>,
+    /// The size of the log up to which the server says that nothing is left out.
+    complete_to: Option<u64>,
+    /// When the head was made that was read.
+    as_of: Option<String>,
+    /// A signed checkpoint's text, of that size at least.
+    checkpoint: Option<String>,
+    /// Why the report breaks off.
+    problem: Option<serde_json::Value>,
+    /// Whether all of it is here.
+    complete: bool,
+}
+
 /// What the records of a stream make of its objects.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct StateAnswer {
@@ -354,7 +381,7 @@ pub(crate) struct DiffAnswer {
         super::events::events, super::v1::append::append, super::v1::list::list,
         super::v1::record::one, super::v1::record::receipt,
         super::v1::streams::history, super::v1::streams::state, super::v1::streams::diff,
-        super::v1::events::events,
+        super::v1::events::events, super::v1::reports::reports,
         super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),

@@ -26,6 +26,7 @@ pub(crate) enum Route {
     StreamState,
     StreamDiff,
     StreamEvents,
+    Reports,
     DigitCreate,
     DigitSearch,
     DigitVerify,
@@ -38,7 +39,7 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Add,
         Self::Entries,
         Self::Entry,
@@ -56,6 +57,7 @@ impl Route {
         Self::StreamState,
         Self::StreamDiff,
         Self::StreamEvents,
+        Self::Reports,
         Self::DigitCreate,
         Self::DigitSearch,
         Self::DigitVerify,
@@ -87,6 +89,7 @@ impl Route {
             Self::StreamState => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state",
             Self::StreamDiff => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff",
             Self::StreamEvents => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events",
+            Self::Reports => "/v1/reports",
             Self::DigitCreate => "/audit-service/log/v1/_create",
             Self::DigitSearch => "/audit-service/log/v1/_search",
             Self::DigitVerify => "/audit-service/log/v1/_verify",
@@ -119,6 +122,7 @@ impl Route {
                 | Self::StreamState
                 | Self::StreamDiff
                 | Self::StreamEvents
+                | Self::Reports
         )
     }
 
@@ -153,6 +157,7 @@ impl<'a> Target<'a> {
         let Some(in_log) = path.strip_prefix("/logs/") else {
             return outside(match path {
                 "/v1/records" => Route::Records,
+                "/v1/reports" => Route::Reports,
                 "/audit-service/log/v1/_create" => Route::DigitCreate,
                 "/audit-service/log/v1/_search" => Route::DigitSearch,
                 "/audit-service/log/v1/_verify" => Route::DigitVerify,

@@ -25,6 +25,8 @@ pub mod media {
     pub const JSON: &str = "application/json";
     /// Problems (RFC 9457).
     pub const PROBLEM: &str = "application/problem+json";
+    /// Comma-separated values (RFC 4180), with a header.
+    pub const CSV: &str = "text/csv; charset=utf-8; header=present";
     /// A JSON value per line.
     pub const NDJSON: &str = "application/x-ndjson";
     /// A CloudEvent in the JSON format, structured.

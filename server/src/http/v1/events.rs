@@ -22,6 +22,7 @@ use http::header::AUTHORIZATION;
 use super::super::event_stream::{self, Ended, Outlet, event};
 use super::super::problem::Problem;
 use super::super::query::{self, out_of_range};
+use super::super::trail::Trail;
 use super::super::{App, Ask};
 use super::history::{Asked, asked};
 use super::places::Place;
@@ -61,6 +62,7 @@ pub(crate) async fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
         }
     };
     let token = ask.credential(Right::Read)?.id;
+    let trail = ask.trail(token)?.of_follower();
     let (log, name, print) = (stream.reading.log.clone(), stream.name.clone(), stream.print());
     // Before the stream is looked at, so that no record comes between the two.
     let following = log.follow(print);
@@ -81,7 +83,8 @@ pub(crate) async fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
     if ask.parts.method != http::Method::HEAD {
         let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
         let app = Arc::clone(ask.app);
-        let follower = Follower { app, outlet, authorization, log, name, following, seen, next, proof, _place: place };
+        let follower =
+            Follower { app, outlet, authorization, trail, log, name, following, seen, next, proof, _place: place };
         event_stream::run(ask.app, follower.follow());
     }
     Ok(answer)
@@ -93,6 +96,8 @@ struct Follower {
     outlet: Outlet,
     /// The reader's token, which may be revoked while the stream is open.
     authorization: Option<HeaderValue>,
+    /// Puts each chunk on record before it is sent.
+    trail: Arc<Trail>,
     log: Log,
     name: StreamName<'static>,
     following: Following,
@@ -133,7 +138,11 @@ impl Follower {
             let reading = self.reading()?;
             let (name, seen, next, proof) = (self.name.clone(), self.seen, self.next, self.proof);
             let read = move || chunk(&Asked::of_name(reading, name), seen, next, proof);
-            match self.app.read(read).await {
+            let read = match self.app.read(read).await {
+                Ok(chunk) => self.trail.record(&self.app).await.map(|()| chunk),
+                Err(problem) => Err(problem),
+            };
+            match read {
                 Ok(chunk) => {
                     self.outlet.send(chunk.events).await?;
                     (self.seen, self.next) = (chunk.seen, chunk.next);
@@ -178,7 +187,7 @@ impl Follower {
         let credential = Credential::of(&caller).filter(|credential| credential.rights.contains(Right::Read));
         let credential = credential.ok_or(Ended)?;
         credential.admit(self.name.tenant().as_str()).map_err(|_| Ended)?;
-        Reading::under_head(&self.app, &credential, self.log.clone()).map_err(|_| Ended)
+        Reading::under_head(&self.app, &credential, self.log.clone(), Arc::clone(&self.trail)).map_err(|_| Ended)
     }
 }
 

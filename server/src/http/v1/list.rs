@@ -4,11 +4,6 @@
 //! stands before the first page. `size` says up to which size of the log the pages together are complete.
 
 use cairn_listen::Answer;
-use cairn_tree::record::open::Record;
-use cairn_tree::record::parts::{Actor, Context, Subjects};
-use cairn_tree::record::stream::Topics;
-use cairn_tree::record::text::Name;
-use cairn_tree::record::time::Time;
 use cairn_tree::wire::media;
 use cairn_tree::wire::v1::{Listed, Page};
 
@@ -18,58 +13,11 @@ use super::super::problem::Problem;
 use super::super::query::Query;
 use super::place::Place;
 use super::reading::{Reading, checkpoint, private, tenant};
+use super::wanted::{self, Wanted};
 use super::{CURSOR, LIMIT, PROOF, TENANT};
 use crate::auth::Right;
-use crate::engine::postings::{Facet, Print};
 use crate::limits::{LIST_BYTES, LIST_RECORDS, LIST_RECORDS_MOST, LIST_WORK};
 use crate::records::Secret;
-
-/// The parameters that a record must match, each with its facet.
-const FILTERS: [(&str, Facet); 11] = [
-    ("module", Facet::Module),
-    ("entity", Facet::Entity),
-    ("object", Facet::Object),
-    ("operation", Facet::Operation),
-    ("action", Facet::Action),
-    ("category", Facet::Category),
-    ("actor", Facet::Actor),
-    ("subject", Facet::Subject),
-    ("correlation", Facet::Correlation),
-    ("transaction", Facet::Transaction),
-    ("topic", Facet::Topic),
-];
-const FROM: &str = "from";
-const UNTIL: &str = "until";
-const NAMES: [&str; 17] = [
-    TENANT,
-    "module",
-    "entity",
-    "object",
-    "operation",
-    "action",
-    "category",
-    "actor",
-    "subject",
-    "correlation",
-    "transaction",
-    "topic",
-    FROM,
-    UNTIL,
-    LIMIT,
-    CURSOR,
-    PROOF,
-];
-
-/// What is looked for.
-#[derive(Debug, Clone)]
-struct Wanted {
-    tenant: String,
-    values: Vec<(Facet, String)>,
-    from: Option<Time>,
-    until: Option<Time>,
-    /// Both times as they were given.
-    times: [String; 2],
-}
 
 /// Records by what they say.
 #[utoipa::path(
@@ -105,12 +53,9 @@ struct Wanted {
 )]
 pub(crate) async fn list(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let credential = ask.credential(Right::Read)?;
-    let query = Query::parse(ask.parts.uri.query(), &NAMES)?;
+    let query = Query::parse(ask.parts.uri.query(), &wanted::names([TENANT, LIMIT, CURSOR, PROOF]))?;
     media_type(&ask.parts.headers, &[media::JSON])?;
-    let tenant = tenant(ask, &credential, &query)?.ok_or_else(|| {
-        Problem::malformed(TENANT, "", "say whose records: the token is good for more than one tenant")
-            .bound("a tenant's name")
-    })?;
+    let tenant = tenant(ask, &credential, &query)?.ok_or_else(wanted::no_tenant)?;
     let proof = query.flag(PROOF)?;
     let most = limit(&query)?;
     let wanted = Wanted::of(&query, tenant)?;
@@ -140,77 +85,6 @@ pub(super) fn limit(query: &Query<'_>) -> Result<usize, Problem> {
     })
 }
 
-impl Wanted {
-    fn of(query: &Query<'_>, tenant: String) -> Result<Self, Problem> {
-        let mut values = Vec::new();
-        for (name, facet) in FILTERS {
-            if let Some(value) = query.get(name) {
-                Name::new(value).map_err(|error| Problem::malformed(name, value, error))?;
-                values.push((facet, value.to_owned()));
-            }
-        }
-        let time = |name: &'static str| {
-            let read = |text| Time::parse(text).map_err(|error| Problem::malformed(name, text, error));
-            query.get(name).map(read).transpose()
-        };
-        let times = [FROM, UNTIL].map(|name| query.get(name).unwrap_or_default().to_owned());
-        Ok(Self { tenant, values, from: time(FROM)?, until: time(UNTIL)?, times })
-    }
-
-    /// All of it as bytes, each with what it is.
-    fn parts(&self) -> Vec<&[u8]> {
-        let mut parts: Vec<&[u8]> = vec![self.tenant.as_bytes()];
-        for (facet, value) in &self.values {
-            let name = FILTERS.iter().find(|(_, other)| other == facet).map_or("", |(name, _)| name);
-            parts.extend([name.as_bytes(), value.as_bytes()]);
-        }
-        parts.extend(self.times.iter().map(String::as_bytes));
-        parts
-    }
-
-    fn prints(&self, reading: &Reading) -> Vec<Print> {
-        let tenant = (Facet::Tenant, &self.tenant);
-        let all = self.values.iter().map(|(facet, value)| (*facet, value)).chain([tenant]);
-        all.map(|(facet, value)| Print::new(&reading.prints, facet, &[value])).collect()
-    }
-
-    /// Whether a record is what is looked for: prints may be equal by chance.
-    fn is_met_by(&self, record: &Record) -> bool {
-        let content = record.content();
-        let Some(object) = content.object.disclosed() else { return false };
-        let part = content.context.disclosed();
-        let context: Option<&Context<'_>> = part.and_then(Option::as_ref);
-        let actor = content.actor.disclosed().and_then(Option::as_ref).map(Actor::id);
-        let subjects = content.subjects.disclosed().and_then(Option::as_ref).map_or(&[][..], Subjects::names);
-        let opening = record.opening().and_then(|opening| opening.topics.disclosed()?.as_ref());
-        let topics = opening.map_or(&[][..], Topics::names);
-        let is = |name: Option<&Name<'_>>, value: &str| name.is_some_and(|name| name.as_str() == value);
-        object.tenant.as_str() == self.tenant
-            && self.values.iter().all(|(facet, value)| match facet {
-                Facet::Module => is(Some(&object.module), value),
-                Facet::Entity => is(Some(&object.entity), value),
-                Facet::Object => is(Some(&object.id), value),
-                Facet::Operation => object.operation.as_str() == value,
-                Facet::Action => is(object.action.as_ref(), value),
-                Facet::Category => is(object.category.as_ref(), value),
-                Facet::Actor => is(actor, value),
-                Facet::Subject => subjects.iter().any(|subject| subject.as_str() == value),
-                Facet::Correlation => is(context.and_then(|context| context.correlation.as_ref()), value),
-                Facet::Transaction => is(context.and_then(|context| context.transaction.as_ref()), value),
-                Facet::Topic => topics.iter().any(|topic| topic.as_str() == value),
-                Facet::Tenant | Facet::StreamName | Facet::StreamId | Facet::RecordId => false,
-            })
-    }
-
-    /// Whether it is in time; `None` if it is before all that are.
-    fn in_time(&self, time: Time) -> Option<bool> {
-        if self.from.is_some_and(|from| time < from) {
-            return None;
-        }
-        Some(self.until.is_none_or(|until| time <= until))
-    }
-}
-
 /// A page, and where the next one begins.
 fn page(
     reading: &Reading,
@@ -224,7 +98,7 @@ fn page(
         Some(begin) => begin,
         None => {
             let size = reading.complete_to()?;
-            Place { size, below: size }
+            Place { size, below: wanted.beginning(reading, size)? }
         }
     };
     let found = reading.log.find_records(&wanted.prints(reading), begin.below, most, LIST_WORK)?;

@@ -10,20 +10,24 @@ mod history;
 mod judged;
 pub(super) mod list;
 mod place;
+mod places;
 mod prepare;
 mod reading;
 pub(super) mod record;
+pub(super) mod reports;
 pub(super) mod streams;
+mod wanted;
 
 pub(in crate::http) use again::{Done, append as append_prepared};
 pub(crate) use append::append;
-pub(in crate::http) use events::FollowerPlaces;
 pub(crate) use events::events;
 pub(in crate::http) use history::Asked;
 pub(crate) use list::list;
+pub(in crate::http) use places::Places;
 pub(in crate::http) use prepare::{Request, print_secrets};
 pub(in crate::http) use reading::Reading;
 pub(crate) use record::{one, receipt};
+pub(crate) use reports::reports;
 pub(crate) use streams::{diff, history as stream, state};
 
 use cairn_tree::wire::problem::{ActualHead, Problem as Document};

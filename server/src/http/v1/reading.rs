@@ -8,8 +8,10 @@ use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::note::{KeyId, VerifierKey};
 use cairn_tree::record::id::RecordId;
+use cairn_tree::record::leaf::Leaf;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::text::Name;
+use cairn_tree::record::time::Time;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{Before, Integrity, RecordBody, view};
 use cairn_tree::wire::{header, media};
@@ -88,6 +90,11 @@ impl Reading {
         Ok(Self { log, head, prints, key, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail })
     }
 
+    /// The same, with another trail that notes what is shown.
+    pub(super) fn on(self, trail: Arc<Trail>) -> Self {
+        Self { trail, ..self }
+    }
+
     /// The head that proofs are for: the published one, unless that is too old for the record.
     pub(super) fn under(&self, last: LeafIndex) -> Arc<Head> {
         let checkpoint = self.log.checkpoint();
@@ -109,6 +116,28 @@ impl Reading {
     /// The newest record below a size that has a print.
     pub(super) fn newest(&self, print: Print, below: TreeSize) -> Result<Option<LeafIndex>, Problem> {
         Ok(self.log.find_records(&[print], below, 1, u64::MAX)?.hits.pop())
+    }
+
+    /// Behind the last record with a print that is no newer than a time, below a size: by halves, since the server's time
+    /// never falls with the index. What can't be read is not passed over here, so that it is told when it is read.
+    pub(super) fn up_to(&self, print: Print, time: Time, below: TreeSize) -> Result<TreeSize, Problem> {
+        let (mut low, mut high) = (0, below.get());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let size = TreeSize::new(middle + 1).map_err(Problem::internal)?;
+            let Some(index) = self.newest(print, size)? else {
+                low = middle + 1;
+                continue;
+            };
+            let entry = self.log.entry(&self.head, index)?;
+            let Some(leaf) = entry.and_then(|entry| Leaf::decode(&entry).ok()) else { return Ok(below) };
+            if leaf.server().time > time {
+                high = index.get();
+            } else {
+                low = middle + 1;
+            }
+        }
+        TreeSize::new(low).map_err(Problem::internal)
     }
 
     /// A record that is verified, with its place in its stream; `None` if it is nobody's that the token is good for.

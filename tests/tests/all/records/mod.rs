@@ -9,6 +9,7 @@ mod own;
 mod reads;
 mod refusals;
 mod repaired;
+mod reports;
 mod retries;
 mod rights;
 mod settings;

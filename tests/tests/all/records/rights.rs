@@ -59,6 +59,7 @@ fn every_route_needs_its_right() {
             (false, Request::get("/v1/streams/entity/pb/tl/license/1")),
             (false, Request::get("/v1/streams/entity/pb/tl/license/1/state")),
             (false, Request::get("/v1/streams/entity/pb/tl/license/1/diff")),
+            (false, Request::get("/v1/reports?tenant=pb")),
         ]
     };
     for (appends, request) in routes(&id) {
@@ -94,6 +95,8 @@ fn a_foreign_tenant_is_answered_as_one_that_there_is_not() {
         Request::get("/v1/streams/entity/pb/tl/license/1"),
         Request::get("/v1/streams/entity/nowhere/tl/license/1/state"),
         Request::get("/v1/streams/named/pb/1/diff"),
+        Request::get("/v1/streams/named/pb/1/events"),
+        Request::get("/v1/reports?tenant=pb"),
         post(&record("pb", "1", "update")),
         post(&record("nowhere", "1", "update")),
         post(&json!([record("ka", "1", "create"), record("pb", "1", "update")])),

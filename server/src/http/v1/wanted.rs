@@ -1,0 +1,131 @@
+//! What records are looked for, by lists and by reports: a tenant's, with some properties, within a time.
+
+use cairn_tree::record::open::Record;
+use cairn_tree::record::parts::{Actor, Context, Subjects};
+use cairn_tree::record::stream::Topics;
+use cairn_tree::record::text::Name;
+use cairn_tree::record::time::Time;
+use cairn_tree::size::TreeSize;
+
+use super::super::problem::Problem;
+use super::super::query::Query;
+use super::TENANT;
+use super::reading::Reading;
+use crate::engine::postings::{Facet, Print};
+
+/// The parameters that a record must match, each with its facet.
+const FILTERS: [(&str, Facet); 11] = [
+    ("module", Facet::Module),
+    ("entity", Facet::Entity),
+    ("object", Facet::Object),
+    ("operation", Facet::Operation),
+    ("action", Facet::Action),
+    ("category", Facet::Category),
+    ("actor", Facet::Actor),
+    ("subject", Facet::Subject),
+    ("correlation", Facet::Correlation),
+    ("transaction", Facet::Transaction),
+    ("topic", Facet::Topic),
+];
+const FROM: &str = "from";
+const UNTIL: &str = "until";
+
+/// What is looked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) tenant: String,
+    values: Vec<(Facet, String)>,
+    from: Option<Time>,
+    until: Option<Time>,
+    /// Both times as they were given.
+    times: [String; 2],
+}
+
+/// The parameters that say what is looked for, and some more.
+pub(super) fn names<const N: usize>(more: [&'static str; N]) -> Vec<&'static str> {
+    more.into_iter().chain(FILTERS.map(|(name, _)| name)).chain([FROM, UNTIL]).collect()
+}
+
+/// Nobody said whose records.
+pub(super) fn no_tenant() -> Problem {
+    Problem::malformed(TENANT, "", "say whose records: the token is good for more than one tenant")
+        .bound("a tenant's name")
+}
+
+impl Wanted {
+    pub(super) fn of(query: &Query<'_>, tenant: String) -> Result<Self, Problem> {
+        let mut values = Vec::new();
+        for (name, facet) in FILTERS {
+            if let Some(value) = query.get(name) {
+                Name::new(value).map_err(|error| Problem::malformed(name, value, error))?;
+                values.push((facet, value.to_owned()));
+            }
+        }
+        let time = |name: &'static str| {
+            let read = |text| Time::parse(text).map_err(|error| Problem::malformed(name, text, error));
+            query.get(name).map(read).transpose()
+        };
+        let times = [FROM, UNTIL].map(|name| query.get(name).unwrap_or_default().to_owned());
+        Ok(Self { tenant, values, from: time(FROM)?, until: time(UNTIL)?, times })
+    }
+
+    /// All of it as bytes, each with what it is.
+    pub(super) fn parts(&self) -> Vec<&[u8]> {
+        let mut parts: Vec<&[u8]> = vec![self.tenant.as_bytes()];
+        for (facet, value) in &self.values {
+            let name = FILTERS.iter().find(|(_, other)| other == facet).map_or("", |(name, _)| name);
+            parts.extend([name.as_bytes(), value.as_bytes()]);
+        }
+        parts.extend(self.times.iter().map(String::as_bytes));
+        parts
+    }
+
+    pub(super) fn prints(&self, reading: &Reading) -> Vec<Print> {
+        let tenant = (Facet::Tenant, &self.tenant);
+        let all = self.values.iter().map(|(facet, value)| (*facet, value)).chain([tenant]);
+        all.map(|(facet, value)| Print::new(&reading.prints, facet, &[value])).collect()
+    }
+
+    /// Whether a record is what is looked for: prints may be equal by chance.
+    pub(super) fn is_met_by(&self, record: &Record) -> bool {
+        let content = record.content();
+        let Some(object) = content.object.disclosed() else { return false };
+        let part = content.context.disclosed();
+        let context: Option<&Context<'_>> = part.and_then(Option::as_ref);
+        let actor = content.actor.disclosed().and_then(Option::as_ref).map(Actor::id);
+        let subjects = content.subjects.disclosed().and_then(Option::as_ref).map_or(&[][..], Subjects::names);
+        let opening = record.opening().and_then(|opening| opening.topics.disclosed()?.as_ref());
+        let topics = opening.map_or(&[][..], Topics::names);
+        let is = |name: Option<&Name<'_>>, value: &str| name.is_some_and(|name| name.as_str() == value);
+        object.tenant.as_str() == self.tenant
+            && self.values.iter().all(|(facet, value)| match facet {
+                Facet::Module => is(Some(&object.module), value),
+                Facet::Entity => is(Some(&object.entity), value),
+                Facet::Object => is(Some(&object.id), value),
+                Facet::Operation => object.operation.as_str() == value,
+                Facet::Action => is(object.action.as_ref(), value),
+                Facet::Category => is(object.category.as_ref(), value),
+                Facet::Actor => is(actor, value),
+                Facet::Subject => subjects.iter().any(|subject| subject.as_str() == value),
+                Facet::Correlation => is(context.and_then(|context| context.correlation.as_ref()), value),
+                Facet::Transaction => is(context.and_then(|context| context.transaction.as_ref()), value),
+                Facet::Topic => topics.iter().any(|topic| topic.as_str() == value),
+                Facet::Tenant | Facet::StreamName | Facet::StreamId | Facet::RecordId => false,
+            })
+    }
+
+    /// Whether it is in time; `None` if it is before all that are.
+    pub(super) fn in_time(&self, time: Time) -> Option<bool> {
+        if self.from.is_some_and(|from| time < from) {
+            return None;
+        }
+        Some(self.until.is_none_or(|until| time <= until))
+    }
+
+    /// Where to begin, of what is below a size: what is newer than all that is in time is not looked at.
+    pub(super) fn beginning(&self, reading: &Reading, below: TreeSize) -> Result<TreeSize, Problem> {
+        let Some(until) = self.until else { return Ok(below) };
+        let print = Print::new(&reading.prints, Facet::Tenant, &[&self.tenant]);
+        reading.up_to(print, until, below)
+    }
+}
