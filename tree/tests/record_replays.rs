@@ -18,7 +18,7 @@ use cairn_tree::record::kind::{Concerned, Redactions, redaction};
 use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Leaf, assemble};
 use cairn_tree::record::open::{Evidence, Record};
-use cairn_tree::record::replay::{Flag, Life, Misfit, Node, Oddity, Replayed, Unknown, Until, View, replay};
+use cairn_tree::record::replay::{Flag, Life, Misfit, Node, Oddity, Passing, Replayed, Unknown, Until, View, replay};
 use cairn_tree::record::server_part::{Seq, ServerPart};
 use cairn_tree::record::stream::{Opening, StreamName};
 use cairn_tree::record::time::Time;
@@ -186,9 +186,19 @@ fn states_come_to_what_is_published() {
             hidden.push(places.map(|(place, how)| Hidden { place, is_erased: how == "erased", by }).collect());
         }
         let view = if case["view"] == "corrected" { View::Corrected } else { View::AsRecorded };
-        let replayed = replay(&opened(&writer.entries, &hidden), view, until(&case["until"]));
+        let history = opened(&writer.entries, &hidden);
+        let replayed = replay(&history, view, until(&case["until"]));
+        assert_passing(&history, until(&case["until"]));
         assert_eq!(outcome(&replayed), case["outcome"], "{}", case["name"]);
     }
+}
+
+/// A replay that records pass through comes to the same.
+fn assert_passing(history: &History, until: Until) {
+    let Some(mut passing) = Passing::new(until) else { return };
+    history.entered().for_each(|entered| passing.enter(entered).unwrap());
+    assert_eq!(passing.stream().is_some(), history.entered().next().is_some());
+    assert_eq!(passing.finish(), replay(history, View::AsRecorded, until));
 }
 
 /// A document with small arrays and objects.
@@ -249,7 +259,9 @@ proptest! {
             expected = after;
             misfits.extend(odd.into_iter().map(|(pointer, is_unknown)| (number, pointer, is_unknown)));
         }
-        let replayed = replay(&opened(&writer.entries, &hidden), View::AsRecorded, Until::End);
+        let history = opened(&writer.entries, &hidden);
+        let replayed = replay(&history, View::AsRecorded, Until::End);
+        assert_passing(&history, Until::End);
         let state = replayed.states.values().next().unwrap();
         prop_assert_eq!(state.data.as_ref().map(Node::to_json), expected.map(|place| place.to_json()));
         let found: Vec<(u64, String, bool)> = replayed.flags.iter().filter_map(|flag| match &flag.oddity {

@@ -6,6 +6,7 @@ mod diff;
 mod node;
 mod old;
 mod ongoing;
+mod passing;
 mod patch;
 mod places;
 
@@ -13,6 +14,7 @@ pub use diff::{Difference, Differences, Pointers, diff};
 pub use node::{Node, Unknown};
 pub use old::old_differs;
 pub use ongoing::{Brought, Ongoing};
+pub use passing::Passing;
 pub use patch::Misfit;
 
 use std::collections::BTreeMap;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Oddity, Until, View};
+use crate::hash::Hash;
 use crate::record::history::{Entered, History};
 use crate::record::id::RecordId;
 use crate::record::parts::Object;
 use crate::record::reserved::is_own_operation;
-use crate::record::stream::StreamName;
 use crate::record::time::Time;
 
 /// A place in the order of records, and the record that acts there.
@@ -52,7 +52,10 @@ fn all(history: &History, view: View) -> Vec<Place<'_>> {
                 None
             }
             Some((id, Some((replaced, number)))) => match corrected.get_mut(number) {
-                Some(first) if may_correct(entered, replaced) && may_correct(entered, first.at) => {
+                Some(first)
+                    if may_correct(&fit_of(entered), &fit_of(replaced))
+                        && may_correct(&fit_of(entered), &fit_of(first.at)) =>
+                {
                     first.acting = entered;
                     Some(number)
                 }
@@ -74,12 +77,29 @@ fn all(history: &History, view: View) -> Vec<Place<'_>> {
     }
 }
 
+/// By what a correction must fit a record: a hash of its object and row, and whether it is the log's own. `None` if that is
+/// not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fit(Option<(Hash, bool)>);
+
+pub(super) fn fit_of(entered: Entered<'_>) -> Fit {
+    Fit(object_of(entered).map(|object| {
+        let names = [&object.tenant, &object.module, &object.entity, &object.id];
+        let mut bytes = Vec::with_capacity(256);
+        for name in names.into_iter().chain(&object.row) {
+            // Each with its length, so that no two different lists are one text.
+            bytes.extend_from_slice(&(name.as_str().len() as u64).to_be_bytes());
+            bytes.extend_from_slice(name.as_str().as_bytes());
+        }
+        (Hash::leaf(&bytes), is_own_operation(&object.operation))
+    }))
+}
+
 /// Whether a record may act in the place of another, as far as both are shown: it is about the same object and row, and the
 /// other is not the log's own.
-fn may_correct(record: Entered<'_>, other: Entered<'_>) -> bool {
-    let Some(other) = object_of(other) else { return true };
-    let is_same = |object: &Object<'_>| StreamName::of(object) == StreamName::of(other) && object.row == other.row;
-    !is_own_operation(&other.operation) && object_of(record).is_none_or(is_same)
+pub(super) fn may_correct(Fit(record): &Fit, Fit(other): &Fit) -> bool {
+    let Some((other, is_own)) = other else { return true };
+    !is_own && record.as_ref().is_none_or(|(record, _)| record == other)
 }
 
 fn object_of<'h>(entered: Entered<'h>) -> Option<&'h Object<'static>> {
@@ -89,7 +109,7 @@ fn object_of<'h>(entered: Entered<'h>) -> Option<&'h Object<'static>> {
     }
 }
 
-fn server_time(entered: Entered<'_>) -> Time {
+pub(super) fn server_time(entered: Entered<'_>) -> Time {
     match entered {
         Entered::Record(record) => record.leaf().server().time,
         Entered::Later(later) => later.time(),
