@@ -168,6 +168,8 @@ pub const ADMIN_LINE_BYTES: usize = 2 << 20;
 pub const WITNESS_ANSWER_BYTES: usize = 65_536;
 /// Most failed checks of records that are kept apart; past them no further ones are reported.
 pub const REPORTED_INCIDENTS: usize = 10_000;
+/// Most redaction records that are read to excuse what is absent of one record.
+pub const REDACTIONS_OF_RECORD: usize = 4_096;
 /// Records of a page, unless a request says how many.
 pub const LIST_RECORDS: usize = 50;
 /// Most records of a page.

@@ -16,7 +16,7 @@ use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::metrics::{Metrics, Watched};
-use cairnd::records::{Homes, Own, Reporter, SecretFile, Settings, States, SystemRandom};
+use cairnd::records::{Chronicle, Homes, Own, Reporter, SecretFile, Settings, States, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -99,6 +99,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let url = listener.url()?;
     let office = TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock));
     let records = record_parts(folder, &engine)?;
+    let chronicle = chronicle(folder, &engine, &records);
     let operator = operator(&engine, office, &records, config);
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
     let admin = tokio::spawn(admin);
@@ -129,6 +130,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
     let serving = tokio::spawn(listener.run(Arc::new(app), observer, config.limits.listening(), stopping));
     let sweeping = tokio::spawn(sweep(engine.clone()));
+    let chronicling = tokio::spawn(chronicle.run(stop.subscribe()));
     // Reads are answered already; whoever waits for the line below is spared refusals of a moment.
     let witnesses = cosigners.let_go(&engine);
     // Witnesses that take longer are waited for by their own logs.
@@ -146,6 +148,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     info!("stopping: finishing what was accepted");
     serving.await.context("the listener failed")?;
     admin.await.context("the admin socket failed")?;
+    chronicling.await.context("the writer of incidents failed")?;
     close(engine, scrubber).await?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -167,6 +170,11 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
         settings,
         states: States::default(),
     })
+}
+
+fn chronicle(folder: &Folder, engine: &Engine, records: &RecordParts) -> Chronicle {
+    let (own, homes, told) = (Arc::clone(&records.own), Arc::clone(&records.homes), records.reporter.told());
+    Chronicle::new(folder.path.clone(), engine.clone(), own, homes, told)
 }
 
 fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config: &Config) -> Operator {

@@ -17,6 +17,7 @@ use super::index::HashIndex;
 use super::layout::{BindingRow, LogState};
 use super::published::Publishing;
 use super::records::Found;
+use super::scrub::Looked;
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
@@ -85,6 +86,8 @@ pub(super) struct Shared {
     pub(super) damage: Damaged,
     /// Who waits for its records.
     pub(super) followed: Followed,
+    /// When a read that could not verify something had it looked at again.
+    pub(super) looked: Looked,
     /// What its records are found by, once that is known.
     pub(super) found: OnceLock<Found>,
     /// Held by whoever draws the secret of its prints.
@@ -107,6 +110,7 @@ impl Shared {
             publishing: Publishing::default(),
             damage: Damaged::default(),
             followed: Followed::default(),
+            looked: Looked::default(),
             found: OnceLock::new(),
             drawing: tokio::sync::Mutex::default(),
             state,

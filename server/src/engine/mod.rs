@@ -41,6 +41,7 @@ mod sign;
 mod stored;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
@@ -171,6 +172,8 @@ struct Running {
     freezing: Arc<tokio::sync::Mutex<()>>,
     /// Damage that belongs to no log.
     damage: Damaged,
+    /// Places that reads found damaged.
+    read_findings: AtomicU64,
     disk: Disk,
     keys: KeyRing,
     database: DatabaseId,
@@ -295,6 +298,7 @@ impl Engine {
             incidents,
             freezing: Arc::default(),
             damage,
+            read_findings: AtomicU64::new(0),
             disk,
             keys,
             database,
@@ -405,6 +409,12 @@ impl Engine {
     #[must_use]
     pub fn damage(&self) -> Option<(usize, String)> {
         self.inner.damage.told()
+    }
+
+    /// How many places reads have found damaged, or in contradiction to others, since the start.
+    #[must_use]
+    pub fn read_findings(&self) -> u64 {
+        self.inner.read_findings.load(Relaxed)
     }
 
     /// The store's own figures.

@@ -46,6 +46,14 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether the store failed, so that nothing is known of what is there; else what is there is damaged.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Io(_)))
+    }
+}
+
 /// A log within a store.
 #[derive(Clone, Copy)]
 pub(super) struct Stored<'a> {

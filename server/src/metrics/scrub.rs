@@ -18,6 +18,7 @@ pub(super) fn encode(seen: &Seen, now_ms: u64, encoder: &mut DescriptorEncoder<'
         ("scrub_passes", "Passes of the scrubber over everything.", passes),
         ("scrub_findings", "Places that the scrubber has found damaged.", findings),
         ("scrub_dismissed", "Places that looked damaged and were sound when read again.", dismissed),
+        ("read_findings", "Places that reads have found damaged or in contradiction.", seen.engine.read_findings()),
         ("scrub_unreadable", "Places that the system could not read for the scrubber.", unreadable),
     ];
     counts.into_iter().try_for_each(|(name, help, value)| counter(encoder, name, help, value))?;

@@ -4,7 +4,9 @@
 //! Nothing here speaks HTTP beyond reading headers, and only [`Own`] writes to a log: producers' records go from here to the
 //! engine by `http::v1`. What records are is `cairn_tree::record`.
 
+mod chronicle;
 mod draw;
+mod excuse;
 mod form;
 mod make;
 mod own;
@@ -23,7 +25,9 @@ mod table;
 mod tenants;
 mod verify;
 
+pub use chronicle::Chronicle;
 pub use draw::{NoRandomness, Random, SystemRandom};
+pub use excuse::{Ground, verified};
 pub use form::{Form, Input, Inputs};
 pub use make::{Expected, Made, Maker, NotMade, Says};
 pub use own::{Own, OwnError, OwnRecord, own_object, own_values};
@@ -41,4 +45,4 @@ pub use strict::{Judge, Unfit, is_judged};
 pub use submit::Submit;
 pub use table::TableError;
 pub use tenants::{FILE_NAME as TENANTS_FILE_NAME, Homes, HomesError};
-pub use verify::{Broken, BrokenPart, Seen, Unverified, Verified};
+pub use verify::{Broken, BrokenPart, Excuses, Located, Predecessor, Seen, Unverified, Verified, VerifiedLater};

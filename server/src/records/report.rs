@@ -1,18 +1,23 @@
 //! What failed a check of integrity when it was read: one line in the file of incidents per digest or leaf, however often
-//! it is read, across restarts too.
+//! it is read, across restarts too. A bad leaf, tile or chain halts its log, if a second look finds it bad as well.
+//!
+//! Not here: the records of it in the log, which follow the lines (`chronicle`).
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cairn_tree::size::LeafIndex;
+use tokio::sync::Notify;
+
 use super::verify::{Broken, BrokenPart};
-use crate::engine::Clock;
+use crate::engine::{Clock, Log};
 use crate::incidents::{self, Incident, Incidents};
 use crate::limits::REPORTED_INCIDENTS;
 
 /// What the lines here say happened.
-const EVENT: &str = "integrity";
+pub(super) const EVENT: &str = "integrity";
 
 /// Reports what can't be verified.
 pub struct Reporter {
@@ -20,6 +25,7 @@ pub struct Reporter {
     clock: Arc<dyn Clock>,
     /// What was reported: the log, and the digest or the index.
     known: Mutex<BTreeSet<(String, String)>>,
+    told: Arc<Notify>,
 }
 
 impl Reporter {
@@ -34,21 +40,59 @@ impl Reporter {
                 Some((incident.log?, what))
             });
         let known = Mutex::new(known.take(REPORTED_INCIDENTS).collect());
-        Ok(Self { incidents, clock, known })
+        Ok(Self { incidents, clock, known, told: Arc::default() })
     }
 
-    /// Reports something of the log with this name, unless it was reported before.
-    pub fn report(&self, log: &str, broken: &Broken) {
+    /// Is told when there is a new line, so that its record is written.
+    #[must_use]
+    pub fn told(&self) -> Arc<Notify> {
+        Arc::clone(&self.told)
+    }
+
+    /// Reports something of a log, unless it was reported before.
+    pub fn report(&self, log: &Log, broken: &Broken) {
+        match broken.what {
+            BrokenPart::Disclosure(..) => {
+                self.write_down(&log.info().name, broken);
+            }
+            BrokenPart::Leaf => self.suspect(log, broken.index),
+            BrokenPart::Chain { not_found_from } => {
+                // One that was told of before has halted the log before: what is signed so stays so, after a repair too.
+                let is_new = self.write_down(&log.info().name, broken);
+                match not_found_from {
+                    Some(from) => drop(log.suspect_from(from, broken.index, self.clock.now_ms())),
+                    None if is_new => {
+                        log.halt_contradicting(format!("the record at {}: {}", broken.index, broken.words));
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// A leaf is not what was signed, or can't be read: looks again, which halts the log if it is so.
+    pub fn suspect(&self, log: &Log, index: LeafIndex) {
+        if log.suspect(index, self.clock.now_ms()) {
+            self.told.notify_one();
+        } else {
+            let words = "it could not be verified".to_owned();
+            self.write_down(&log.info().name, &Broken { index, what: BrokenPart::Leaf, words });
+        }
+    }
+
+    /// True if there was no such line before, and there is now.
+    fn write_down(&self, log: &str, broken: &Broken) -> bool {
         let (kind, expected, found) = match broken.what {
             BrokenPart::Disclosure(digest, fault) => ("disclosure", Some(digest.to_string()), fault.name()),
             BrokenPart::Leaf => ("leaf", None, "changed"),
+            BrokenPart::Chain { .. } => ("chain", None, "broken"),
         };
         let what = expected.clone().unwrap_or_else(|| broken.index.to_string());
         let key = (log.to_owned(), what);
         // Held while it is written, so that two readers at once report it once.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.contains(&key) || known.len() >= REPORTED_INCIDENTS {
-            return;
+            return false;
         }
         let incident = Incident {
             number: 0,
@@ -67,9 +111,14 @@ impl Reporter {
             Ok(number) => {
                 tracing::error!(log, index = broken.index.get(), number, kind, found, "a record can't be verified");
                 known.insert(key);
+                self.told.notify_one();
+                true
             }
             // It comes up again with the next read.
-            Err(error) => tracing::error!(log, index = broken.index.get(), %error, "an incident can't be written"),
+            Err(error) => {
+                tracing::error!(log, index = broken.index.get(), %error, "an incident can't be written");
+                false
+            }
         }
     }
 }
@@ -95,10 +144,10 @@ mod tests {
         for _ in 0..2 {
             let reporter = open();
             for _ in 0..3 {
-                reporter.report("main", &broken(7, missing("a")));
-                reporter.report("main", &broken(7, missing("b")));
-                reporter.report("main", &broken(8, BrokenPart::Leaf));
-                reporter.report("other", &broken(7, missing("a")));
+                reporter.write_down("main", &broken(7, missing("a")));
+                reporter.write_down("main", &broken(7, missing("b")));
+                reporter.write_down("main", &broken(8, BrokenPart::Leaf));
+                reporter.write_down("other", &broken(7, missing("a")));
             }
         }
         let all = incidents::read(folder.path()).unwrap();

@@ -19,7 +19,8 @@ use cairn_tree::store::LogId;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use super::verify::{Broken, Unverified, Verified};
+use super::excuse::verified;
+use super::verify::{Broken, Unverified};
 use crate::engine::postings::{PostingsError, Print};
 use crate::engine::records::{StoredRecord, StreamTip};
 use crate::engine::{Head, Log, ReadError};
@@ -157,6 +158,7 @@ impl Known {
         let stored = log.stored_records(head, &found, LIST_BYTES).map_err(Unverified::Read)?;
         let count = stored.len();
         for stored in stored {
+            let stored = stored.map_err(|unreadable| Unverified::Read(unreadable.error))?;
             self.push(log, head, stored, name)?;
         }
         Ok((count, full || count < found.len()))
@@ -180,7 +182,7 @@ impl Known {
             Arc::make_mut(&mut self.states).enter(Entered::Later(&later));
             return Ok(());
         }
-        let record = Verified::of(log, head, head.size, stored)?.into_record();
+        let record = verified(log, head, stored)?.into_record();
         let content = record.content();
         if !name.may_hold(&content.object, &content.context) {
             return Err(broken(&"it is in a stream that it does not belong in"));

@@ -17,10 +17,10 @@ use cairn_tree::record::replay::{Brought, ObjectKey, Oddity, Ongoing, Pointers};
 use cairn_tree::record::reserved::is_own_operation;
 use cairn_tree::record::server_part::Seq;
 
+use super::excuse::verified;
 use super::make::{Expected, Made, Says};
 use super::settings::{ModuleSettings, Settings};
 use super::states::{States, Unknowable};
-use super::verify::Verified;
 use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::{Expectation, StreamTip, id_print};
 use crate::engine::{Head, Log};
@@ -173,7 +173,7 @@ impl<'j> Judge<'j> {
         let found = self.log.find_records(&[print], self.head.size, 1, u64::MAX)?.hits.pop();
         let Some(index) = found else { return Ok(None) };
         let Some(stored) = self.log.stored_record(self.head, index)? else { return Ok(None) };
-        let record = Verified::of(self.log, self.head, self.head.size, stored)?.into_record();
+        let record = verified(self.log, self.head, stored)?.into_record();
         Ok(Some(record).filter(|record| record.leaf().event().head().id == id))
     }
 }

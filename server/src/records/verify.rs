@@ -1,21 +1,71 @@
-//! Records on their way out: each is opened and verified before anybody sees it, then narrowed to what its reader may see
-//! and opened once more, so that what is sent is what was verified.
+//! Records on their way out: each is located in the tree, placed in its stream, opened and verified before anybody sees it,
+//! then narrowed to what its reader may see and opened once more, so that what is sent is what was verified.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::InclusionProof;
+use cairn_tree::merkle::{InclusionProof, Root};
+use cairn_tree::record::chain::Chain;
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::record::header::Header;
 use cairn_tree::record::kind::{IncidentFault, Redactions};
-use cairn_tree::record::leaf::Leaf;
+use cairn_tree::record::later::Later;
+use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
+use cairn_tree::record::server_part::Seq;
+use cairn_tree::record::shown::Shown;
 use cairn_tree::record::stream::StreamName;
-use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::size::LeafIndex;
 
 use crate::auth::{Right, Rights};
+use crate::engine::postings::PostingsError;
 use crate::engine::records::{StoredRecord, stream_of};
 use crate::engine::{Head, Log, ProofError, ReadError};
+
+/// Missing disclosures of one record that are looked into, to tell what became of them.
+const MOST_MISSING: usize = 64;
+
+/// An entry that is proven to be in the tree of a head, and is a record of some version. Of its disclosures nothing is
+/// known yet.
+pub struct Located {
+    stored: StoredRecord,
+    header: Header,
+    before: Option<(LeafIndex, Bytes)>,
+    proof: InclusionProof,
+}
+
+/// What is known of the record that should be directly before another in its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Predecessor {
+    /// Its leaf, which the tree has there.
+    Leaf(LeafIndex, Bytes),
+    /// Its leaf can't be read, but the tree has this hash in its place.
+    Hash(LeafIndex, Hash),
+    /// There is none.
+    None,
+}
+
+/// A record of a later version, which is in the tree and has its place. Nothing else is known of it.
+pub struct VerifiedLater {
+    /// Its place.
+    pub later: Later,
+    /// The leaf.
+    pub leaf: Bytes,
+    /// Where the record before it in its stream is, and its leaf, if that was checked.
+    pub before: Option<(LeafIndex, Bytes)>,
+    /// That the leaf is in the tree.
+    pub proof: InclusionProof,
+}
+
+/// The redaction records that say what was erased of a record, each verified.
+pub struct Excuses {
+    /// What they name.
+    pub redactions: Redactions,
+    /// The records, which are shown to whoever sees what they excuse: they tell nothing but digests.
+    pub records: Vec<Arc<Seen>>,
+}
 
 /// A record that is what its leaf says, in the tree of a head.
 pub struct Verified {
@@ -24,6 +74,7 @@ pub struct Verified {
     /// Where the record before it in its stream is, and its leaf, once that was checked.
     before: Option<(LeafIndex, Bytes)>,
     proof: InclusionProof,
+    excuses: Option<Arc<Excuses>>,
 }
 
 /// A record as one reader may see it.
@@ -40,6 +91,8 @@ pub struct Seen {
     pub withheld: Vec<Digest>,
     /// That the leaf is in the tree.
     pub proof: InclusionProof,
+    /// What says that something of it is erased.
+    pub excuses: Option<Arc<Excuses>>,
 }
 
 /// Why a record is not given out.
@@ -51,6 +104,9 @@ pub enum Unverified {
     /// There is no proof for it.
     #[error(transparent)]
     Proof(#[from] ProofError),
+    /// It can't be looked up what stands before it.
+    #[error(transparent)]
+    Postings(#[from] PostingsError),
     /// What is stored is not what was signed.
     #[error("record {}: {}", .0.index, .0.words)]
     Broken(Broken),
@@ -72,13 +128,24 @@ pub struct Broken {
 pub enum BrokenPart {
     /// A disclosure, of this digest.
     Disclosure(Digest, IncidentFault),
-    /// The leaf, or its place in the tree or in its stream.
+    /// The leaf, or its place in the tree.
     Leaf,
+    /// Its place in its stream: it does not go on from the record before.
+    Chain {
+        /// From where on the record before it is missing, if it was not found; else the leaves themselves contradict each
+        /// other, which are both in the tree.
+        not_found_from: Option<LeafIndex>,
+    },
 }
 
 impl Broken {
     pub(super) fn leaf(index: LeafIndex, words: impl ToString) -> Self {
         Self { index, what: BrokenPart::Leaf, words: words.to_string() }
+    }
+
+    /// A record that does not go on from the one before it.
+    pub(crate) fn chain(index: LeafIndex, not_found_from: Option<LeafIndex>, words: impl ToString) -> Self {
+        Self { index, what: BrokenPart::Chain { not_found_from }, words: words.to_string() }
     }
 
     fn of(index: LeafIndex, error: &IntegrityError) -> Self {
@@ -92,55 +159,148 @@ impl Broken {
         };
         let words = match what {
             BrokenPart::Disclosure(_, fault) => format!("a disclosure is {}", fault.name()),
-            BrokenPart::Leaf => "it is not what its leaf says".to_owned(),
+            BrokenPart::Leaf | BrokenPart::Chain { .. } => "it is not what its leaf says".to_owned(),
         };
         Self { index, what, words }
     }
 }
 
-impl Verified {
-    /// Verifies what is stored against the head's tree of this size.
+impl Located {
+    /// Looks where an entry is in the tree of `under`, which is no larger than that of `head`.
     ///
     /// # Errors
     /// [`Unverified`].
-    pub fn of(log: &Log, head: &Head, size: TreeSize, stored: StoredRecord) -> Result<Self, Unverified> {
+    pub fn of(log: &Log, head: &Head, under: &Head, stored: StoredRecord) -> Result<Self, Unverified> {
         let index = stored.index;
-        let broken = |broken: Broken| Unverified::Broken(broken);
-        let (hash, proof) = log.located(head, index, size)?;
+        let broken = |words: &dyn ToString| Unverified::Broken(Broken::leaf(index, words.to_string()));
+        let (hash, proof) = log.located(head, index, under.size)?;
         if hash != Hash::leaf(&stored.leaf) {
-            return Err(broken(Broken::leaf(index, "the tree has another leaf in its place")));
+            return Err(broken(&"the tree has another leaf in its place"));
         }
-        let origin = Origin::new(&*log.info().origin).map_err(|error| broken(Broken::leaf(index, error)))?;
-        let redactions = Redactions::new(origin.clone());
-        let evidence = Evidence { disclosures: &stored.disclosures, withheld: &[], redactions: &redactions };
-        let record = Record::open(&origin, index, &stored.leaf, evidence);
-        let record = record.map_err(|error| broken(Broken::of(index, &error)))?;
-        Ok(Self { record, stored, before: None, proof })
+        // The proof is of stored tiles, which may be damaged.
+        let root = Root { size: under.size, hash: under.root };
+        proof.verify(index, &hash, &root).map_err(|_| broken(&"the tree's stored hashes do not come to its root"))?;
+        let header = Header::decode(index, &stored.leaf).map_err(|error| broken(&error))?;
+        if header.log.as_str() != log.info().origin {
+            return Err(broken(&"it is another log's"));
+        }
+        Ok(Self { stored, header, before: None, proof })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn index(&self) -> LeafIndex {
+        self.stored.index
+    }
+
+    /// What its leaf says in clear.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The leaf.
+    #[must_use]
+    pub const fn leaf(&self) -> &Bytes {
+        &self.stored.leaf
+    }
+
+    /// Whether it is of a later version.
+    #[must_use]
+    pub fn is_later(&self) -> bool {
+        matches!(Leaf::classify(&self.stored.leaf), Ok(Entry::Opaque))
     }
 
     /// Checks that it goes on from the record directly before it in its stream.
     ///
     /// # Errors
     /// [`Unverified::Broken`].
-    pub fn after(self, before: Option<(LeafIndex, Bytes)>) -> Result<Self, Unverified> {
-        let server = *self.record.leaf().server();
-        let index = self.record.index();
-        let broken = |words: &str| Err(Unverified::Broken(Broken::leaf(index, words)));
-        let (prev, (at, entry)) = match (server.place.prev(), before) {
-            (None, _) => return Ok(self),
-            (Some(_), None) => return broken("the record before it in its stream is not there"),
-            (Some(prev), Some(before)) => (prev, before),
+    pub fn after(&mut self, before: Predecessor) -> Result<(), Unverified> {
+        let (own, index) = (&self.header, self.stored.index);
+        let broken = |from, words: &str| Err(Unverified::Broken(Broken::chain(index, from, words)));
+        let Some(prev) = own.prev else { return Ok(()) };
+        let (at, entry) = match before {
+            Predecessor::Leaf(at, entry) => (at, entry),
+            Predecessor::Hash(at, hash) if hash == prev && at < index => return Ok(()),
+            Predecessor::Hash(at, _) => return broken(Some(at), "the record before it in its stream can't be read"),
+            Predecessor::None => {
+                return broken(Some(LeafIndex::ZERO), "the record before it in its stream was not found");
+            }
         };
-        let Ok(leaf) = Leaf::decode(&entry) else { return broken("the record before it is none") };
-        let own = leaf.server();
-        let next = own.place.seq().next() == Ok(server.place.seq());
-        if Hash::leaf(&entry) == prev && own.stream == server.stream && next && at < index && own.time <= server.time {
-            Ok(Self { before: Some((at, entry)), ..self })
-        } else {
-            broken("it does not go on from the record before it in its stream")
+        let Ok(header) = Header::decode(at, &entry) else {
+            return broken(Some(at), "the record before it is none");
+        };
+        let mut chain = Chain::after(header.log.clone(), header.stream, header.link(at));
+        if own.seq > Seq::FIRST && chain.push_header(index, own).is_ok() {
+            self.before = Some((at, entry));
+            return Ok(());
+        }
+        // One that stands further back may only be the last that was found.
+        let is_certain = header.stream == own.stream && header.seq.get() + 1 >= own.seq.get();
+        broken((!is_certain).then_some(at), "it does not go on from the record before it in its stream")
+    }
+
+    /// The record of a later version.
+    ///
+    /// # Errors
+    /// [`Unverified::Broken`] if it is none.
+    pub fn later(self) -> Result<VerifiedLater, Unverified> {
+        let Self { stored: StoredRecord { index, leaf, .. }, before, proof, .. } = self;
+        let later = Later::decode(index, &leaf);
+        let later = later.map_err(|error| Unverified::Broken(Broken::leaf(index, error)))?;
+        Ok(VerifiedLater { later, leaf, before, proof })
+    }
+
+    /// The first digest that nothing is there for, if any.
+    #[must_use]
+    pub fn lacks(&self) -> Option<Digest> {
+        match self.record(&Redactions::new(self.header.log.clone()), &[]) {
+            Err(IntegrityError::Missing { digest, .. }) => Some(digest),
+            _ => None,
         }
     }
 
+    fn record(&self, redactions: &Redactions, withheld: &[Digest]) -> Result<Record, IntegrityError> {
+        let StoredRecord { index, leaf, disclosures } = &self.stored;
+        Record::open(&self.header.log, *index, leaf, Evidence { disclosures, withheld, redactions })
+    }
+
+    /// Whether a disclosure is kept that belongs to no digest, where another is missing: then that one has changed.
+    fn has_others(&self, missing: Digest, redactions: &Redactions) -> bool {
+        let mut missing = vec![missing];
+        while missing.len() < MOST_MISSING {
+            match self.record(redactions, &missing) {
+                Err(IntegrityError::Missing { digest, .. }) => missing.push(digest),
+                Err(IntegrityError::Unreferenced(_)) => return true,
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// Opens it; what is absent of it must be excused.
+    ///
+    /// # Errors
+    /// [`Unverified::Broken`].
+    pub fn open(self, excuses: Option<Arc<Excuses>>) -> Result<Verified, Unverified> {
+        let none = Redactions::new(self.header.log.clone());
+        let redactions = excuses.as_ref().map_or(&none, |excuses| &excuses.redactions);
+        let record = self.record(redactions, &[]).map_err(|error| {
+            let mut broken = Broken::of(self.stored.index, &error);
+            if let IntegrityError::Missing { digest, .. } = error
+                && self.has_others(digest, redactions)
+            {
+                broken.what = BrokenPart::Disclosure(digest, IncidentFault::Changed);
+                broken.words = format!("a disclosure is {}", IncidentFault::Changed.name());
+            }
+            Unverified::Broken(broken)
+        })?;
+        let Self { stored, before, proof, .. } = self;
+        Ok(Verified { record, stored, before, proof, excuses })
+    }
+}
+
+impl Verified {
     /// The record, all of it.
     #[must_use]
     pub const fn record(&self) -> &Record {
@@ -172,11 +332,26 @@ impl Verified {
         self.proof
     }
 
-    /// Whether it is a record of this tenant. One whose object is gone is nobody's.
+    /// Whether it is a record of this tenant. Of one whose object was erased the redaction records say whose it is.
     #[must_use]
     pub fn is_of(&self, has: impl Fn(&str) -> bool) -> bool {
-        let object = self.record.content().object.disclosed();
-        object.is_some_and(|object| has(object.tenant.as_str()))
+        let of = |record: &Record| {
+            let object = record.content().object.disclosed();
+            object.is_some_and(|object| has(object.tenant.as_str()))
+        };
+        let excuses = self.excuses.iter().flat_map(|excuses| &excuses.records);
+        match self.record.content().object {
+            Shown::Disclosed(_) => of(&self.record),
+            Shown::Erased(by) => excuses.into_iter().any(|seen| seen.record.index() == by && of(&seen.record)),
+            Shown::Withheld => false,
+        }
+    }
+
+    /// All of it, for every reader of what it excuses.
+    #[must_use]
+    pub fn whole(self) -> Seen {
+        let Self { record, stored: StoredRecord { leaf, disclosures, .. }, before, proof, excuses } = self;
+        Seen { record, leaf, before, disclosures, withheld: Vec::new(), proof, excuses }
     }
 
     /// What of it a reader with these rights may see. The rest is withheld, and listed.
@@ -184,23 +359,22 @@ impl Verified {
     /// # Errors
     /// [`Unverified::Broken`] does not happen to what is verified.
     pub fn seen_with(self, rights: Rights) -> Result<Seen, Unverified> {
-        let Self { record, stored, before, proof } = self;
         let hidden = |class| !rights.contains(Right::Disclose(class));
-        let disclosed = record.traced().iter().filter(|traced| traced.became.disclosed().is_some());
+        let disclosed = self.record.traced().iter().filter(|traced| traced.became.disclosed().is_some());
         let mut withheld: Vec<Digest> =
             disclosed.filter(|traced| traced.piece.class().is_some_and(hidden)).map(|traced| traced.digest).collect();
         if withheld.is_empty() {
-            let StoredRecord { leaf, disclosures, .. } = stored;
-            return Ok(Seen { record, leaf, before, disclosures, withheld, proof });
+            return Ok(self.whole());
         }
+        let Self { record, stored: StoredRecord { index, leaf, disclosures }, before, proof, excuses } = self;
         withheld.sort_unstable();
-        let disclosures = stored.disclosures.filtered(|digest| withheld.binary_search(digest).is_err());
+        let disclosures = disclosures.filtered(|digest| withheld.binary_search(digest).is_err());
         let origin = record.leaf().event().head().log.clone();
-        let redactions = Redactions::new(origin.clone());
-        let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions: &redactions };
-        let index = stored.index;
-        let record = Record::open(&origin, index, &stored.leaf, evidence);
+        let none = Redactions::new(origin.clone());
+        let redactions = excuses.as_ref().map_or(&none, |excuses| &excuses.redactions);
+        let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions };
+        let record = Record::open(&origin, index, &leaf, evidence);
         let record = record.map_err(|error| Unverified::Broken(Broken::of(index, &error)))?;
-        Ok(Seen { record, leaf: stored.leaf, before, disclosures, withheld, proof })
+        Ok(Seen { record, leaf, before, disclosures, withheld, proof, excuses })
     }
 }

@@ -35,9 +35,9 @@ const STREAM: &str = "/stream";
 /// The entity of a redaction record.
 const REDACTION_ENTITY: &str = "redaction";
 /// The operation of a redaction record.
-const REDACTION: &str = "record.redaction";
+pub const REDACTION: &str = "record.redaction";
 /// The operation of a record about a failed integrity check.
-const INCIDENT: &str = "security.incident";
+pub const INCIDENT: &str = "security.incident";
 /// The field of the values that lists the digests.
 const DIGESTS: &str = "/digests";
 /// The field of the values that says where the record is that they are of.

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 
 use cairn_tree::hash::Hash;
 use cairn_tree::record::leaf::Leaf;
+use cairn_tree::record::stream::StreamId;
 use cairn_tree::size::LeafIndex;
 
 use super::{Earlier, Looked, Prepared, RecordError, StreamTip};
@@ -30,6 +31,14 @@ impl Log {
             needed |= record.tip.needed || record.earlier.needed;
         }
         needed
+    }
+
+    /// The stream whose name has this print, if it has a released record.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn stream_of(&self, name: &Print) -> Result<Option<StreamId>, PostingsError> {
+        Ok(self.stream_head(name)?.map(|tip| tip.stream))
     }
 
     /// Looks up what has to be.

@@ -39,7 +39,7 @@ pub use newest::StreamTip;
 pub(super) use newest::{Earlier, NewRecord, Newest};
 pub(super) use prepare::{Looked, Prepared};
 pub use prints::{Says, id_print, name_print, stream_of, stream_print, topic_prints};
-pub use read::StoredRecord;
+pub use read::{StoredRecord, Unreadable};
 
 use super::append::{AppendError, IdempotencyKey};
 use super::head::Head;

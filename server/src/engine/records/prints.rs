@@ -20,6 +20,7 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::store::Store;
 
 use super::read::Rows;
+use crate::engine::Log;
 use crate::engine::postings::{Facet, Print, PrintSecret};
 use crate::engine::stored::{ReadError, Stored};
 
@@ -115,10 +116,28 @@ pub(in crate::engine) fn stored_postings(
     let mut rows = Rows::new(store, stored.log());
     stored.each_entry(range, |index, entry| {
         let Ok(Entry::Record(leaf)) = Leaf::classify(entry) else { return Ok(()) };
-        let kept = rows.disclosures(index)?;
+        let kept = match rows.disclosures(index) {
+            Err(error) if error.is_failure() => return Err(error),
+            // One row that is damaged must not keep all records from being found.
+            kept => kept.unwrap_or_else(|_| Disclosures::none()),
+        };
         to.extend(prints_of(secret, index, entry, &leaf, &kept).into_iter().map(|print| (print, index)));
         Ok(())
     })
+}
+
+impl Log {
+    /// The tenant that the record at an index says it is of, if it does so still; nothing is verified.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn tenant_at(&self, index: LeafIndex) -> Result<Option<String>, ReadError> {
+        let Some(stored) = self.stored_record(&self.head(), index)? else { return Ok(None) };
+        let Ok(Entry::Record(leaf)) = Leaf::classify(&stored.leaf) else { return Ok(None) };
+        let record = open_shown(index, &stored.leaf, &leaf, &stored.disclosures).ok();
+        let object = record.as_ref().and_then(|record| record.content().object.disclosed());
+        Ok(object.map(|object| object.tenant.as_str().to_owned()))
+    }
 }
 
 /// What a stored record is found by.

@@ -23,37 +23,58 @@ pub struct StoredRecord {
     pub disclosures: Disclosures,
 }
 
+/// An entry that can't be read, since what is stored there is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where it is.
+    pub index: LeafIndex,
+    /// Why not; never that the store failed, of which nothing follows.
+    pub error: ReadError,
+}
+
 impl Log {
     /// An entry with its disclosures; `None` past the head.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn stored_record(&self, head: &Head, index: LeafIndex) -> Result<Option<StoredRecord>, ReadError> {
-        Ok(self.stored_records(head, &[index], 0)?.pop())
+        self.stored_records(head, &[index], 0)?.pop().transpose().map_err(|unreadable| unreadable.error)
     }
 
     /// Entries with their disclosures, in the order of `indexes`; fewer if they pass `most` bytes or the head, but at least
-    /// one if the first one is there.
+    /// one if the first one is there. One that is damaged does not keep the others from being read; disclosures that are,
+    /// are not there.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ReadError::Store`] if the store failed.
     pub fn stored_records(
         &self,
         head: &Head,
         indexes: &[LeafIndex],
         most: usize,
-    ) -> Result<Vec<StoredRecord>, ReadError> {
+    ) -> Result<Vec<Result<StoredRecord, Unreadable>>, ReadError> {
         let mut rows = Rows::new(&*self.running.reader.store, self.shared.info.id);
-        let mut found: Vec<StoredRecord> = Vec::new();
+        let mut found: Vec<Result<StoredRecord, Unreadable>> = Vec::new();
         let mut bytes = 0_usize;
         for index in indexes {
-            let Some(leaf) = self.entry(head, *index)? else { break };
-            let disclosures = rows.disclosures(*index)?;
+            let leaf = match self.entry(head, *index) {
+                Ok(Some(leaf)) => leaf,
+                Ok(None) => break,
+                Err(error) if error.is_failure() => return Err(error),
+                Err(error) => {
+                    found.push(Err(Unreadable { index: *index, error }));
+                    continue;
+                }
+            };
+            let disclosures = match rows.disclosures(*index) {
+                Err(error) if error.is_failure() => return Err(error),
+                disclosures => disclosures.unwrap_or_else(|_| Disclosures::none()),
+            };
             bytes = bytes.saturating_add(leaf.len()).saturating_add(disclosures.as_str().len());
             if bytes > most && !found.is_empty() {
                 break;
             }
-            found.push(StoredRecord { index: *index, leaf, disclosures });
+            found.push(Ok(StoredRecord { index: *index, leaf, disclosures }));
         }
         Ok(found)
     }

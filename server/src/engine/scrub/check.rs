@@ -47,6 +47,21 @@ pub(super) fn check(stored: &Stored<'_>, judge: &mut Judge<Stored<'_>>, bundles:
     portion
 }
 
+/// Checks the full tiles above a bundle, and the bundle itself if it is full.
+pub(super) fn check_path(stored: &Stored<'_>, judge: &mut Judge<Stored<'_>>, bundle: u64) -> Portion {
+    let mut portion = Portion::default();
+    for level in (1..LEVELS).rev() {
+        let number = bundle.checked_shr(8 * u32::from(level)).unwrap_or(0);
+        if number < judge.full(level) {
+            check_tile(stored, judge, &mut portion, (level, number));
+        }
+    }
+    if bundle < judge.full(0) {
+        check_bundle(stored, judge, &mut portion, bundle);
+    }
+    portion
+}
+
 fn check_tile(
     stored: &Stored<'_>,
     judge: &mut Judge<Stored<'_>>,

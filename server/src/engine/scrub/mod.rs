@@ -17,8 +17,10 @@ mod figures;
 mod kept;
 mod pace;
 mod pass;
+mod suspect;
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,13 +28,15 @@ use std::time::Duration;
 pub use damage::{Damage, Place};
 pub use figures::{ScrubFigures, ScrubState};
 
-use super::Engine;
 use super::clock::Clock;
-use super::registry::Registry;
+use super::layout::LogState;
+use super::sequencer::Job;
+use super::{Engine, Running};
 use crate::incidents::{Incident, open_damage};
 use kept::Keeper;
 use pace::Pace;
 use pass::Pass;
+pub(super) use suspect::Looked;
 
 /// How the scrubber behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,7 @@ impl Scrubber {
     pub fn start(engine: &Engine, options: ScrubOptions, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
         let running = &engine.inner;
         let incidents = Arc::clone(&running.incidents);
-        recall(&running.registry, &crate::incidents::read(&running.data)?);
+        recall(running, &crate::incidents::read(&running.data)?);
         let figures = Arc::new(ScrubFigures::default());
         let pace = Arc::new(Pace::new(options.bytes_per_second));
         let keeper = Keeper::new(&running.data, running.database);
@@ -118,10 +122,16 @@ impl Drop for Scrubber {
     }
 }
 
-fn recall(registry: &Registry, incidents: &[Incident]) {
-    for log in registry.all() {
+/// Refuses reads of what was found damaged before, and halts a log that was to be halted for it when the process ended.
+fn recall(running: &Running, incidents: &[Incident]) {
+    for log in running.registry.all() {
         for incident in open_damage(incidents, Some(&log.info.name)) {
             log.damage.add(Place::of_incident(incident), incident.found.clone());
+        }
+        if let Some((_, first)) = log.damage.told().filter(|_| !matches!(log.state(), LogState::Halted(_))) {
+            let (done, told) = sync_channel(1);
+            running.sequencer.submit_own(Job::Damaged(Arc::clone(&log), first, done));
+            let _ = told.recv();
         }
     }
 }

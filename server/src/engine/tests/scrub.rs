@@ -238,3 +238,48 @@ fn a_log_whose_right_edge_is_lost_is_halted_at_the_start_and_no_other_is() {
         world.append("other", &numbered(300..301));
     }
 }
+
+/// What a read could not verify is looked at again: only what is bad halts the log, and at once.
+#[test]
+fn a_read_that_finds_something_bad_has_it_looked_at_again() {
+    type Inflict = fn(&World, LogId);
+    let inflict: [(&str, Inflict); 3] = [
+        ("bundle", |world, log| world.overwrite(Key::numbered(log, Kind::Bundle, 1), |row| row[40] ^= 1)),
+        ("tile", |world, log| {
+            world.overwrite(Key::numbered(log, Kind::Tile(TileLevel::LEAVES), 1), |row| row[40] ^= 1);
+        }),
+        ("bundle", |world, log| world.remove(Key::numbered(log, Kind::Bundle, 1))),
+    ];
+    for (kind, inflict) in inflict {
+        let mut world = World::with_log("sound");
+        world.create(terms("hurt"), 2).unwrap();
+        world.append("sound", &numbered(0..600));
+        world.append("hurt", &numbered(0..600));
+        let (sound, hurt) = (world.engine.log("sound").unwrap(), world.engine.log("hurt").unwrap());
+        let at = |index| LeafIndex::new(index).unwrap();
+        assert!([5, 300, 599].iter().all(|index| !sound.suspect(at(*index), 7)));
+        inflict(&world, world.id("hurt"));
+        // Where nothing is bad nothing is found, and the next look waits for a while.
+        assert!(!hurt.suspect(at(5), 7) && world.halted("hurt").is_none());
+        assert!(!hurt.suspect(at(300), 7), "it was looked at a moment ago");
+        *hurt.shared.looked.0.lock().unwrap() = None;
+        assert!(hurt.suspect(at(300), 7));
+        assert!(world.halted("hurt").is_some_and(|reason| reason.contains(kind)) && world.halted("sound").is_none());
+        assert_eq!((world.engine.read_findings(), hurt.damage().unwrap().0), (1, 1));
+        let told = incidents::read(world.path()).unwrap();
+        assert_eq!((told.len(), told[0].kind.as_str(), told[0].first), (1, kind, Some(256)));
+        world.append("sound", &numbered(600..601));
+    }
+}
+
+/// What was found outlives the process, though it ended before the log was halted.
+#[test]
+fn a_log_with_damage_that_was_told_is_halted_at_the_start() {
+    let mut world = World::with_log("hurt");
+    world.append("hurt", &numbered(0..1));
+    let damage = Damage { place: Place::Bundle { number: 0 }, expected: None, found: "gone".to_owned() };
+    world.engine.incidents().add(damage.incident(Some("hurt"), 7)).unwrap();
+    let scrubber = world.scrubber();
+    assert!(world.halted("hurt").is_some_and(|reason| reason.contains("gone")));
+    scrubber.close();
+}

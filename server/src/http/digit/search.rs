@@ -136,7 +136,7 @@ impl Wanted {
                 below = Some(left.size_with());
             }
             for stored in stored {
-                let Some(verified) = reading.verified(stored, reading.head.size)? else { continue };
+                let Some(verified) = reading.verified(stored, &reading.head)? else { continue };
                 if !self.is_met_by(verified.record()) {
                     continue;
                 }

@@ -93,7 +93,7 @@ fn streams(reading: &Reading, object: &str) -> Result<BTreeSet<StreamName<'stati
         }
         for stored in stored {
             seen += 1;
-            let Some(verified) = reading.verified(stored, reading.head.size)? else { continue };
+            let Some(verified) = reading.verified(stored, &reading.head)? else { continue };
             let about = verified.record().content().object.disclosed().is_some_and(|other| other.id.as_str() == object);
             names.extend(verified.stream().filter(|_| about));
         }

@@ -13,7 +13,7 @@ use super::{judged, refused};
 use crate::engine::postings::PrintSecret;
 use crate::engine::records::{BoundBody, RecordError, Recorded, Sequenced, Submission, id_print};
 use crate::engine::{Head, Log};
-use crate::records::{Made, Refusal, Unverified, Verified, is_same};
+use crate::records::{Made, Refusal, Unverified, is_same, verified};
 
 /// How often somebody else may bring one of the records at the same moment.
 const ROUNDS: usize = 4;
@@ -104,10 +104,11 @@ pub(super) fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecr
     let print = id_print(prints, made.id);
     let Some(index) = log.find_records(&[print], head.size, 1, u64::MAX)?.hits.pop() else { return Ok(None) };
     let Some(stored) = log.stored_record(head, index)? else { return Ok(None) };
-    match Verified::of(log, head, head.size, stored) {
+    match verified(log, head, stored) {
         Ok(verified) => Ok(Some(verified.into_record())),
         Err(Unverified::Read(error)) => Err(error.into()),
         Err(Unverified::Proof(error)) => Err(error.into()),
+        Err(Unverified::Postings(error)) => Err(error.into()),
         // What can't be verified can't be compared.
         Err(Unverified::Broken(_)) => Err(taken("", made.id)),
     }

@@ -20,7 +20,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
 use super::super::event_stream::{self, Ended, Outlet, event};
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::query::{self, out_of_range};
 use super::super::trail::Trail;
 use super::super::{App, Ask};
@@ -197,10 +197,13 @@ fn chunk(stream: &Asked, mut seen: u64, mut next: LeafIndex, proof: bool) -> Res
     let complete_to = reading.complete_to()?;
     let row = stream.row_at(next, seen, (EVENT_CHUNK_RECORDS, EVENT_CHUNK_BYTES))?;
     let mut events = Vec::new();
-    for record in row.records {
-        let index = record.record.index();
-        let record = reading.body(record, &row.under, proof)?;
-        let answer = RecordAnswer { record, redactions: Vec::new(), checkpoint: checkpoint(&row.under)? };
+    for entry in row.records {
+        // What comes after it is no history of the stream any more.
+        let entry = entry.map_err(|problem| Problem::new(Kind::Integrity, problem.to_string()))?;
+        let index = entry.index();
+        let record = entry.body(reading, &row.under, proof)?;
+        let redactions = entry.redacting().bodies(reading, &row.under)?;
+        let answer = RecordAnswer { record, redactions, checkpoint: checkpoint(&row.under)? };
         seen = seen.saturating_add(1);
         next = LeafIndex::new(index.size_with().get()).map_err(Problem::internal)?;
         event(&mut events, StreamEventKind::Record.as_str(), Some(&seen), &answer.to_json());

@@ -1,24 +1,27 @@
-//! The records of one stream, each verified together with the one before it, so that none is missing between two.
+//! The records of one stream, each verified together with the one before it, so that none is missing between two. They are
+//! found by the stream's id, which each of them has, whatever of it was erased; the id is found by the stream's name.
 
 use std::sync::Arc;
 
-use cairn_tree::record::chain::History;
-use cairn_tree::record::leaf::Leaf;
+use cairn_tree::record::chain::{ChainError, History};
+use cairn_tree::record::header::Header;
+use cairn_tree::record::later::Later;
 use cairn_tree::record::stream::{StreamId, StreamName};
 use cairn_tree::record::text::Name;
 use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::v1::{IntegrityProblem, RecordBody, WrongPart};
 
 use super::super::Ask;
 use super::super::problem::{Kind, Problem};
 use super::super::query::{Query, decode};
 use super::Credential;
-use super::reading::Reading;
+use super::reading::{NotGood, ReadBack, Reading, Redacting};
 use crate::auth::Right;
 use crate::engine::Head;
 use crate::engine::postings::Print;
-use crate::engine::records::name_print;
+use crate::engine::records::{name_print, stream_print};
 use crate::limits::{LIST_BYTES, REPLAY_BYTES, REPLAY_RECORDS};
-use crate::records::{Said, Seen, Verified};
+use crate::records::{Predecessor, Said, Seen, VerifiedLater};
 
 /// A stream that somebody asks about.
 #[derive(Clone)]
@@ -30,11 +33,76 @@ pub(in crate::http) struct Asked {
 
 /// Some of its records in a row.
 pub(super) struct Row {
-    pub(super) records: Vec<Seen>,
+    /// Each of them, or what is wrong with it.
+    pub(super) records: Vec<Result<SeenEntry, IntegrityProblem>>,
+    /// From which of them on nobody knows that none is missing.
+    pub(super) broken_from: Option<LeafIndex>,
+    /// What says that something of them is erased.
+    pub(super) redacting: Redacting,
     /// The number of the record after them, if there is one.
     pub(super) next: Option<u64>,
     /// The head that their proofs are for.
     pub(super) under: Arc<Head>,
+}
+
+/// A record as its reader may see it.
+pub(super) enum SeenEntry {
+    /// One that was opened.
+    Record(Box<Seen>),
+    /// One of a later version.
+    Later(Box<VerifiedLater>),
+}
+
+impl SeenEntry {
+    /// Its stream.
+    pub(super) fn stream(&self) -> StreamId {
+        match self {
+            Self::Record(seen) => seen.record.leaf().server().stream,
+            Self::Later(later) => later.later.stream(),
+        }
+    }
+
+    /// Its number in the stream.
+    pub(super) fn seq(&self) -> u64 {
+        match self {
+            Self::Record(seen) => seen.record.leaf().server().place.seq().get(),
+            Self::Later(later) => later.later.seq().get(),
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn index(&self) -> LeafIndex {
+        match self {
+            Self::Record(seen) => seen.record.index(),
+            Self::Later(later) => later.later.index(),
+        }
+    }
+
+    /// What says that something of it is erased.
+    pub(super) fn redacting(&self) -> Redacting {
+        let mut redacting = Redacting::default();
+        if let Self::Record(seen) = self {
+            redacting.add(seen);
+        }
+        redacting
+    }
+
+    /// With all that its reader needs to verify it.
+    pub(super) fn body(&self, reading: &Reading, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+        match self {
+            Self::Record(seen) => reading.body(seen, under, proof),
+            Self::Later(later) => reading.later_body(later, under, proof),
+        }
+    }
+}
+
+/// Records that were verified as they came, and what the last of them leaves to the next.
+#[derive(Default)]
+struct Verifying {
+    records: Vec<Result<SeenEntry, IntegrityProblem>>,
+    broken_from: Option<LeafIndex>,
+    redacting: Redacting,
+    last: Option<Predecessor>,
 }
 
 /// All of its records, as the reader may see them.
@@ -79,22 +147,26 @@ impl Asked {
     /// have the number `from`.
     pub(super) fn row_at(&self, begin: LeafIndex, from: u64, (most, bytes): (usize, usize)) -> Result<Row, Problem> {
         // One more, to know whether there is one.
-        let found = self.found(begin, most.saturating_add(1))?;
+        let found = self.found(self.stream()?, begin, most.saturating_add(1))?;
         let wanted = found.get(..most.min(found.len())).unwrap_or_default();
-        let (verified, under) = self.verified(wanted, bytes)?;
-        if let Some(first) = verified.first().filter(|first| first.record().leaf().server().place.seq().get() != from) {
-            let detail = format!("the record at {} is not number {from} of its stream", first.record().index());
-            return Err(Problem::new(Kind::Integrity, detail));
+        let (verifying, under) = self.verifying(wanted, bytes)?;
+        let Verifying { records, broken_from, redacting, .. } = verifying;
+        if let Some(Ok(first)) = records.first().filter(|first| first.as_ref().is_ok_and(|first| first.seq() != from)) {
+            let index = first.index();
+            return Err(Problem::new(
+                Kind::Integrity,
+                format!("the record at {index} is not number {from} of its stream"),
+            ));
         }
-        let next = (verified.len() < found.len()).then(|| from.saturating_add(verified.len() as u64));
-        let records = verified.into_iter().map(|verified| self.reading.seen(verified)).collect::<Result<_, _>>()?;
-        Ok(Row { records, next, under })
+        let next = (records.len() < found.len()).then(|| from.saturating_add(records.len() as u64));
+        Ok(Row { records, broken_from, redacting, next, under })
     }
 
     /// Where its last record is, and the number of that.
     pub(super) fn ending(&self) -> Result<Option<(LeafIndex, u64)>, Problem> {
-        let last = self.reading.newest(self.print, self.reading.head.size)?;
-        last.map(|index| Ok((index, self.number_at(index)?))).transpose()
+        let Some(index) = self.reading.newest(self.stream()?, self.reading.head.size)? else { return Ok(None) };
+        let damaged = || Problem::new(Kind::Integrity, format!("the record at {index} is none"));
+        Ok(Some((index, self.number_at(index)?.ok_or_else(damaged)?)))
     }
 
     /// The print of its name.
@@ -104,7 +176,8 @@ impl Asked {
 
     /// The whole of it, as the reader may see it.
     pub(in crate::http) fn whole(&self) -> Result<Whole, Problem> {
-        let found = self.found(LeafIndex::ZERO, REPLAY_RECORDS + 1)?;
+        let stream = self.stream()?;
+        let found = self.found(stream, LeafIndex::ZERO, REPLAY_RECORDS + 1)?;
         if found.is_empty() {
             return Err(Problem::not_found());
         }
@@ -116,39 +189,91 @@ impl Asked {
         if found.len() > REPLAY_RECORDS {
             return Err(too_long());
         }
-        let (verified, under) = self.verified(&found, REPLAY_BYTES)?;
-        if verified.len() < found.len() {
+        let (Verifying { records: all, .. }, under) = self.verifying(&found, REPLAY_BYTES)?;
+        if all.len() < found.len() {
             return Err(too_long());
         }
-        let seen = verified.into_iter().map(|verified| Ok(self.reading.seen(verified)?.record));
-        let records = seen.collect::<Result<Vec<_>, Problem>>()?;
-        let history = History::new(records).map_err(|error| Problem::new(Kind::Integrity, error.to_string()))?;
-        let id = history.records().first().ok_or_else(Problem::not_found)?.leaf().server().stream;
+        let (mut records, mut later) = (Vec::with_capacity(all.len()), Vec::new());
+        for entry in all {
+            match entry {
+                Ok(SeenEntry::Record(seen)) => records.push(seen.record),
+                Ok(SeenEntry::Later(entry)) => later.push(entry.later),
+                // Without it the state is not known from there on.
+                Err(problem) => {
+                    let detail = format!("{problem}; the records before it are what they are");
+                    return Err(Problem::new(Kind::Integrity, detail).value(problem.index.to_string()));
+                }
+            }
+        }
+        let wrong = |error: ChainError| Problem::new(Kind::Integrity, error.to_string());
+        let history = History::with_later(records, later).map_err(wrong)?;
+        let id = history.records().first().map(|record| record.leaf().server().stream);
+        let id = id.or_else(|| history.later().first().map(Later::stream)).ok_or_else(Problem::not_found)?;
         Ok(Whole { id, history, under })
     }
 
-    fn found(&self, from: LeafIndex, most: usize) -> Result<Vec<LeafIndex>, Problem> {
-        let mut found = self.reading.log.oldest_records(self.print, from, most)?;
+    /// The print of its id. A stream that there is not is not found.
+    fn stream(&self) -> Result<Print, Problem> {
+        let id = self.reading.log.stream_of(&self.print)?.ok_or_else(Problem::not_found)?;
+        Ok(stream_print(&self.reading.prints, id))
+    }
+
+    fn found(&self, stream: Print, from: LeafIndex, most: usize) -> Result<Vec<LeafIndex>, Problem> {
+        let mut found = self.reading.log.oldest_records(stream, from, most)?;
         // What has come since belongs to no head that is at hand.
         found.retain(|index| self.reading.head.size.contains(*index));
         Ok(found)
     }
 
     /// The records at these places, which follow one another; fewer if they have more bytes than `most`.
-    fn verified(&self, found: &[LeafIndex], most: usize) -> Result<(Vec<Verified>, Arc<Head>), Problem> {
+    fn verifying(&self, found: &[LeafIndex], most: usize) -> Result<(Verifying, Arc<Head>), Problem> {
         let reading = &self.reading;
-        let under = found.last().map_or_else(|| reading.log.checkpoint(), |last| reading.under(*last));
-        let stored = reading.log.stored_records(&reading.head, found, most)?;
-        let mut all: Vec<Verified> = Vec::with_capacity(stored.len());
-        for stored in stored {
-            let before = all.last().map(|before| (before.record().index(), before.leaf().clone()));
-            all.push(reading.next_of(stored, under.size, before, &self.name)?);
+        let under = match found.last() {
+            Some(last) => reading.under(*last)?,
+            None => reading.log.checkpoint(),
+        };
+        let mut verifying = Verifying::default();
+        for (index, stored) in found.iter().zip(reading.log.stored_records(&reading.head, found, most)?) {
+            match self.next(stored, &under, &mut verifying) {
+                Ok(entry) => {
+                    if let SeenEntry::Record(seen) = &entry
+                        && !verifying.redacting.add(seen)
+                    {
+                        break;
+                    }
+                    verifying.records.push(Ok(entry));
+                }
+                Err(error) => {
+                    let problem = error.in_place()?;
+                    // A disclosure is no matter of the chain.
+                    if !matches!(problem.part, WrongPart::Disclosure(..)) {
+                        verifying.broken_from.get_or_insert(*index);
+                    }
+                    verifying.records.push(Err(problem));
+                }
+            }
         }
-        Ok((all, under))
+        Ok((verifying, under))
+    }
+
+    /// The next record.
+    fn next(&self, stored: ReadBack, under: &Head, so_far: &mut Verifying) -> Result<SeenEntry, NotGood> {
+        let reading = &self.reading;
+        // What comes after one whose leaf can't be read looks for it in the tree.
+        let before = so_far.last.take();
+        let mut located = reading.located(stored, under)?;
+        so_far.last = Some(Predecessor::Leaf(located.index(), located.leaf().clone()));
+        reading.chained(&mut located, under, before)?;
+        if located.is_later() {
+            return Ok(SeenEntry::Later(Box::new(reading.later(located)?)));
+        }
+        let verified = reading.open_in(located, under, &self.name)?;
+        Ok(SeenEntry::Record(Box::new(reading.seen(verified)?)))
     }
 
     /// Where the record with this number is, or would be if there were one: by halves, since numbers rise with indexes.
     pub(super) fn index_of(&self, number: u64) -> Result<LeafIndex, Problem> {
+        let stream = self.stream()?;
         let (mut low, mut high) = (0, self.reading.head.size.get());
         if number == 0 {
             return Ok(LeafIndex::ZERO);
@@ -156,19 +281,38 @@ impl Asked {
         while low < high {
             let middle = low + (high - low) / 2;
             let below = TreeSize::new(middle + 1).map_err(Problem::internal)?;
-            match self.reading.newest(self.print, below)? {
-                Some(index) if self.number_at(index)? >= number => high = index.get(),
-                _ => low = middle + 1,
+            match self.reading.newest(stream, below)? {
+                Some(index) => match self.number_at(index)? {
+                    Some(found) if found >= number => high = index.get(),
+                    Some(_) => low = middle + 1,
+                    None => return self.counted(stream, number),
+                },
+                None => low = middle + 1,
             }
         }
         LeafIndex::new(low).map_err(Problem::internal)
     }
 
-    fn number_at(&self, index: LeafIndex) -> Result<u64, Problem> {
-        let entry = self.reading.log.entry(&self.reading.head, index)?;
-        let leaf = entry.and_then(|entry| Leaf::decode(&entry).ok());
-        let leaf = leaf.ok_or_else(|| Problem::new(Kind::Integrity, format!("the record at {index} is none")))?;
-        Ok(leaf.server().place.seq().get())
+    /// The number of a record; `None` if what is stored there is damaged.
+    fn number_at(&self, index: LeafIndex) -> Result<Option<u64>, Problem> {
+        match self.reading.log.entry(&self.reading.head, index) {
+            Err(error) if error.is_failure() => Err(error.into()),
+            entry => {
+                let header = entry.ok().flatten().and_then(|entry| Header::decode(index, &entry).ok());
+                Ok(header.map(|header| header.seq.get()))
+            }
+        }
+    }
+
+    /// Where the record with this number is, by counting those before it: where some of them can't be read.
+    fn counted(&self, stream: Print, number: u64) -> Result<LeafIndex, Problem> {
+        let place = usize::try_from(number).ok().filter(|place| *place <= REPLAY_RECORDS).ok_or_else(|| {
+            let detail = "records before it are damaged, and it is too far on to be counted";
+            Problem::new(Kind::Integrity, detail).value(number.to_string())
+        })?;
+        let found = self.found(stream, LeafIndex::ZERO, place + 1)?;
+        let past = || LeafIndex::new(self.reading.head.size.get()).map_err(Problem::internal);
+        found.get(place).copied().map_or_else(past, Ok)
     }
 }
 

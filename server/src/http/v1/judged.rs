@@ -170,8 +170,9 @@ impl Request {
             Unfit::Unknowable(Unknowable::Unverified(error)) => match error {
                 Unverified::Read(error) => error.into(),
                 Unverified::Proof(error) => error.into(),
+                Unverified::Postings(error) => error.into(),
                 Unverified::Broken(broken) => {
-                    self.app.records.reporter.report(&log.info().name, &broken);
+                    self.app.records.reporter.report(log, &broken);
                     let detail = format!("the record at {} can't be verified: {}", broken.index, broken.words);
                     Problem::new(Kind::Integrity, detail).value(broken.index.to_string())
                 }

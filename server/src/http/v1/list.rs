@@ -12,7 +12,7 @@ use super::super::accept::media_type;
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::place::Place;
-use super::reading::{Reading, checkpoint, private, tenant};
+use super::reading::{Reading, Redacting, checkpoint, private, tenant};
 use super::wanted::{self, Wanted};
 use super::{CURSOR, LIMIT, PROOF, TENANT};
 use crate::auth::Right;
@@ -102,15 +102,26 @@ fn page(
         }
     };
     let found = reading.log.find_records(&wanted.prints(reading), begin.below, most, LIST_WORK)?;
-    let under = found.hits.first().map_or_else(|| reading.log.checkpoint(), |newest| reading.under(*newest));
-    let (mut records, mut next) = (Vec::new(), found.next);
+    let under = match found.hits.first() {
+        Some(newest) => reading.under(*newest)?,
+        None => reading.log.checkpoint(),
+    };
+    let (mut records, mut redacting, mut next) = (Vec::new(), Redacting::default(), found.next);
     let stored = reading.log.stored_records(&reading.head, &found.hits, LIST_BYTES)?;
     // What did not fit comes with the next page.
     if let Some(left) = found.hits.get(stored.len()) {
         next = Some(left.size_with());
     }
-    for stored in stored {
-        let Some(verified) = reading.verified(stored, under.size)? else { continue };
+    for (index, stored) in found.hits.iter().zip(stored) {
+        let verified = match reading.verified(stored, &under) {
+            Ok(Some(verified)) => verified,
+            Ok(None) => continue,
+            // The others are what they are all the same.
+            Err(error) => {
+                records.push(Listed::Unverified(error.in_place()?));
+                continue;
+            }
+        };
         match wanted.in_time(verified.record().leaf().server().time) {
             Some(true) if wanted.is_met_by(verified.record()) => {}
             Some(_) => continue,
@@ -120,11 +131,16 @@ fn page(
                 break;
             }
         }
-        records.push(Listed::Record(Box::new(reading.body(reading.seen(verified)?, &under, proof)?)));
+        let seen = reading.seen(verified)?;
+        if !redacting.add(&seen) {
+            next = Some(index.size_with());
+            break;
+        }
+        records.push(Listed::Record(Box::new(reading.body(&seen, &under, proof)?)));
     }
     let next = next.map(|below| Place { size: begin.size, below }.to_text(secret, &wanted.parts()));
     let next = next.map(|next| next.parse()).transpose().map_err(Problem::internal)?;
-    let (redactions, checkpoint) = (Vec::new(), checkpoint(&under)?);
+    let (redactions, checkpoint) = (redacting.bodies(reading, &under)?, checkpoint(&under)?);
     // No more is claimed than the checkpoint has: its witnesses may lag.
     let complete_to = begin.size.min(under.size);
     Ok(Page { stream: None, records, broken_from: None, redactions, checkpoint, complete_to, next }.to_json())

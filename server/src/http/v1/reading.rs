@@ -1,19 +1,24 @@
 //! What reads of records share: whose records are asked for, in which log, and how each is verified before it is written
 //! down. Nothing that could not be verified leaves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
+use cairn_tree::merkle::InclusionProof;
 use cairn_tree::note::{KeyId, VerifierKey};
+use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::record::header::Header;
 use cairn_tree::record::id::RecordId;
-use cairn_tree::record::leaf::Leaf;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::{LeafIndex, TreeSize};
-use cairn_tree::wire::v1::{Before, Integrity, RecordBody, view};
+use cairn_tree::wire::v1::{
+    Before, Integrity, IntegrityProblem, MAX_REDACTIONS, RecordBody, WrongPart, view, view_later,
+};
 use cairn_tree::wire::{header, media};
 
 use super::super::problem::{Kind, Problem};
@@ -24,9 +29,11 @@ use super::super::{App, Ask};
 use super::{Credential, TENANT};
 use crate::auth::{Rights, Tenants};
 use crate::engine::postings::{Print, PrintSecret};
-use crate::engine::records::{StoredRecord, id_print, stream_print};
-use crate::engine::{Head, Log};
-use crate::records::{Reporter, Said, Seen, Unverified, Verified};
+use crate::engine::records::{StoredRecord, Unreadable, id_print};
+use crate::engine::{Head, Log, ProofError, ReadError};
+use crate::records::{
+    Broken, BrokenPart, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater,
+};
 
 /// One log as a reader sees it: under one head.
 #[derive(Clone)]
@@ -95,10 +102,19 @@ impl Reading {
         Self { trail, ..self }
     }
 
-    /// The head that proofs are for: the published one, unless that is too old for the record.
-    pub(super) fn under(&self, last: LeafIndex) -> Arc<Head> {
+    /// The head that proofs are for: the published one, unless that is too old for the record, or for what may say that
+    /// something of it is erased.
+    pub(super) fn under(&self, last: LeafIndex) -> Result<Arc<Head>, Problem> {
+        let redaction = self.ground(&self.head).newest_redaction()?;
+        let last = redaction.map_or(last, |redaction| last.max(redaction));
         let checkpoint = self.log.checkpoint();
-        if checkpoint.size.contains(last) { checkpoint } else { Arc::clone(&self.head) }
+        // It may be newer than what is at hand.
+        let fits = checkpoint.size.contains(last) && checkpoint.size <= self.head.size;
+        Ok(if fits { checkpoint } else { Arc::clone(&self.head) })
+    }
+
+    fn ground<'r>(&'r self, under: &'r Head) -> Ground<'r> {
+        Ground { log: &self.log, head: &self.head, under, prints: &self.prints }
     }
 
     /// Up to which size of the log a search that begins after this misses nothing that the head has.
@@ -130,8 +146,8 @@ impl Reading {
                 continue;
             };
             let entry = self.log.entry(&self.head, index)?;
-            let Some(leaf) = entry.and_then(|entry| Leaf::decode(&entry).ok()) else { return Ok(below) };
-            if leaf.server().time > time {
+            let Some(header) = entry.and_then(|entry| Header::decode(index, &entry).ok()) else { return Ok(below) };
+            if header.time > time {
                 high = index.get();
             } else {
                 low = middle + 1;
@@ -140,46 +156,76 @@ impl Reading {
         TreeSize::new(low).map_err(Problem::internal)
     }
 
-    /// A record that is verified, with its place in its stream; `None` if it is nobody's that the token is good for.
-    pub(in crate::http) fn verified(&self, stored: StoredRecord, size: TreeSize) -> Result<Option<Verified>, Problem> {
-        let index = stored.index;
-        let told = |error| self.told(error);
-        let verified = Verified::of(&self.log, &self.head, size, stored).map_err(told)?;
+    /// A record that is verified, with its place in its stream; `None` if it is nobody's that the token is good for, or of
+    /// a later version, of which nobody knows whose it is.
+    pub(in crate::http) fn verified(&self, stored: ReadBack, under: &Head) -> Result<Option<Verified>, NotGood> {
+        let mut located = self.located(stored, under)?;
+        if located.is_later() {
+            return Ok(None);
+        }
+        // What is said of a record that is another tenant's is not said to this reader.
+        let before = self.ground(under).before(&located).map_err(|error| self.told(error))?;
+        let chained = located.after(before);
+        let verified = self.open(located, under)?;
         if !verified.is_of(|tenant| self.tenants.matches(tenant)) {
             return Ok(None);
         }
-        let before = self.before(&verified, index)?;
-        verified.after(before).map(Some).map_err(told)
+        chained.map_err(|error| self.told(error))?;
+        Ok(Some(verified))
     }
 
-    /// The next record of a stream, verified; `before` is the one before it, which is looked up if it is not at hand.
-    pub(super) fn next_of(
-        &self,
-        stored: StoredRecord,
-        size: TreeSize,
-        before: Option<(LeafIndex, Bytes)>,
-        name: &StreamName<'_>,
-    ) -> Result<Verified, Problem> {
+    /// An entry that is in the tree.
+    pub(super) fn located(&self, stored: ReadBack, under: &Head) -> Result<Located, NotGood> {
+        let stored = stored.map_err(|Unreadable { index, error }| self.unreadable(index, error))?;
         let index = stored.index;
-        let verified = Verified::of(&self.log, &self.head, size, stored).map_err(|error| self.told(error))?;
+        Located::of(&self.log, &self.head, under, stored).map_err(|error| match error {
+            Unverified::Read(error) | Unverified::Proof(ProofError::Read(error)) => self.unreadable(index, error),
+            error => self.told(error),
+        })
+    }
+
+    /// Checks that an entry goes on from the one before it, which is looked up if it is not at hand.
+    pub(super) fn chained(
+        &self,
+        located: &mut Located,
+        under: &Head,
+        before: Option<Predecessor>,
+    ) -> Result<(), NotGood> {
         let before = match before {
-            Some(before) => Some(before),
-            None => self.before(&verified, index)?,
+            Some(before) => before,
+            None => self.ground(under).before(located).map_err(|error| self.told(error))?,
         };
-        let verified = verified.after(before).map_err(|error| self.told(error))?;
+        located.after(before).map_err(|error| self.told(error))
+    }
+
+    /// A record of a later version.
+    pub(super) fn later(&self, located: Located) -> Result<VerifiedLater, NotGood> {
+        located.later().map_err(|error| self.told(error))
+    }
+
+    /// Opens an entry, and looks for what excuses that something of it is absent.
+    pub(super) fn open(&self, located: Located, under: &Head) -> Result<Verified, NotGood> {
+        let excuses = match located.lacks() {
+            Some(_) => self.ground(under).excuses(located.header().id).map_err(|error| self.told(error))?,
+            None => None,
+        };
+        located.open(excuses).map_err(|error| self.told(error))
+    }
+
+    /// A record of a stream, which must belong in the one of this name.
+    pub(super) fn open_in(&self, located: Located, under: &Head, name: &StreamName<'_>) -> Result<Verified, NotGood> {
+        let index = located.index();
+        let verified = self.open(located, under)?;
         let content = verified.record().content();
         if name.may_hold(&content.object, &content.context) {
-            Ok(verified)
-        } else {
-            Err(Problem::new(
-                Kind::Integrity,
-                format!("the record at {index} is in a stream that it does not belong in"),
-            ))
+            return Ok(verified);
         }
+        let words = "it is in a stream that it does not belong in";
+        Err(self.told(Unverified::Broken(Broken::chain(index, Some(index), words))))
     }
 
     /// The same, as the reader may see it, who is put on record for it.
-    pub(in crate::http) fn seen(&self, verified: Verified) -> Result<Seen, Problem> {
+    pub(in crate::http) fn seen(&self, verified: Verified) -> Result<Seen, NotGood> {
         self.trail.note(verified.record());
         verified.seen_with(self.rights).map_err(|error| self.told(error))
     }
@@ -189,53 +235,141 @@ impl Reading {
         self.trail.note(verified.record());
     }
 
-    fn before(&self, verified: &Verified, index: LeafIndex) -> Result<Option<(LeafIndex, Bytes)>, Problem> {
-        let server = verified.record().leaf().server();
-        if server.place.prev().is_none() {
-            return Ok(None);
-        }
-        let Ok(below) = TreeSize::new(index.get()) else { return Ok(None) };
-        let print = stream_print(&self.prints, server.stream);
-        let Some(before) = self.newest(print, below)? else { return Ok(None) };
-        Ok(self.log.entry(&self.head, before)?.map(|entry| (before, entry)))
-    }
-
-    fn told(&self, error: Unverified) -> Problem {
+    fn told(&self, error: Unverified) -> NotGood {
         match error {
-            Unverified::Read(error) => error.into(),
-            Unverified::Proof(error) => error.into(),
+            Unverified::Read(error) => NotGood::Other(error.into()),
+            Unverified::Proof(error) => NotGood::Other(error.into()),
+            Unverified::Postings(error) => NotGood::Other(error.into()),
             Unverified::Broken(broken) => {
-                self.reporter.report(&self.log.info().name, &broken);
-                let detail = format!("the record at {} can't be verified: {}", broken.index, broken.words);
-                Problem::new(Kind::Integrity, detail).value(broken.index.to_string())
+                self.reporter.report(&self.log, &broken);
+                NotGood::Broken(broken)
             }
         }
+    }
+
+    fn unreadable(&self, index: LeafIndex, error: ReadError) -> NotGood {
+        if error.is_failure() {
+            return NotGood::Other(error.into());
+        }
+        self.reporter.suspect(&self.log, index);
+        NotGood::Unreadable(index, error)
+    }
+}
+
+/// An entry as it was read back.
+pub(in crate::http) type ReadBack = Result<StoredRecord, Unreadable>;
+
+/// Why a record is not given out.
+#[derive(Debug)]
+pub(in crate::http) enum NotGood {
+    /// It is not what was signed; that was reported.
+    Broken(Broken),
+    /// What is stored there can't be read.
+    Unreadable(LeafIndex, ReadError),
+    /// Nothing is known of it.
+    Other(Problem),
+}
+
+impl NotGood {
+    /// What stands in a listing in the place of the record.
+    pub(super) fn in_place(self) -> Result<IntegrityProblem, Problem> {
+        match self {
+            Self::Broken(Broken { index, what, words }) => {
+                let part = match what {
+                    BrokenPart::Disclosure(digest, fault) => WrongPart::Disclosure(digest, fault),
+                    BrokenPart::Leaf => WrongPart::Leaf,
+                    BrokenPart::Chain { .. } => WrongPart::Chain,
+                };
+                Ok(IntegrityProblem { index, part, detail: words })
+            }
+            Self::Unreadable(index, _) => {
+                let detail = "what is stored there is missing or damaged".to_owned();
+                Ok(IntegrityProblem { index, part: WrongPart::Leaf, detail })
+            }
+            Self::Other(problem) => Err(problem),
+        }
+    }
+}
+
+impl From<NotGood> for Problem {
+    fn from(error: NotGood) -> Self {
+        match error {
+            NotGood::Broken(broken) => {
+                let detail = format!("the record at {} can't be verified: {}", broken.index, broken.words);
+                Self::new(Kind::Integrity, detail).value(broken.index.to_string())
+            }
+            NotGood::Unreadable(_, error) => error.into(),
+            NotGood::Other(problem) => problem,
+        }
+    }
+}
+
+/// The redaction records of an answer, each once.
+#[derive(Default)]
+pub(super) struct Redacting(BTreeMap<LeafIndex, Arc<Seen>>);
+
+impl Redacting {
+    /// Adds those of a record; false if the answer has no room for them.
+    pub(super) fn add(&mut self, seen: &Seen) -> bool {
+        let Some(excuses) = &seen.excuses else { return true };
+        let fresh = excuses.records.iter().filter(|one| !self.0.contains_key(&one.record.index())).count();
+        if self.0.len() + fresh > MAX_REDACTIONS {
+            return false;
+        }
+        self.0.extend(excuses.records.iter().map(|one| (one.record.index(), Arc::clone(one))));
+        true
+    }
+
+    /// The bodies, which are verified before what they excuse, so always with their proofs.
+    pub(super) fn bodies(&self, reading: &Reading, under: &Head) -> Result<Vec<RecordBody>, Problem> {
+        self.0.values().map(|seen| reading.body(seen, under, true)).collect()
     }
 }
 
 impl Reading {
     /// A record with all that its reader needs to verify it under a head, but the checkpoint.
-    pub(super) fn body(&self, seen: Seen, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+    pub(super) fn body(&self, seen: &Seen, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+        let header = Header::of(seen.record.leaf(), seen.record.hash());
+        let place =
+            self.placed((seen.record.index(), &header), (&seen.leaf, &seen.before), (under, proof, &seen.proof))?;
+        let (disclosures, withheld) = (seen.disclosures.clone(), seen.withheld.clone());
+        Ok(RecordBody { disclosures, withheld, view: Some(view(&seen.record)), ..place })
+    }
+
+    /// The same of a record of a later version.
+    pub(super) fn later_body(&self, later: &VerifiedLater, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+        let header = Header::of_later(&later.later);
+        let leaf = (&later.leaf, &later.before);
+        let place = self.placed((later.later.index(), &header), leaf, (under, proof, &later.proof))?;
+        Ok(RecordBody { view: Some(view_later(&later.later)), ..place })
+    }
+
+    fn placed(
+        &self,
+        (index, header): (LeafIndex, &Header),
+        (leaf, before): (&Bytes, &Option<(LeafIndex, Bytes)>),
+        (under, wanted, proof): (&Head, bool, &InclusionProof),
+    ) -> Result<RecordBody, Problem> {
         let text = |leaf: &Bytes| String::from_utf8(leaf.to_vec()).map_err(Problem::internal);
-        let before = seen.before.filter(|_| proof).map(|(index, leaf)| {
-            let proof = Some(self.log.inclusion(&self.head, index, under.size)?);
-            Ok::<_, Problem>(Before { index, leaf: text(&leaf)?, proof })
+        let before = before.as_ref().filter(|_| wanted).map(|(index, leaf)| {
+            let proof = Some(self.log.inclusion(&self.head, *index, under.size)?);
+            Ok::<_, Problem>(Before { index: *index, leaf: text(leaf)?, proof })
         });
         Ok(RecordBody {
-            leaf: text(&seen.leaf)?,
-            disclosures: seen.disclosures,
-            withheld: seen.withheld,
+            leaf: text(leaf)?,
+            disclosures: Disclosures::none(),
+            withheld: Vec::new(),
             integrity: Integrity {
-                log: seen.record.leaf().event().head().log.clone(),
-                index: seen.record.index(),
-                leaf_hash: seen.record.hash(),
+                log: header.log.clone(),
+                index,
+                leaf_hash: header.hash,
                 key_id: self.key,
                 size: under.size,
                 root: under.root,
-                proof: proof.then_some(seen.proof),
+                proof: wanted.then(|| proof.clone()),
             },
             before: before.transpose()?,
-            view: Some(view(&seen.record)),
+            view: None,
         })
     }
 }

@@ -14,9 +14,10 @@ use super::super::json::Object;
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::reading::{fresh, varying};
-use super::reading::{Reading, checkpoint, private, tenant};
+use super::reading::{Reading, Redacting, checkpoint, private, tenant};
 use super::{PROOF, TENANT};
 use crate::auth::Right;
+use crate::engine::Head;
 use crate::records::Verified;
 
 /// Room for a proof of a large tree and a checkpoint.
@@ -45,10 +46,12 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (query, id) = (Query::parse(ask.parts.uri.query(), &[TENANT, PROOF])?, ask.target.item);
     let proof = query.flag_or(PROOF, true)?;
     media_type(&ask.parts.headers, &[media::JSON])?;
-    let body = found(ask, &query, id, move |reading, verified| {
-        let under = reading.under(verified.record().index());
-        let record = reading.body(reading.seen(verified)?, &under, proof)?;
-        Ok(RecordAnswer { record, redactions: Vec::new(), checkpoint: checkpoint(&under)? }.to_json())
+    let body = found(ask, &query, id, move |reading, verified, under| {
+        let seen = reading.seen(verified)?;
+        let mut redacting = Redacting::default();
+        redacting.add(&seen);
+        let (record, redactions) = (reading.body(&seen, under, proof)?, redacting.bodies(reading, under)?);
+        Ok(RecordAnswer { record, redactions, checkpoint: checkpoint(under)? }.to_json())
     });
     Ok(private(body.await?))
 }
@@ -76,8 +79,7 @@ pub(crate) async fn receipt(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let id = ask.target.item;
     let query = Query::parse(ask.parts.uri.query(), &[TENANT])?;
     let form = media_type(&ask.parts.headers, &[media::JSON, "text/plain"])?;
-    let answer = found(ask, &query, id, move |reading, verified| {
-        let under = reading.under(verified.record().index());
+    let answer = found(ask, &query, id, move |reading, verified, under| {
         let (index, leaf) = (verified.record().index(), verified.leaf().clone());
         reading.shows(&verified);
         let proof = verified.into_proof();
@@ -99,7 +101,7 @@ async fn found<T: Send + 'static>(
     ask: &Ask<'_>,
     query: &Query<'_>,
     id: &str,
-    answer: impl Fn(&Reading, Verified) -> Result<T, Problem> + Clone + Send + 'static,
+    answer: impl Fn(&Reading, Verified, &Head) -> Result<T, Problem> + Clone + Send + 'static,
 ) -> Result<T, Problem> {
     let credential = ask.credential(Right::Read)?;
     let tenant = tenant(ask, &credential, query)?;
@@ -115,12 +117,12 @@ async fn found<T: Send + 'static>(
         let (tenant, answer) = (tenant.clone(), answer.clone());
         let read = move || {
             let Some(index) = reading.find(id)? else { return Ok(None) };
-            let under = reading.under(index);
-            let Some(stored) = reading.log.stored_record(&reading.head, index)? else { return Ok(None) };
-            let Some(verified) = reading.verified(stored, under.size)? else { return Ok(None) };
+            let under = reading.under(index)?;
+            let Some(stored) = reading.log.stored_records(&reading.head, &[index], 0)?.pop() else { return Ok(None) };
+            let Some(verified) = reading.verified(stored, &under)? else { return Ok(None) };
             let is_meant = tenant.is_none_or(|tenant| verified.is_of(|other| other == tenant));
             let is_it = verified.record().leaf().event().head().id == id;
-            if is_meant && is_it { answer(&reading, verified).map(Some) } else { Ok::<_, Problem>(None) }
+            if is_meant && is_it { answer(&reading, verified, &under).map(Some) } else { Ok::<_, Problem>(None) }
         };
         if let Some(found) = ask.read(read).await? {
             return Ok(found);

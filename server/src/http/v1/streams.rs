@@ -7,13 +7,15 @@ use cairn_tree::record::replay::{Until, View, replay};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
 use cairn_tree::wire::media;
-use cairn_tree::wire::v1::{DifferencesAnswer, Listed, ObjectDifferences, Page, Point, States, StatesAnswer};
+use cairn_tree::wire::v1::{
+    DifferencesAnswer, IntegrityProblem, Listed, ObjectDifferences, Page, Point, States, StatesAnswer,
+};
 
 use super::super::Ask;
 use super::super::accept::media_type;
 use super::super::problem::Problem;
 use super::super::query::Query;
-use super::history::asked;
+use super::history::{SeenEntry, asked};
 use super::list::limit;
 use super::reading::{checkpoint, private};
 use super::{BY, CURSOR, FROM_SEQ, LIMIT, PROOF, VIEW};
@@ -52,12 +54,15 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
         let complete_to = stream.reading.complete_to()?;
         let row = stream.row(from, most)?;
         let (reading, next) = (&stream.reading, row.next.map(|next| next.to_string().parse()));
-        let body = |seen| Ok(Listed::Record(Box::new(reading.body(seen, &row.under, proof)?)));
+        let listed = |entry: &Result<SeenEntry, IntegrityProblem>| match entry {
+            Ok(entry) => Ok(Listed::Record(Box::new(entry.body(reading, &row.under, proof)?))),
+            Err(problem) => Ok(Listed::Unverified(problem.clone())),
+        };
         let page = Page {
-            stream: row.records.first().map(|first| first.record.leaf().server().stream),
-            records: row.records.into_iter().map(body).collect::<Result<_, Problem>>()?,
-            broken_from: None,
-            redactions: Vec::new(),
+            stream: row.records.iter().flatten().next().map(SeenEntry::stream),
+            records: row.records.iter().map(listed).collect::<Result<_, Problem>>()?,
+            broken_from: row.broken_from,
+            redactions: row.redacting.bodies(reading, &row.under)?,
             checkpoint: checkpoint(&row.under)?,
             complete_to: complete_to.min(row.under.size),
             next: next.transpose().map_err(Problem::internal)?,

@@ -30,23 +30,39 @@ fn a_changed_disclosure_is_an_integrity_error_and_one_incident_however_often_it_
     let running = Running::start();
     let good = running.brought(&record("pb", "1", "create"))["records"][0]["id"].as_str().unwrap().to_owned();
     let bad = running.brought(&record("pb", "2", "create"))["records"][0]["id"].as_str().unwrap().to_owned();
+    running.brought(&record("pb", "2", "update"));
     let running = running.restarted_after(|data| edit(data, 1, |row| *row.last_mut().unwrap() ^= 1));
-    let paths = [
+    let refused = [
         format!("/v1/records/{bad}"),
         format!("/v1/records/{bad}/receipt"),
-        "/v1/records?tenant=pb&object=2".to_owned(),
-        "/v1/streams/entity/pb/tl/license/2".to_owned(),
         "/v1/streams/entity/pb/tl/license/2/state".to_owned(),
+        "/v1/streams/entity/pb/tl/license/2/diff?from=0".to_owned(),
     ];
-    for path in paths.iter().chain(&paths) {
+    for path in refused.iter().chain(&refused) {
         let answer = running.read(path);
         let problem = json_of(&answer);
         assert_eq!((answer.status, problem["type"].as_str()), (500, Some("urn:cairn:problem:integrity")), "{path}");
         assert!(!answer.text().contains("Ada"), "{path}");
     }
+    // In a page it keeps nobody from the others.
+    for path in ["/v1/records?tenant=pb&module=tl", "/v1/records?tenant=pb&object=2"] {
+        let page = running.shown(path);
+        assert!(page["records"][0]["problem"].is_null(), "{page}");
+        let problem = &page["records"][1]["problem"];
+        assert_eq!((&problem["part"], &problem["index"]), (&"disclosure".into(), &1.into()), "{page}");
+        assert_eq!(problem["fault"], "changed");
+        assert!(page["records"][1].get("leaf").is_none() && page["records"][1].get("disclosures").is_none());
+    }
+    assert_eq!(running.shown("/v1/records?tenant=pb&module=tl")["records"][2]["view"]["id"], good.as_str());
+    // Nothing is wrong with the chain.
+    let history = running.shown("/v1/streams/entity/pb/tl/license/2?proof=1");
+    assert_eq!(history["records"][0]["problem"]["part"], "disclosure");
+    assert!(history.get("broken_from").is_none());
+    assert_eq!(history["records"][1]["view"]["seq"], 1);
+    assert_eq!(history["records"][1]["before"]["index"], 1);
     running.shown(&format!("/v1/records/{good}"));
     let running = running.restarted_after(|_| {});
-    assert_eq!(running.read(&paths[0]).status, 500);
+    assert_eq!(running.read(&refused[0]).status, 500);
     let told = incidents(&running.data);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(

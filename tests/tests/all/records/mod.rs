@@ -3,6 +3,7 @@
 mod client;
 mod digit;
 mod following;
+mod found;
 mod integrity;
 mod journey;
 mod own;
@@ -17,8 +18,12 @@ mod signed;
 mod strict;
 mod tenants;
 
+use std::sync::Arc;
+
 use cairn_tests::http::{Connection, Request, Response};
 use cairn_tests::server::{Data, Server, cairnd};
+use cairnd::engine::{Engine, EngineOptions, Log, PoolBounds, SystemClock, Unobserved};
+use cairnd::records::{Own, SecretFile, SystemRandom};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -100,6 +105,27 @@ impl Running {
         let head = self.ask(Request::get("/logs/main/head")).text();
         head.lines().nth(1).unwrap().parse().unwrap()
     }
+}
+
+/// Has the server write into its log `main`, while nobody serves it.
+fn written<T>(data: &Data, write: impl AsyncFnOnce(&Own, &Log) -> T) -> T {
+    let options = EngineOptions {
+        data: data.path().to_owned(),
+        high_water: None,
+        pool: PoolBounds { requests: 100, bytes: 1 << 20 },
+        idempotency_ms: 1,
+        disk_reserve: 0,
+        signer: None,
+        settings: cairn_rocks::Settings::default(),
+    };
+    let engine = Engine::open(&options, Arc::new(SystemClock), Arc::new(Unobserved)).unwrap();
+    let log = engine.log("main").unwrap();
+    let secret = Arc::new(SecretFile::open_or_make(data.path(), &SystemRandom).unwrap());
+    let own = Own::new(secret, Arc::new(SystemRandom), Arc::new(SystemClock));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let done = runtime.block_on(write(&own, &log));
+    engine.close();
+    done
 }
 
 fn post(body: &Value) -> Request {

@@ -1,39 +1,15 @@
 //! What the server writes about itself: read back like any record, told from producers' by its writer, and forged by
 //! nobody.
 
-use std::sync::Arc;
-
 use cairn_tests::http::Request;
 use cairn_tests::server::Data;
 use cairn_tree::record::class::Class;
 use cairn_tree::record::json::Json;
 use cairn_tree::record::text::Name;
-use cairnd::engine::{Engine, EngineOptions, Log, PoolBounds, SystemClock, Unobserved};
-use cairnd::records::{Own, OwnError, OwnRecord, SecretFile, SystemRandom, own_object, own_values};
+use cairnd::records::{OwnError, OwnRecord, own_object, own_values};
 use serde_json::{Value, json};
 
-use super::{Running, json_of, record};
-
-/// Has the server write into its log `main`, while nobody serves it.
-fn written<T>(data: &Data, write: impl AsyncFnOnce(&Own, &Log) -> T) -> T {
-    let options = EngineOptions {
-        data: data.path().to_owned(),
-        high_water: None,
-        pool: PoolBounds { requests: 100, bytes: 1 << 20 },
-        idempotency_ms: 1,
-        disk_reserve: 0,
-        signer: None,
-        settings: cairn_rocks::Settings::default(),
-    };
-    let engine = Engine::open(&options, Arc::new(SystemClock), Arc::new(Unobserved)).unwrap();
-    let log = engine.log("main").unwrap();
-    let secret = Arc::new(SecretFile::open_or_make(data.path(), &SystemRandom).unwrap());
-    let own = Own::new(secret, Arc::new(SystemRandom), Arc::new(SystemClock));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let done = runtime.block_on(write(&own, &log));
-    engine.close();
-    done
-}
+use super::{Running, json_of, record, written};
 
 /// That something about `pb` was set.
 fn setting(object: &str) -> OwnRecord {

@@ -209,7 +209,7 @@ impl Report {
             self.below = Some(left.size_with());
         }
         for stored in stored {
-            let Some(verified) = self.reading.verified(stored, self.reading.head.size)? else { continue };
+            let Some(verified) = self.reading.verified(stored, &self.reading.head)? else { continue };
             match self.wanted.in_time(verified.record().leaf().server().time) {
                 Some(true) if self.wanted.is_met_by(verified.record()) => {}
                 Some(_) => continue,

@@ -1,0 +1,132 @@
+//! What excuses that something of a record is absent: redaction records of its log that name it, found by its id, which is
+//! that of their object, and each verified itself: its leaf, its place in its stream, and all of its disclosures.
+//!
+//! Nothing excuses what is absent of a redaction record: it is opened without any.
+
+use std::sync::Arc;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::Root;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::kind::{REDACTION, Redactions};
+use cairn_tree::record::reserved::OWN_MODULE;
+use cairn_tree::size::{LeafIndex, TreeSize};
+
+use super::verify::{Excuses, Located, Predecessor, Unverified, Verified};
+use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
+use crate::engine::records::{StoredRecord, stream_print};
+use crate::engine::{Head, Log};
+use crate::limits::{LIST_WORK, REDACTIONS_OF_RECORD};
+
+/// A log under a head, in which redaction records are looked for.
+#[derive(Clone, Copy)]
+pub struct Ground<'l> {
+    /// The log.
+    pub log: &'l Log,
+    /// Its newest head.
+    pub head: &'l Head,
+    /// The head that proofs are for.
+    pub under: &'l Head,
+    /// What its records are found by.
+    pub prints: &'l PrintSecret,
+}
+
+/// Verifies a record by itself, in the tree of the newest head: its leaf and its disclosures, with what excuses that some
+/// are absent.
+///
+/// # Errors
+/// [`Unverified`].
+pub fn verified(log: &Log, head: &Head, stored: StoredRecord) -> Result<Verified, Unverified> {
+    let located = Located::of(log, head, head, stored)?;
+    let excuses = match (located.lacks(), log.print_secret()?) {
+        (Some(_), Some(prints)) => Ground { log, head, under: head, prints: &prints }.excuses(located.header().id)?,
+        _ => None,
+    };
+    located.open(excuses)
+}
+
+impl Ground<'_> {
+    fn print(&self, facet: Facet, value: &str) -> Print {
+        Print::new(self.prints, facet, &[value])
+    }
+
+    /// Where the newest redaction record of the log is, whatever it is about.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn newest_redaction(&self) -> Result<Option<LeafIndex>, PostingsError> {
+        let prints = [self.print(Facet::Operation, REDACTION), self.print(Facet::Module, OWN_MODULE)];
+        Ok(self.log.find_records(&prints, self.head.size, 1, LIST_WORK)?.hits.pop())
+    }
+
+    /// What excuses absences in the record with this id; `None` if nothing does.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub fn excuses(&self, id: RecordId) -> Result<Option<Arc<Excuses>>, Unverified> {
+        let Ok(origin) = Origin::new(&*self.log.info().origin) else { return Ok(None) };
+        let prints = [
+            self.print(Facet::Object, &id.to_string()),
+            self.print(Facet::Operation, REDACTION),
+            self.print(Facet::Module, OWN_MODULE),
+        ];
+        let mut excuses = Excuses { redactions: Redactions::new(origin), records: Vec::new() };
+        let (mut below, mut read) = (Some(self.under.size), 0);
+        while let Some(from) = below.filter(|_| read < REDACTIONS_OF_RECORD) {
+            let page = self.log.find_records(&prints, from, REDACTIONS_OF_RECORD - read, LIST_WORK)?;
+            below = page.next;
+            for index in page.hits {
+                read += 1;
+                match self.redaction(index, &mut excuses) {
+                    Ok(()) => {}
+                    Err(Unverified::Broken(broken)) => {
+                        tracing::error!(log = %self.log.info().name, %index, words = broken.words, "a redaction record does not count");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok((!excuses.records.is_empty()).then(|| Arc::new(excuses)))
+    }
+
+    /// Takes up the redaction record at an index, if it is one.
+    fn redaction(&self, index: LeafIndex, excuses: &mut Excuses) -> Result<(), Unverified> {
+        let Some(stored) = self.log.stored_record(self.head, index)? else { return Ok(()) };
+        let mut located = Located::of(self.log, self.head, self.under, stored)?;
+        let before = self.before(&located)?;
+        located.after(before)?;
+        let verified = located.open(None)?;
+        // What does not count, such as one of another log, excuses nothing.
+        if excuses.redactions.take_up(verified.record()).is_ok() {
+            excuses.records.push(Arc::new(verified.whole()));
+        }
+        Ok(())
+    }
+
+    /// The record that is directly before another one in its stream, as far as it can be read.
+    ///
+    /// # Errors
+    /// [`Unverified`] if the store failed.
+    pub fn before(&self, located: &Located) -> Result<Predecessor, Unverified> {
+        let header = located.header();
+        let (Some(prev), Ok(below)) = (header.prev, TreeSize::new(located.index().get())) else {
+            return Ok(Predecessor::None);
+        };
+        let print = stream_print(self.prints, header.stream);
+        let found = self.log.find_records(&[print], below, 1, u64::MAX);
+        let Some(index) = found.map_err(Unverified::Postings)?.hits.pop() else { return Ok(Predecessor::None) };
+        let entry = match self.log.entry(self.head, index) {
+            Err(error) if error.is_failure() => return Err(error.into()),
+            entry => entry.ok().flatten(),
+        };
+        // By the hash that the record itself names it is the one, whatever the tree's tiles are.
+        if let Some(entry) = entry.as_ref().filter(|entry| Hash::leaf(entry) == prev) {
+            return Ok(Predecessor::Leaf(index, entry.clone()));
+        }
+        let (hash, proof) = self.log.located(self.head, index, self.under.size)?;
+        let root = Root { size: self.under.size, hash: self.under.root };
+        let stands = entry.filter(|entry| Hash::leaf(entry) == hash && proof.verify(index, &hash, &root).is_ok());
+        Ok(stands.map_or(Predecessor::Hash(index, hash), |entry| Predecessor::Leaf(index, entry)))
+    }
+}
