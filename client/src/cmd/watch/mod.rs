@@ -199,56 +199,22 @@ impl Following<'_, '_> {
 
     /// Keeps the evidence and says what happened.
     fn alarm(&mut self, case: Case) -> Failure {
-        let observation = Observation {
-            keys: &self.monitor.keys_ever(),
-            url: self.options.remote.url.clone(),
-            at: jiff::Timestamp::now().to_string(),
-            transcript: Vec::new(),
-        };
-        let evidence = Evidence::new(case, observation);
-        let written = match evidence.encode() {
-            Ok(bytes) => {
-                write_new(&self.evidence_path(evidence.case().name()), &bytes).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        let (path, unwritten) = match written {
-            Ok(path) => (Some(path.display().to_string()), None),
-            Err(error) => (None, Some(error)),
-        };
-        let event = Event::contradiction(&evidence, path);
-        if let Err(failure) = self.output.print(self.form, &event) {
-            self.output.say(format_args!("cairn: {failure}"));
-        }
-        self.output.say(format_args!("cairn: {}", shown(evidence.summary())));
-        if let Some(error) = unwritten {
-            self.output.say(format_args!("cairn: the evidence could not be written: {error}"));
-            // It must not be lost: whoever keeps our words keeps it.
-            let bytes = evidence.encode().unwrap_or_default();
-            self.output.say(String::from_utf8_lossy(&bytes));
-        }
-        Failure::Contradiction
+        let path = self.evidence_path(case.name());
+        let (keys, url) = (self.monitor.keys_ever(), &self.options.remote.url);
+        accuse(case, (&keys, url), Some(&path), self.form, self.output)
     }
 
     fn evidence_path(&self, kind: &str) -> PathBuf {
         let state = &self.options.state;
-        let suffix = format!(".{kind}.json");
         match (&self.options.evidence, state.file_name()) {
-            (Some(folder), Some(name)) => beside(&folder.join(name), &suffix),
-            _ => beside(state, &suffix),
+            (Some(folder), Some(name)) => beside_state(&folder.join(name), kind),
+            _ => beside_state(state, kind),
         }
     }
 
     /// Writes the state file, if there is something new.
     fn save(&mut self) -> Result<(), Failure> {
-        let Some(state) = self.monitor.state() else { return Ok(()) };
-        let bytes = state.encode(self.monitor.keys()).map_err(|error| Failure::Refused(error.to_string()))?;
-        if bytes != self.saved {
-            write_atomic(&self.options.state, &bytes, Durability::PowerLoss)
-                .map_err(|error| Failure::Refused(error.to_string()))?;
-            self.saved = bytes;
-        }
-        Ok(())
+        save_state(&self.options.state, &self.monitor, &mut self.saved)
     }
 
     /// Longer from failure to failure, so that a log in trouble is not asked all the time.
@@ -259,13 +225,62 @@ impl Following<'_, '_> {
     }
 }
 
+/// Writes evidence against a log, prints that there is some, and says what happened.
+pub(in crate::cmd) fn accuse(
+    case: Case,
+    (keys, url): (&LogKeys, &str),
+    path: Option<&Path>,
+    form: Form,
+    output: &mut Output<'_>,
+) -> Failure {
+    let (url, at) = (url.to_owned(), jiff::Timestamp::now().to_string());
+    let evidence = Evidence::new(case, Observation { keys, url, at, transcript: Vec::new() });
+    let written = match (evidence.encode(), path) {
+        (Ok(bytes), Some(path)) => write_new(path, &bytes).map(Some).map_err(|error| error.to_string()),
+        (Ok(_), None) => Err("no --state was given, beside which it would stand".to_owned()),
+        (Err(error), _) => Err(error.to_string()),
+    };
+    let (path, unwritten) = match written {
+        Ok(path) => (path.map(|path| path.display().to_string()), None),
+        Err(error) => (None, Some(error)),
+    };
+    let event = Event::contradiction(&evidence, path);
+    if let Err(failure) = output.print(form, &event) {
+        output.say(format_args!("cairn: {failure}"));
+    }
+    output.say(format_args!("cairn: {}", shown(evidence.summary())));
+    if let Some(error) = unwritten {
+        output.say(format_args!("cairn: the evidence could not be written: {error}"));
+        // It must not be lost: whoever keeps our words keeps it.
+        let bytes = evidence.encode().unwrap_or_default();
+        output.say(String::from_utf8_lossy(&bytes));
+    }
+    Failure::Contradiction
+}
+
+/// Where evidence of a kind stands: beside the state file.
+pub(in crate::cmd) fn beside_state(state: &Path, kind: &str) -> PathBuf {
+    beside(state, &format!(".{kind}.json"))
+}
+
 /// Each round of a watcher reads all there is.
 const fn effort(freshness: Freshness) -> Effort {
     Effort { freshness, entries: u64::MAX }
 }
 
+/// Writes what a monitor knows, if it is other than what the file has.
+pub(in crate::cmd) fn save_state(path: &Path, monitor: &Monitor, saved: &mut Vec<u8>) -> Result<(), Failure> {
+    let Some(state) = monitor.state() else { return Ok(()) };
+    let bytes = state.encode(monitor.keys()).map_err(|error| Failure::Refused(error.to_string()))?;
+    if bytes != *saved {
+        write_atomic(path, &bytes, Durability::PowerLoss).map_err(|error| Failure::Refused(error.to_string()))?;
+        *saved = bytes;
+    }
+    Ok(())
+}
+
 /// What is known from earlier runs, and the bytes that say so.
-fn load_state(path: &Path, keys: &LogKeys) -> Result<(Known, Vec<u8>), Failure> {
+pub(in crate::cmd) fn load_state(path: &Path, keys: &LogKeys) -> Result<(Known, Vec<u8>), Failure> {
     let bytes = match read_bounded(path, bounds::STATE_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.is_absent() => return Ok((Known::default(), Vec::new())),
