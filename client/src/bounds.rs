@@ -40,6 +40,19 @@ pub const BATCH_BYTES: usize = 1 << 20;
 /// The most files that one `append` takes from its arguments and folders.
 pub const APPEND_FILES: usize = 1_000_000;
 
+/// The most records that are asked for in one page.
+pub const PAGE_RECORDS: usize = 500;
+/// How many records a search prints, unless `--limit` says otherwise.
+pub const SEARCH_RECORDS: u64 = 50;
+/// How many pages of a search may come in a row without a record: a server looks at so much for each and no more.
+pub const EMPTY_PAGES: u32 = 100_000;
+/// The most records of a history that is taken in whole, and their bytes.
+pub const HISTORY_RECORDS: usize = 200_000;
+/// The bytes of leaves and disclosures of such a history.
+pub const HISTORY_BYTES: usize = 256 << 20;
+/// The largest file with what was scanned for a stream.
+pub const SCANNED_BYTES: usize = 64 << 10;
+
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one request may take, from its first byte to the answer's last, unless `--timeout` says otherwise.

@@ -1,13 +1,14 @@
 //! Turns what a log serves into what is known about it, given the log's key.
 //!
 //! Everything starts from a head that the log's key has signed; whatever else is served must fit that head. Not here:
-//! comparing heads over time (`monitor`) and asking for anything (`fetch`).
+//! comparing heads over time (`monitor`) and asking for anything (`fetch`). [`trail`] is about audit records.
 
 mod error;
 mod keys;
 mod receipt;
 mod succession;
 mod tiles;
+pub mod trail;
 mod whole;
 
 pub use error::{AuditError, HeadFault};

@@ -7,20 +7,25 @@
 
 mod append;
 mod consistency;
+mod diff;
 mod duration;
 mod evidence;
 mod failure;
 mod follow;
 mod fsck;
+mod history;
 mod keys;
 mod load;
 mod monitor;
 mod options;
 mod prove;
 mod record;
+mod replay;
+mod search;
 mod sources;
 mod stop;
 mod terminal;
+mod trail;
 mod verify;
 mod verify_record;
 mod watch;
@@ -51,6 +56,10 @@ enum Command {
     Append(append::Append),
     Prove(prove::Prove),
     Record(record::Record),
+    Search(search::Search),
+    History(history::History),
+    Replay(replay::Replay),
+    Diff(diff::Diff),
     Verify(verify::Verify),
     Consistency(consistency::Consistency),
     Watch(watch::Watch),
@@ -104,6 +113,10 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
             Command::Append(command) => command.run(form, terminal).await,
             Command::Prove(command) => command.run(form, terminal).await,
             Command::Record(command) => Box::pin(command.run(form, terminal)).await,
+            Command::Search(command) => Box::pin(command.run(form, terminal)).await,
+            Command::History(command) => Box::pin(command.run(form, terminal)).await,
+            Command::Replay(command) => Box::pin(command.run(form, terminal)).await,
+            Command::Diff(command) => Box::pin(command.run(form, terminal)).await,
             Command::Consistency(command) => command.run(form, terminal).await,
             Command::Watch(command) => Box::pin(command.run(form, terminal)).await,
             Command::Monitor(command) => Box::pin(command.run(form, terminal)).await,

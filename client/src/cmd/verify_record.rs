@@ -17,10 +17,12 @@ use cairn_tree::wire::v1::{
 };
 use clap::Args;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::failure::Failure;
 use super::options::TrustOptions;
 use super::terminal::{Form, Terminal};
+use super::trail::raw;
 use super::verify::Witness;
 use crate::attach::{self, Attached, Comparison};
 use crate::fetch::shown;
@@ -49,11 +51,11 @@ pub(super) struct VerifyRecord {
     record: PathBuf,
 }
 
-fn class(text: &str) -> Result<Class, String> {
+pub(super) fn class(text: &str) -> Result<Class, String> {
     Class::from_name(text).ok_or_else(|| "must be public, internal, restricted or secret".to_owned())
 }
 
-fn producer_key(text: &str) -> Result<ProducerKey, String> {
+pub(super) fn producer_key(text: &str) -> Result<ProducerKey, String> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let key = bytes.and_then(|bytes| ProducerKey::new(&bytes).ok());
     key.ok_or_else(|| "must be the base64url of an Ed25519 public key, without padding".to_owned())
@@ -100,7 +102,7 @@ struct Verified {
     #[serde(skip_serializing_if = "Option::is_none")]
     claims_key: Option<String>,
     /// What it says.
-    view: serde_json::Value,
+    view: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -210,7 +212,7 @@ impl Verified {
             kept: record.still_disclosed().len(),
             signed_by: if let Producer::Verified(key) = producer { Some(key.to_string()) } else { None },
             claims_key: if let Producer::Unknown(key) = producer { Some(key.to_string()) } else { None },
-            view: serde_json::from_str(&view(record)).map_err(|error| error.to_string())?,
+            view: raw(&view(record))?,
             ..place
         })
     }
@@ -218,7 +220,7 @@ impl Verified {
     fn of_later(verified: &VerifiedLater, head: &WitnessedCheckpoint) -> Result<Self, String> {
         let VerifiedLater { later, before } = verified;
         let place = Self::placed(later.index(), &Header::of_later(later), head, *before);
-        let view = serde_json::from_str(&view_later(later)).map_err(|error| error.to_string())?;
+        let view = raw(&view_later(later))?;
         Ok(Self { later_version: true, view, ..place })
     }
 
@@ -243,7 +245,7 @@ impl Verified {
             kept: 0,
             signed_by: None,
             claims_key: None,
-            view: serde_json::Value::Null,
+            view: Box::default(),
         }
     }
 }

@@ -69,6 +69,8 @@ impl FetchError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => true,
+            // What is stored there will be no other a moment later.
+            Self::Status { problem: Problem { kind: Some(wire::ProblemKind::Integrity), .. }, .. } => false,
             Self::Status { status, .. } => matches!(*status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Self::SetUp(_) | Self::TooLong { .. } | Self::Malformed { .. } => false,
         }

@@ -14,7 +14,7 @@ mod words;
 pub use answers::{IdempotencyKey, Taken, Wanted};
 pub use error::{FetchError, Problem};
 pub use http::{Freshness, Settings, Token, TokenError};
-pub use records::{Records, TakenRecords};
+pub use records::{Query, Records, TakenRecords, can_be_asked};
 pub use remote::{HeadKind, Remote};
 pub use url::{LogUrl, LogUrlError};
 pub use words::shown;

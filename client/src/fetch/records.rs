@@ -1,9 +1,13 @@
 //! Audit records over HTTP: `/v1`, which stands at the server's root, beside its logs.
 
+use core::fmt::Write as _;
+
 use bytes::Bytes;
 use cairn_tree::record::id::RecordId;
+use cairn_tree::record::json::Fault;
+use cairn_tree::record::stream::StreamName;
 use cairn_tree::wire::append::Wait;
-use cairn_tree::wire::v1::{AppendedAnswer, MAX_ANSWER_BYTES, RecordAnswer};
+use cairn_tree::wire::v1::{AppendedAnswer, DifferencesAnswer, MAX_ANSWER_BYTES, Page, RecordAnswer, StatesAnswer};
 use cairn_tree::wire::{media, query};
 
 use super::answers::IdempotencyKey;
@@ -56,17 +60,118 @@ impl Records {
     /// # Errors
     /// [`FetchError`].
     pub async fn record(&self, id: RecordId) -> Result<(Vec<u8>, RecordAnswer), FetchError> {
-        let request = Request {
-            path: format!("v1/records/{id}"),
-            query: vec![("proof", "1".to_owned())],
-            accept: media::JSON,
-            bound: MAX_ANSWER_BYTES,
-            // Nothing on the way may keep it.
-            freshness: Freshness::AnyCache,
-            upload: None,
+        self.read(format!("v1/records/{id}"), vec![proofs()], RecordAnswer::parse).await
+    }
+
+    /// Asks for a page of the records that match, newest first, with their proofs.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn search(&self, mut query: Query) -> Result<Page, FetchError> {
+        query.push(proofs());
+        Ok(self.read("v1/records".to_owned(), query, Page::parse).await?.1)
+    }
+
+    /// Asks for at most so many records of a stream from a number on, with their proofs.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn history(&self, stream: &StreamName<'_>, from: u64, most: usize) -> Result<Page, FetchError> {
+        let query = vec![("from_seq", from.to_string()), ("limit", most.to_string()), proofs()];
+        Ok(self.read(stream_path(stream, ""), query, Page::parse).await?.1)
+    }
+
+    /// Asks what the server says that the states of a stream's objects were.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn states(&self, stream: &StreamName<'_>, query: Query) -> Result<StatesAnswer, FetchError> {
+        Ok(self.read(stream_path(stream, "/state"), query, StatesAnswer::parse).await?.1)
+    }
+
+    /// Asks what the server says that changed between two points of a stream.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn differences(&self, stream: &StreamName<'_>, query: Query) -> Result<DifferencesAnswer, FetchError> {
+        Ok(self.read(stream_path(stream, "/diff"), query, DifferencesAnswer::parse).await?.1)
+    }
+
+    /// Asks for something, past caches or not: nothing on the way may keep it.
+    async fn read<T>(
+        &self,
+        path: String,
+        query: Query,
+        parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
+    ) -> Result<(Vec<u8>, T), FetchError> {
+        let (accept, bound, freshness) = (media::JSON, MAX_ANSWER_BYTES, Freshness::AnyCache);
+        let answer = self.0.ask(Request { path, query, accept, bound, freshness, upload: None }).await?;
+        let parsed = parse(&answer.body).map_err(|fault| answer.malformed(fault))?;
+        Ok((answer.body, parsed))
+    }
+}
+
+/// The names and values of a query.
+pub type Query = Vec<(&'static str, String)>;
+
+fn proofs() -> (&'static str, String) {
+    ("proof", "1".to_owned())
+}
+
+/// The path of a stream, each part of its name percent-encoded.
+fn stream_path(stream: &StreamName<'_>, beneath: &str) -> String {
+    let (kind, parts) = match stream {
+        StreamName::Entity { tenant, module, entity, object } => ("entity", vec![tenant, module, entity, object]),
+        StreamName::Named { tenant, name } => ("named", vec![tenant, name]),
+    };
+    let mut path = format!("v1/streams/{kind}");
+    for part in parts {
+        path.push('/');
+        for byte in part.as_str().bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(char::from(byte)),
+                // Writing to a string does not fail.
+                _ => _ = write!(path, "%{byte:02X}"),
+            }
+        }
+    }
+    path.push_str(beneath);
+    path
+}
+
+/// Whether a stream can be asked for over HTTP: as a part of a path, `.` and `..` mean other things, however they are
+/// written.
+#[must_use]
+pub fn can_be_asked(stream: &StreamName<'_>) -> bool {
+    let parts = match stream {
+        StreamName::Entity { tenant, module, entity, object } => vec![tenant, module, entity, object],
+        StreamName::Named { tenant, name } => vec![tenant, name],
+    };
+    parts.into_iter().all(|part| !matches!(part.as_str(), "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::record::text::Name;
+
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_streams_name_stays_one_part_of_the_path() {
+        let stream = |text: &'static str| StreamName::Named {
+            tenant: Name::new("pb").unwrap_or_else(|error| panic!("{error}")),
+            name: Name::new(text).unwrap_or_else(|error| panic!("{error}")),
         };
-        let answer = self.0.ask(request).await?;
-        let record = RecordAnswer::parse(&answer.body).map_err(|fault| answer.malformed(fault))?;
-        Ok((answer.body, record))
+        let base = LogUrl::parse("http://h/logs/main").unwrap().server();
+        for (name, path) in [
+            ("permits", "/v1/streams/named/pb/permits/state"),
+            ("a/b?c#d%2e", "/v1/streams/named/pb/a%2Fb%3Fc%23d%252e/state"),
+            ("Köln 1.5", "/v1/streams/named/pb/K%C3%B6ln%201%2E5/state"),
+            ("a..b", "/v1/streams/named/pb/a%2E%2Eb/state"),
+        ] {
+            assert_eq!(base.resource(&stream_path(&stream(name), "/state"), &[]).path(), path);
+            assert!(can_be_asked(&stream(name)));
+        }
+        assert!(!can_be_asked(&stream("..")) && !can_be_asked(&stream(".")));
     }
 }

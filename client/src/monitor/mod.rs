@@ -14,6 +14,7 @@ mod kept;
 mod keyring;
 mod reading;
 mod round;
+pub mod scanned;
 mod stale;
 mod state;
 mod vault;

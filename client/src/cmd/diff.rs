@@ -1,0 +1,119 @@
+//! `cairn diff`: what changed of an object between two points, computed here from its verified history.
+
+use cairn_tree::record::replay::{Until, replay};
+use cairn_tree::record::stream::StreamName;
+use cairn_tree::record::time::Time;
+use cairn_tree::size::counted;
+use cairn_tree::wire::v1::ObjectDifferences;
+use clap::Args;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::search::entries;
+use super::terminal::{Form, Terminal};
+use super::trail::{
+    Compared, DifferenceLine, Ended, Point, Session, StreamOptions, Summary, TrailOptions, Ways, point,
+};
+use crate::auditor::trail::{TrailError, Whole};
+
+/// Show what changed of an object between two points: its history is read and verified, as `cairn history` does, replayed
+/// here up to both, and compared. The server's own comparison is compared with that: where it differs, that is said, and
+/// the exit code is 1.
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    #[command(flatten)]
+    trail: TrailOptions,
+    #[command(flatten)]
+    stream: StreamOptions,
+    #[command(flatten)]
+    ways: Ways,
+    /// The first point: a record's number, or a time as in RFC 3339. Without it, before the first record.
+    #[arg(long, value_name = "N|TIME", value_parser = point)]
+    from: Option<Point>,
+    /// The second point. Without it, the last record.
+    #[arg(long, value_name = "N|TIME", value_parser = point)]
+    to: Option<Point>,
+}
+
+#[derive(Serialize)]
+struct Claimed {
+    stream: String,
+    name: String,
+    records: u64,
+    differences: u64,
+    /// Whether there are more than are listed.
+    more: bool,
+    complete_to: u64,
+    /// Whether the server's own comparison was had, and is the same.
+    compared: bool,
+}
+
+impl Diff {
+    pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let mut session = self.trail.open(form, &mut terminal.output).await?;
+        match self.shown(&mut session, form, terminal).await {
+            Ok(()) => Ok(()),
+            Err(ended) => Err(session.failed(ended, form, &mut terminal.output).await),
+        }
+    }
+
+    async fn shown(&self, session: &mut Session, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Ended> {
+        let name = self.stream.name(&mut session.trail).await?;
+        let mut compared = Compared::new();
+        let (whole, objects) = loop {
+            let whole = session.trail.history(&name, &mut |_| {}).await?;
+            whole.check()?;
+            let objects = self.differences(&whole)?;
+            if compared.take(self.compare(session, &name, &whole, &objects).await, &whole)? {
+                break (whole, objects);
+            }
+        };
+        for object in &objects {
+            for difference in &object.differences {
+                terminal.output.print(form, &DifferenceLine::of(&object.object, difference)?)?;
+            }
+        }
+        let count = objects.iter().map(|object| object.differences.len() as u64).sum();
+        let claimed = Claimed {
+            stream: whole.stream.to_string(),
+            name: name.to_string(),
+            records: whole.seen.len() as u64,
+            differences: count,
+            more: objects.iter().any(|object| object.more),
+            complete_to: whole.complete_to.get(),
+            compared: compared.is_same(),
+        };
+        let (what, records) =
+            (counted(count, "difference", "differences"), counted(claimed.records, "record", "records"));
+        let more = if claimed.more { ", and more that are not listed," } else { "" };
+        let found = format!("{what}{more} computed here from {records}");
+        let last = format!("complete up to {} by the server's word{}", entries(claimed.complete_to), compared.words());
+        terminal.output.print(form, &Summary::of("diff", session.trail.ground(), claimed, (found, last)))?;
+        compared.end()
+    }
+
+    fn differences(&self, whole: &Whole) -> Result<Vec<ObjectDifferences>, Failure> {
+        let beginning = Time::from_micros(0).map_err(|error| Failure::Refused(error.to_string()))?;
+        let to = self.to.unwrap_or_else(|| Point::last_of(whole));
+        to.check("--to", whole)?;
+        if let Some(from) = self.from {
+            from.check("--from", whole)?;
+        }
+        let from = self.from.map_or(Until::ServerTime(beginning), |from| self.ways.until(from));
+        let states = |until| replay(&whole.history, self.ways.view, until);
+        Ok(ObjectDifferences::between(&states(from), &states(self.ways.until(to))))
+    }
+
+    async fn compare(
+        &self,
+        session: &Session,
+        name: &StreamName<'_>,
+        whole: &Whole,
+        objects: &[ObjectDifferences],
+    ) -> Result<(), TrailError> {
+        let mut query = self.ways.query();
+        query.extend(self.from.map(|from| ("from", from.text())));
+        query.push(("to", self.to.unwrap_or_else(|| Point::last_of(whole)).text()));
+        session.trail.compare_differences(name, query, objects).await
+    }
+}

@@ -1,0 +1,182 @@
+//! The options of all commands about audit records, and what they open.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn_tree::checkpoint::{LogKeys, VerifiedCheckpoint};
+use cairn_tree::policy::Trust;
+use cairn_tree::record::class::Class;
+use cairn_tree::record::signature::ProducerKey;
+use cairn_tree::record::stream::StreamName;
+use cairn_tree::record::text::Name;
+use cairn_tree::size::TreeSize;
+use clap::{ArgGroup, Args};
+
+use super::super::failure::Failure;
+use super::super::options::{RemoteOptions, TrustOptions};
+use super::super::terminal::{Form, Output};
+use super::super::verify_record::{class, producer_key};
+use super::super::watch::{accuse, beside_state, load_state, save_state};
+use super::{Ended, Session};
+use crate::auditor;
+use crate::auditor::trail::{Filter, Ground, Met, Property, Reader, Trail};
+use crate::bounds;
+use crate::fetch::{Freshness, Remote, can_be_asked, shown};
+use crate::files::Hold;
+use crate::monitor::{Depth, Effort, Monitor, RoundError};
+
+/// Whom to ask, whom to trust, and what the reader knows.
+#[derive(Debug, Args)]
+pub(in crate::cmd) struct TrailOptions {
+    #[command(flatten)]
+    remote: RemoteOptions,
+    #[command(flatten)]
+    trust: TrustOptions,
+    /// You may see everything up to this class (public, internal, restricted or secret): a record of which anything of
+    /// that is withheld is refused.
+    #[arg(long, value_name = "CLASS", value_parser = class)]
+    up_to: Option<Class>,
+    /// A producer's key, the base64url of an Ed25519 public key: a record that claims to be signed by it must be.
+    #[arg(long, value_name = "KEY", value_parser = producer_key)]
+    producer_key: Vec<ProducerKey>,
+    /// What was verified of the log so far, in a file as `cairn watch` keeps it: the log may not have gone back or forked
+    /// since. The first run makes it.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+}
+
+/// Which stream.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["object", "stream"])))]
+pub(in crate::cmd) struct StreamOptions {
+    /// The tenant. Without it, it is looked for by a record of the object.
+    #[arg(long, env = "CAIRN_TENANT", value_name = "TENANT")]
+    tenant: Option<String>,
+    /// The object's module.
+    #[arg(long, value_name = "MODULE", conflicts_with = "stream")]
+    module: Option<String>,
+    /// What kind of object it is.
+    #[arg(long, value_name = "ENTITY", conflicts_with = "stream")]
+    entity: Option<String>,
+    /// The object's id: the stream is its history.
+    #[arg(long, value_name = "OBJECT", requires_all = ["module", "entity"])]
+    object: Option<String>,
+    /// The name of a named stream, in place of an object.
+    #[arg(long, value_name = "NAME", requires = "tenant")]
+    stream: Option<String>,
+}
+
+impl TrailOptions {
+    /// Verifies the log's head, and that it extends what was verified before.
+    pub(in crate::cmd) async fn open(&self, form: Form, output: &mut Output<'_>) -> Result<Session, Failure> {
+        let (keys, trust) = self.trust.one_log()?;
+        let (remote, records) = (self.remote.remote()?, self.remote.records()?);
+        let hold = self.state.as_deref().map(Hold::take).transpose()?;
+        let (head, shown) = match &self.state {
+            None => {
+                let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await?;
+                let size = head.size();
+                (head, size)
+            }
+            Some(path) => kept_head(path, &remote, (&keys, &trust), form, output).await?,
+        };
+        let ground = Ground::new(Arc::clone(&remote), trust, head, shown, bounds::PARALLEL_FETCHES);
+        let reader = Reader { up_to: self.up_to, producers: self.producer_key.iter().cloned().collect() };
+        let trail = Trail::new(Arc::clone(&remote), records, ground, reader);
+        Ok(Session { trail, remote, keys, state: self.state.clone(), _hold: hold })
+    }
+}
+
+/// The newest head, which extends the one in the state file, and the size of the log's checkpoint.
+async fn kept_head(
+    path: &Path,
+    remote: &Arc<Remote>,
+    (keys, trust): (&LogKeys, &Trust),
+    form: Form,
+    output: &mut Output<'_>,
+) -> Result<(VerifiedCheckpoint, TreeSize), Failure> {
+    let (known, mut saved) = load_state(path, keys)?;
+    let policy = trust.policy().cloned();
+    let mut monitor =
+        Monitor::new(Arc::clone(remote), keys.clone(), known, Depth::Heads, bounds::PARALLEL_FETCHES).requiring(policy);
+    let effort = Effort { freshness: Freshness::PastCaches, entries: u64::MAX };
+    let ended = monitor.round(effort, &mut |_, _| {}).await;
+    save_state(path, &monitor, &mut saved)?;
+    let round = match ended {
+        Ok(round) => round,
+        Err(RoundError::Unverified(error)) => return Err(error.into()),
+        Err(RoundError::Contradiction(case)) => {
+            let (keys, url) = (monitor.keys_ever(), remote.url().to_string());
+            let evidence = beside_state(path, case.name());
+            return Err(accuse(*case, (&keys, &url), Some(&evidence), form, output));
+        }
+    };
+    if let Some(stale) = round.stale {
+        let (kind, size) = (stale.kind, stale.head.size());
+        let largest = monitor.shown().largest(kind);
+        let words = format!(
+            "the log shows an old head: its {} has {size} entries, and had {largest}; cairn watch --state {} tells a cache \
+             from a log that was rolled back",
+            kind.path(),
+            path.display()
+        );
+        return Err(Failure::Refused(words));
+    }
+    let none = || Failure::Refused("the log showed no head".to_owned());
+    let head = monitor.state().ok_or_else(none)?.head().clone();
+    let size = round.checkpoint.map_or(head.size(), |checkpoint| checkpoint.size());
+    Ok((head, size))
+}
+
+impl StreamOptions {
+    /// The stream's name. Where no tenant is given, it is the one of a verified record of the object.
+    pub(in crate::cmd) async fn name(&self, trail: &mut Trail) -> Result<StreamName<'static>, Ended> {
+        let name = |flag: &str, text: &str| {
+            Name::new(text.to_owned()).map_err(|error| Failure::Usage(format!("--{flag} {}: {error}", shown(text))))
+        };
+        let missing = |flag: &str| Failure::Usage(format!("--{flag} is needed"));
+        let tenant = self.tenant.as_deref().filter(|tenant| !tenant.is_empty());
+        let stream = match (&self.stream, &self.object) {
+            (Some(stream), _) => {
+                let tenant = tenant.ok_or_else(|| missing("tenant"))?;
+                StreamName::Named { tenant: name("tenant", tenant)?, name: name("stream", stream)? }
+            }
+            (None, Some(object)) => {
+                let module = name("module", self.module.as_deref().ok_or_else(|| missing("module"))?)?;
+                let entity = name("entity", self.entity.as_deref().ok_or_else(|| missing("entity"))?)?;
+                let object = name("object", object)?;
+                let tenant = match tenant {
+                    Some(tenant) => name("tenant", tenant)?,
+                    None => tenant_of(trail, [&module, &entity, &object]).await?,
+                };
+                StreamName::Entity { tenant, module, entity, object }
+            }
+            (None, None) => return Err(missing("object").into()),
+        };
+        if can_be_asked(&stream) {
+            return Ok(stream);
+        }
+        let words =
+            "a stream with . or .. in its name can't be asked for over HTTP; look for its records (cairn search)";
+        Err(Failure::Usage(words.to_owned()).into())
+    }
+}
+
+/// The tenant of an object, as a record of it says.
+async fn tenant_of(trail: &mut Trail, [module, entity, object]: [&Name<'_>; 3]) -> Result<Name<'static>, Ended> {
+    let mut filter = Filter::default();
+    for (property, value) in [(Property::Module, module), (Property::Entity, entity), (Property::Object, object)] {
+        let unusable = |error| Failure::Usage(format!("--{}: {error}", property.name()));
+        filter = filter.with(property, value.as_str()).map_err(unusable)?;
+    }
+    let mut tenant = None;
+    let mut note = |met: &Met| -> Result<(), Ended> {
+        let Met::Record(seen) = met else { return Ok(()) };
+        tenant = seen.record().and_then(|record| Some(record.content().object.disclosed()?.tenant.clone()));
+        Ok(())
+    };
+    trail.search(&filter, 1, &mut note).await?;
+    tenant.ok_or_else(|| {
+        Failure::Refused("no record of this object was found; say whose it is with --tenant".to_owned()).into()
+    })
+}
