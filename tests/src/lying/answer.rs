@@ -106,7 +106,12 @@ impl Answer {
         }
     }
 
-    fn absent() -> Self {
+    /// JSON that is written already.
+    pub(super) fn of_json(body: Vec<u8>) -> Self {
+        Self::new(media::JSON, body)
+    }
+
+    pub(super) fn absent() -> Self {
         Self::problem(ProblemKind::NotFound, "there is no such thing")
     }
 }

@@ -57,6 +57,12 @@ impl Model {
         self.keys.first().expect("a log has a key").verifier_key()
     }
 
+    /// The log's origin.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// All keys that sign.
     #[must_use]
     pub fn vkeys(&self) -> Vec<VerifierKey> {

@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 
 use super::answer::{self, Answer, Body, Lie};
 use super::model::Model;
+use super::trail::Trail;
+use super::v1;
 
 /// Beneath which path the log stands.
 const PREFIX: &str = "/logs/lying/";
@@ -35,6 +37,8 @@ pub struct LyingLog {
 
 struct State {
     model: Model,
+    /// The audit records among its entries.
+    trail: Trail,
     /// The size of the head that is shown; `None` is the model's own.
     shown: Option<u64>,
     rules: Vec<Rule>,
@@ -62,7 +66,8 @@ impl LyingLog {
     pub fn serve(model: Model) -> Self {
         let appends = HashMap::new();
         let (rules, requests, last) = (Vec::new(), Vec::new(), Vec::new());
-        let state = Arc::new(Mutex::new(State { model, shown: None, rules, appends, requests, last }));
+        let state =
+            Arc::new(Mutex::new(State { model, trail: Trail::default(), shown: None, rules, appends, requests, last }));
         let (stop, stopped) = oneshot::channel();
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
         listener.set_nonblocking(true).expect("a listener that does not block");
@@ -90,6 +95,16 @@ impl LyingLog {
     /// Changes the log, honestly or not.
     pub fn change(&self, change: impl FnOnce(&mut Model)) {
         self.with(|state| change(&mut state.model));
+    }
+
+    /// Appends an audit record in the native form.
+    pub fn record(&self, record: &str) -> LeafIndex {
+        self.trail(|trail, model| trail.push(model, record))
+    }
+
+    /// Changes the log's audit records, honestly or not.
+    pub fn trail<T>(&self, change: impl FnOnce(&mut Trail, &mut Model) -> T) -> T {
+        self.with(|state| change(&mut state.trail, &mut state.model))
     }
 
     /// Shows the head of a smaller size from now on, or the newest again.
@@ -187,7 +202,9 @@ async fn serve(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<R
     let key = parts.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
     let past_caches = parts.headers.get("cache-control").is_some_and(|value| value == "no-cache");
     let query = parts.uri.query().unwrap_or_default();
-    let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    let path = parts.uri.path();
+    // Records stand at the server's root.
+    let path = path.strip_prefix(PREFIX).or_else(|| path.strip_prefix('/')).unwrap_or_default();
     let answer = state.lock().unwrap_or_else(PoisonError::into_inner).answer(&Asked {
         method: parts.method,
         path,
@@ -233,12 +250,32 @@ impl State {
     }
 
     fn honest(&self, path: &str, parameters: &[(String, String)]) -> Answer {
-        answer::read(&self.model, self.shown.unwrap_or(self.model.size()), path, parameters)
+        let shown = self.shown.unwrap_or(self.model.size());
+        if path.starts_with("v1/") {
+            let body = v1::read(&self.model, &self.trail, shown, path, parameters);
+            return body.map_or_else(Answer::absent, Answer::of_json);
+        }
+        answer::read(&self.model, shown, path, parameters)
+    }
+
+    fn append_record(&mut self, asked: &Asked<'_>) -> Answer {
+        let known = asked.key.as_ref().and_then(|key| self.appends.get(key)).and_then(|indexes| indexes.first());
+        let answer = match known {
+            Some(index) => self.trail.appended(&self.model, *index),
+            None => self.trail.append(&mut self.model, &asked.body),
+        };
+        if let (Some(key), Some(appended)) = (&asked.key, answer.records.first()) {
+            self.appends.insert(key.clone(), vec![appended.index]);
+        }
+        Answer::of_json(answer.to_json())
     }
 
     fn append(&mut self, asked: &Asked<'_>) -> Answer {
         if asked.path == "add" {
             return answer::add(&mut self.model, &asked.body);
+        }
+        if asked.path == "v1/records" {
+            return self.append_record(asked);
         }
         if let Some(indexes) = asked.key.as_ref().and_then(|key| self.appends.get(key))
             && let Some(again) = answer::answer_batch(&self.model, indexes)

@@ -1,14 +1,17 @@
 //! The command line: what each command prints, and how it ends, as transcripts that people can read.
 //!
 //! A transcript is a file in `transcripts/`. A line that begins with `$ ` is done; what follows is what was said:
-//! results after `> `, everything else after `2> `, and the exit code after `? ` if it is not 0. `$URL`, `$KEY` and
-//! `$DIR` stand for the log's address, its key and a folder of the test. Beside `cairn` there are commands that set the
+//! results after `> `, everything else after `2> `, and the exit code after `? ` if it is not 0. `$URL`,
+//! `$SERVER`, `$KEY` and `$DIR` stand for the log's address, its server's, its key and a folder of the test. Beside `cairn` there are commands that set the
 //! scene:
 //!
 //! - `put FILE TEXT`: writes a file; `\n` in the text is a newline.
 //! - `fill FILE COUNT`: writes a file of so many bytes.
 //! - `grow SIZE [FLAVOUR]`, `cut SIZE`: change the log behind the reader's back.
 //! - `show SIZE`, `show all`: the size whose head is shown.
+//! - `bring JSON`: appends an audit record behind the reader's back.
+//! - `redact INDEX CLASS`: erases the fields of a class of a record, and puts that on record.
+//! - `reader CLASS`: the reader's token is good for values up to this class.
 //! - `flip PATH OFFSET`, `repent`: lies about a resource, and the truth again.
 //!
 //! `<<< TEXT` at the end of a command is its standard input. With `UPDATE_TRANSCRIPTS=1` in the environment the files
@@ -22,6 +25,8 @@ use std::path::{Path, PathBuf};
 
 use cairn_tests::command::cairn_with_input;
 use cairn_tests::lying::{Lie, LyingLog, Model};
+use cairn_tree::record::class::Class;
+use cairn_tree::size::LeafIndex;
 
 /// What has happened in one transcript so far.
 struct Stage {
@@ -50,6 +55,15 @@ impl Stage {
             ["cut", size] => self.log.change(|model| *model = model.cut(size.parse().unwrap())),
             ["show", "all"] => self.log.show(None),
             ["show", size] => self.log.show(Some(size.parse().unwrap())),
+            ["bring", record @ ..] => drop(self.log.record(&record.join(" "))),
+            ["redact", index, class] => {
+                let (index, class) = (LeafIndex::parse(index).unwrap(), Class::from_name(class).unwrap());
+                self.log.trail(|trail, model| _ = trail.redact(model, index, class));
+            }
+            ["reader", class] => {
+                let class = Class::from_name(class).unwrap();
+                self.log.trail(|trail, _| trail.show_up_to(class));
+            }
             ["flip", path, offset] => self.log.lie(path, Lie::FlipBit(offset.parse().unwrap())),
             ["repent"] => self.log.repent(),
             _ => panic!("no such command: {line}"),
@@ -69,9 +83,10 @@ impl Stage {
         self.leave_out(&said)
     }
 
-    fn names(&self) -> [(&'static str, String); 3] {
-        let folder = self.folder.path().to_str().unwrap().to_owned();
-        [("$URL", self.log.url()), ("$KEY", self.log.vkey()), ("$DIR", folder)]
+    fn names(&self) -> [(&'static str, String); 4] {
+        let (folder, url) = (self.folder.path().to_str().unwrap().to_owned(), self.log.url());
+        let server = url.strip_suffix("/logs/lying").unwrap().to_owned();
+        [("$URL", url), ("$SERVER", server), ("$KEY", self.log.vkey()), ("$DIR", folder)]
     }
 
     fn fill_in(&self, word: &str) -> String {
@@ -131,6 +146,26 @@ fn watch_and_evidence() {
 #[test]
 fn fsck() {
     check("fsck.txt");
+}
+
+#[test]
+fn record_and_verify_record() {
+    check("record-and-verify-record.txt");
+}
+
+#[test]
+fn search() {
+    check("search.txt");
+}
+
+#[test]
+fn history() {
+    check("history.txt");
+}
+
+#[test]
+fn replay_and_diff() {
+    check("replay-and-diff.txt");
 }
 
 #[test]

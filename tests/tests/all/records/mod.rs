@@ -1,5 +1,6 @@
 //! Audit records as producers and auditors meet them over HTTP.
 
+mod audited;
 mod client;
 mod digit;
 mod following;
