@@ -299,10 +299,9 @@ fn done(object: &Object<'_>) -> String {
 
 /// Who did it.
 fn by(record: &Record) -> String {
-    if is_own(record) {
-        return "by the log itself".to_owned();
-    }
+    let own = if is_own(record) { ", told by the log itself" } else { "" };
     match &record.content().actor {
+        Shown::Disclosed(None) if !own.is_empty() => "by the log itself".to_owned(),
         Shown::Disclosed(None) => "by nobody named".to_owned(),
         Shown::Disclosed(Some(actor)) => {
             let mut words = format!("by {}", actor_words(actor));
@@ -311,7 +310,7 @@ fn by(record: &Record) -> String {
                 let _ = write!(words, " for {}", actor_words(actor));
                 principal = actor.principal();
             }
-            words
+            words + own
         }
         other => format!("by somebody {}", hidden(&other.as_ref().map(|_| ()))),
     }
