@@ -75,7 +75,7 @@ fn answer(request: &Request, log: &Log, rows: &Done, echo: &Echo) -> Result<Answ
     let input = parse_create(&request.body).map_err(Refusal::from)?;
     let mut rows_told = Vec::with_capacity(rows.ids.len());
     for ((row, id), place) in input.records.iter().zip(&rows.ids).zip(&rows.records) {
-        rows_told.push((row, id, integrity_hash(log, place.leaf)?));
+        rows_told.push((row, id, integrity_hash(log, &rows.head, place.leaf)?));
     }
     Ok(done(|members| {
         members.object("responseInfo", |members| echo.write(members, "successful"));

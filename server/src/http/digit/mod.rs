@@ -18,21 +18,20 @@ pub(crate) use verify::verify;
 use bytes::Bytes;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
-use cairn_tree::note::VerifierKey;
 use cairn_tree::wire::v1::IntegrityHash;
 use hyper::body::Incoming;
 
 use super::Ask;
 use super::body::{self, Bound};
 use super::problem::{Kind, Problem};
+use super::v1::signer;
 use crate::auth::{Caller, Right};
-use crate::engine::Log;
+use crate::engine::{Head, Log};
 use crate::limits::DIGIT_BODY_BYTES;
 
 /// A record's `integrityHash`: `keySetId::keyId::algoVersion::hash`.
-fn integrity_hash(log: &Log, leaf_hash: Hash) -> Result<String, Problem> {
-    let key = log.vkeys().first().and_then(|vkey| vkey.parse::<VerifierKey>().ok());
-    let key_id = key.ok_or_else(|| Problem::internal("a log without a key"))?.id();
+fn integrity_hash(log: &Log, under: &Head, leaf_hash: Hash) -> Result<String, Problem> {
+    let key_id = signer(log, under)?;
     let log = Origin::new(&*log.info().origin).map_err(Problem::internal)?;
     Ok(IntegrityHash { log, key_id, leaf_hash }.to_string())
 }

@@ -72,7 +72,7 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
     let found = reading.clone();
     let rows = ask.read_large(move || wanted.rows(&found)).await?;
-    let hashed = rows.iter().map(|record| Ok((record, integrity_hash(&reading.log, record.hash())?)));
+    let hashed = rows.iter().map(|record| Ok((record, integrity_hash(&reading.log, &reading.head, record.hash())?)));
     let hashed = hashed.collect::<Result<Vec<_>, Problem>>()?;
     Ok(done(|members| {
         members.object("responseInfo", |members| echo.write(members, "successful"));

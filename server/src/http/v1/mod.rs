@@ -25,7 +25,7 @@ pub(in crate::http) use history::Asked;
 pub(crate) use list::list;
 pub(in crate::http) use places::Places;
 pub(in crate::http) use prepare::{Request, print_secrets};
-pub(in crate::http) use reading::Reading;
+pub(in crate::http) use reading::{Reading, signer};
 pub(crate) use record::{one, receipt};
 pub(crate) use reports::reports;
 pub(crate) use streams::{diff, history as stream, state};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::merkle::InclusionProof;
-use cairn_tree::note::{KeyId, VerifierKey};
+use cairn_tree::note::{KeyId, NoteSignature};
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::header::Header;
 use cairn_tree::record::id::RecordId;
@@ -41,8 +41,6 @@ pub(in crate::http) struct Reading {
     pub(in crate::http) log: Log,
     pub(in crate::http) head: Arc<Head>,
     pub(in crate::http) prints: PrintSecret,
-    /// The id of the log's first key.
-    key: KeyId,
     reporter: Arc<Reporter>,
     rights: Rights,
     tenants: Tenants,
@@ -91,10 +89,8 @@ impl Reading {
         let head = log.head();
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
-        let key = log.vkeys().first().and_then(|vkey| vkey.parse::<VerifierKey>().ok());
-        let key = key.ok_or_else(|| Problem::internal("a log without a key"))?.id();
         let (rights, tenants) = (credential.rights, credential.tenants.clone());
-        Ok(Self { log, head, prints, key, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail })
+        Ok(Self { log, head, prints, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail })
     }
 
     /// The same, with another trail that notes what is shown.
@@ -363,7 +359,7 @@ impl Reading {
                 log: header.log.clone(),
                 index,
                 leaf_hash: header.hash,
-                key_id: self.key,
+                key_id: signer(&self.log, under)?,
                 size: under.size,
                 root: under.root,
                 proof: wanted.then(|| proof.clone()),
@@ -372,6 +368,14 @@ impl Reading {
             view: None,
         })
     }
+}
+
+/// The id of the key that signs a log's head: of the first, if there are several. One that was retired signs no head.
+pub(in crate::http) fn signer(log: &Log, under: &Head) -> Result<KeyId, Problem> {
+    let checkpoint = checkpoint(under)?;
+    // Witnesses sign in names of their own.
+    let own = checkpoint.note().signatures().iter().find(|line| line.name().as_str() == log.info().origin);
+    own.map(NoteSignature::id).ok_or_else(|| Problem::internal("a head that its log has not signed"))
 }
 
 /// The checkpoint of an answer.

@@ -7,6 +7,7 @@ mod following;
 mod found;
 mod integrity;
 mod journey;
+mod keys;
 mod own;
 mod reads;
 mod refusals;
