@@ -230,7 +230,7 @@ impl Asked {
         let reading = &self.reading;
         let under = match found.last() {
             Some(last) => reading.under(*last)?,
-            None => reading.log.checkpoint(),
+            None => Arc::clone(&reading.checkpoint),
         };
         let mut verifying = Verifying::default();
         for (index, stored) in found.iter().zip(reading.log.stored_records(&reading.head, found, most)?) {

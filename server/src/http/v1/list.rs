@@ -3,6 +3,8 @@
 //! The order is that of the log, from the newest record to the oldest, and does not change: what comes while somebody pages
 //! stands before the first page. `size` says up to which size of the log the pages together are complete.
 
+use std::sync::Arc;
+
 use cairn_listen::Answer;
 use cairn_tree::wire::media;
 use cairn_tree::wire::v1::{Listed, Page};
@@ -104,7 +106,7 @@ fn page(
     let found = reading.log.find_records(&wanted.prints(reading), begin.below, most, LIST_WORK)?;
     let under = match found.hits.first() {
         Some(newest) => reading.under(*newest)?,
-        None => reading.log.checkpoint(),
+        None => Arc::clone(&reading.checkpoint),
     };
     let (mut records, mut redacting, mut next) = (Vec::new(), Redacting::default(), found.next);
     let stored = reading.log.stored_records(&reading.head, &found.hits, LIST_BYTES)?;

@@ -40,6 +40,9 @@ use crate::records::{
 pub(in crate::http) struct Reading {
     pub(in crate::http) log: Log,
     pub(in crate::http) head: Arc<Head>,
+    /// The published head; no larger than the other, so that an answer has one view of the log, however much comes
+    /// meanwhile.
+    pub(super) checkpoint: Arc<Head>,
     pub(in crate::http) prints: PrintSecret,
     reporter: Arc<Reporter>,
     rights: Rights,
@@ -86,11 +89,12 @@ impl Reading {
         log: Log,
         trail: Arc<Trail>,
     ) -> Result<Self, Problem> {
-        let head = log.head();
+        // In this order: neither falls, and what is published is under a head.
+        let (checkpoint, head) = (log.checkpoint(), log.head());
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
         let (rights, tenants) = (credential.rights, credential.tenants.clone());
-        Ok(Self { log, head, prints, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail })
+        Ok(Self { log, head, checkpoint, prints, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail })
     }
 
     /// The same, with another trail that notes what is shown.
@@ -103,10 +107,7 @@ impl Reading {
     pub(super) fn under(&self, last: LeafIndex) -> Result<Arc<Head>, Problem> {
         let redaction = self.ground(&self.head).newest_redaction()?;
         let last = redaction.map_or(last, |redaction| last.max(redaction));
-        let checkpoint = self.log.checkpoint();
-        // It may be newer than what is at hand.
-        let fits = checkpoint.size.contains(last) && checkpoint.size <= self.head.size;
-        Ok(if fits { checkpoint } else { Arc::clone(&self.head) })
+        Ok(Arc::clone(if self.checkpoint.size.contains(last) { &self.checkpoint } else { &self.head }))
     }
 
     fn ground<'r>(&'r self, under: &'r Head) -> Ground<'r> {

@@ -352,6 +352,40 @@ fn a_read_that_was_answered_is_on_record_after_any_crash() {
     }
 }
 
+/// Each reader makes the log grow under the others.
+#[test]
+fn readers_beside_each_other_are_all_answered_and_all_on_record() {
+    const READERS: u64 = 8;
+    const EACH: u64 = 25;
+    let running = Running::start();
+    let id = bring(&running, "pb", "1");
+    set(&running.data, "pb", "full");
+    let before = running.size();
+    let targets = [
+        "/v1/records?tenant=pb&module=tl".to_owned(),
+        "/v1/records?tenant=pb&actor=nobody".to_owned(),
+        format!("/v1/records/{id}"),
+        "/v1/streams/entity/pb/tl/license/1?proof=1".to_owned(),
+        "/v1/streams/entity/pb/tl/license/1/state".to_owned(),
+    ];
+    let (address, auditor) = (running.server.address(), format!("Bearer {}", running.data.auditor));
+    std::thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                let mut connection = Connection::open(address).unwrap();
+                for (target, _) in targets.iter().cycle().zip(0..EACH) {
+                    let request = Request::get(target).with("authorization", auditor.as_str());
+                    let answer = connection.ask(&request).unwrap();
+                    assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+                }
+            });
+        }
+    });
+    assert_eq!(running.size(), before + READERS * EACH);
+    running.server.stop();
+    running.data.assert_sound();
+}
+
 /// It tells why, in the words of its own kind, and nothing of any record.
 fn refused(answer: &Response, status: u16, why: &str) {
     let problem = json_of(answer);
