@@ -3,6 +3,7 @@
 //! One [`Request`] and its [`Reply`] are the same on the admin socket (`socket`) and within one process (`operator`).
 
 mod life;
+mod link;
 mod operator;
 mod settings;
 mod socket;
@@ -87,6 +88,9 @@ pub enum Request {
         log: Option<String>,
         /// Whether reads of the log need a token.
         private: bool,
+        /// Whether the streams that it has go on in the new log.
+        #[serde(default)]
+        continues: bool,
     },
     /// List the tenants that have logs of their own, or for which something is decided.
     TenantList,
@@ -234,6 +238,8 @@ pub struct NewTenant {
     pub tenant: String,
     /// Its log.
     pub log: LogLine,
+    /// How many of its streams go on there from the default log, as far as this command linked them.
+    pub linked: u64,
     /// Brings records.
     pub producer_token: String,
     /// Sees all of them.
@@ -255,6 +261,9 @@ pub struct TenantLine {
     pub log: String,
     /// Whether it is the tenant's own.
     pub own: bool,
+    /// The log of its own that its streams are on their way to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_to: Option<String>,
     /// Whether reads of its records are put on record.
     pub reads: ReadAudit,
 }

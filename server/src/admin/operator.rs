@@ -8,12 +8,13 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::wire::json::Bytes;
 use zeroize::Zeroizing;
 
+use super::tenant::Creation;
 use super::{FindingLine, LogLine, NewToken, PolicyLine, Progress, Reply, Request, TokenLine};
 use crate::auth::{Token, TokenFile, TokenFileError, TokenId, TokenTerms, TokenText, Tokens};
 use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
 use crate::log_name::{LogName, OriginPrefix};
-use crate::records::{Homes, Settings};
+use crate::records::{Homes, Own, Settings};
 use crate::signer::{KeyType, draw_key};
 
 /// How often a check tells how far it is.
@@ -33,6 +34,8 @@ pub struct Operator {
     pub homes: Arc<Homes>,
     /// What is decided for tenants and modules.
     pub settings: Arc<Settings>,
+    /// Puts on record what was done.
+    pub own: Arc<Own>,
     /// What stands before `/NAME` in a new log's origin.
     pub origin_prefix: OriginPrefix,
     /// Whether a log that anyone may append to can be served where this server listens.
@@ -89,8 +92,9 @@ impl Operator {
                 let frozen = self.engine.freeze().await;
                 frozen.map_or_else(|error| Reply::Failed(error.to_string()), Reply::Frozen)
             }
-            Request::TenantCreate { name, log, private } => {
-                self.create_tenant(name, log, private).await.unwrap_or_else(Reply::Failed)
+            Request::TenantCreate { name: tenant, log, private, continues } => {
+                let creation = Creation { tenant, log, private, continues };
+                self.create_tenant(creation).await.unwrap_or_else(Reply::Failed)
             }
             Request::TenantList => self.tenants().unwrap_or_else(Reply::Failed),
             Request::TenantSet { name, reads } => self.set_tenant(name, reads).await.unwrap_or_else(Reply::Failed),

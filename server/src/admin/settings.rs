@@ -2,19 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use cairn_tree::record::class::Class;
+use cairn_tree::record::json::Json;
 use cairn_tree::record::reserved::OWN_MODULE;
 use cairn_tree::record::text::Name;
 
 use super::operator::Operator;
 use super::{ModuleLine, Reply, TenantLine};
-use crate::records::{ModuleSettings, ReadAudit, SettingsChange, TenantSettings};
+use crate::records::{ModuleSettings, OwnRecord, ReadAudit, SettingsChange, TenantSettings, own_object, own_values};
 
 impl Operator {
     pub(super) async fn set_tenant(&self, name: String, reads: ReadAudit) -> Result<Reply, String> {
         let tenant = tenant_name(name)?;
         let line = self.tenant_line(tenant.as_str().to_owned())?;
         let _one_at_a_time = self.settings.turn().await;
-        self.decide(&SettingsChange::Tenant { tenant, to: TenantSettings { reads } })?;
+        self.decide(&SettingsChange::Tenant { tenant, to: TenantSettings { reads } }).await?;
         Ok(Reply::Tenants(vec![TenantLine { reads, ..line }]))
     }
 
@@ -36,13 +38,50 @@ impl Operator {
             old_must_match: old_must_match.unwrap_or(now.old_must_match),
         };
         let line = module_line((tenant.as_str().to_owned(), module.as_str().to_owned(), to));
-        self.decide(&SettingsChange::Module { tenant, module, to })?;
+        self.decide(&SettingsChange::Module { tenant, module, to }).await?;
         Ok(Reply::Modules(vec![line]))
     }
 
-    fn decide(&self, change: &SettingsChange) -> Result<(), String> {
-        let changes = self.settings.would_change(change).map_err(|error| error.to_string())?;
-        if changes { self.settings.change(change).map_err(|error| error.to_string()) } else { Ok(()) }
+    /// Decides something, unless it is so already. It is put on record first: a change that nobody can see later is
+    /// worse than a record of one that failed and is tried again.
+    async fn decide(&self, change: &SettingsChange) -> Result<(), String> {
+        if !self.settings.would_change(change).map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+        let (tenant, record) = self.record_of(change)?;
+        let log = self.homes.of(&self.engine, &tenant).ok_or("the database has no log; see: cairnd log create")?;
+        let written = self.own.write(&log, record).await;
+        written.map_err(|error| format!("the change can't be put on record, and was not made: {error}"))?;
+        self.settings.change(change).map_err(|error| error.to_string())
+    }
+
+    /// Whose setting changes, and what the log says of it.
+    fn record_of(&self, change: &SettingsChange) -> Result<(String, OwnRecord), String> {
+        let switch = |on: bool| Json::parse(if on { b"true" } else { b"false" });
+        let fault = |error: &dyn core::fmt::Display| error.to_string();
+        let (tenant, entity, id, members) = match change {
+            SettingsChange::Tenant { tenant, to } => {
+                let before = self.settings.tenant(tenant.as_str()).reads;
+                let members =
+                    vec![("reads", Json::string(to.reads.name())), ("reads_before", Json::string(before.name()))];
+                (tenant, "tenant-settings", tenant.as_str(), members)
+            }
+            SettingsChange::Module { tenant, module, to } => {
+                let before = self.settings.module(tenant.as_str(), module.as_str());
+                let switches = [
+                    ("strict", to.strict),
+                    ("strict_before", before.strict),
+                    ("old_must_match", to.old_must_match),
+                    ("old_must_match_before", before.old_must_match),
+                ];
+                let members = switches.map(|(name, on)| switch(on).map(|json| (name, json)));
+                let members = members.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| fault(&error))?;
+                (tenant, "module-settings", module.as_str(), members)
+            }
+        };
+        let object = own_object(tenant.clone(), entity, id.to_owned(), "cairn.set").map_err(|error| fault(&error))?;
+        let values = own_values(Class::Internal, members).map_err(|error| fault(&error))?;
+        Ok((tenant.as_str().to_owned(), OwnRecord::about(object, Some(values))))
     }
 
     pub(super) fn tenants(&self) -> Result<Reply, String> {
@@ -57,7 +96,8 @@ impl Operator {
         let shared = || self.homes.of(&self.engine, &tenant).map(|log| log.info().name.to_string());
         let log = own.clone().or_else(shared).ok_or("the database has no log; see: cairnd log create")?;
         let reads = self.settings.tenant(&tenant).reads;
-        Ok(TenantLine { log, own: own.is_some(), reads, tenant })
+        let moving_to = self.homes.moving(&tenant).map(|way| way.to);
+        Ok(TenantLine { log, own: own.is_some(), moving_to, reads, tenant })
     }
 
     pub(super) fn modules(&self) -> Reply {

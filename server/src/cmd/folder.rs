@@ -9,7 +9,7 @@ use cairnd::admin::{Operator, Progress, Reply, Request, Session, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
-use cairnd::records::{Homes, Settings};
+use cairnd::records::{Homes, Own, SecretFile, Settings, SystemRandom};
 
 use super::Data;
 
@@ -54,11 +54,19 @@ impl Folder {
         let homes = Arc::new(Homes::open(&self.path)?);
         let settings = Arc::new(Settings::open(&self.path)?);
         let open_append_allowed = true;
-        let operator = Operator { engine: engine.clone(), tokens, homes, settings, origin_prefix, open_append_allowed };
+        let own = own(&self.path)?;
+        let operator =
+            Operator { engine: engine.clone(), tokens, homes, settings, own, origin_prefix, open_append_allowed };
         let reply = block_on(operator.run(request, move |step| progress(&step)))?;
         engine.close();
         Ok(reply)
     }
+}
+
+/// What writes about the database itself.
+pub(super) fn own(data: &Path) -> anyhow::Result<Arc<Own>> {
+    let secret = Arc::new(SecretFile::open_or_make(data, &SystemRandom)?);
+    Ok(Arc::new(Own::new(secret, Arc::new(SystemRandom), Arc::new(SystemClock))))
 }
 
 pub(super) fn engine_options(data: &Path, config: &Config) -> EngineOptions {

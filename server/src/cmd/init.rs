@@ -14,11 +14,11 @@ use cairnd::auth::{AUDITOR_RIGHTS, PRODUCER_RIGHTS, Tenants, TokenFile, TokenTer
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, SystemClock, Unobserved};
 use cairnd::log_name::OriginPrefix;
-use cairnd::records::{Homes, SecretFile, Settings, SystemRandom};
+use cairnd::records::{Homes, Settings};
 use cairnd::records::{SECRET_FILE_NAME, SETTINGS_FILE_NAME, TENANTS_FILE_NAME};
 use serde::Serialize;
 
-use super::folder::{block_on, engine_options};
+use super::folder::{block_on, engine_options, own};
 use super::{print, print_json};
 
 #[derive(Debug, clap::Args)]
@@ -83,7 +83,7 @@ impl Init {
         Engine::create(options, DatabaseId::new(id))?;
         let file = TokenFile::of(&self.data);
         file.store(&[])?;
-        SecretFile::open_or_make(&self.data, &SystemRandom)?;
+        let own = own(&self.data)?;
         let engine = Engine::open(options, Arc::new(SystemClock), Arc::new(Unobserved))?;
         let tokens = TokenOffice::new(file, None, Arc::new(SystemClock));
         let origin_prefix = config.logs.origin_prefix.clone();
@@ -92,7 +92,8 @@ impl Init {
         let homes = Arc::new(Homes::open(&self.data)?);
         let settings = Arc::new(Settings::open(&self.data)?);
         let open_append_allowed = true;
-        let operator = Operator { engine: engine.clone(), tokens, homes, settings, origin_prefix, open_append_allowed };
+        let operator =
+            Operator { engine: engine.clone(), tokens, homes, settings, own, origin_prefix, open_append_allowed };
         let log = block_on(operator.create_log(new))?.map_err(anyhow::Error::msg)?;
         engine.close();
         let token = |name: &str, rights: &str| {

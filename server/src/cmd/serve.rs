@@ -183,6 +183,7 @@ fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config:
         tokens,
         homes: Arc::clone(&records.homes),
         settings: Arc::clone(&records.settings),
+        own: Arc::clone(&records.own),
         origin_prefix: config.logs.origin_prefix.clone(),
         open_append_allowed: open_append_allowed(config),
     }

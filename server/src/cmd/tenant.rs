@@ -32,6 +32,9 @@ pub(super) struct Create {
     /// Ask for a token with the right to read on every route of the log.
     #[arg(long)]
     private: bool,
+    /// Let the streams that the default log has of the tenant go on in its own; given again, finish that.
+    #[arg(long = "continue")]
+    continues: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -64,11 +67,14 @@ pub(super) struct List {
 impl TenantCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Create(Create { name, data, log, private, json }) => {
-                match Folder::open(&data)?.ask(Request::TenantCreate { name, log, private }, |_| {})? {
+            Self::Create(Create { name, data, log, private, continues, json }) => {
+                match Folder::open(&data)?.ask(Request::TenantCreate { name, log, private, continues }, |_| {})? {
                     Reply::TenantCreated(made) if json => print_json(&made)?,
                     Reply::TenantCreated(made) => {
                         print(&format!("origin          {}\nvkey            {}", made.log.origin, made.log.vkey))?;
+                        if continues {
+                            print(&format!("linked streams  {}", made.linked))?;
+                        }
                         print(&format!("producer token  {}", made.producer_token))?;
                         print(&format!("auditor token   {}", made.auditor_token))?;
                     }
@@ -85,8 +91,12 @@ impl TenantCommand {
 }
 
 fn list(folder: &Folder, request: Request, json: bool) -> anyhow::Result<()> {
-    let text = |TenantLine { tenant, log, own, reads }: &TenantLine| {
-        let whose = if *own { "" } else { " (shared)" };
+    let text = |TenantLine { tenant, log, own, moving_to, reads }: &TenantLine| {
+        let whose = match moving_to {
+            Some(to) => format!(" (on the way to {to})"),
+            None if *own => String::new(),
+            None => " (shared)".to_owned(),
+        };
         format!("{tenant}  log {log}{whose}  reads {}", reads.name())
     };
     match folder.ask(request, |_| {})? {

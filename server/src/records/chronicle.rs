@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 
 use super::own::{Own, OwnError, OwnRecord, own_object, own_values};
 use super::report::EVENT;
-use super::tenants::Homes;
+use super::tenants::{Home, Homes};
 use crate::engine::{AppendError, Engine, Log};
 use crate::incidents::{self, Incident};
 use crate::limits::REPORTED_INCIDENTS;
@@ -123,7 +123,7 @@ impl Chronicle {
 
     /// The tenant whose own log it is; else the log's own.
     fn tenant_of(&self, log: &str) -> String {
-        let own = self.homes.list().into_iter().find(|(_, other)| other == log);
+        let own = self.homes.list().into_iter().find(|(_, home)| matches!(home, Home::Own(other) if other == log));
         own.map_or_else(|| OWN_MODULE.to_owned(), |(tenant, _)| tenant)
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
-use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::record::disclosure::{Disclosures, Salt};
 use cairn_tree::record::draft::Content;
 use cairn_tree::record::event::{After, EventHead, EventText};
 use cairn_tree::record::id::RecordId;
@@ -92,6 +92,15 @@ pub struct Expected {
     pub prev: Option<Option<Hash>>,
 }
 
+/// What goes with a record should it be the first of its stream.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Begins<'b> {
+    /// The stream of another log that it goes on from.
+    pub(super) continues: Option<&'b StreamHead>,
+    /// The salt of the stream's name, if it is not drawn.
+    pub(super) name_salt: Option<Salt>,
+}
+
 /// Why a record was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotMade {
@@ -144,7 +153,7 @@ impl<'m> Maker<'m> {
     /// [`NotMade`].
     pub fn make<'a>(&self, input: Input<'a>, place: &str) -> Result<Made<'a>, NotMade> {
         match input {
-            Input::Plain(record, key) => self.plain(*record, key.as_ref(), None, place),
+            Input::Plain(record, key) => self.plain(*record, key.as_ref(), Begins::default(), place),
             Input::Signed(signed) => self.signed(*signed, place),
         }
     }
@@ -156,17 +165,17 @@ impl<'m> Maker<'m> {
     pub(super) fn own<'a>(
         &self,
         record: RecordInput<'a>,
-        continues: Option<&StreamHead>,
+        begins: Begins<'_>,
         place: &str,
     ) -> Result<Made<'a>, NotMade> {
-        self.plain(record, None, continues, place)
+        self.plain(record, None, begins, place)
     }
 
     fn plain<'a>(
         &self,
         record: RecordInput<'a>,
         key: Option<&DedupeKey<'_>>,
-        continues: Option<&StreamHead>,
+        begins: Begins<'_>,
         place: &str,
     ) -> Result<Made<'a>, NotMade> {
         let RecordInput { id, time, replaces, mut content, stream } = record;
@@ -185,7 +194,7 @@ impl<'m> Maker<'m> {
             sealed.map_err(|error| Refusal::invalid(format!("{place}{}", error.pointer()), error.to_string()))?;
         let name = name_of(&content.object, content.context.as_ref());
         let expected = Expected { seq: stream.expected_seq, prev: stream.expected_prev };
-        let opening = self.opening(&name, &stream, continues, &mut salts, place)?;
+        let opening = self.opening(&name, &stream, begins, &mut salts, place)?;
         let (_, event, disclosures) = sealed.into_parts();
         let says = Says::Plain(Box::new(content));
         let expected = expected.consistent(place)?;
@@ -230,7 +239,7 @@ impl<'m> Maker<'m> {
         };
         let name = name_of(object, context.as_ref()).into_owned();
         let mut salts = Salts::draw(self.random, OPENING_SALTS)?;
-        let opening = self.opening(&name, &stream, None, &mut salts, place)?;
+        let opening = self.opening(&name, &stream, Begins::default(), &mut salts, place)?;
         let said = Expected { seq: stream.expected_seq, prev: stream.expected_prev };
         let expected = said.with(Expected::of(head.after), place)?.consistent(place)?;
         let id = head.id;
@@ -278,11 +287,14 @@ impl<'m> Maker<'m> {
         &self,
         name: &StreamName<'_>,
         stream: &StreamInput<'_>,
-        continues: Option<&StreamHead>,
+        begins: Begins<'_>,
         salts: &mut Salts,
         place: &str,
     ) -> Result<Opening, NotMade> {
-        let opening = Opening::new(name, stream.topics.as_ref(), continues, || salts.next());
+        let Begins { continues, mut name_salt } = begins;
+        // The first salt is the name's.
+        let salt = || name_salt.take().unwrap_or_else(|| salts.next());
+        let opening = Opening::new(name, stream.topics.as_ref(), continues, salt);
         salts.enough()?;
         Ok(opening.map_err(|error| Refusal::invalid(format!("{place}/topics"), error.to_string()))?)
     }

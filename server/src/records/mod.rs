@@ -44,5 +44,5 @@ pub use states::{States, Unknowable};
 pub use strict::{Judge, Unfit, is_judged};
 pub use submit::Submit;
 pub use table::TableError;
-pub use tenants::{FILE_NAME as TENANTS_FILE_NAME, Homes, HomesError};
+pub use tenants::{Admission, FILE_NAME as TENANTS_FILE_NAME, Home, Homes, HomesError, Move};
 pub use verify::{Broken, BrokenPart, Excuses, Located, Predecessor, Seen, Unverified, Verified, VerifiedLater};

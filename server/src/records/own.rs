@@ -11,11 +11,12 @@ use std::sync::Arc;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::bounds::MAX_BATCH;
 use cairn_tree::record::class::{Class, Classification};
+use cairn_tree::record::disclosure::Salt;
 use cairn_tree::record::draft::Content;
 use cairn_tree::record::json::Json;
 use cairn_tree::record::parts::Object;
 use cairn_tree::record::reserved::OWN_MODULE;
-use cairn_tree::record::stream::{StreamHead, Topics};
+use cairn_tree::record::stream::{StreamHead, StreamId, Topics};
 use cairn_tree::record::text::{Name, Operation, TextError};
 use cairn_tree::record::time::Time;
 use cairn_tree::record::values::{Document, Values, ValuesError};
@@ -24,7 +25,7 @@ use cairn_tree::wire::record::{RecordInput, StreamInput};
 use tokio::runtime::Handle;
 
 use super::draw::{NoRandomness, Random};
-use super::make::{Expected, Maker, NotMade, derived_id};
+use super::make::{Begins, Expected, Maker, NotMade, derived_id};
 use super::said::Said;
 use super::secret_file::SecretFile;
 use super::submit::Submit;
@@ -45,9 +46,21 @@ pub struct OwnRecord {
     content: Content<'static>,
     topics: Option<Topics<'static>>,
     continues: Option<StreamHead>,
+    /// The salt of its stream's name, should it be the first of it.
+    name_salt: Option<NameSalt>,
     expected: Expected,
     /// What it is about, if there is to be only one about it.
     once: Option<Vec<String>>,
+}
+
+/// A salt, which is shown to nobody.
+#[derive(Clone, Copy)]
+struct NameSalt(Salt);
+
+impl core::fmt::Debug for NameSalt {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("NameSalt")
+    }
 }
 
 /// Why the server could not write about itself. Nothing was written, unless [`AppendError::Stopping`] says that this is not
@@ -107,7 +120,8 @@ impl OwnRecord {
     /// A record that says this. Its stream is its object's own, or the one that its context names.
     #[must_use]
     pub fn new(content: Content<'static>) -> Self {
-        Self { content, topics: None, continues: None, expected: Expected::default(), once: None }
+        let (topics, continues, name_salt, once) = (None, None, None, None);
+        Self { content, topics, continues, name_salt, expected: Expected::default(), once }
     }
 
     /// A record about an object, without an actor: as `cairn_tree::record::kind` has them.
@@ -127,6 +141,13 @@ impl OwnRecord {
     #[must_use]
     pub fn continuing(mut self, head: StreamHead) -> Self {
         self.continues = Some(head);
+        self
+    }
+
+    /// With this salt for the name of its stream, should it be the first of it: so its id is known before.
+    #[must_use]
+    pub fn with_name_salt(mut self, salt: Salt) -> Self {
+        self.name_salt = Some(NameSalt(salt));
         self
     }
 
@@ -187,6 +208,12 @@ impl Own {
         Self { secret, random, clock }
     }
 
+    /// The salt of the name of a stream that goes on from another one, of this id: the same whenever it is asked for.
+    #[must_use]
+    pub fn name_salt(&self, log: &Log, from: StreamId) -> Salt {
+        self.secret.of_log(&log.info().origin).name_salt(&[&from.to_text()])
+    }
+
     /// Writes one record into a log. Resolves once it is under a released head, which is then durable.
     ///
     /// # Errors
@@ -233,7 +260,7 @@ impl Own {
         let submit = Submit { by: secret.server(), prints };
         let maker = Maker { log: origin, secret, random: &*self.random, now, said, keys: &|_| None };
         let submission = |record: OwnRecord| {
-            let OwnRecord { content, topics, continues, expected, once } = record;
+            let OwnRecord { content, topics, continues, name_salt, expected, once } = record;
             if content.reserved().is_none() {
                 return Err(OwnError::NotOwn);
             }
@@ -241,7 +268,11 @@ impl Own {
             let id = parts.map(|parts| derived_id(secret.once(&parts), "")).transpose().map_err(NotMade::from)?;
             let stream = StreamInput { topics, expected_seq: expected.seq, expected_prev: expected.prev };
             let input = RecordInput { id, time: None, replaces: None, content, stream };
-            Ok(submit.submission(maker.own(input, continues.as_ref(), "")?))
+            Ok(submit.submission(maker.own(
+                input,
+                Begins { continues: continues.as_ref(), name_salt: name_salt.map(|NameSalt(salt)| salt) },
+                "",
+            )?))
         };
         records.into_iter().map(submission).collect()
     }

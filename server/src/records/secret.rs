@@ -2,6 +2,7 @@
 //!
 //! Whoever has no key learns nothing from any of them about what was hashed. Not here: where the secret is kept.
 
+use cairn_tree::record::disclosure::Salt;
 use cairn_tree::record::id::Pseudonym;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -25,6 +26,7 @@ enum Purpose {
     Delivery,
     Server,
     Once,
+    NameSalt,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Self::Delivery => b"cairn.record/1 delivery\n",
             Self::Server => b"cairn.record/1 server\n",
             Self::Once => b"cairn.record/1 once\n",
+            Self::NameSalt => b"cairn.record/1 name salt\n",
         }
     }
 }
@@ -76,6 +79,13 @@ impl Secret {
     #[must_use]
     pub fn once(&self, parts: &[&[u8]]) -> [u8; 16] {
         beginning(&self.hash(Purpose::Once, parts))
+    }
+
+    /// The salt of a stream's name that must be known before the stream begins: nobody else can tell it, and no other stream
+    /// of the log has it.
+    #[must_use]
+    pub fn name_salt(&self, parts: &[&[u8]]) -> Salt {
+        Salt::new(beginning(&self.hash(Purpose::NameSalt, parts)))
     }
 
     /// What an idempotency key is bound to: the request that it came with.

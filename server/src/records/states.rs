@@ -2,7 +2,8 @@
 //!
 //! A state is made of verified records alone: each is opened and proven to be in the tree, and the chain of the stream is
 //! checked from its first one on. It is kept within a bound of bytes, so that for the next record only what came since
-//! has to be read. Not here: the judgement ([`super::strict`]).
+//! has to be read. A stream that goes on from one of another log of the database begins with the states of that one, whose
+//! last record must be the one that it names. Not here: the judgement ([`super::strict`]).
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use cairn_tree::record::history::Entered;
 use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::replay::Ongoing;
-use cairn_tree::record::stream::StreamName;
+use cairn_tree::record::stream::{StreamHead, StreamName};
 use cairn_tree::size::LeafIndex;
 use cairn_tree::store::LogId;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -22,14 +23,16 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use super::excuse::verified;
 use super::verify::{Broken, Unverified};
 use crate::engine::postings::{PostingsError, Print};
-use crate::engine::records::{StoredRecord, StreamTip};
-use crate::engine::{Head, Log, ReadError};
+use crate::engine::records::{StoredRecord, StreamTip, name_print};
+use crate::engine::{Engine, Head, Log, ReadError};
 use crate::limits::{LIST_BYTES, STATE_CACHE_BYTES, STATE_RECORDS, STATE_STREAM_BYTES};
 
 /// Records that are looked up at once.
 const CHUNK: usize = 256;
 /// What a stream's entry in the cache takes beside its states.
 const ENTRY_BYTES: u64 = 512;
+/// How many streams may go on from one another.
+const PARTS: usize = 8;
 /// About as many streams as there is room for.
 const STREAMS: usize = 32_768;
 
@@ -92,14 +95,25 @@ impl States {
     ///
     /// # Errors
     /// [`Unknowable`].
-    pub fn of(&self, log: &Log, print: Print, name: &StreamName<'_>) -> Result<Known, Unknowable> {
+    pub fn of(&self, engine: &Engine, log: &Log, print: Print, name: &StreamName<'_>) -> Result<Known, Unknowable> {
+        self.part_of(engine, (log, print), name, PARTS)
+    }
+
+    fn part_of(
+        &self,
+        engine: &Engine,
+        (log, print): (&Log, Print),
+        name: &StreamName<'_>,
+        parts: usize,
+    ) -> Result<Known, Unknowable> {
         let head = log.head();
         let key = (log.info().id, print);
         let before = self.cache.get(&key).unwrap_or_default();
         let mut known = before.clone();
         let mut read = 0;
         let whole = loop {
-            let (count, more) = known.go_on(log, &head, print, name)?;
+            let begins = |head: &StreamHead| self.earlier(engine, head, name, parts);
+            let (count, more) = known.go_on(log, &head, print, name, &begins)?;
             read += count;
             if known.states.bytes() > STATE_STREAM_BYTES {
                 self.cache.remove(&key);
@@ -115,7 +129,27 @@ impl States {
         }
         if whole { Ok(known) } else { Err(Unknowable::Behind(known.chain.as_ref().map_or(0, records_of))) }
     }
+
+    /// The states of the stream whose head another one names that goes on from it; none if it is not in this database.
+    fn earlier(
+        &self,
+        engine: &Engine,
+        head: &StreamHead,
+        name: &StreamName<'_>,
+        parts: usize,
+    ) -> Result<Option<Arc<Ongoing>>, Unknowable> {
+        let logs = engine.logs();
+        let log = logs.iter().find(|log| log.info().origin == head.log.as_str());
+        let (Some(log), Some(parts)) = (log, parts.checked_sub(1)) else { return Ok(None) };
+        let Some(secret) = log.print_secret()? else { return Ok(None) };
+        let known = self.part_of(engine, (log, name_print(&secret, name)), name, parts)?;
+        let is_it = |tip: &StreamTip| (tip.stream, tip.seq, tip.leaf) == (head.stream, head.seq, head.leaf);
+        Ok(known.tip().filter(is_it).map(|_| known.states))
+    }
 }
+
+/// Gives the states that a stream begins with, by the head that it goes on from.
+type Begins<'b> = &'b dyn Fn(&StreamHead) -> Result<Option<Arc<Ongoing>>, Unknowable>;
 
 /// How many records a chain has.
 fn records_of(chain: &Chain) -> u64 {
@@ -144,6 +178,7 @@ impl Known {
         head: &Head,
         print: Print,
         name: &StreamName<'_>,
+        begins: Begins<'_>,
     ) -> Result<(usize, bool), Unknowable> {
         let from = match self.chain.as_ref().and_then(Chain::last) {
             Some(last) => LeafIndex::new(last.index.get().saturating_add(1)).map_err(|_| Unknowable::TooLarge)?,
@@ -159,20 +194,26 @@ impl Known {
         let count = stored.len();
         for stored in stored {
             let stored = stored.map_err(|unreadable| Unverified::Read(unreadable.error))?;
-            self.push(log, head, stored, name)?;
+            self.push((log, head), stored, name, begins)?;
         }
         Ok((count, full || count < found.len()))
     }
 
-    fn push(&mut self, log: &Log, head: &Head, stored: StoredRecord, name: &StreamName<'_>) -> Result<(), Unverified> {
+    fn push(
+        &mut self,
+        (log, head): (&Log, &Head),
+        stored: StoredRecord,
+        name: &StreamName<'_>,
+        begins: Begins<'_>,
+    ) -> Result<(), Unknowable> {
         let index = stored.index;
         let broken = |words: &dyn core::fmt::Display| Unverified::Broken(Broken::leaf(index, words));
         let origin = || Origin::new(&*log.info().origin).map_err(|error| broken(&error));
         if matches!(Leaf::classify(&stored.leaf), Ok(Entry::Opaque)) {
-            let (hash, _) = log.located(head, index, head.size)?;
+            let (hash, _) = log.located(head, index, head.size).map_err(Unverified::Proof)?;
             let later = Later::decode(index, &stored.leaf).map_err(|error| broken(&error))?;
             if hash != Hash::leaf(&stored.leaf) {
-                return Err(broken(&"the tree has another leaf in its place"));
+                return Err(broken(&"the tree has another leaf in its place").into());
             }
             let chain = match &mut self.chain {
                 Some(chain) => chain,
@@ -185,13 +226,17 @@ impl Known {
         let record = verified(log, head, stored)?.into_record();
         let content = record.content();
         if !name.may_hold(&content.object, &content.context) {
-            return Err(broken(&"it is in a stream that it does not belong in"));
+            return Err(broken(&"it is in a stream that it does not belong in").into());
         }
         let chain = match &mut self.chain {
             Some(chain) => chain,
             none => none.insert(Chain::new(origin()?, record.leaf().server().stream)),
         };
         chain.push_record(&record).map_err(|error| broken(&error))?;
+        let continues = record.opening().and_then(|opening| opening.continues.disclosed()?.as_ref());
+        if let Some(states) = continues.map(begins).transpose()?.flatten() {
+            self.states = states;
+        }
         Arc::make_mut(&mut self.states).enter(Entered::Record(&record));
         Ok(())
     }

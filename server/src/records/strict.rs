@@ -23,10 +23,11 @@ use super::settings::{ModuleSettings, Settings};
 use super::states::{States, Unknowable};
 use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::{Expectation, StreamTip, id_print};
-use crate::engine::{Head, Log};
+use crate::engine::{Engine, Head, Log};
 
 /// Judges the records of one request.
 pub struct Judge<'j> {
+    engine: &'j Engine,
     log: &'j Log,
     head: &'j Head,
     prints: &'j PrintSecret,
@@ -89,11 +90,22 @@ impl<'j> Judge<'j> {
     /// Judges records for a log, under its head.
     #[must_use]
     pub const fn new(
+        engine: &'j Engine,
         (log, head, prints): (&'j Log, &'j Head, &'j PrintSecret),
         (settings, states): (&'j Settings, &'j States),
         watched: &'j BTreeSet<Print>,
     ) -> Self {
-        Self { log, head, prints, settings, states, watched, streams: BTreeMap::new(), brought: BTreeMap::new() }
+        Self {
+            engine,
+            log,
+            head,
+            prints,
+            settings,
+            states,
+            watched,
+            streams: BTreeMap::new(),
+            brought: BTreeMap::new(),
+        }
     }
 
     /// Whether the next record of the request fits, and where it then has to find its stream; nothing is expected if that
@@ -108,7 +120,7 @@ impl<'j> Judge<'j> {
         let mut stream = match self.streams.remove(&print) {
             Some(stream) => stream,
             None => {
-                let known = self.states.of(self.log, print, &made.stream)?;
+                let known = self.states.of(self.engine, self.log, print, &made.stream)?;
                 Stream { states: Ongoing::over(known.states().clone()), tip: known.tip(), begun: false }
             }
         };

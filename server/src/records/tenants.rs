@@ -1,13 +1,16 @@
 //! Which log has a tenant's records: `tenants.json` in the data directory names those that have a log of their own.
 //!
-//! Every other tenant is at home in the default log: the first that the database got, or what continues it. Not here: who
-//! may see that.
+//! Every other tenant is at home in the default log: the first that the database got, or what continues it. One whose streams
+//! are about to go on in a log of its own is read where they were, and nobody brings records of it until all are linked
+//! (`crate::admin`). Not here: who may see that.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, MutexGuard, OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 
 use super::table::{Table, TableError};
 use crate::auth::Tenants;
@@ -21,11 +24,35 @@ const SUCCESSORS: usize = 64;
 
 /// The logs of tenants.
 pub struct Homes {
-    table: Table<BTreeMap<String, String>>,
-    /// Each tenant's log, by name.
-    named: ArcSwap<BTreeMap<String, String>>,
-    editing: Mutex<()>,
+    table: Table<BTreeMap<String, Home>>,
+    named: ArcSwap<BTreeMap<String, Home>>,
+    /// Shared by requests from when they have looked for their log until it has their records; alone, nobody is on his way.
+    door: Arc<RwLock<()>>,
+    turns: Mutex<()>,
 }
+
+/// Where a tenant that is not at home in the default log is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Home {
+    /// In the log of this name, its own.
+    Own(String),
+    /// On its way from one to the other.
+    Moving(Move),
+}
+
+/// The way from the log that has a tenant's streams to the one where they are to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// The name of the log that has them.
+    pub from: String,
+    /// The name of the log where they go on.
+    pub to: String,
+}
+
+/// That its holder is on his way to a log.
+pub type Admission = OwnedRwLockReadGuard<()>;
 
 /// Why the logs of tenants can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -46,35 +73,71 @@ impl Homes {
     pub fn open(data: &Path) -> Result<Self, HomesError> {
         let table = Table::of(data, FILE_NAME);
         let named = ArcSwap::from_pointee(table.read()?);
-        Ok(Self { table, named, editing: Mutex::new(()) })
+        Ok(Self { table, named, door: Arc::default(), turns: Mutex::new(()) })
     }
 
     /// The name of a tenant's own log, if it has one.
     #[must_use]
     pub fn own(&self, tenant: &str) -> Option<String> {
-        self.named.load().get(tenant).cloned()
+        match self.named.load().get(tenant) {
+            Some(Home::Own(log)) => Some(log.clone()),
+            _ => None,
+        }
     }
 
-    /// Each tenant that has a log of its own, with its name.
+    /// The way that a tenant is on, if it is.
     #[must_use]
-    pub fn list(&self) -> Vec<(String, String)> {
-        self.named.load().iter().map(|(tenant, log)| (tenant.clone(), log.clone())).collect()
+    pub fn moving(&self, tenant: &str) -> Option<Move> {
+        match self.named.load().get(tenant) {
+            Some(Home::Moving(way)) => Some(way.clone()),
+            _ => None,
+        }
     }
 
-    /// Gives a tenant a log of its own, durably, and from then on.
+    /// Each tenant that is not at home in the default log, or will not be.
+    #[must_use]
+    pub fn list(&self) -> Vec<(String, Home)> {
+        self.named.load().iter().map(|(tenant, home)| (tenant.clone(), home.clone())).collect()
+    }
+
+    /// Lets a request look for its log; it is let go of when the log has the records.
+    pub async fn admit(&self) -> Admission {
+        Arc::clone(&self.door).read_owned().await
+    }
+
+    /// Lets one tenant after another be given a home.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turns.lock().await
+    }
+
+    /// Waits until nobody is on his way to a log, and lets nobody look for one until it is let go of.
+    pub async fn close(&self) -> RwLockWriteGuard<'_, ()> {
+        self.door.write().await
+    }
+
+    /// Gives a tenant a home, durably, and from then on. Whoever asks has the [`turn`](Self::turn).
     ///
     /// # Errors
     /// [`HomesError`]; then nothing has changed.
-    pub fn add(&self, tenant: String, log: String) -> Result<(), HomesError> {
-        let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn set(&self, tenant: String, home: Home) -> Result<(), HomesError> {
         let mut tenants = BTreeMap::clone(&self.named.load());
-        if tenants.len() >= TENANTS {
+        if tenants.len() >= TENANTS && !tenants.contains_key(&tenant) {
             return Err(HomesError::TooMany);
         }
-        tenants.insert(tenant, log);
+        tenants.insert(tenant, home);
         self.table.replace(&tenants)?;
         self.named.store(tenants.into());
         Ok(())
+    }
+
+    /// The logs that may have records of a tenant: the one that they go to, and the default one, where they may have been
+    /// before.
+    #[must_use]
+    pub fn each_of(&self, engine: &Engine, tenant: &str) -> Vec<Log> {
+        // Nobody is called so: the default log.
+        let mut logs: Vec<Log> = [tenant, ""].iter().filter_map(|tenant| self.of(engine, tenant)).collect();
+        logs.dedup_by_key(|log| log.info().id);
+        logs
     }
 
     /// The log that has the records of a tenant; none in a database without logs.
@@ -86,6 +149,14 @@ impl Homes {
             None => logs.iter().min_by_key(|log| log.info().id)?,
         };
         Some(last(&logs, log).clone())
+    }
+
+    /// The log of this name or origin, if it may have records of a tenant; without one, the log that they go to.
+    #[must_use]
+    pub fn named_or_of(&self, engine: &Engine, tenant: &str, named: Option<&str>) -> Option<Log> {
+        let Some(named) = named else { return self.of(engine, tenant) };
+        let is_it = |log: &Log| *log.info().name == *named || *log.info().origin == *named;
+        self.each_of(engine, tenant).into_iter().find(is_it)
     }
 
     /// The logs that have the records of any of these tenants.
@@ -120,14 +191,41 @@ mod tests {
     #[test]
     fn tenants_keep_their_logs_across_restarts() {
         let folder = tempfile::tempdir().unwrap();
+        // As it is written without a tenant on its way.
+        let text = r#"{"format":1,"tenants":{"pb":"pb"}}"#;
+        std::fs::write(folder.path().join(FILE_NAME), text).unwrap();
         let homes = Homes::open(folder.path()).unwrap();
-        assert_eq!((homes.own("pb"), homes.list()), (None, vec![]));
-        homes.add("pb".into(), "pb".into()).unwrap();
-        homes.add("Größe".into(), "other".into()).unwrap();
+        assert_eq!((homes.own("pb"), homes.own("ka")), (Some("pb".into()), None));
+        homes.set("Größe".into(), Home::Own("other".into())).unwrap();
+        let way = Move { from: "main".into(), to: "ka".into() };
+        homes.set("ka".into(), Home::Moving(way.clone())).unwrap();
         let again = Homes::open(folder.path()).unwrap();
         assert_eq!((again.own("pb"), again.own("Größe")), (Some("pb".into()), Some("other".into())));
+        assert_eq!((again.own("ka"), again.moving("ka")), (None, Some(way)));
         assert_eq!(again.list(), homes.list());
-        std::fs::write(folder.path().join(FILE_NAME), b"{\"format\":2,\"tenants\":{}}").unwrap();
-        assert!(matches!(Homes::open(folder.path()), Err(HomesError::Table(TableError::Damaged { .. }))));
+        homes.set("ka".into(), Home::Own("ka".into())).unwrap();
+        assert_eq!((homes.own("ka"), homes.moving("ka")), (Some("ka".into()), None));
+        for text in [r#"{"format":2,"tenants":{}}"#, r#"{"format":1,"tenants":{"pb":{"from":"a","to":"b","by":"c"}}}"#]
+        {
+            std::fs::write(folder.path().join(FILE_NAME), text).unwrap();
+            assert!(matches!(Homes::open(folder.path()), Err(HomesError::Table(TableError::Damaged { .. }))));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_door_closes_when_nobody_is_on_his_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let homes = Arc::new(Homes::open(folder.path()).unwrap());
+        let (one, other) = (homes.admit().await, homes.admit().await);
+        let closing = tokio::spawn({
+            let homes = Arc::clone(&homes);
+            async move { drop(homes.close().await) }
+        });
+        drop(one);
+        tokio::task::yield_now().await;
+        assert!(!closing.is_finished());
+        drop(other);
+        closing.await.unwrap();
+        drop(homes.admit().await);
     }
 }

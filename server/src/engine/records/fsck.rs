@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::record::digest::Digest;
-use cairn_tree::record::kind::{RecordKind, Redactions};
+use cairn_tree::record::kind::{RecordKind, Redactions, goes_on};
 use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::server_part::Seq;
@@ -84,11 +84,20 @@ struct Contents<'a> {
     pending: Vec<LeafIndex>,
     /// Records of which something is kept.
     kept: u64,
+    /// The streams that go on in another log, as far as so many are remembered.
+    ended: HashSet<u128>,
 }
 
 impl<'a> Contents<'a> {
     fn new(origin: Origin, rows: Rows<'a>) -> Self {
-        Self { rows, redactions: Redactions::new(origin), time: None, pending: Vec::new(), kept: 0 }
+        Self {
+            rows,
+            redactions: Redactions::new(origin),
+            time: None,
+            pending: Vec::new(),
+            kept: 0,
+            ended: HashSet::new(),
+        }
     }
 
     /// Checks one record.
@@ -104,6 +113,15 @@ impl<'a> Contents<'a> {
                 return Err(format!("more than {FSCK_PENDING} records lack disclosures, the last of them {index}"));
             }
             self.pending.push(index);
+        }
+        let stream = half(leaf.server().stream.digest().as_bytes());
+        if self.ended.contains(&stream) {
+            return Err(format!(
+                "record {index} is in a stream whose record before says that it goes on in another log"
+            ));
+        }
+        if record.as_ref().is_some_and(|record| goes_on(record).is_some()) && self.ended.len() < ENDED {
+            self.ended.insert(stream);
         }
         let kind = record.as_ref().and_then(|record| record.content().object.disclosed()).map(RecordKind::of);
         if let (Some(record), Some(RecordKind::Redaction)) = (&record, kind) {
@@ -163,6 +181,8 @@ fn count(store: &dyn Store, stored: &Stored<'_>) -> Result<u64, ReadError> {
     }
 }
 
+/// Streams that go on in another log that are remembered at a time.
+const ENDED: usize = 1 << 20;
 /// Rows of disclosures that are read in one go.
 const ROWS: usize = 256;
 

@@ -59,8 +59,7 @@ async fn create_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     let app = Arc::clone(ask.app);
     let request = Request { app, body, form: Form::DigitRows, said, token: id, tenants, producer_keys, prints };
     let request = Arc::new(request);
-    let preparing = Arc::clone(&request);
-    let prepared = tokio::task::spawn_blocking(move || preparing.prepare()).await.map_err(Problem::internal)??;
+    let prepared = request.prepared(true).await?;
     let log = prepared.log.clone();
     let bound = key.map(|key| {
         let caller = format!("{id}\n{}", prepared.scope);

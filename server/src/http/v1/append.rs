@@ -81,12 +81,7 @@ pub(crate) async fn append(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
         producer_keys: credential.producer_keys.to_vec(),
         prints: print_secrets(ask.app, credential.tenants).await?,
     });
-    let prepared = if reservation.bytes() < LARGE {
-        request.prepare()?
-    } else {
-        let request = Arc::clone(&request);
-        tokio::task::spawn_blocking(move || request.prepare()).await.map_err(Problem::internal)??
-    };
+    let prepared = request.prepared(reservation.bytes() >= LARGE).await?;
     let log = prepared.log.clone();
     let bound = key.map(|key| {
         let caller = format!("{}\n{}", credential.id, prepared.scope);

@@ -14,8 +14,8 @@ use cairn_tree::wire::v1::{IntegrityProblem, RecordBody, WrongPart};
 use super::super::Ask;
 use super::super::problem::{Kind, Problem};
 use super::super::query::{Query, decode};
-use super::Credential;
 use super::reading::{NotGood, ReadBack, Reading, Redacting};
+use super::{Credential, LOG};
 use crate::auth::Right;
 use crate::engine::Head;
 use crate::engine::postings::Print;
@@ -115,7 +115,7 @@ pub(in crate::http) struct Whole {
 
 impl Asked {
     /// The stream of a path; one that the token is not good for is not there.
-    pub(super) fn of(ask: &Ask<'_>, credential: &Credential<'_>) -> Result<Self, Problem> {
+    pub(super) fn of(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'_>) -> Result<Self, Problem> {
         let name = stream_name(ask.target.item)?;
         let tenant = name.tenant().as_str();
         credential.admit(tenant)?;
@@ -124,7 +124,8 @@ impl Asked {
             let detail = "x-tenant-id: the stream is another tenant's";
             return Err(Problem::new(Kind::Contradiction, detail).field("x-tenant-id"));
         }
-        let log = ask.app.records.homes.of(&ask.app.engine, tenant).ok_or_else(Problem::not_found)?;
+        let log = ask.app.records.homes.named_or_of(&ask.app.engine, tenant, query.get(LOG));
+        let log = log.ok_or_else(Problem::not_found)?;
         Ok(Self::of_name(Reading::of(ask, credential, log, Some(tenant))?, name))
     }
 
@@ -339,6 +340,6 @@ fn stream_name(path: &str) -> Result<StreamName<'static>, Problem> {
 /// The stream that is asked about, for whoever may read.
 pub(super) fn asked<'a>(ask: &'a Ask<'_>, known: &[&'static str]) -> Result<(Asked, Query<'a>), Problem> {
     let credential = ask.credential(Right::Read)?;
-    let query = Query::parse(ask.parts.uri.query(), known)?;
-    Ok((Asked::of(ask, &credential)?, query))
+    let query = Query::parse(ask.parts.uri.query(), &[known, &[LOG]].concat())?;
+    Ok((Asked::of(ask, &credential, &query)?, query))
 }

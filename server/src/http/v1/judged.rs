@@ -120,7 +120,8 @@ impl Request {
         let records = &self.app.records;
         let prints = self.prints.iter().find(|(id, _)| *id == log.info().id).map(|(_, secret)| secret);
         let prints = prints.ok_or_else(|| Problem::internal("a log without a secret for its prints"))?;
-        let mut judge = Judge::new((log, &head, prints), (&records.settings, &records.states), watched);
+        let (of, asked) = ((log, &*head, prints), (&*records.settings, &records.states));
+        let mut judge = Judge::new(&self.app.engine, of, asked, watched);
         let mut judged = Judged::default();
         self.prepare_each(log, |position, place, made, submit| {
             judged.ids.push(made.id);

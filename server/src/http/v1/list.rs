@@ -16,7 +16,7 @@ use super::super::query::Query;
 use super::place::Place;
 use super::reading::{Reading, Redacting, checkpoint, private, tenant};
 use super::wanted::{self, Wanted};
-use super::{CURSOR, LIMIT, PROOF, TENANT};
+use super::{CURSOR, LIMIT, LOG, PROOF, TENANT};
 use crate::auth::Right;
 use crate::limits::{LIST_BYTES, LIST_RECORDS, LIST_RECORDS_MOST, LIST_WORK};
 use crate::records::Secret;
@@ -42,6 +42,7 @@ use crate::records::Secret;
         ("limit" = Option<u64>, Query, description = "The most records of a page, 1 to 500; 50 if absent"),
         ("cursor" = Option<String>, Query, description = "Where the page before ended; for the same query only"),
         ("proof" = Option<u8>, Query, description = "1: with the inclusion proof of each record"),
+        ("log" = Option<String>, Query, description = "The log, by name or origin, where the tenant's records were before it got a log of its own; the one that has them now if absent"),
         ("x-tenant-id" = Option<String>, Header, description = "Whose records"),
     ),
     responses(
@@ -55,13 +56,14 @@ use crate::records::Secret;
 )]
 pub(crate) async fn list(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let credential = ask.credential(Right::Read)?;
-    let query = Query::parse(ask.parts.uri.query(), &wanted::names([TENANT, LIMIT, CURSOR, PROOF]))?;
+    let query = Query::parse(ask.parts.uri.query(), &wanted::names([TENANT, LOG, LIMIT, CURSOR, PROOF]))?;
     media_type(&ask.parts.headers, &[media::JSON])?;
     let tenant = tenant(ask, &credential, &query)?.ok_or_else(wanted::no_tenant)?;
     let proof = query.flag(PROOF)?;
     let most = limit(&query)?;
     let wanted = Wanted::of(&query, tenant)?;
-    let log = ask.app.records.homes.of(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
+    let log = ask.app.records.homes.named_or_of(&ask.app.engine, &wanted.tenant, query.get(LOG));
+    let log = log.ok_or_else(Problem::not_found)?;
     let secret = ask.app.records.secret.of_log(&log.info().origin);
     let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
     let begin = match query.get(CURSOR) {

@@ -40,6 +40,8 @@ use crate::records::{NotMade, Refusal};
 
 /// The query parameter that names a tenant, where no header does.
 const TENANT: &str = "tenant";
+/// The query parameter that names the log, where a tenant's records were before it got a log of its own.
+const LOG: &str = "log";
 /// The query parameter that asks for the proof of each record.
 const PROOF: &str = "proof";
 /// The query parameter with the most records of an answer.

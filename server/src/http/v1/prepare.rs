@@ -18,7 +18,7 @@ use crate::auth::{ProducerKeyText, Tenants, TokenId};
 use crate::engine::Log;
 use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::Submission;
-use crate::records::{Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged};
+use crate::records::{Admission, Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged};
 
 /// A request to append records, its body read.
 pub(in crate::http) struct Request {
@@ -44,6 +44,8 @@ pub(in crate::http) struct Prepared {
     pub(in crate::http) scope: String,
     /// What an idempotency key is bound to.
     pub(in crate::http) body: [u8; 32],
+    /// Until the log has them, their tenants stay at home in it.
+    _admission: Option<Admission>,
 }
 
 /// Where records stand in the body.
@@ -57,8 +59,20 @@ impl Places {
 }
 
 impl Request {
+    /// Looks for the log of the records and makes them for it, where it takes long on a thread that holds up nobody else.
+    pub(in crate::http) async fn prepared(self: &Arc<Self>, elsewhere: bool) -> Result<Prepared, Problem> {
+        let _admission = Some(self.app.records.homes.admit().await);
+        let prepared = if elsewhere {
+            let request = Arc::clone(self);
+            tokio::task::spawn_blocking(move || request.prepare()).await.map_err(Problem::internal)??
+        } else {
+            self.prepare()?
+        };
+        Ok(Prepared { _admission, ..prepared })
+    }
+
     /// Takes the body apart and makes records of it.
-    pub(in crate::http) fn prepare(&self) -> Result<Prepared, Problem> {
+    fn prepare(&self) -> Result<Prepared, Problem> {
         let inputs = self.inputs()?;
         let (log, scope) = self.log_of(&inputs)?;
         let places = Places(inputs.list());
@@ -76,7 +90,7 @@ impl Request {
         let mut parts = self.said.parts().to_vec();
         parts.push(&self.body);
         let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
-        Ok(Prepared { log, submissions, ids, places, watched, scope, body })
+        Ok(Prepared { log, submissions, ids, places, watched, scope, body, _admission: None })
     }
 
     /// Makes each record of the body once more, for the log that it was made for before.
@@ -132,6 +146,9 @@ impl Request {
             }
             if !self.tenants.matches(tenant) {
                 return Err(Problem::not_found());
+            }
+            if self.app.records.homes.moving(tenant).is_some() {
+                return Err(Problem::busy("the tenant gets a log of its own, and its streams are being linked to it"));
             }
             let home = self.app.records.homes.of(&self.app.engine, tenant).ok_or_else(Problem::not_found)?;
             if log.as_ref().is_some_and(|log| log.info().id != home.info().id) {

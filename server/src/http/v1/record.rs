@@ -109,7 +109,7 @@ async fn found<T: Send + 'static>(
         .parse()
         .map_err(|error| Problem::malformed("id", id, error).bound("a UUID of version 7 or 4, in lower case"))?;
     let logs = match &tenant {
-        Some(tenant) => ask.app.records.homes.of(&ask.app.engine, tenant).into_iter().collect(),
+        Some(tenant) => ask.app.records.homes.each_of(&ask.app.engine, tenant),
         None => ask.app.records.homes.of_any(&ask.app.engine, credential.tenants),
     };
     for log in logs {

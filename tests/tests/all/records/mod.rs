@@ -2,6 +2,7 @@
 
 mod audited;
 mod client;
+mod continuing;
 mod digit;
 mod following;
 mod found;
@@ -53,6 +54,14 @@ impl Running {
     /// The same folder with a server that was started anew.
     fn restarted(self) -> Self {
         self.restarted_after(|_| {})
+    }
+
+    /// The same folder with a server after one that was killed.
+    fn killed(self) -> Self {
+        let Self { data, server, _folder } = self;
+        server.kill();
+        let server = data.serve();
+        Self { data, server, _folder }
     }
 
     /// The same, with something done to the folder in between.

@@ -53,6 +53,33 @@ fn settings_are_kept_and_listed_with_a_server_and_without_and_are_in_every_backu
     assert_eq!(done(&running.data, &["module", "list"]) + &done(&running.data, &["tenant", "list"]), "");
 }
 
+/// Each change is a record of the tenant's log, with what was before; what changes nothing is none.
+#[test]
+fn each_change_is_put_on_record() {
+    let running = Running::start();
+    for reads in ["full", "full", "off"] {
+        done(&running.data, &["tenant", "set", "pb", "--reads", reads]);
+    }
+    done(&running.data, &["module", "set", "tl", "--tenant", "pb", "--strict", "on"]);
+    let running = running.restarted_after(|data| {
+        done(data, &["module", "set", "tl", "--tenant", "pb", "--old-must-match", "on"]);
+    });
+    let changes = |entity: &str, id: &str| -> Vec<Value> {
+        let shown = running.shown(&format!("/v1/streams/entity/pb/cairn/{entity}/{id}"));
+        let records = shown["records"].as_array().unwrap().iter();
+        let new = |(_, field): (&String, &Value)| field["new"].clone();
+        let values = |record: &Value| {
+            assert_eq!(record["view"]["object"]["operation"], "cairn.set");
+            Value::Array(record["view"]["values"]["whole"].as_object().unwrap().iter().map(new).collect())
+        };
+        records.map(values).collect()
+    };
+    assert_eq!(changes("tenant-settings", "pb"), [json!(["full", "off"]), json!(["off", "full"])]);
+    // Old must match and before, strict and before.
+    let modules = [json!([false, false, true, false]), json!([true, false, true, true])];
+    assert_eq!(changes("module-settings", "tl"), modules);
+}
+
 #[test]
 fn what_can_not_be_decided_is_refused_and_changes_nothing() {
     let running = Running::start();

@@ -31,10 +31,10 @@ use super::super::query::Query;
 use super::super::reading::NOT_KEPT;
 use super::super::trail::Trail;
 use super::super::{App, Ask};
-use super::TENANT;
 use super::places::Place;
 use super::reading::{Reading, checkpoint, tenant};
 use super::wanted::{self, Wanted};
+use super::{LOG, TENANT};
 use crate::auth::Right;
 use crate::limits::{LIST_BYTES, LIST_WORK, REPORT_PAGE_RECORDS};
 use count::{Groups, line};
@@ -71,6 +71,7 @@ const USUAL: [Dimension; 3] = [Dimension::Module, Dimension::Actor, Dimension::D
         ("topic" = Option<String>, Query, description = "The first records of streams with this topic"),
         ("from" = Option<String>, Query, description = "The earliest time of the server, as in RFC 3339, included"),
         ("until" = Option<String>, Query, description = "The latest time of the server, as in RFC 3339, included"),
+        ("log" = Option<String>, Query, description = "The log, by name or origin, where the tenant's records were before it got a log of its own; the one that has them now if absent"),
         ("x-tenant-id" = Option<String>, Header, description = "Whose records"),
     ),
     responses(
@@ -81,11 +82,12 @@ const USUAL: [Dimension; 3] = [Dimension::Module, Dimension::Actor, Dimension::D
 )]
 pub(crate) async fn reports(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let credential = ask.credential(Right::Read)?;
-    let query = Query::parse(ask.parts.uri.query(), &wanted::names([TENANT, SHOW, BY, FORMAT]))?;
+    let query = Query::parse(ask.parts.uri.query(), &wanted::names([TENANT, LOG, SHOW, BY, FORMAT]))?;
     let (form, by) = (form(ask, &query)?, by(&query)?);
     let tenant = tenant(ask, &credential, &query)?.ok_or_else(wanted::no_tenant)?;
     let wanted = Wanted::of(&query, tenant)?;
-    let log = ask.app.records.homes.of(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
+    let log = ask.app.records.homes.named_or_of(&ask.app.engine, &wanted.tenant, query.get(LOG));
+    let log = log.ok_or_else(Problem::not_found)?;
     let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
     if ask.parts.method == Method::HEAD {
         return Ok(answer(form, Payload::ending(mpsc::channel(CHUNKS).1)));

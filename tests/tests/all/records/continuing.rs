@@ -1,0 +1,187 @@
+//! A tenant that gets a log of its own when the default log has streams of it: each is linked, whatever gets in between.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use cairn_tests::http::{Connection, Request};
+use cairn_tests::server::{Ended, cairnd};
+use serde_json::{Value, json};
+
+use super::{Running, json_of, post, record};
+
+fn create(running: &Running, arguments: &[&str]) -> Ended {
+    cairnd(running.data.path(), &[&["tenant", "create", "pb", "--json"], arguments].concat())
+}
+
+fn created(running: &Running, arguments: &[&str]) -> Value {
+    let ended = create(running, arguments);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+/// The records of an object's stream in one of the logs.
+fn history(running: &Running, object: &str, log: &str) -> Vec<Value> {
+    let shown = running.shown(&format!("/v1/streams/entity/pb/tl/license/{object}{log}"));
+    shown["records"].as_array().unwrap().clone()
+}
+
+fn leaf(record: &Value) -> Value {
+    serde_json::from_str(record["leaf"].as_str().unwrap().lines().nth(1).unwrap()).unwrap()
+}
+
+/// That the stream's two parts name each other.
+fn assert_linked(running: &Running, object: &str) {
+    let (before, after) = (history(running, object, "?log=main"), history(running, object, ""));
+    let (last, first) = (before.last().unwrap(), &after[0]);
+    assert_eq!(last["view"]["object"]["operation"], "cairn.continued", "{last}");
+    let goes_on = &last["view"]["values"]["whole"];
+    assert_eq!(goes_on["/log"]["new"], first["integrity"]["log"]);
+    assert_eq!(goes_on["/stream"]["new"], leaf(first)["server"]["stream"]);
+    let continues = &first["view"]["continues"];
+    assert_eq!(continues["leaf"], last["integrity"]["leaf_hash"], "{first}");
+    assert_eq!(continues["log"], last["integrity"]["log"]);
+    assert_eq!(
+        (&continues["seq"], &continues["stream"]),
+        (&leaf(last)["server"]["seq"], &leaf(last)["server"]["stream"])
+    );
+}
+
+#[test]
+fn streams_go_on_in_the_tenants_own_log_and_each_part_names_the_other() {
+    let running = Running::start();
+    let first = running.brought(&record("pb", "1", "create"));
+    running.brought(&json!([record("pb", "2", "create"), record("ka", "1", "create"), record("pb", "1", "update")]));
+    let mut named = record("pb", "1", "update");
+    named["context"] = json!({"stream": "channel"});
+    named["topics"] = json!(["licences"]);
+    running.brought(&named);
+    // What is decided for it is the log's own, and no stream that goes on.
+    let set = cairnd(running.data.path(), &["tenant", "set", "pb", "--reads", "off"]);
+    assert_eq!(set.code, Some(0));
+    let refused = create(&running, &[]);
+    assert_eq!((refused.code, refused.stderr.contains("say --continue")), (Some(1), true), "{refused:?}");
+    let made = created(&running, &["--continue"]);
+    assert_eq!((&made["linked"], &made["log"]["name"]), (&json!(3), &json!("pb")));
+    for object in ["1", "2"] {
+        assert_linked(&running, object);
+    }
+    let channel = running.shown("/v1/streams/named/pb/channel");
+    assert_eq!(channel["records"][0]["view"]["topics"], json!(["licences"]), "{channel}");
+    // From then on they go there, the default log gets nothing of it, and both parts are read.
+    let size = running.size();
+    assert_eq!(running.brought(&record("pb", "1", "update"))["records"][0]["seq"], 1);
+    assert_eq!(running.size(), size);
+    assert_eq!(history(&running, "1", "?log=main").len(), 3);
+    let id = first["records"][0]["id"].as_str().unwrap();
+    assert_eq!(running.shown(&format!("/v1/records/{id}?tenant=pb"))["record"]["integrity"]["index"], 0);
+    assert_eq!(running.shown("/v1/records?tenant=pb&object=1")["records"].as_array().unwrap().len(), 2);
+    assert_eq!(running.shown("/v1/records?tenant=pb&object=1&log=main")["records"].as_array().unwrap().len(), 4);
+    for target in ["/v1/records?tenant=ka&log=pb", "/v1/streams/entity/ka/tl/license/1?log=pb"] {
+        assert_eq!(running.read(target).status, 404, "another tenant's log is none");
+    }
+    // The tenant's own auditor sees the first part too, and of nobody else.
+    let auditor = made["auditor_token"].as_str().unwrap();
+    let own = |target: &str| running.ask_with(auditor, Request::get(target)).status;
+    assert_eq!(own("/v1/streams/entity/pb/tl/license/1?log=main"), 200);
+    assert_eq!(own("/v1/streams/entity/ka/tl/license/1?log=main"), 404);
+    let again = create(&running, &["--continue"]);
+    assert!(again.stderr.contains("has a log already"), "{again:?}");
+    running.server.stop();
+    running.data.assert_sound();
+}
+
+/// A strict module goes on from the states of before.
+#[test]
+fn states_of_a_stream_that_goes_on_are_those_of_before() {
+    let running = Running::start();
+    running.brought(&record("pb", "1", "create"));
+    let switches = ["module", "set", "tl", "--tenant", "pb", "--strict", "on", "--old-must-match", "on"];
+    assert_eq!(cairnd(running.data.path(), &switches).code, Some(0));
+    created(&running, &["--continue"]);
+    let running = running.restarted();
+    let update = |old: &str| {
+        let mut update = record("pb", "1", "update");
+        update["values"] = json!({"fields": {"/status": {"old": old, "new": "APPROVED"}}});
+        update
+    };
+    assert_eq!(json_of(&running.bring(&update("OTHER")))["paths"], json!(["/status"]));
+    running.brought(&update("APPLIED"));
+    assert_eq!(json_of(&running.bring(&record("pb", "1", "create")))["type"], "urn:cairn:problem:state-conflict");
+}
+
+/// Killed at any moment, the command is given again and finishes what it began; until then nobody brings records.
+#[test]
+fn a_creation_that_is_killed_in_the_middle_is_finished_by_the_next() {
+    let mut running = Running::start();
+    let objects: Vec<String> = (0..600).map(|number| number.to_string()).collect();
+    let batch: Vec<Value> = objects.iter().map(|object| record("pb", object, "create")).collect();
+    running.brought(&json!(batch));
+    let mut cut = 0;
+    for wait in [0, 5, 10, 20, 40, 80, 160] {
+        let (address, data) = (running.data.path().to_owned(), running.data.path().join("tenants.json"));
+        let creating = thread::spawn(move || cairnd(&address, &["tenant", "create", "pb", "--continue"]));
+        // Its first durable step; then a while of its work.
+        let moving = || std::fs::read_to_string(&data).is_ok_and(|text| text.contains("\"from\""));
+        while !moving() && !creating.is_finished() {
+            thread::yield_now();
+        }
+        thread::sleep(std::time::Duration::from_millis(wait));
+        let was_moving = moving();
+        running = running.killed();
+        let _ = creating.join().unwrap();
+        if was_moving && moving() {
+            cut += 1;
+            let answer = running.bring(&record("pb", "0", "update"));
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            let refused = create(&running, &[]);
+            assert!(refused.stderr.contains("finish that with --continue"), "{refused:?}");
+            assert_eq!(running.bring(&record("ka", "0", "create")).status, 200, "others are not kept waiting");
+        }
+    }
+    assert!(cut > 0, "it was never cut short");
+    let ended = create(&running, &["--continue"]);
+    assert!(ended.code == Some(0) || ended.stderr.contains("has a log already"), "{ended:?}");
+    for object in ["0", "255", "256", "599"] {
+        assert_linked(&running, object);
+        assert_eq!(history(&running, object, "").len(), 1);
+    }
+    running.brought(&record("pb", "0", "update"));
+    running.server.stop();
+    running.data.assert_sound();
+}
+
+/// Writers that never pause: what was answered by the default log was there before the creation was answered.
+#[test]
+fn nothing_lands_in_the_default_log_once_the_creation_is_answered() {
+    let running = Running::start();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let (address, token, stop) = (running.server.address(), running.data.token.clone(), &stop);
+            scope.spawn(move || {
+                let mut connection = Connection::open(address).unwrap();
+                for number in 0_u64.. {
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let body = record("pb", &format!("{writer}-{number}"), "create");
+                    let request = post(&body).with("authorization", format!("Bearer {token}"));
+                    let answer = connection.ask(&request).unwrap();
+                    assert!([200, 503].contains(&answer.status), "{}", answer.text());
+                }
+            });
+        }
+        while running.size() < 20 {
+            thread::yield_now();
+        }
+        created(&running, &["--continue"]);
+        let size = running.size();
+        for _ in 0..20 {
+            running.brought(&record("pb", "mine", "update"));
+        }
+        assert_eq!(running.size(), size);
+        stop.store(true, Ordering::SeqCst);
+    });
+    running.server.stop();
+    running.data.assert_sound();
+}
