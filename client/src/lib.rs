@@ -17,5 +17,7 @@ pub mod files;
 pub mod gossip;
 pub mod load;
 pub mod monitor;
+pub mod outbox;
 pub mod producer;
+mod sector;
 pub mod witness;

@@ -16,8 +16,10 @@ mod fsck;
 mod history;
 mod keys;
 mod load;
+mod logging;
 mod monitor;
 mod options;
+mod outbox;
 mod prove;
 mod record;
 mod replay;
@@ -60,6 +62,7 @@ enum Command {
     History(history::History),
     Replay(replay::Replay),
     Diff(diff::Diff),
+    Outbox(outbox::Outbox),
     Verify(verify::Verify),
     Consistency(consistency::Consistency),
     Watch(watch::Watch),
@@ -117,6 +120,7 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
             Command::History(command) => Box::pin(command.run(form, terminal)).await,
             Command::Replay(command) => Box::pin(command.run(form, terminal)).await,
             Command::Diff(command) => Box::pin(command.run(form, terminal)).await,
+            Command::Outbox(command) => Box::pin(command.run(form, terminal)).await,
             Command::Consistency(command) => command.run(form, terminal).await,
             Command::Watch(command) => Box::pin(command.run(form, terminal)).await,
             Command::Monitor(command) => Box::pin(command.run(form, terminal)).await,

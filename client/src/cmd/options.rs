@@ -120,7 +120,8 @@ impl RemoteOptions {
         Ok(Records::new(&self.url()?, self.settings()?)?)
     }
 
-    fn settings(&self) -> Result<Settings, Failure> {
+    /// How the server is asked.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let [a, b, c, d, e, f, g, h, ..] = random()?;
         let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         Ok(Settings { token: self.token()?, timeout: self.timeout.0, seed })

@@ -73,7 +73,8 @@ impl Record {
         let trust = self.trust.trust()?;
         let key = idempotency_key(self.idempotency_key.as_deref())?;
         let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
-        let body = with_attached(read(&self.record, terminal.stdin)?, &attached).map_err(Failure::Usage)?;
+        let body =
+            with_attached(read(&self.record, terminal.stdin, MAX_INPUT_BYTES)?, &attached).map_err(Failure::Usage)?;
         let records = self.remote.records()?;
         if trust.is_none() {
             terminal.output.say("cairn: neither --key nor --policy: the receipt is not verified");
@@ -132,18 +133,19 @@ impl Record {
     }
 }
 
-fn read(path: &Path, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
+/// Reads a file, or standard input, of at most so many bytes.
+pub(super) fn read(path: &Path, stdin: &mut dyn Read, most: usize) -> Result<Vec<u8>, Failure> {
     if path.as_os_str() != "-" {
-        return Ok(read_bounded(path, MAX_INPUT_BYTES)?);
+        return Ok(read_bounded(path, most)?);
     }
     let mut bytes = Vec::new();
-    let read = stdin.take(MAX_INPUT_BYTES as u64 + 1).read_to_end(&mut bytes);
+    let read = stdin.take(most as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::Usage(format!("standard input: {error}")))?;
     Ok(bytes)
 }
 
 /// The record as it is sent. What the server would refuse is refused here, with its place.
-fn with_attached(body: Vec<u8>, attached: &[Attached]) -> Result<Vec<u8>, String> {
+pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached]) -> Result<Vec<u8>, String> {
     let text = body.trim_ascii();
     if text.first() != Some(&b'{') {
         return Err("the record must be one JSON object".to_owned());

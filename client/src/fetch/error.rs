@@ -84,6 +84,8 @@ pub struct Problem {
     pub kind: Option<wire::ProblemKind>,
     /// The title and the detail, or the first line of another body.
     pub words: String,
+    /// The place in the body that is wrong, as a JSON Pointer.
+    pub pointer: Option<String>,
 }
 
 impl Problem {
@@ -91,11 +93,13 @@ impl Problem {
     pub(crate) fn read(body: &[u8]) -> Self {
         let Ok(problem) = serde_json::from_slice::<wire::Problem>(body) else {
             let text = String::from_utf8_lossy(body);
-            return Self { kind: None, words: shown(text.lines().next().unwrap_or_default().trim()) };
+            let words = shown(text.lines().next().unwrap_or_default().trim());
+            return Self { words, ..Self::default() };
         };
         let words: Vec<&str> =
             [&*problem.title, &problem.detail].into_iter().filter(|words| !words.is_empty()).collect();
-        Self { kind: problem.kind(), words: shown(&words.join(": ")) }
+        let words = shown(&words.join(": "));
+        Self { kind: problem.kind(), words, pointer: problem.pointer }
     }
 }
 

@@ -167,7 +167,7 @@ impl Transport {
     }
 
     /// One attempt; the error comes with the wait that the server asked for.
-    async fn ask_once(&self, request: &Request) -> Result<Answer, (FetchError, Option<Duration>)> {
+    pub(crate) async fn ask_once(&self, request: &Request) -> Result<Answer, (FetchError, Option<Duration>)> {
         let (address, url) = (self.address(request), self.base.resource(&request.path, &request.query));
         let mut builder = match &request.upload {
             None => self.client.request(Method::GET, address),

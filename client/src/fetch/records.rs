@@ -1,6 +1,7 @@
 //! Audit records over HTTP: `/v1`, which stands at the server's root, beside its logs.
 
 use core::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_tree::record::id::RecordId;
@@ -12,7 +13,7 @@ use cairn_tree::wire::{media, query};
 
 use super::answers::IdempotencyKey;
 use super::error::FetchError;
-use super::http::{Freshness, Request, Settings, Upload};
+use super::http::{Answer, Freshness, Request, Settings, Upload};
 use super::remote::Remote;
 use super::url::LogUrl;
 
@@ -42,17 +43,22 @@ impl Records {
     /// # Errors
     /// [`FetchError`]. An error never means that nothing was appended; a retry under the same key is exact.
     pub async fn append(&self, body: Bytes, key: &IdempotencyKey, wait: Wait) -> Result<TakenRecords, FetchError> {
-        let request = Request {
-            path: "v1/records".to_owned(),
-            query: vec![(query::RECEIPTS, "1".to_owned()), (query::WAIT, wait.as_str().to_owned())],
-            accept: media::JSON,
-            bound: MAX_ANSWER_BYTES,
-            freshness: Freshness::AnyCache,
-            upload: Some(Upload { content_type: media::JSON, body, idempotency_key: key.to_string() }),
-        };
-        let answer = self.0.ask(request).await?;
-        let records = AppendedAnswer::parse(&answer.body).map_err(|fault| answer.malformed(fault))?;
-        Ok(TakenRecords { answer: records, is_late: answer.status == 202 })
+        taken(&self.0.ask(append_request(body, key, wait)).await?)
+    }
+
+    /// The same with one attempt, for whoever has an own way of trying again: the error comes with the wait that the server
+    /// asked for.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn append_once(
+        &self,
+        body: Bytes,
+        key: &IdempotencyKey,
+        wait: Wait,
+    ) -> Result<TakenRecords, (FetchError, Option<Duration>)> {
+        let answer = self.0.ask_telling(append_request(body, key, wait)).await?;
+        taken(&answer).map_err(|error| (error, None))
     }
 
     /// Asks for a record with its proof: the body as it came, and what it says, unverified.
@@ -148,6 +154,22 @@ pub fn can_be_asked(stream: &StreamName<'_>) -> bool {
         StreamName::Named { tenant, name } => vec![tenant, name],
     };
     parts.into_iter().all(|part| !matches!(part.as_str(), "." | ".."))
+}
+
+fn append_request(body: Bytes, key: &IdempotencyKey, wait: Wait) -> Request {
+    Request {
+        path: "v1/records".to_owned(),
+        query: vec![(query::RECEIPTS, "1".to_owned()), (query::WAIT, wait.as_str().to_owned())],
+        accept: media::JSON,
+        bound: MAX_ANSWER_BYTES,
+        freshness: Freshness::AnyCache,
+        upload: Some(Upload { content_type: media::JSON, body, idempotency_key: key.to_string() }),
+    }
+}
+
+fn taken(answer: &Answer) -> Result<TakenRecords, FetchError> {
+    let records = AppendedAnswer::parse(&answer.body).map_err(|fault| answer.malformed(fault))?;
+    Ok(TakenRecords { answer: records, is_late: answer.status == 202 })
 }
 
 #[cfg(test)]

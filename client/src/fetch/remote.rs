@@ -1,5 +1,7 @@
 //! The resources of one log, each parsed into the type that says it is unverified.
 
+use std::time::Duration;
+
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::tile::{BundleCoord, Entries, EntriesError, Tile, TileCoord, Width};
@@ -140,6 +142,11 @@ impl Remote {
         freshness: Freshness,
     ) -> Result<Answer, FetchError> {
         self.ask(Request { path, query: Vec::new(), accept, bound, freshness, upload: None }).await
+    }
+
+    /// A request that is tried once; the error comes with the wait that the server asked for.
+    pub(crate) async fn ask_telling(&self, request: Request) -> Result<Answer, (FetchError, Option<Duration>)> {
+        self.transport.ask_once(&request).await
     }
 
     /// Any other request beneath the log's address.

@@ -19,6 +19,7 @@ mod journey;
 mod lies;
 mod life;
 mod monitored;
+mod outbox;
 mod power;
 mod records;
 mod repair;

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_listen::{Bounds, Listener, acceptor, raise_open_files};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 use super::DirOption;
 use super::folder::Folder;
 use crate::bounds::{GOSSIP_INTERVAL, GOSSIP_PEERS};
 use crate::cmd::duration::Span;
 use crate::cmd::failure::Failure;
+use crate::cmd::logging::LoggingOptions;
 use crate::cmd::options::random;
 use crate::cmd::stop::Stop;
 use crate::cmd::terminal::Terminal;
@@ -64,18 +64,8 @@ pub(super) struct Serve {
     /// The most open connections.
     #[arg(long, value_name = "N", default_value_t = Bounds::default().connections)]
     connections: usize,
-    /// How log lines are written, on standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
-    /// Which log lines are written, as in info or cairn=debug.
-    #[arg(long, value_name = "FILTER", env = "CAIRN_LOG", default_value = "info")]
-    log: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+    #[command(flatten)]
+    logging: LoggingOptions,
 }
 
 /// Nothing, or a path that begins with a slash and does not end in one.
@@ -86,7 +76,7 @@ fn prefix(text: &str) -> Result<String, String> {
 
 impl Serve {
     pub(super) async fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        start_logging(&self.log, self.log_format)?;
+        self.logging.start()?;
         self.refuse_bare()?;
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => {
@@ -196,15 +186,4 @@ impl Serve {
 fn seed() -> Result<u64, Failure> {
     let [a, b, c, d, e, f, g, h, ..] = random()?;
     Ok(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
-}
-
-fn start_logging(directives: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter =
-        EnvFilter::try_new(directives).map_err(|error| Failure::Usage(format!("--log {directives}: {error}")))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Text => subscriber.with_ansi(false).try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|error| Failure::Refused(format!("logging can't be started: {error}")))
 }

@@ -6,9 +6,9 @@
 use std::io;
 use std::path::Path;
 
-use super::medium::{self, Medium};
-use super::sector::{self, Label};
 use super::{StoreError, StoreId};
+use crate::sector::medium::{self, Medium};
+use crate::sector::{self, Label};
 
 /// The file in the witness's folder.
 pub(super) const FILE_NAME: &str = "heads.journal";

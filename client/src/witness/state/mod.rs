@@ -12,8 +12,6 @@
 
 mod base;
 mod journal;
-mod medium;
-mod sector;
 #[cfg(test)]
 mod tests;
 
@@ -23,20 +21,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_tree::checkpoint::OriginHash;
-use serde::{Deserialize, Serialize};
 
 use self::base::{Base, Binding};
 use self::journal::{Found, Journal, Known};
-pub use self::sector::Damage;
 use super::keys::Cosigners;
 use super::log::{Log, RecordError};
+use crate::sector;
+pub use crate::sector::{Damage, StoreId};
 
 /// The journal's length: a commit takes at least a page.
 const JOURNAL_BYTES: usize = 16 << 20;
-
-/// What a store is told by, at random when it is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreId([u8; StoreId::LEN]);
 
 /// All logs, by the hashes of their origins.
 pub type Logs = HashMap<OriginHash, Arc<Log>>;
@@ -122,21 +116,6 @@ pub enum StoreError {
 /// What to do about damage. Making the witness anew under the same key is the one thing that is never right.
 const RESTORE: &str = "a witness that forgot what it cosigned must not go on under its key: put the newest copy of the \
                        whole folder back only if nothing was cosigned since, else make a new witness";
-
-impl StoreId {
-    /// The length in bytes.
-    pub const LEN: usize = 16;
-
-    /// Wraps random bytes.
-    #[must_use]
-    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
-        Self(bytes)
-    }
-
-    const fn as_bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
-    }
-}
 
 impl Store {
     /// Makes the files of a new witness in a folder that has none.

@@ -9,8 +9,8 @@ use cairn_tree::hash::Hash;
 use cairn_tree::note::{KeyName, SignatureType, SignerKey};
 use cairn_tree::size::TreeSize;
 
-use super::medium::Medium;
 use super::*;
+use crate::sector::medium::Medium;
 use crate::witness::log::Cosigned;
 
 fn keys(seed: u8) -> Cosigners {

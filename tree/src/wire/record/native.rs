@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::{RecordInput, StreamInput, bounded, lines, one_or_many, refuse, time};
 use crate::hash::Hash;
 use crate::record::attributes::{Attributes, External};
-use crate::record::bounds::{MAX_ATTRIBUTES, MAX_DISCLOSURES, MAX_EXTERNAL, MAX_FIELDS, MAX_RULES};
+use crate::record::bounds::{MAX_ATTRIBUTES, MAX_DISCLOSURES, MAX_EXTERNAL, MAX_FIELDS, MAX_INPUT_BYTES, MAX_RULES};
 use crate::record::class::{Class, Classed, Classification};
 use crate::record::disclosure::Disclosures;
 use crate::record::draft::Content;
@@ -61,6 +61,29 @@ pub fn parse(body: &[u8]) -> Result<Vec<NativeInput<'_>>, Fault> {
 /// [`Fault`]; its pointer begins with the number of the record.
 pub fn parse_lines(body: &[u8]) -> Result<Vec<NativeInput<'_>>, Fault> {
     lines(body, |reader| bounded(reader, read))
+}
+
+/// The texts of one record or of an array of records, as they came but for white space. What they say is not read.
+///
+/// # Errors
+/// [`Fault`] if one is no JSON, or longer than a record may be.
+pub fn texts(body: &[u8]) -> Result<Vec<Json<'_>>, Fault> {
+    one_or_many(body, Reader::json)
+}
+
+/// The members of a record, as they came.
+///
+/// # Errors
+/// [`Fault`] if it is no JSON object.
+pub fn members(record: &[u8]) -> Result<Vec<(Cow<'_, str>, Json<'_>)>, Fault> {
+    let mut members = Vec::new();
+    Reader::read(record, MAX_INPUT_BYTES, |reader| {
+        reader.object(MEMBERS, |reader, name, _| {
+            members.push((name, reader.json()?));
+            Ok(())
+        })
+    })?;
+    Ok(members)
 }
 
 /// The members of a record, as they come.

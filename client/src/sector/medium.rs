@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// An open file that is written in place.
-pub(super) trait Medium: fmt::Debug + Send {
+pub(crate) trait Medium: fmt::Debug + Send {
     /// The whole file, or its first `limit` bytes.
     fn read(&mut self, limit: usize) -> io::Result<Vec<u8>>;
     /// Writes all of the bytes.
@@ -34,13 +34,13 @@ impl Medium for File {
 }
 
 /// Opens a file that is there.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
 /// Makes a new file of zeros. They are written, not left out: from then on a commit changes nothing but its own blocks, so
 /// that one sync of data is all that it needs.
-pub(super) fn create(path: &Path, length: usize) -> io::Result<File> {
+pub(crate) fn create(path: &Path, length: usize) -> io::Result<File> {
     const PIECE: usize = 1 << 20;
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     let zeros = vec![0; PIECE];

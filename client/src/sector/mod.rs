@@ -1,26 +1,48 @@
-//! The bytes of the journal: commits cut into sectors, and what a crash can have left of the last one.
+//! The bytes of journals (a witness's, an outbox's): commits cut into sectors, and what a crash can have left of the last
+//! one.
 //!
 //! A disk writes a sector whole or not at all. Every sector of a commit says which epoch and commit it belongs to and
 //! which part it is, under a checksum of its own; so a commit that was cut short is told from one that was damaged: the
-//! sectors of the first are whole or from before, and there is nothing after it. No I/O here.
+//! sectors of the first are whole or from before, and there is nothing after it. Not here: what commits say. [`medium`] has
+//! the calls of the operating system.
 
+pub(crate) mod medium;
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::StoreId;
+/// What a store is told by, at random when it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreId([u8; StoreId::LEN]);
+
+impl StoreId {
+    /// The length in bytes.
+    pub const LEN: usize = 16;
+
+    /// Wraps random bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
 
 /// What a disk writes whole or not at all.
-pub(super) const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 /// Commits begin at multiples of this, the size of a page: no write ever touches a page that holds an older commit of
 /// the same epoch.
-pub(super) const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
 const CHECKSUM: usize = 16;
 /// Epoch, commit, index, count and length.
 const FIELDS: usize = 8 + 8 + 4 + 4 + 2;
 /// What a sector holds beside its checksum.
-pub(super) const CONTENT: usize = SECTOR - CHECKSUM;
+pub(crate) const CONTENT: usize = SECTOR - CHECKSUM;
 /// What a sector holds of a commit's payload.
-const PAYLOAD: usize = SECTOR - FIELDS - CHECKSUM;
+pub(crate) const PAYLOAD: usize = SECTOR - FIELDS - CHECKSUM;
 
 /// Why the bytes are not what was written, nor what a crash leaves of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,11 +67,11 @@ pub enum Damage {
 
 /// Which commit a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Label {
+pub(crate) struct Label {
     /// How often the journal was begun anew.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     /// The commit's number, which is never used again.
-    pub(super) commit: u64,
+    pub(crate) commit: u64,
 }
 
 /// One sector that fits its checksum.
@@ -61,13 +83,13 @@ struct Sector<'a> {
 }
 
 /// The length of a payload of so many bytes on the disk.
-pub(super) const fn footprint(payload: usize) -> usize {
+pub(crate) const fn footprint(payload: usize) -> usize {
     let sectors = if payload == 0 { 1 } else { payload.div_ceil(PAYLOAD) };
     (sectors * SECTOR).next_multiple_of(PAGE)
 }
 
 /// The sectors of a commit.
-pub(super) fn encode(id: StoreId, label: Label, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(id: StoreId, label: Label, payload: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = payload.chunks(PAYLOAD).collect();
     if parts.is_empty() {
         parts.push(payload);
@@ -90,7 +112,7 @@ pub(super) fn encode(id: StoreId, label: Label, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A sector with this content, which is filled up with zeros, and its checksum.
-pub(super) fn seal(id: StoreId, content: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(id: StoreId, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(SECTOR);
     bytes.extend_from_slice(content);
     bytes.resize(CONTENT, 0);
@@ -100,7 +122,7 @@ pub(super) fn seal(id: StoreId, content: &[u8]) -> Vec<u8> {
 }
 
 /// The payloads of all whole commits of the epoch that begins after commit `folded`, in order.
-pub(super) fn decode(id: StoreId, epoch: u64, folded: u64, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Damage> {
+pub(crate) fn decode(id: StoreId, epoch: u64, folded: u64, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Damage> {
     let mut payloads = Vec::new();
     let mut offset = 0;
     loop {
@@ -116,8 +138,21 @@ pub(super) fn decode(id: StoreId, epoch: u64, folded: u64, bytes: &[u8]) -> Resu
 }
 
 /// The highest number of a commit of which any sector is there, whatever its epoch.
-pub(super) fn newest(id: StoreId, bytes: &[u8]) -> Option<u64> {
+pub(crate) fn newest(id: StoreId, bytes: &[u8]) -> Option<u64> {
     bytes.chunks(SECTOR).filter_map(|chunk| Sector::read(id, chunk)).map(|sector| sector.label.commit).max()
+}
+
+/// The payloads of sectors in a row, the first of which is part number `first` of a commit; `None` if they are not.
+pub(crate) fn parts(id: StoreId, label: Label, first: usize, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut payload = Vec::with_capacity(bytes.len());
+    for (index, chunk) in (first..).zip(bytes.chunks(SECTOR)) {
+        let sector = Sector::read(id, chunk)?;
+        if sector.label != label || sector.index as usize != index {
+            return None;
+        }
+        payload.extend_from_slice(sector.payload);
+    }
+    Some(payload)
 }
 
 /// The payload of a commit, if all of it is there.
