@@ -104,14 +104,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
     let admin = tokio::spawn(admin);
     let observer = Arc::clone(&metrics.http);
-    let cosigners = Cosigners::start(CosignersParts {
-        engine: engine.clone(),
-        limits: config.limits.clone(),
-        clock: Arc::new(SystemClock),
-        random: random()?,
-        stop: stopping.clone(),
-    })
-    .context("witnesses can't be asked")?;
+    let cosigners = start_cosigners(&engine, config, &stopping)?;
     // Ends with this function, however it ends, and lets go of the store then.
     let scrubber = start_scrubber(&engine, config)?;
     let app = App::new(AppParts {
@@ -152,6 +145,21 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     close(engine, scrubber).await?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn start_cosigners(
+    engine: &Engine,
+    config: &Config,
+    stopping: &watch::Receiver<bool>,
+) -> anyhow::Result<Arc<Cosigners>> {
+    Cosigners::start(CosignersParts {
+        engine: engine.clone(),
+        limits: config.limits.clone(),
+        clock: Arc::new(SystemClock),
+        random: random()?,
+        stop: stopping.clone(),
+    })
+    .context("witnesses can't be asked")
 }
 
 fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts> {

@@ -287,7 +287,6 @@ impl Engine {
         let (registry_too, sequencer_too) = (Arc::clone(&registry), Arc::clone(&sequencer));
         let indexes = Indexes { registry: registry_too, store, sequencer: sequencer_too, upkeep: Arc::clone(&upkeep) };
         let indexer = postings::Builder::start(Arc::clone(&upkeep), Arc::new(indexes)).map_err(OpenError::Thread)?;
-        let (database, damage) = (database.id, Damaged::default());
         let running = Running {
             reader,
             registry,
@@ -297,11 +296,11 @@ impl Engine {
             data,
             incidents,
             freezing: Arc::default(),
-            damage,
+            damage: Damaged::default(),
             read_findings: AtomicU64::new(0),
             disk,
             keys,
-            database,
+            database: database.id,
             life: tokio::sync::Mutex::default(),
             newest,
             indexer,
