@@ -246,6 +246,17 @@ fn own<'a>(
     Ok((object, values.map_err(|_| KindError::TooMany)?))
 }
 
+/// Where the record is that a redaction record says something was erased of, in whatever log; `None` if it is none.
+#[must_use]
+pub fn redacts(record: &Record) -> Option<LeafIndex> {
+    let object = record.content().object.disclosed()?;
+    let Shown::Disclosed(Some(values)) = &record.content().values else { return None };
+    if RecordKind::of(object) != RecordKind::Redaction || values.form() != Form::Whole(Sides::New) {
+        return None;
+    }
+    read_new(values, INDEX, |reader| reader.integer()).and_then(|index| LeafIndex::new(index).ok())
+}
+
 /// What was erased in one log, by the redaction records that say so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redactions {

@@ -129,7 +129,7 @@ impl Print {
         self.0.to_be_bytes()
     }
 
-    pub(super) const fn get(self) -> u128 {
+    pub(in crate::engine) const fn get(self) -> u128 {
         self.0
     }
 

@@ -16,6 +16,12 @@ pub trait Source {
     /// The size of the newest released head. Never falls.
     fn size(&self) -> TreeSize;
 
+    /// The print of the leaves that are not found by all that they once were, if there may be such: what runs have of them
+    /// besides can't be told from damage.
+    fn partial(&self) -> Option<Print> {
+        None
+    }
+
     /// Adds the postings of the leaves in `range`, which is below [`Source::size`], in the order of their indexes; within
     /// a leaf their order is free. A leaf that is no record has none. At most [`SOURCE_LEAVES`] leaves are asked for.
     ///

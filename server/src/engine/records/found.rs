@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
-use super::prints::stored_postings;
+use super::prints::{partial_print, stored_postings};
 use crate::engine::head::Shared;
 use crate::engine::postings::{Indexed, Logs, Postings, Print, PrintRow, PrintSecret, Sink, Source, Upkeep};
 use crate::engine::registry::Registry;
@@ -57,6 +57,10 @@ impl Source for Released {
         &*self.store
     }
 
+    fn partial(&self) -> Option<Print> {
+        Some(partial_print(&self.secret))
+    }
+
     fn size(&self) -> TreeSize {
         self.log.head().size
     }
@@ -78,6 +82,10 @@ pub(in crate::engine) struct Unserved<'a> {
 impl Source for Unserved<'_> {
     fn store(&self) -> &dyn Store {
         self.store
+    }
+
+    fn partial(&self) -> Option<Print> {
+        Some(partial_print(self.secret))
     }
 
     fn size(&self) -> TreeSize {

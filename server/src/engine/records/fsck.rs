@@ -9,7 +9,9 @@ use std::collections::{HashMap, HashSet};
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::record::digest::Digest;
+use cairn_tree::record::header::Header;
 use cairn_tree::record::kind::{RecordKind, Redactions, goes_on};
+use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::server_part::Seq;
@@ -66,13 +68,18 @@ fn check_entry(
     contents: Option<&mut Contents<'_>>,
     streams: &mut Streams,
 ) -> Result<(), String> {
-    let leaf = match Leaf::classify(entry) {
-        Ok(Entry::Record(leaf)) => leaf,
-        Ok(Entry::Opaque | Entry::Raw) => return Ok(()),
+    let (header, leaf) = match Leaf::classify(entry) {
+        Ok(Entry::Record(leaf)) => (Header::of(&leaf, Hash::leaf(entry)), Some(leaf)),
+        // Of a later version the place is known, and nothing else.
+        Ok(Entry::Opaque) => match Later::decode(index, entry) {
+            Ok(later) => (Header::of_later(&later), None),
+            Err(_) => return Ok(()),
+        },
+        Ok(Entry::Raw) => return Ok(()),
         Err(error) => return Err(format!("entry {index} begins like a record, but {error}")),
     };
-    contents.map_or(Ok(()), |contents| contents.check(index, entry, &leaf))?;
-    streams.check(index, entry, &leaf)
+    contents.map_or(Ok(()), |contents| contents.check(index, entry, (&header, leaf.as_deref())))?;
+    streams.check(index, entry, (&header, leaf.as_deref()))
 }
 
 /// What the records disclose.
@@ -101,12 +108,26 @@ impl<'a> Contents<'a> {
     }
 
     /// Checks one record.
-    fn check(&mut self, index: LeafIndex, entry: &[u8], leaf: &Leaf) -> Result<(), String> {
-        let time = leaf.server().time;
+    fn check(
+        &mut self,
+        index: LeafIndex,
+        entry: &[u8],
+        (header, leaf): (&Header, Option<&Leaf>),
+    ) -> Result<(), String> {
+        let time = header.time;
         if self.time.is_some_and(|before| time < before) {
             return Err(format!("record {index} was sequenced at {time}, before an earlier one"));
         }
         self.time = Some(time);
+        if header.log != *self.redactions.log() {
+            return Err(format!("record {index} is of the log {}", header.log));
+        }
+        if leaf.is_none() {
+            // What is kept of it is its own matter.
+            self.rows.disclosures(index).map_err(|error| error.to_string())?;
+            self.kept += u64::from(self.rows.has(index));
+            return Ok(());
+        }
         let record = self.open(index, entry)?;
         if record.is_none() {
             if self.pending.len() >= FSCK_PENDING {
@@ -114,7 +135,7 @@ impl<'a> Contents<'a> {
             }
             self.pending.push(index);
         }
-        let stream = half(leaf.server().stream.digest().as_bytes());
+        let stream = half(header.stream.digest().as_bytes());
         if self.ended.contains(&stream) {
             return Err(format!(
                 "record {index} is in a stream whose record before says that it goes on in another log"
@@ -203,21 +224,26 @@ impl<'a> Streams<'a> {
         Self { part, parts, rows, tips: HashMap::new(), ids: HashSet::new(), names: HashSet::new() }
     }
 
-    fn check(&mut self, index: LeafIndex, entry: &[u8], leaf: &Leaf) -> Result<(), String> {
-        let (id, server) = (leaf.event().head().id, leaf.server());
+    fn check(
+        &mut self,
+        index: LeafIndex,
+        entry: &[u8],
+        (header, leaf): (&Header, Option<&Leaf>),
+    ) -> Result<(), String> {
+        let id = header.id;
         let number = u128::from_be_bytes(*id.as_bytes());
         if self.is_ours(number) && !self.ids.insert(number) {
             return Err(format!("record {index} has the id {id}, as an earlier one"));
         }
-        if server.place.seq() == Seq::FIRST {
+        if let Some(leaf) = leaf.filter(|_| header.seq == Seq::FIRST) {
             self.check_name(index, entry, leaf)?;
         }
-        let stream = half(server.stream.digest().as_bytes());
+        let stream = half(header.stream.digest().as_bytes());
         if !self.is_ours(stream) {
             return Ok(());
         }
-        let (seq, prev) = (server.place.seq().get(), server.place.prev().map(|prev| half(prev.as_bytes())));
-        let before = self.tips.insert(stream, (seq, half(Hash::leaf(entry).as_bytes())));
+        let (seq, prev) = (header.seq.get(), header.prev.map(|prev| half(prev.as_bytes())));
+        let before = self.tips.insert(stream, (seq, half(header.hash.as_bytes())));
         let expected = (before.map_or(0, |(seq, _)| seq + 1), before.map(|(_, leaf)| leaf));
         if (seq, prev) == expected {
             return Ok(());

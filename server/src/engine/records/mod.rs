@@ -38,7 +38,7 @@ pub(super) use fsck::check_records;
 pub use newest::StreamTip;
 pub(super) use newest::{Earlier, NewRecord, Newest};
 pub(super) use prepare::{Looked, Prepared};
-pub use prints::{Says, id_print, name_print, stream_of, stream_print, topic_prints};
+pub use prints::{Says, erased_name, id_print, name_print, stream_of, stream_print, topic_prints};
 pub use read::{StoredRecord, Unreadable};
 
 use super::append::{AppendError, IdempotencyKey};

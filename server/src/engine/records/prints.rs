@@ -2,7 +2,8 @@
 //! whoever brings it, and for one that is stored, when postings are made again.
 //!
 //! A stored record's prints follow from its leaf and its disclosures: what was erased is found no more, but by its id and
-//! its stream's. Not here: what prints are, and where they are kept (`postings`).
+//! its stream's; so is one of a later version. Such a record has one more print ([`partial_print`]), which tells that a
+//! stream's name may not find all of its records. Not here: what prints are, and where they are kept (`postings`).
 
 use core::ops::Range;
 
@@ -10,8 +11,9 @@ use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::event::Part;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::kind::Redactions;
+use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Entry, Leaf};
-use cairn_tree::record::open::{Evidence, IntegrityError, Record};
+use cairn_tree::record::open::{Evidence, IntegrityError, Piece, Record, Traced};
 use cairn_tree::record::parts::{Actor, Context, Object, Subjects};
 use cairn_tree::record::server_part::Place;
 use cairn_tree::record::shown::Shown;
@@ -88,6 +90,22 @@ pub fn stream_print(secret: &PrintSecret, id: StreamId) -> Print {
     Print::new(secret, Facet::StreamId, &[core::str::from_utf8(&id.to_text()).unwrap_or_default()])
 }
 
+/// The print of all records that are not found by everything that they once said: something of them is not there, or they
+/// are of a later version.
+#[must_use]
+pub(super) fn partial_print(secret: &PrintSecret) -> Print {
+    // No stream's id is so short.
+    Print::new(secret, Facet::StreamId, &["partial"])
+}
+
+/// The text by which a redaction record tells of a stream's name that it erases, and the print that it is found by then.
+#[must_use]
+pub fn erased_name(secret: &PrintSecret, name: &Print) -> (String, Print) {
+    let text = format!("cairn.name:{:032x}", name.get());
+    let print = Print::new(secret, Facet::Correlation, &[&text]);
+    (text, print)
+}
+
 /// The prints of a stream's topics, which its first record has.
 #[must_use]
 pub fn topic_prints(secret: &PrintSecret, topics: &Topics<'_>) -> Vec<Print> {
@@ -115,13 +133,22 @@ pub(in crate::engine) fn stored_postings(
 ) -> Result<(), ReadError> {
     let mut rows = Rows::new(store, stored.log());
     stored.each_entry(range, |index, entry| {
-        let Ok(Entry::Record(leaf)) = Leaf::classify(entry) else { return Ok(()) };
-        let kept = match rows.disclosures(index) {
-            Err(error) if error.is_failure() => return Err(error),
+        let mut kept = || match rows.disclosures(index) {
+            Err(error) if error.is_failure() => Err(error),
             // One row that is damaged must not keep all records from being found.
-            kept => kept.unwrap_or_else(|_| Disclosures::none()),
+            kept => Ok(kept.unwrap_or_else(|_| Disclosures::none())),
         };
-        to.extend(prints_of(secret, index, entry, &leaf, &kept).into_iter().map(|print| (print, index)));
+        let prints = match Leaf::classify(entry) {
+            Ok(Entry::Record(leaf)) => prints_of(secret, index, entry, &leaf, &kept()?),
+            Ok(Entry::Opaque) => match Later::decode(index, entry) {
+                Ok(later) => {
+                    vec![id_print(secret, later.id()), stream_print(secret, later.stream()), partial_print(secret)]
+                }
+                Err(_) => return Ok(()),
+            },
+            Ok(Entry::Raw) | Err(_) => return Ok(()),
+        };
+        to.extend(prints.into_iter().map(|print| (print, index)));
         Ok(())
     })
 }
@@ -145,8 +172,14 @@ fn prints_of(secret: &PrintSecret, index: LeafIndex, entry: &[u8], leaf: &Leaf, 
     let (head, server) = (leaf.event().head(), leaf.server());
     let mut prints = vec![id_print(secret, head.id), stream_print(secret, server.stream)];
     // One that does not say what it should is found by nothing else.
-    let Ok(record) = open_shown(index, entry, leaf, kept) else { return prints };
+    let Ok(record) = open_shown(index, entry, leaf, kept) else {
+        prints.push(partial_print(secret));
+        return prints;
+    };
     let content = record.content();
+    let looked_at = |piece: Piece| !matches!(piece, Piece::Part(Part::Values | Part::Attributes));
+    let lacks = |traced: &Traced| looked_at(traced.piece) && traced.became.disclosed().is_none();
+    prints.extend(record.traced().iter().any(lacks).then(|| partial_print(secret)));
     let object = content.object.disclosed();
     let part = |context: Option<&Option<Context<'static>>>| context.and_then(Option::as_ref).cloned();
     let context = part(content.context.disclosed());

@@ -4,6 +4,7 @@ mod audited;
 mod client;
 mod continuing;
 mod digit;
+mod erased;
 mod following;
 mod found;
 mod integrity;
@@ -20,6 +21,7 @@ mod settings;
 mod signed;
 mod strict;
 mod tenants;
+mod unlike;
 
 use std::sync::Arc;
 
