@@ -92,7 +92,9 @@ fn batches_of_records_are_appended_as_records() {
     let newest = &ask("tenant=pb.amritsar&module=tradelicense&limit=1")["records"][0];
     assert_eq!(newest["integrity"]["index"].as_u64(), Some(entries - 1), "{newest}");
     let object = ask("tenant=pb.amritsar&object=PB-TL-2026-000000&limit=5");
-    assert_eq!(object["records"][0]["integrity"]["index"], 0, "{object}");
+    // Either connection may have been first.
+    let index = object["records"][0]["integrity"]["index"].as_u64().unwrap();
+    assert!(object["records"].as_array().unwrap().len() == 1 && index.is_multiple_of(30), "{object}");
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn no_time_at_all_is_refused_before_anything_is_asked() {
 fn answers_of_the_wrong_shape_are_errors() {
     let log = log();
     log.lie("tile/", Lie::Cut(1));
-    let ran = cairn(["load", "--url", &log.url(), "--mode", "tile", "--connections", "1", "--duration", "20ms"]);
+    let ran = cairn(["load", "--url", &log.url(), "--mode", "tile", "--connections", "1", "--duration", "500ms"]);
     assert_eq!((ran.code, &*ran.stdout), (1, ""), "{ran:?}");
     assert!(ran.stderr.contains("an answer of 8191 bytes has the wrong shape"), "{ran:?}");
 }
