@@ -125,6 +125,7 @@ impl Appender {
         let redactions = Redactions::new(log.clone());
         let begun = Instant::now();
         for record in self.log.stored_records(&head, &indexes, usize::MAX)? {
+            let record = record.map_err(|unreadable| unreadable.error)?;
             let evidence = Evidence { disclosures: &record.disclosures, withheld: &[], redactions: &redactions };
             Record::open(&log, record.index, &record.leaf, evidence)?;
         }

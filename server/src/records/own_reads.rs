@@ -143,6 +143,14 @@ impl Shown {
     }
 }
 
+/// Whether a request asks for the trail of reads and nothing else.
+fn asks_for_reads(target: &str) -> bool {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let is_stream = path.split('/').any(|part| part.strip_prefix(TOPIC).is_some_and(|day| day.starts_with('.')));
+    let is_filter = |pair: &str| matches!(pair.split_once('='), Some(("operation", READ) | ("topic", TOPIC)));
+    is_stream || query.split('&').any(is_filter)
+}
+
 /// What is written here is JSON.
 fn json(text: &str) -> Json<'static> {
     Json::parse(text.as_bytes()).map_or_else(|_| Json::string(text), Json::into_owned)
@@ -183,7 +191,8 @@ impl Read<'_> {
     fn values(&self) -> Result<Values<'static>, OwnError> {
         let invalid = |error: &dyn core::fmt::Display| OwnError::Invalid(error.to_string());
         // Whoever reads the trail asks for what others asked for.
-        let full = self.audit == ReadAudit::Full && !self.shown.is_of_reads();
+        let of_reads = self.shown.is_of_reads() || (self.shown.count == 0 && asks_for_reads(self.target));
+        let full = self.audit == ReadAudit::Full && !of_reads;
         let audit = if full { ReadAudit::Full } else { ReadAudit::Metadata };
         let mut members = vec![
             ("credential", Class::Public, Json::string(&self.credential.to_string())),

@@ -46,6 +46,8 @@ pub struct States {
 pub struct Known {
     states: Arc<Ongoing>,
     chain: Option<Chain>,
+    /// They take more than is kept; so nobody reads all of them again for each record.
+    too_large: bool,
 }
 
 /// Why the states of a stream are not known.
@@ -109,6 +111,9 @@ impl States {
         let head = log.head();
         let key = (log.info().id, print);
         let before = self.cache.get(&key).unwrap_or_default();
+        if before.too_large {
+            return Err(Unknowable::TooLarge);
+        }
         let mut known = before.clone();
         let mut read = 0;
         let whole = loop {
@@ -116,7 +121,7 @@ impl States {
             let (count, more) = known.go_on(log, &head, print, name, &begins)?;
             read += count;
             if known.states.bytes() > STATE_STREAM_BYTES {
-                self.cache.remove(&key);
+                self.cache.insert(key, Known { too_large: true, ..Known::default() });
                 return Err(Unknowable::TooLarge);
             }
             if !more || read >= STATE_RECORDS {

@@ -3,7 +3,7 @@
 //! The records of a request are judged one after another, each against the state after those before it. What is flagged in
 //! a replay as recorded is what is refused here, and nothing else: what is erased or withheld is unknown, and an unknown life
 //! fits every operation, an unknown value every old one. A record that corrects another (`replaces`) speaks of what was then:
-//! it must correct one that it may correct, and is not compared with what is now.
+//! it must correct one that it may correct, with the same operation, and is not compared with what is now.
 //!
 //! Not here: that nobody else writes in between. For that each stream's first record of the request is expected where the
 //! judgement found the stream, and the sequencer decides.
@@ -36,8 +36,8 @@ pub struct Judge<'j> {
     /// The streams that have records of modules that ask for it.
     watched: &'j BTreeSet<Print>,
     streams: BTreeMap<Print, Stream>,
-    /// The objects of records that were judged to fit, by their ids.
-    brought: BTreeMap<RecordId, (Print, ObjectKey)>,
+    /// The objects and operations of records that were judged to fit, by their ids.
+    brought: BTreeMap<RecordId, (Print, ObjectKey, String)>,
 }
 
 /// A stream as it would be after the records that were judged so far.
@@ -59,7 +59,7 @@ pub enum Unfit {
     Absent,
     /// Its old values are not those that are recorded.
     Old(Pointers),
-    /// It corrects no earlier record of its stream, or one that it can't.
+    /// It corrects no earlier record of its stream with its operation, or one that it can't.
     Corrects(RecordId),
     /// The state is not known.
     Unknowable(Unknowable),
@@ -151,12 +151,13 @@ impl<'j> Judge<'j> {
             Some(replaces) => self.corrects(replaces, object, (print, stream.tip))?,
             None => fits(asked, odd)?,
         }
-        self.brought.insert(made.id, (print, ObjectKey::of(object)));
+        self.brought.insert(made.id, (print, ObjectKey::of(object), object.operation.as_str().to_owned()));
         Ok(())
     }
 
-    /// Whether a record may correct the one with this id: an earlier one of its stream about the same object and row, and
-    /// none of the log's own.
+    /// Whether a record may correct the one with this id: an earlier one of its stream about the same object and row and
+    /// with the same operation, so that no correction begins or ends a life that the corrected one does not; and none of
+    /// the log's own.
     fn corrects(
         &self,
         replaces: RecordId,
@@ -164,11 +165,14 @@ impl<'j> Judge<'j> {
         (print, tip): (Print, Option<StreamTip>),
     ) -> Result<(), Unfit> {
         let may = match self.brought.get(&replaces) {
-            Some((of, key)) => *of == print && *key == ObjectKey::of(object),
+            Some((of, key, operation)) => {
+                *of == print && *key == ObjectKey::of(object) && operation == object.operation.as_str()
+            }
             None => match (self.stored(replaces)?, tip) {
                 (Some(record), Some(tip)) => {
                     let is_same = |other: &Object<'_>| {
-                        ObjectKey::of(other) == ObjectKey::of(object) && !is_own_operation(&other.operation)
+                        let is_alike = other.operation == object.operation && !is_own_operation(&other.operation);
+                        is_alike && ObjectKey::of(other) == ObjectKey::of(object)
                     };
                     let server = record.leaf().server();
                     let before = server.stream == tip.stream && server.place.seq() <= tip.seq;

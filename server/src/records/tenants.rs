@@ -130,25 +130,35 @@ impl Homes {
         Ok(())
     }
 
-    /// The logs that may have records of a tenant: the one that they go to, and the default one, where they may have been
-    /// before.
+    /// The logs that may have records of a tenant: the one that they go to first, then those that it continues, and the
+    /// default one with those before it, where they may have been before.
     #[must_use]
     pub fn each_of(&self, engine: &Engine, tenant: &str) -> Vec<Log> {
+        let logs = engine.logs();
         // Nobody is called so: the default log.
-        let mut logs: Vec<Log> = [tenant, ""].iter().filter_map(|tenant| self.of(engine, tenant)).collect();
-        logs.dedup_by_key(|log| log.info().id);
-        logs
+        let firsts = [tenant, ""].into_iter().filter_map(|tenant| self.first(&logs, tenant));
+        let mut each: Vec<Log> = Vec::new();
+        for log in firsts.flat_map(|first| chain(&logs, first).into_iter().rev()) {
+            if each.iter().all(|other| other.info().id != log.info().id) {
+                each.push(log.clone());
+            }
+        }
+        each
     }
 
     /// The log that has the records of a tenant; none in a database without logs.
     #[must_use]
     pub fn of(&self, engine: &Engine, tenant: &str) -> Option<Log> {
         let logs = engine.logs();
-        let log = match self.own(tenant) {
-            Some(name) => logs.iter().find(|log| *log.info().name == *name)?,
-            None => logs.iter().min_by_key(|log| log.info().id)?,
-        };
-        Some(last(&logs, log).clone())
+        chain(&logs, self.first(&logs, tenant)?).pop().cloned()
+    }
+
+    /// The log that a tenant's records went to before any other continued it.
+    fn first<'l>(&self, logs: &'l [Log], tenant: &str) -> Option<&'l Log> {
+        match self.own(tenant) {
+            Some(name) => logs.iter().find(|log| *log.info().name == *name),
+            None => logs.iter().min_by_key(|log| log.info().id),
+        }
     }
 
     /// The log of this name or origin, if it may have records of a tenant; without one, the log that they go to.
@@ -157,6 +167,18 @@ impl Homes {
         let Some(named) = named else { return self.of(engine, tenant) };
         let is_it = |log: &Log| *log.info().name == *named || *log.info().origin == *named;
         self.each_of(engine, tenant).into_iter().find(is_it)
+    }
+
+    /// The logs that may have records of any of these tenants, those that were continued behind those that continue them.
+    #[must_use]
+    pub fn each_of_any(&self, engine: &Engine, tenants: &Tenants) -> Vec<Log> {
+        let newest = self.of_any(engine, tenants);
+        let logs = engine.logs();
+        let earlier = logs.iter().filter(|log| {
+            let ends = |newest: &Log| chain(&logs, log).last().is_some_and(|last| last.info().id == newest.info().id);
+            newest.iter().all(|newest| newest.info().id != log.info().id) && newest.iter().any(ends)
+        });
+        newest.iter().chain(earlier).cloned().collect()
     }
 
     /// The logs that have the records of any of these tenants.
@@ -174,14 +196,13 @@ impl Homes {
     }
 }
 
-/// The log that continues this one, or the one that continues that.
-fn last<'l>(logs: &'l [Log], mut log: &'l Log) -> &'l Log {
-    for _ in 0..SUCCESSORS {
-        let Some(successor) = log.successor() else { break };
-        let Some(next) = logs.iter().find(|log| log.info().origin == successor.origin) else { break };
-        log = next;
-    }
-    log
+/// This log, the one that continues it, and so on.
+fn chain<'l>(logs: &'l [Log], first: &'l Log) -> Vec<&'l Log> {
+    let next = |log: &&'l Log| {
+        let successor = log.successor()?;
+        logs.iter().find(|log| log.info().origin == successor.origin)
+    };
+    std::iter::successors(Some(first), next).take(SUCCESSORS).collect()
 }
 
 #[cfg(test)]

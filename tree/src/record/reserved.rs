@@ -1,11 +1,11 @@
-//! What is the log's own and no producer's: the module and the tenant `cairn`, and operations, named streams and attributes
-//! whose names begin with `cairn.`.
+//! What is the log's own and no producer's: the module and the tenant `cairn`, and operations, named streams, topics and
+//! attributes whose names begin with `cairn.`.
 //!
 //! Servers refuse it from producers in every form; readers refuse a record with any of it that names a producer's key.
 
 use super::attributes::Attributes;
 use super::parts::{Context, Object};
-use super::stream::StreamName;
+use super::stream::{StreamName, Topics};
 use super::text::Operation;
 
 /// The module of what the log writes about itself, and the tenant whose it is where it is nobody else's.
@@ -28,6 +28,9 @@ pub enum Reserved {
     /// The named stream that it is meant for.
     #[error("streams whose names begin with {OWN_PREFIX} are the log's own, and no producer's")]
     Stream,
+    /// A topic of its stream.
+    #[error("topics that begin with {OWN_PREFIX} are the log's own, and no producer's")]
+    Topic,
     /// An attribute.
     #[error("attributes whose names begin with {OWN_PREFIX} are the log's own, and no producer's")]
     Attribute,
@@ -42,6 +45,7 @@ impl Reserved {
             Self::Tenant => "/object/tenant",
             Self::Operation => "/object/operation",
             Self::Stream => "/context/stream",
+            Self::Topic => "/topics",
             Self::Attribute => "/attributes",
         }
     }
@@ -67,6 +71,12 @@ impl Reserved {
     #[must_use]
     pub fn of_attributes<A, E>(attributes: &Attributes<'_, A, E>) -> Option<Self> {
         attributes.named().iter().any(|(name, _)| name.as_str().starts_with(OWN_PREFIX)).then_some(Self::Attribute)
+    }
+
+    /// Of the topics that a producer gives to a stream. A reader does not ask: a stream of the log's own has its name.
+    #[must_use]
+    pub fn of_topics(topics: &Topics<'_>) -> Option<Self> {
+        topics.names().iter().any(|topic| topic.as_str().starts_with(OWN_PREFIX)).then_some(Self::Topic)
     }
 
     /// Of the name of the stream.

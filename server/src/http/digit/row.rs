@@ -9,6 +9,7 @@ use cairn_tree::record::time::Time;
 use cairn_tree::record::values::Field;
 
 use super::json::Members;
+use std::borrow::Cow;
 
 /// What a row says.
 pub(super) struct Row<'r> {
@@ -17,8 +18,8 @@ pub(super) struct Row<'r> {
     pub(super) actor: Option<&'r Actor<'r>>,
     pub(super) context: Option<&'r Context<'r>>,
     pub(super) time: Time,
-    /// Each column's name, and its value if it is shown.
-    pub(super) columns: Vec<(String, Option<&'r Json<'r>>)>,
+    /// Each column's name, and its value as JSON; what is not shown as in our own answers.
+    pub(super) columns: Vec<(String, Cow<'r, str>)>,
     /// Its `integrityHash`.
     pub(super) hash: String,
 }
@@ -28,8 +29,8 @@ fn column(pointer: &str) -> String {
     pointer.strip_prefix('/').unwrap_or(pointer).replace("~1", "/").replace("~0", "~")
 }
 
-fn value<'r>(field: &'r Field<'r>) -> Option<&'r Json<'r>> {
-    field.new.as_ref().or(field.old.as_ref())
+fn value<'r>(field: &'r Field<'r>) -> Cow<'r, str> {
+    Cow::Borrowed(field.new.as_ref().or(field.old.as_ref()).map_or("null", Json::as_str))
 }
 
 impl<'r> Row<'r> {
@@ -46,7 +47,11 @@ impl<'r> Row<'r> {
         let (head, content) = (record.leaf().event().head(), record.content());
         let values = content.values.disclosed().and_then(Option::as_ref);
         let fields = values.into_iter().flat_map(|values| values.fields());
-        let shown = |content: &'r Shown<Field<'static>>| content.disclosed().and_then(value);
+        let shown = |content: &'r Shown<Field<'static>>| match content {
+            Shown::Disclosed(field) => value(field),
+            Shown::Withheld => Cow::Borrowed(r#"{"withheld":true}"#),
+            Shown::Erased(index) => Cow::Owned(format!(r#"{{"erased":{index}}}"#)),
+        };
         let columns = fields.map(|(pointer, field)| (column(pointer.as_str()), shown(&field.content))).collect();
         Some(Self {
             id: head.id.to_string(),
@@ -74,7 +79,7 @@ impl<'r> Row<'r> {
         members.text("objectId", self.object.id.as_str());
         members.object("keyValueMap", |members| {
             for (name, value) in &self.columns {
-                members.raw(name, value.map_or("null", |value| value.as_str()));
+                members.raw(name, value);
             }
         });
         members.text("operationType", &self.object.operation.as_str().to_ascii_uppercase());

@@ -154,7 +154,7 @@ impl Request {
             Unfit::Lives => at(Kind::StateConflict, "the object is there already, and the module is strict"),
             Unfit::Absent => at(Kind::StateConflict, "the object is not there, and the module is strict"),
             Unfit::Corrects(id) => {
-                let detail = "replaces names no earlier record of the stream about the same object and row";
+                let detail = "replaces names no earlier record of the stream about the same object and row with the same operation";
                 let refusal = Refusal::at(Kind::StateConflict, place.to_owned(), detail);
                 refusal.bounded(&id.to_string(), "the id of a record that this one may correct").into()
             }
@@ -164,8 +164,8 @@ impl Request {
             }
             Unfit::Unknowable(Unknowable::TooLarge) => {
                 let detail = "the states of the stream's objects are larger than those that records are judged against";
-                let problem = Problem::new(Kind::OutOfRange, detail).field("stream");
-                problem.bound(format!("at most {STATE_STREAM_BYTES} bytes"))
+                let refusal = Refusal::at(Kind::StateConflict, place.to_owned(), detail);
+                refusal.bounded("", format!("at most {STATE_STREAM_BYTES} bytes")).into()
             }
             Unfit::Unknowable(Unknowable::Postings(error)) => error.into(),
             Unfit::Unknowable(Unknowable::Unverified(error)) => match error {

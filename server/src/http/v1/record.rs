@@ -110,7 +110,7 @@ async fn found<T: Send + 'static>(
         .map_err(|error| Problem::malformed("id", id, error).bound("a UUID of version 7 or 4, in lower case"))?;
     let logs = match &tenant {
         Some(tenant) => ask.app.records.homes.each_of(&ask.app.engine, tenant),
-        None => ask.app.records.homes.of_any(&ask.app.engine, credential.tenants),
+        None => ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants),
     };
     for log in logs {
         let reading = Reading::of(ask, &credential, log, tenant.as_deref())?;

@@ -17,6 +17,7 @@ mod repaired;
 mod reports;
 mod retries;
 mod rights;
+mod rotated;
 mod settings;
 mod signed;
 mod strict;
@@ -58,10 +59,11 @@ impl Running {
         self.restarted_after(|_| {})
     }
 
-    /// The same folder with a server after one that was killed.
-    fn killed(self) -> Self {
+    /// The same folder with a server that was started anew after one that was killed, and after something was waited for.
+    fn killed_before(self, wait: impl FnOnce()) -> Self {
         let Self { data, server, _folder } = self;
         server.kill();
+        wait();
         let server = data.serve();
         Self { data, server, _folder }
     }

@@ -145,7 +145,11 @@ impl<'a> Members<'a> {
         self.plain |= plain;
         match name {
             _ if plain => {}
-            "topics" => self.stream.topics = Some(Topics::read(reader)?),
+            "topics" => {
+                let topics = Topics::read(reader)?;
+                refuse(Reserved::of_topics(&topics), at)?;
+                self.stream.topics = Some(topics);
+            }
             "expected_seq" => self.stream.expected_seq = Some(expected_seq(reader)?),
             "expected_prev" => self.stream.expected_prev = Some(expected_prev(reader)?),
             "event" => self.event = Some(event(reader)?),
