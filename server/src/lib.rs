@@ -9,6 +9,7 @@ pub mod backup;
 #[cfg(feature = "canaries")]
 pub mod canary;
 pub mod config;
+mod cores;
 pub mod cosigners;
 pub mod engine;
 pub mod high_water;

@@ -50,6 +50,7 @@ use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use self::trail::Trail;
 use crate::auth::{Caller, Right, Tokens};
 use crate::config::{AccessLog, Logging};
+use crate::cores::Cores;
 use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
@@ -74,6 +75,7 @@ pub struct App {
     event_streams: Arc<Semaphore>,
     followers: Arc<v1::Places>,
     reports: Arc<v1::Places>,
+    cores: Arc<Cores>,
     stop: watch::Receiver<bool>,
     ids: RequestIds,
     access: AccessLog,
@@ -145,6 +147,7 @@ impl App {
             event_streams: Arc::new(Semaphore::new(limits.event_streams())),
             followers: Arc::new(v1::Places::new(limits.stream_followers())),
             reports: Arc::new(v1::Places::new(limits.reports())),
+            cores: Arc::new(Cores::of_machine()),
             limits,
             metrics,
             clock,

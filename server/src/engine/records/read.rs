@@ -32,6 +32,14 @@ pub struct Unreadable {
     pub error: ReadError,
 }
 
+impl StoredRecord {
+    /// The bytes of both.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.leaf.len().saturating_add(self.disclosures.as_str().len())
+    }
+}
+
 impl Log {
     /// An entry with its disclosures; `None` past the head.
     ///

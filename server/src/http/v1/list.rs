@@ -14,12 +14,13 @@ use super::super::accept::media_type;
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::place::Place;
-use super::reading::{Reading, Redacting, checkpoint, private, tenant};
-use super::wanted::{self, Wanted};
+use super::reading::{Reading, checkpoint, private, tenant};
+use super::wanted::{self, PageOf, Wanted};
 use super::{CURSOR, LIMIT, LOG, PROOF, TENANT};
 use crate::auth::Right;
-use crate::limits::{LIST_BYTES, LIST_RECORDS, LIST_RECORDS_MOST, LIST_WORK};
-use crate::records::Secret;
+use crate::engine::Head;
+use crate::limits::{LIST_RECORDS, LIST_RECORDS_MOST};
+use crate::records::{Secret, Seen};
 
 /// Records by what they say.
 #[utoipa::path(
@@ -105,43 +106,13 @@ fn page(
             Place { size, below: wanted.beginning(reading, size)? }
         }
     };
-    let found = reading.log.find_records(&wanted.prints(reading), begin.below, most, LIST_WORK)?;
-    let under = match found.hits.first() {
-        Some(newest) => reading.under(*newest)?,
-        None => Arc::clone(&reading.checkpoint),
+    let body = |seen: &Seen, under: &Head| reading.body(seen, under, proof);
+    let PageOf { met, redacting, under, next } = wanted.page(reading, (begin.below, most), body)?;
+    let listed = |one| match one {
+        Ok(body) => Listed::Record(Box::new(body)),
+        Err(problem) => Listed::Unverified(problem),
     };
-    let (mut records, mut redacting, mut next) = (Vec::new(), Redacting::default(), found.next);
-    let stored = reading.log.stored_records(&reading.head, &found.hits, LIST_BYTES)?;
-    // What did not fit comes with the next page.
-    if let Some(left) = found.hits.get(stored.len()) {
-        next = Some(left.size_with());
-    }
-    for (index, stored) in found.hits.iter().zip(stored) {
-        let verified = match reading.verified(stored, &under) {
-            Ok(Some(verified)) => verified,
-            Ok(None) => continue,
-            // The others are what they are all the same.
-            Err(error) => {
-                records.push(Listed::Unverified(error.in_place()?));
-                continue;
-            }
-        };
-        match wanted.in_time(verified.record().leaf().server().time) {
-            Some(true) if wanted.is_met_by(verified.record()) => {}
-            Some(_) => continue,
-            // The server's time never rises from a newer record to an older.
-            None => {
-                next = None;
-                break;
-            }
-        }
-        let seen = reading.seen(verified)?;
-        if !redacting.add(&seen) {
-            next = Some(index.size_with());
-            break;
-        }
-        records.push(Listed::Record(Box::new(reading.body(&seen, &under, proof)?)));
-    }
+    let records = met.into_iter().map(listed).collect();
     let next = next.map(|below| Place { size: begin.size, below }.to_text(secret, &wanted.parts()));
     let next = next.map(|next| next.parse()).transpose().map_err(Problem::internal)?;
     let (redactions, checkpoint) = (redacting.bodies(reading, &under)?, checkpoint(&under)?);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cairn_listen::Answer;
@@ -28,12 +29,16 @@ use super::super::trail::Trail;
 use super::super::{App, Ask};
 use super::{Credential, TENANT};
 use crate::auth::{Rights, Tenants};
+use crate::cores::Cores;
 use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::{StoredRecord, Unreadable, id_print};
 use crate::engine::{Head, Log, ProofError, ReadError};
 use crate::records::{
     Broken, BrokenPart, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater,
 };
+
+/// Records that one core works on at a time.
+const PART_RECORDS: usize = 16;
 
 /// One log as a reader sees it: under one head.
 #[derive(Clone)]
@@ -48,6 +53,7 @@ pub(in crate::http) struct Reading {
     rights: Rights,
     tenants: Tenants,
     trail: Arc<Trail>,
+    cores: Arc<Cores>,
 }
 
 /// The tenant that a request is about, if it says so; one that the token is not good for is not there.
@@ -93,8 +99,8 @@ impl Reading {
         let (checkpoint, head) = (log.checkpoint(), log.head());
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
-        let (rights, tenants) = (credential.rights, credential.tenants.clone());
-        Ok(Self { log, head, checkpoint, prints, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail })
+        let (rights, tenants, cores) = (credential.rights, credential.tenants.clone(), Arc::clone(&app.cores));
+        Ok(Self { log, head, checkpoint, prints, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail, cores })
     }
 
     /// The same, with another trail that notes what is shown.
@@ -317,6 +323,16 @@ impl Redacting {
         true
     }
 
+    /// Adds those of others; false if the answer has no room for them.
+    pub(super) fn merge(&mut self, other: Self) -> bool {
+        let fresh = other.0.keys().filter(|index| !self.0.contains_key(index)).count();
+        if self.0.len() + fresh > MAX_REDACTIONS {
+            return false;
+        }
+        self.0.extend(other.0);
+        true
+    }
+
     /// The bodies, which are verified before what they excuse, so always with their proofs.
     pub(super) fn bodies(&self, reading: &Reading, under: &Head) -> Result<Vec<RecordBody>, Problem> {
         self.0.values().map(|seen| reading.body(seen, under, true)).collect()
@@ -387,4 +403,35 @@ pub(super) fn checkpoint(under: &Head) -> Result<SignedCheckpoint, Problem> {
 /// An answer that nobody may keep.
 pub(super) fn private(body: Vec<u8>) -> Answer {
     fresh(media::JSON, body)
+}
+
+impl Reading {
+    /// Reads records and does something with them, some at a time on each of several cores; the results are in order. What
+    /// comes behind about `most` bytes is left out.
+    pub(super) fn in_parts<T: Send>(
+        &self,
+        found: &[LeafIndex],
+        most: usize,
+        work: impl Fn(&[LeafIndex], Vec<ReadBack>) -> Result<T, Problem> + Sync,
+    ) -> Result<Vec<T>, Problem> {
+        let parts: Vec<&[LeafIndex]> = found.chunks(PART_RECORDS).collect();
+        let bytes = AtomicUsize::new(0);
+        let part = |place: usize| -> Result<Option<(usize, T)>, Problem> {
+            let Some(indexes) = parts.get(place) else { return Ok(None) };
+            if place > 0 && bytes.load(Ordering::Relaxed) > most {
+                return Ok(None);
+            }
+            let stored = self.log.stored_records(&self.head, indexes, most)?;
+            let own: usize = stored.iter().flatten().map(StoredRecord::bytes).sum();
+            bytes.fetch_add(own, Ordering::Relaxed);
+            work(indexes, stored).map(|done| Some((own, done)))
+        };
+        let done = self.cores.in_order(parts.len(), part)?;
+        let mut total = 0_usize;
+        let fits = |(place, (own, _)): &(usize, (usize, T))| {
+            total = total.saturating_add(*own);
+            *place == 0 || total <= most
+        };
+        Ok(done.into_iter().enumerate().take_while(fits).map(|(_, (_, done))| done).collect())
+    }
 }

@@ -1,17 +1,23 @@
 //! What records are looked for, by lists and by reports: a tenant's, with some properties, within a time.
 
+use std::sync::Arc;
+
 use cairn_tree::record::open::Record;
 use cairn_tree::record::parts::{Actor, Context, Subjects};
 use cairn_tree::record::stream::Topics;
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
-use cairn_tree::size::TreeSize;
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::v1::IntegrityProblem;
 
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::TENANT;
-use super::reading::Reading;
+use super::reading::{ReadBack, Reading, Redacting};
+use crate::engine::Head;
 use crate::engine::postings::{Facet, Print};
+use crate::limits::{LIST_BYTES, LIST_WORK};
+use crate::records::Seen;
 
 /// The parameters that a record must match, each with its facet.
 const FILTERS: [(&str, Facet); 11] = [
@@ -80,14 +86,14 @@ impl Wanted {
         parts
     }
 
-    pub(super) fn prints(&self, reading: &Reading) -> Vec<Print> {
+    fn prints(&self, reading: &Reading) -> Vec<Print> {
         let tenant = (Facet::Tenant, &self.tenant);
         let all = self.values.iter().map(|(facet, value)| (*facet, value)).chain([tenant]);
         all.map(|(facet, value)| Print::new(&reading.prints, facet, &[value])).collect()
     }
 
     /// Whether a record is what is looked for: prints may be equal by chance.
-    pub(super) fn is_met_by(&self, record: &Record) -> bool {
+    fn is_met_by(&self, record: &Record) -> bool {
         let content = record.content();
         let Some(object) = content.object.disclosed() else { return false };
         let part = content.context.disclosed();
@@ -115,7 +121,7 @@ impl Wanted {
     }
 
     /// Whether it is in time; `None` if it is before all that are.
-    pub(super) fn in_time(&self, time: Time) -> Option<bool> {
+    fn in_time(&self, time: Time) -> Option<bool> {
         if self.from.is_some_and(|from| time < from) {
             return None;
         }
@@ -127,5 +133,104 @@ impl Wanted {
         let Some(until) = self.until else { return Ok(below) };
         let print = Print::new(&reading.prints, Facet::Tenant, &[&self.tenant]);
         reading.up_to(print, until, below)
+    }
+}
+
+/// A page of what is wanted, with what was made of each record.
+pub(super) struct PageOf<T> {
+    /// Newest first; or what is wrong with it.
+    pub(super) met: Vec<Result<T, IntegrityProblem>>,
+    /// What says that something of them is erased.
+    pub(super) redacting: Redacting,
+    /// The head that their proofs are for.
+    pub(super) under: Arc<Head>,
+    /// Everything from here up is settled; `None`: everything.
+    pub(super) next: Option<TreeSize>,
+}
+
+/// A part of a page.
+struct PartOf<T> {
+    met: Vec<Result<T, IntegrityProblem>>,
+    redacting: Redacting,
+    settled: usize,
+    is_whole: bool,
+    /// What comes after it is before all that are in time.
+    is_over: bool,
+}
+
+impl Wanted {
+    /// Looks through at most so many records below a size that may be wanted, on several cores, and makes something of each
+    /// that is, verified.
+    pub(super) fn page<T: Send>(
+        &self,
+        reading: &Reading,
+        (below, most): (TreeSize, usize),
+        make: impl Fn(&Seen, &Head) -> Result<T, Problem> + Sync,
+    ) -> Result<PageOf<T>, Problem> {
+        let found = reading.log.find_records(&self.prints(reading), below, most, LIST_WORK)?;
+        let under = match found.hits.first() {
+            Some(newest) => reading.under(*newest)?,
+            None => Arc::clone(&reading.checkpoint),
+        };
+        let parts = reading.in_parts(&found.hits, LIST_BYTES, |indexes, stored| {
+            self.part(reading, &under, (indexes, stored), &make)
+        })?;
+        let mut page = PageOf { met: Vec::new(), redacting: Redacting::default(), under, next: found.next };
+        let mut settled = 0;
+        for part in parts {
+            if !page.redacting.merge(part.redacting) {
+                break;
+            }
+            page.met.extend(part.met);
+            settled += part.settled;
+            if part.is_over {
+                page.next = None;
+                return Ok(page);
+            }
+            if !part.is_whole {
+                break;
+            }
+        }
+        // What did not fit comes with the next page.
+        if let Some(left) = found.hits.get(settled) {
+            page.next = Some(left.size_with());
+        }
+        Ok(page)
+    }
+
+    fn part<T>(
+        &self,
+        reading: &Reading,
+        under: &Head,
+        (indexes, stored): (&[LeafIndex], Vec<ReadBack>),
+        make: impl Fn(&Seen, &Head) -> Result<T, Problem>,
+    ) -> Result<PartOf<T>, Problem> {
+        let (met, redacting) = (Vec::with_capacity(indexes.len()), Redacting::default());
+        let mut part = PartOf { met, redacting, settled: 0, is_whole: false, is_over: false };
+        for stored in stored {
+            match reading.verified(stored, under) {
+                // The others are what they are all the same.
+                Err(error) => part.met.push(Err(error.in_place()?)),
+                Ok(None) => {}
+                Ok(Some(verified)) => match self.in_time(verified.record().leaf().server().time) {
+                    Some(true) if self.is_met_by(verified.record()) => {
+                        let seen = reading.seen(verified)?;
+                        if !part.redacting.add(&seen) {
+                            return Ok(part);
+                        }
+                        part.met.push(Ok(make(&seen, under)?));
+                    }
+                    Some(_) => {}
+                    // The server's time never rises from a newer record to an older.
+                    None => {
+                        part.is_over = true;
+                        return Ok(part);
+                    }
+                },
+            }
+            part.settled += 1;
+        }
+        part.is_whole = part.settled == indexes.len();
+        Ok(part)
     }
 }

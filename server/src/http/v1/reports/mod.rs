@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::accept::media_type;
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::query::Query;
 use super::super::reading::NOT_KEPT;
 use super::super::trail::Trail;
@@ -36,7 +36,9 @@ use super::reading::{Reading, checkpoint, tenant};
 use super::wanted::{self, Wanted};
 use super::{LOG, TENANT};
 use crate::auth::Right;
-use crate::limits::{LIST_BYTES, LIST_WORK, REPORT_PAGE_RECORDS};
+use crate::engine::Head;
+use crate::limits::{LIST_BYTES, REPORT_PAGE_RECORDS};
+use crate::records::Seen;
 use count::{Groups, line};
 use form::{Form, Writer};
 
@@ -203,31 +205,20 @@ impl Report {
     /// Looks at the next page.
     fn go_on(&mut self) -> Result<(), Problem> {
         let Some(below) = self.below else { return Ok(()) };
-        let prints = self.wanted.prints(&self.reading);
-        let found = self.reading.log.find_records(&prints, below, REPORT_PAGE_RECORDS, LIST_WORK)?;
-        self.below = found.next;
-        let stored = self.reading.log.stored_records(&self.reading.head, &found.hits, LIST_BYTES)?;
-        if let Some(left) = found.hits.get(stored.len()) {
-            self.below = Some(left.size_with());
-        }
-        for stored in stored {
-            let Some(verified) = self.reading.verified(stored, &self.reading.head)? else { continue };
-            match self.wanted.in_time(verified.record().leaf().server().time) {
-                Some(true) if self.wanted.is_met_by(verified.record()) => {}
-                Some(_) => continue,
-                // The server's time never rises from a newer record to an older.
-                None => {
-                    self.below = None;
-                    break;
-                }
-            }
-            let seen = self.reading.seen(verified)?;
+        let shown = |seen: &Seen, _: &Head| Ok(seen.record.clone());
+        let page = self.wanted.page(&self.reading, (below, REPORT_PAGE_RECORDS), shown)?;
+        for record in page.met {
+            // What can't be verified is not counted, and without it the count is wrong.
+            let record = record.map_err(|problem| {
+                Problem::new(Kind::Integrity, problem.to_string()).value(problem.index.to_string())
+            })?;
             self.records = self.records.saturating_add(1);
             match &mut self.groups {
-                Some(groups) => groups.add(&seen.record, &mut self.writer, &mut self.out)?,
-                None => self.writer.record(&mut self.out, &line(&seen.record)),
+                Some(groups) => groups.add(&record, &mut self.writer, &mut self.out)?,
+                None => self.writer.record(&mut self.out, &line(&record)),
             }
         }
+        self.below = page.next;
         Ok(())
     }
 
