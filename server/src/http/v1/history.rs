@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cairn_tree::record::chain::{ChainError, History};
 use cairn_tree::record::header::Header;
+use cairn_tree::record::history::Entered;
 use cairn_tree::record::later::Later;
 use cairn_tree::record::stream::{StreamId, StreamName};
 use cairn_tree::record::text::Name;
@@ -78,6 +79,14 @@ impl SeenEntry {
         }
     }
 
+    /// The same for a replay.
+    pub(super) fn entered(&self) -> Entered<'_> {
+        match self {
+            Self::Record(seen) => Entered::Record(&seen.record),
+            Self::Later(later) => Entered::Later(&later.later),
+        }
+    }
+
     /// What says that something of it is erased.
     pub(super) fn redacting(&self) -> Redacting {
         let mut redacting = Redacting::default();
@@ -103,6 +112,8 @@ struct Verifying {
     broken_from: Option<LeafIndex>,
     redacting: Redacting,
     last: Option<Predecessor>,
+    /// Whether all that were asked for are here.
+    is_whole: bool,
 }
 
 /// All of its records, as the reader may see them.
@@ -226,20 +237,40 @@ impl Asked {
         Ok(found)
     }
 
-    /// The records at these places, which follow one another; fewer if they have more bytes than `most`.
+    /// The records at these places, which follow one another; fewer if they have more bytes than `most`. Some at a time on
+    /// each core; the first of those looks up the one before it.
     fn verifying(&self, found: &[LeafIndex], most: usize) -> Result<(Verifying, Arc<Head>), Problem> {
         let reading = &self.reading;
         let under = match found.last() {
             Some(last) => reading.under(*last)?,
             None => Arc::clone(&reading.checkpoint),
         };
-        let mut verifying = Verifying::default();
-        for (index, stored) in found.iter().zip(reading.log.stored_records(&reading.head, found, most)?) {
-            match self.next(stored, &under, &mut verifying) {
+        let parts = reading.in_parts(found, most, |indexes, stored| self.verify(indexes, stored, &under))?;
+        let mut all = Verifying::default();
+        for part in parts {
+            let part_is_whole = part.is_whole;
+            if !all.redacting.merge(part.redacting) {
+                break;
+            }
+            all.broken_from = all.broken_from.or(part.broken_from);
+            all.records.extend(part.records);
+            if !part_is_whole {
+                break;
+            }
+        }
+        Ok((all, under))
+    }
+
+    /// Some records that were read, which follow one another.
+    fn verify(&self, indexes: &[LeafIndex], stored: Vec<ReadBack>, under: &Head) -> Result<Verifying, Problem> {
+        let mut verifying = Verifying { is_whole: stored.len() == indexes.len(), ..Verifying::default() };
+        for (index, stored) in indexes.iter().zip(stored) {
+            match self.next(stored, under, &mut verifying) {
                 Ok(entry) => {
                     if let SeenEntry::Record(seen) = &entry
                         && !verifying.redacting.add(seen)
                     {
+                        verifying.is_whole = false;
                         break;
                     }
                     verifying.records.push(Ok(entry));
@@ -254,7 +285,7 @@ impl Asked {
                 }
             }
         }
-        Ok((verifying, under))
+        Ok(verifying)
     }
 
     /// The next record.

@@ -3,8 +3,6 @@
 //! The order is that of the log, from the newest record to the oldest, and does not change: what comes while somebody pages
 //! stands before the first page. `size` says up to which size of the log the pages together are complete.
 
-use std::sync::Arc;
-
 use cairn_listen::Answer;
 use cairn_tree::wire::media;
 use cairn_tree::wire::v1::{Listed, Page};

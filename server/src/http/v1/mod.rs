@@ -14,6 +14,7 @@ mod places;
 mod prepare;
 mod reading;
 pub(super) mod record;
+mod replays;
 pub(super) mod reports;
 pub(super) mod streams;
 mod wanted;

@@ -3,7 +3,7 @@
 //! A stream is named by its parts, each percent-encoded: `entity/TENANT/MODULE/ENTITY/OBJECT`, or `named/TENANT/NAME`.
 
 use cairn_listen::Answer;
-use cairn_tree::record::replay::{Until, View, replay};
+use cairn_tree::record::replay::{Until, View};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
 use cairn_tree::wire::media;
@@ -18,6 +18,7 @@ use super::super::query::Query;
 use super::history::{SeenEntry, asked};
 use super::list::limit;
 use super::reading::{checkpoint, private};
+use super::replays::{Replays, replays};
 use super::{BY, CURSOR, FROM_SEQ, LIMIT, PROOF, VIEW};
 
 const AT: &str = "at";
@@ -96,13 +97,12 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (stream, query) = asked(ask, &[AT, BY, VIEW])?;
     media_type(&ask.parts.headers, &[media::JSON])?;
     let at = point(&query, AT, Until::End)?;
+    let replays = replays(ask, stream, vec![at]).await?;
     let work = move || {
-        let complete_to = stream.reading.complete_to()?;
-        let whole = stream.whole()?;
-        let replayed = States::from(&replay(&whole.history, at.view, at.until));
-        let complete_to = complete_to.min(whole.under.size);
-        let checkpoint = checkpoint(&whole.under)?;
-        let answer = StatesAnswer { stream: whole.id, at, replayed, checkpoint, complete_to };
+        let Replays { id: stream, at: states, under, complete_to } = replays;
+        let replayed = States::from(states.first().ok_or_else(|| Problem::internal("a replay without a state"))?);
+        let checkpoint = checkpoint(&under)?;
+        let answer = StatesAnswer { stream, at, replayed, checkpoint, complete_to };
         Ok::<_, Problem>(answer.to_json())
     };
     Ok(private(ask.read_large(work).await?))
@@ -133,14 +133,13 @@ pub(crate) async fn diff(ask: &Ask<'_>) -> Result<Answer, Problem> {
     media_type(&ask.parts.headers, &[media::JSON])?;
     let beginning = Time::from_micros(0).map_err(Problem::internal)?;
     let (from, to) = (point(&query, FROM, Until::ServerTime(beginning))?, point(&query, TO, Until::End)?);
+    let replays = replays(ask, stream, vec![from, to]).await?;
     let work = move || {
-        let complete_to = stream.reading.complete_to()?;
-        let whole = stream.whole()?;
-        let states = |point: Point| replay(&whole.history, point.view, point.until);
-        let objects = ObjectDifferences::between(&states(from), &states(to));
-        let complete_to = complete_to.min(whole.under.size);
-        let checkpoint = checkpoint(&whole.under)?;
-        let answer = DifferencesAnswer { stream: whole.id, from, to, objects, checkpoint, complete_to };
+        let Replays { id: stream, at: states, under, complete_to } = replays;
+        let [first, last] = states.as_slice() else { return Err(Problem::internal("a replay without its states")) };
+        let objects = ObjectDifferences::between(first, last);
+        let checkpoint = checkpoint(&under)?;
+        let answer = DifferencesAnswer { stream, from, to, objects, checkpoint, complete_to };
         Ok::<_, Problem>(answer.to_json())
     };
     Ok(private(ask.read_large(work).await?))

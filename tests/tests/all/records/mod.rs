@@ -10,6 +10,7 @@ mod found;
 mod integrity;
 mod journey;
 mod keys;
+mod long;
 mod own;
 mod reads;
 mod refusals;
