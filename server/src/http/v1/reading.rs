@@ -100,7 +100,17 @@ impl Reading {
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
         let (rights, tenants, cores) = (credential.rights, credential.tenants.clone(), Arc::clone(&app.cores));
-        Ok(Self { log, head, checkpoint, prints, reporter: Arc::clone(&app.records.reporter), rights, tenants, trail, cores })
+        Ok(Self {
+            log,
+            head,
+            checkpoint,
+            prints,
+            reporter: Arc::clone(&app.records.reporter),
+            rights,
+            tenants,
+            trail,
+            cores,
+        })
     }
 
     /// The same, with another trail that notes what is shown.
