@@ -35,7 +35,7 @@ fn records_of_a_sealed_log_are_read_from_it_and_new_ones_from_its_successor() {
     let running = running.restarted();
     assert_eq!(running.read("/v1/streams/entity/pb/tl/license/1").status, 404);
     assert_eq!(
-        running.shown("/v1/streams/entity/pb/tl/license/1/state?log=main")["objects"].as_array().map(Vec::len),
+        running.shown("/v1/streams/entity/pb/tl/license/1/state?log=main")["states"].as_array().map(Vec::len),
         Some(1)
     );
     assert_eq!(json_of(&running.read("/v1/records?tenant=pb&log=other"))["status"], 404);
