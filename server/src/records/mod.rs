@@ -4,6 +4,7 @@
 //! Nothing here speaks HTTP beyond reading headers, and only [`Own`] writes to a log: producers' records go from here to the
 //! engine by `http::v1`. What records are is `cairn_tree::record`.
 
+pub mod capture;
 mod chronicle;
 mod draw;
 mod excuse;

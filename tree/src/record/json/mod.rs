@@ -29,6 +29,50 @@ use std::borrow::Cow;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json<'a>(Cow<'a, str>);
 
+impl Value {
+    /// The value as text: numbers as they were written, members in the order of their names' bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Json<'static> {
+        let mut json = Vec::new();
+        self.push(&mut json);
+        Json(Cow::Owned(String::from_utf8(json).unwrap_or_default()))
+    }
+
+    // As deep as values are that were read, which is bounded.
+    fn push(&self, json: &mut Vec<u8>) {
+        let comma = |json: &mut Vec<u8>, index: usize| {
+            if index > 0 {
+                json.push(b',');
+            }
+        };
+        match self {
+            Self::Null => json.extend_from_slice(b"null"),
+            Self::Boolean(true) => json.extend_from_slice(b"true"),
+            Self::Boolean(false) => json.extend_from_slice(b"false"),
+            Self::Number(number) => json.extend_from_slice(number.as_bytes()),
+            Self::String(text) => canonical::push_string(json, text),
+            Self::Array(elements) => {
+                json.push(b'[');
+                for (index, element) in elements.iter().enumerate() {
+                    comma(json, index);
+                    element.push(json);
+                }
+                json.push(b']');
+            }
+            Self::Object(members) => {
+                json.push(b'{');
+                for (index, (name, value)) in members.iter().enumerate() {
+                    comma(json, index);
+                    canonical::push_string(json, name);
+                    json.push(b':');
+                    value.push(json);
+                }
+                json.push(b'}');
+            }
+        }
+    }
+}
+
 /// Its length and no content, which may tell of a person: `Debug` ends in the logs of programs.
 impl core::fmt::Debug for Json<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -139,7 +139,7 @@ impl core::fmt::Debug for RequestInfo<'_> {
 }
 
 impl<'a> RequestInfo<'a> {
-    fn read(reader: &mut Reader<'a>) -> Read<Self> {
+    pub(super) fn read(reader: &mut Reader<'a>) -> Read<Self> {
         if reader.null()? {
             return Ok(Self::default());
         }
@@ -255,7 +255,7 @@ impl<'a> Row<'a> {
             operation,
         };
         refuse(Reserved::of_object(&object), start)?;
-        let values = values(&object.operation, data);
+        let values = values_of_row(&object.operation, data);
         let values = values.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
         let context = Context { transaction: self.transaction, correlation: self.correlation, ..Context::default() };
         let user = Name::new("user").map_err(|error| Trouble::new(start, error.into()))?;
@@ -273,7 +273,7 @@ impl<'a> Row<'a> {
 }
 
 /// What a row's columns are: the whole of it only where it is created.
-fn values<'a>(operation: &Operation<'_>, data: Members<'a>) -> Result<Values<'a>, ValuesError> {
+pub(super) fn values_of_row<'a>(operation: &Operation<'_>, data: Members<'a>) -> Result<Values<'a>, ValuesError> {
     let classes = Classification::default();
     if *operation == Operation::CREATE {
         return Values::whole(None, (None, Some(Document::Members(data))), &classes);

@@ -4,6 +4,7 @@
 //! Pure parsing: every fault has its JSON Pointer, in a batch with the record's number in front. What a server adds (ids,
 //! times, salts) is not here, nor who may append what.
 
+pub mod capture;
 pub mod cloudevents;
 pub mod digit;
 pub mod native;

@@ -1,0 +1,192 @@
+//! The columns of a query: where each value stands in a message, and what it is called in a record.
+//!
+//! A value is called as that service calls it, by the last name of its path; values of different paths with one last name
+//! are called by their columns instead, and by their whole paths where the columns can't be told or have that name too. So
+//! none overwrites another, and where nothing collided everything has the name that it had.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::path::{Path, PathError, Segment};
+use super::statement::Statement;
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// What it is called.
+    pub name: String,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nowhere: the column is left to the database.
+    Null,
+    /// It is the time of the change, as far as the message tells it.
+    Time,
+    /// In the row, these names down.
+    Row(Vec<Segment>, Shape),
+    /// In the whole message.
+    Message(Path, Shape),
+    /// In the row's parent, which is looked for.
+    Parent(Path),
+}
+
+/// What becomes of the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// It stays what it is.
+    Value,
+    /// The elements of an array become one text, with commas between.
+    Joined,
+}
+
+impl Source {
+    /// The source that a path and its type are.
+    ///
+    /// # Errors
+    /// [`PathError`].
+    pub fn of(path: &str, kind: Option<&str>) -> Result<Self, PathError> {
+        let (path, kind) = (path.trim(), kind.map_or("STRING", str::trim));
+        // In the order of that service.
+        if kind == "CURRENTDATE" && !path.contains('{') {
+            return Ok(Self::Time);
+        }
+        if path.starts_with("default") {
+            return Ok(Self::Null);
+        }
+        let shape = if kind == "ARRAY" { Shape::Joined } else { Shape::Value };
+        let path = Path::parse(path)?;
+        if path.finds_parent() {
+            return Ok(Self::Parent(path));
+        }
+        Ok(match path.at_last_all() {
+            ([], _) | (_, []) => Self::Message(path, shape),
+            (_, rest) => Self::Row(rest.to_vec(), shape),
+        })
+    }
+}
+
+/// A value before it has a name.
+pub(super) struct Nameless<'t> {
+    /// The path as it is written.
+    pub(super) path: &'t str,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// Names the values of a statement; gives each `?` the place of its column.
+#[must_use]
+pub(super) fn named(values: Vec<Nameless<'_>>, statement: &Statement) -> (Vec<Column>, Vec<usize>) {
+    // A path that is there twice is one value, such as that of an upsert.
+    let mut distinct: Vec<(&str, Source, Option<&str>)> = Vec::new();
+    let mut places = Vec::new();
+    for (number, Nameless { path, source }) in values.into_iter().enumerate() {
+        let path = path.trim();
+        let column = statement.parameters.get(number).and_then(|parameter| parameter.column.as_deref());
+        // What is nowhere in the message is only told apart by its column.
+        let same = |there: &(&str, Source, Option<&str>)| {
+            there.0 == path
+                && there.1 == source
+                && (there.2 == column || !matches!(source, Source::Null | Source::Time))
+        };
+        let place = distinct.iter().position(same).unwrap_or_else(|| {
+            distinct.push((path, source.clone(), column));
+            distinct.len() - 1
+        });
+        places.push(place);
+    }
+    let names = names(&distinct);
+    let column = |((_, source, _), name)| Column { name, source };
+    (distinct.into_iter().zip(names).map(column).collect(), places)
+}
+
+fn names(distinct: &[(&str, Source, Option<&str>)]) -> Vec<String> {
+    let last = |(path, source, column): &(&str, Source, Option<&str>)| match source {
+        Source::Null | Source::Time => column.map_or_else(|| (*path).to_owned(), str::to_owned),
+        _ => Path::parse(path).ok().and_then(|path| path.last_name().map(str::to_owned)).unwrap_or((*path).to_owned()),
+    };
+    let mut names: Vec<String> = distinct.iter().map(last).collect();
+    let twice = |names: &[String]| -> BTreeSet<String> {
+        let mut counts = BTreeMap::new();
+        names.iter().for_each(|name| *counts.entry(name.clone()).or_insert(0_usize) += 1);
+        counts.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect()
+    };
+    let colliding = twice(&names);
+    let by_column = |(name, (path, _, column)): (&mut String, &(&str, Source, Option<&str>))| {
+        if colliding.contains(name) {
+            *name = column.map_or_else(|| (*path).to_owned(), str::to_owned);
+        }
+    };
+    names.iter_mut().zip(distinct).for_each(by_column);
+    // A column may be called as another value's path ends; then both have their whole paths. These differ, except for what
+    // is nowhere, which has a number.
+    let colliding = twice(&names);
+    for (number, (name, (path, ..))) in names.iter_mut().zip(distinct).enumerate() {
+        if colliding.contains(name) {
+            *name = (*path).to_owned();
+        }
+        if number > 0 && distinct.iter().take(number).any(|(other, ..)| other == path) && *name == *path {
+            *name = format!("{path}#{number}");
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(query: &str, paths: &[&str]) -> (Vec<String>, Vec<usize>) {
+        let statement = Statement::parse(query).unwrap();
+        let value = |path: &&'static str| Nameless { path, source: Source::of(path, None).unwrap() };
+        let paths: Vec<&'static str> =
+            paths.iter().map(|path| &*Box::leak((*path).to_owned().into_boxed_str())).collect();
+        let (columns, places) = named(paths.iter().map(value).collect(), &statement);
+        (columns.into_iter().map(|column| column.name).collect(), places)
+    }
+
+    #[test]
+    fn what_does_not_collide_is_called_by_the_last_name_of_its_path() {
+        let (names, places) = told("INSERT INTO t(id, n) VALUES (?,?)", &["$.s.id", "$.s.a.fullName"]);
+        assert_eq!((names, places), (vec!["id".into(), "fullName".into()], vec![0, 1]));
+    }
+
+    #[test]
+    fn nothing_overwrites_anything() {
+        let (names, _) = told("INSERT INTO t(id, parentid, x) VALUES (?,?,?)", &["$.s.a.id", "$.s.id", "$.s.x"]);
+        assert_eq!(names, ["id", "parentid", "x"]);
+        let (names, _) = told("INSERT INTO t(a, x, k) VALUES (?,?,?)", &["$.s.id", "$.t.id", "$.s.x"]);
+        assert_eq!(names, ["a", "$.t.id", "$.s.x"], "a column is called as another value's path ends");
+        let (names, _) = told("UPDATE t SET a=? WHERE ? = b AND ? = c", &["$.s.id", "$.t.id", "$.u.id"]);
+        assert_eq!(names, ["a", "$.t.id", "$.u.id"]);
+        let (names, _) = told("INSERT INTO t(a,b,c) VALUES (?,?,?)", &["default", "default.x", "default"]);
+        assert_eq!(names, ["a", "b", "c"]);
+        let (names, _) = told("INSERT INTO t VALUES (?,?)", &["default", "default"]);
+        assert_eq!(names.len(), 1, "of what is nowhere and has no column, nothing is lost");
+    }
+
+    #[test]
+    fn a_path_that_is_there_twice_is_one_value() {
+        let query = "INSERT INTO t(id, n) VALUES (?,?) ON CONFLICT (id) DO UPDATE SET n=?";
+        assert_eq!(told(query, &["$.s.id", "$.s.n", "$.s.n"]), (vec!["id".into(), "n".into()], vec![0, 1, 1]));
+    }
+
+    #[test]
+    fn sources_are_told_as_that_service_tells_them() {
+        let row = |text: &str| Path::parse(text).unwrap().segments().to_vec();
+        for (path, kind, source) in [
+            ("$.a.*.b.*.c.d ", None, Source::Row(row("c.d"), Shape::Value)),
+            ("$.a.*.c", Some(" ARRAY "), Source::Row(row("c"), Shape::Joined)),
+            ("$.a.c", Some("JSON"), Source::Message(Path::parse("a.c").unwrap(), Shape::Value)),
+            ("$.a.*", None, Source::Message(Path::parse("a.*").unwrap(), Shape::Value)),
+            ("defaultValue", None, Source::Null),
+            ("current", Some("CURRENTDATE"), Source::Time),
+        ] {
+            assert_eq!(Source::of(path, kind).unwrap(), source, "{path}");
+        }
+        assert!(matches!(Source::of("$.a[*][?({id} in @.b[*].id)].c", None), Ok(Source::Parent(_))));
+        assert!(Source::of("$..a", None).is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! Messages of eGov DIGIT's persister as records: its configuration, the rows that a message becomes, and the quarantine for
+//! those that become none.
+//!
+//! Pure but for reading the configuration's files and keeping the quarantine's. Not here: HTTP (`http::digit`), and the log.
+
+pub mod bounds;
+mod columns;
+mod map;
+mod path;
+mod persister;
+mod statement;
+mod unmapped;
+mod version;
+mod yaml;
+
+pub use columns::{Column, Source};
+pub use map::{Mapped, Message};
+pub use path::{Path, PathError};
+pub use persister::{Options, Persister, PersisterError, Problem};
+pub use statement::{Parameter, Statement, StatementError, Verb};
+pub use unmapped::{Reason, Unmapped};
+pub use version::{Version, VersionError, VersionRange};
