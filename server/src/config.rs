@@ -3,6 +3,7 @@
 //! An unknown key is an error that names it. Not here: what belongs to one log (its binding in the database) and who may
 //! do what (the token file).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -10,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::TokenId;
 use crate::limits::{LimitError, Limits};
 use crate::log_name::OriginPrefix;
+use crate::records::capture::{Options, Path as JsonPath, Version};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "cairnd.toml";
@@ -28,6 +31,8 @@ pub struct Config {
     pub storage: Storage,
     /// Where the keys are, if they are not here.
     pub signer: Signer,
+    /// What stands in for DIGIT's audit service.
+    pub digit: Digit,
     /// What is logged.
     pub logging: Logging,
     /// The table of bounds.
@@ -87,6 +92,68 @@ pub struct Storage {
 pub struct Signer {
     /// The socket of `cairnd signer serve`; without it, the keys are in files in the data directory.
     pub socket: Option<PathBuf>,
+}
+
+/// What stands in for DIGIT's audit service: the messages of its persister, and a listener beside the other.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Digit {
+    /// Persister configurations: YAML files, or folders of them. Without any, nothing is captured.
+    pub persister: Vec<PathBuf>,
+    /// Where a message says who did it.
+    pub user_path: String,
+    /// The version of a message that names none.
+    pub version: String,
+    /// Tables whose rows are known by other columns than `id` or `uuid`.
+    pub row_keys: BTreeMap<String, Vec<String>>,
+    /// A loopback address and port, for DIGIT's routes alone, where a request without a credential has the one below.
+    pub listen: Option<SocketAddr>,
+    /// The id of the token that such requests act as.
+    pub token: Option<TokenId>,
+}
+
+impl Default for Digit {
+    fn default() -> Self {
+        Self {
+            persister: Vec::new(),
+            user_path: "$.RequestInfo.userInfo.uuid".into(),
+            version: "1.0.0".into(),
+            row_keys: BTreeMap::new(),
+            listen: None,
+            token: None,
+        }
+    }
+}
+
+impl Digit {
+    /// What is decided beside the files of the persister.
+    ///
+    /// # Errors
+    /// What is wrong, with the key's name.
+    pub fn options(&self) -> Result<Options, String> {
+        let user = JsonPath::parse(&self.user_path).map_err(|error| format!("digit.user_path: {error}"))?;
+        let version = Version::parse(&self.version).ok_or_else(|| {
+            format!("digit.version is {:?}; it must be three numbers, such as \"1.0.0\"", self.version)
+        })?;
+        // Names in SQL are the same in any case.
+        let keys = self.row_keys.iter().map(|(table, columns)| (table.to_lowercase(), columns.clone()));
+        if let Some((table, _)) = self.row_keys.iter().find(|(_, columns)| columns.is_empty()) {
+            return Err(format!("digit.row_keys.{table} names no column"));
+        }
+        Ok(Options { user, version, row_keys: keys.collect() })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.options()?;
+        match (self.listen, self.token) {
+            (None, None) => Ok(()),
+            (Some(listen), Some(_)) if listen.ip().is_loopback() => Ok(()),
+            (Some(listen), Some(_)) => Err(format!(
+                "digit.listen is {listen}, which is no loopback address; whoever reaches it would need no credential"
+            )),
+            _ => Err("digit.listen and digit.token go together; set both or neither".into()),
+        }
+    }
 }
 
 /// What is logged, on standard error.
@@ -160,6 +227,14 @@ pub enum ConfigError {
         /// Which one, and the range.
         source: LimitError,
     },
+    /// What is said about DIGIT does not fit together.
+    #[error("{path}: {problem}", path = path.display())]
+    Digit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the key's name.
+        problem: String,
+    },
     /// Half of a TLS configuration.
     #[error("{path}: serve.tls_certificate and serve.tls_key go together; set both or neither", path = path.display())]
     HalfTls {
@@ -189,12 +264,14 @@ impl Config {
         if config.serve.tls_certificate.is_some() != config.serve.tls_key.is_some() {
             return Err(ConfigError::HalfTls { path: path.to_owned() });
         }
+        config.digit.check().map_err(|problem| ConfigError::Digit { path: path.to_owned(), problem })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let serve = &mut config.serve;
         let files = [&mut serve.tls_certificate, &mut serve.tls_key];
         for file in files.into_iter().chain([&mut config.storage.high_water, &mut config.signer.socket]) {
             *file = file.take().map(|file| folder.join(file));
         }
+        config.digit.persister.iter_mut().for_each(|place| *place = folder.join(&*place));
         Ok(config)
     }
 }
@@ -237,6 +314,19 @@ origin_prefix = {prefix}
 # The socket of `cairnd signer serve`, a process that has the logs' keys and never signs two histories. Without it the keys
 # are in files here. Bring them in with `cairnd signer import` first.
 # socket = "signer.sock"
+
+[digit]
+# Configurations of eGov DIGIT's persister, YAML files or folders of them: what its messages become that are sent to
+# /audit-service/log/v1/_capture. Without any, nothing is captured.
+# persister = []
+# Where a message says who did it, and the version of one that names none.
+# user_path = "$.RequestInfo.userInfo.uuid"
+# version = "1.0.0"
+# Tables whose rows are known by other columns than id or uuid.
+# row_keys = {{ eg_userrole = ["userid", "roleid"] }}
+# A loopback address and port for DIGIT's routes alone, where a request without a credential acts as the token of this id.
+# listen = "127.0.0.1:8280"
+# token = "0123456789ab"
 
 [logging]
 # "text" or "json", on standard error.
@@ -286,5 +376,27 @@ mod tests {
         assert_eq!(error, "/data/cairnd.toml: limits.entry_bytes is 0; it must be between 1 and 65535");
         assert!(matches!(parse("[serve]\ntls_key = \"k\"\n"), Err(ConfigError::HalfTls { .. })));
         assert!(matches!(parse("[serve"), Err(ConfigError::Syntax { line: 1, .. })));
+    }
+
+    #[test]
+    fn what_needs_no_credential_is_on_loopback_alone() {
+        let listen = |address: &str| parse(&format!("[digit]\nlisten = \"{address}\"\ntoken = \"0123456789ab\"\n"));
+        assert!(listen("127.0.0.1:8280").is_ok() && listen("[::1]:8280").is_ok());
+        for address in ["0.0.0.0:8280", "[::]:8280", "10.0.0.1:8280", "[::ffff:127.0.0.1]:8280"] {
+            let error = listen(address).unwrap_err().to_string();
+            assert!(error.contains("which is no loopback address"), "{error}");
+        }
+        for (text, told) in [
+            ("listen = \"127.0.0.1:1\"", "digit.listen and digit.token go together; set both or neither"),
+            ("token = \"0123456789ab\"", "digit.listen and digit.token go together; set both or neither"),
+            ("version = \"1\"", "digit.version is \"1\"; it must be three numbers, such as \"1.0.0\""),
+            ("row_keys = { t = [] }", "digit.row_keys.t names no column"),
+        ] {
+            let error = parse(&format!("[digit]\n{text}\n")).unwrap_err().to_string();
+            assert_eq!(error, format!("/data/cairnd.toml: {told}"));
+        }
+        assert!(parse("[digit]\nuser_path = \"$..x\"\n").unwrap_err().to_string().contains("digit.user_path"));
+        let config = parse("[digit]\npersister = [\"tl.yml\", \"/etc/persister\"]\n").unwrap();
+        assert_eq!(config.digit.persister, [PathBuf::from("/data/tl.yml"), PathBuf::from("/etc/persister")]);
     }
 }

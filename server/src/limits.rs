@@ -144,6 +144,10 @@ table! {
     idempotency_seconds = 86_400, 60 ..= 31_536_000;
     /// Free bytes on the database's disk below which appends answer 507.
     disk_reserve_bytes = 268_435_456, 0 ..= 1 << 50;
+    /// Most messages of DIGIT's persister in quarantine; past them, what can't be mapped is refused. One credential may fill half.
+    quarantine_messages = 10_000, 1 ..= 1 << 20;
+    /// Bytes of all messages in quarantine; of these, one credential may fill half.
+    quarantine_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
     /// Bytes per second that the scrubber reads, which verifies in the background what is stored; 0: it does not run.
     scrub_bytes_per_second = 16_777_216, 0 ..= 1 << 40;
     /// Seconds that the scrubber rests between two passes over everything.
@@ -196,6 +200,8 @@ pub const STATE_RECORDS: usize = 10_000;
 pub const JUDGE_ROUNDS: usize = 32;
 /// Bytes of a request to DIGIT's routes: a hundred rows of the largest kind.
 pub const DIGIT_BODY_BYTES: usize = 32 << 20;
+/// Bytes of a message that is captured: four of the largest that Kafka takes unless it is told otherwise.
+pub const CAPTURE_BODY_BYTES: usize = 4 << 20;
 /// Rows of an answer of DIGIT's search, unless a request says how many.
 pub const DIGIT_ROWS: usize = 10;
 /// Most rows of an answer of DIGIT's search; a larger number is taken for this one.
@@ -249,7 +255,8 @@ impl Limits {
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
         event_streams: usize, stream_followers: usize, reports: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
-        disk_reserve_bytes: u64, witness_requests: usize, scrub_bytes_per_second: u64,
+        disk_reserve_bytes: u64, witness_requests: usize, quarantine_messages: u64,
+        quarantine_bytes: u64, scrub_bytes_per_second: u64,
     }
 
     durations! {

@@ -5,11 +5,13 @@
 mod life;
 mod link;
 mod operator;
+mod quarantine;
 mod settings;
 mod socket;
 mod tenant;
 
 pub use operator::{NewLog, Operator, TokenOffice};
+pub use quarantine::{PersisterLines, QuarantinedMessage, RetriedLine, TopicLine};
 pub use socket::{AdminError, Session, listen};
 
 use cairn_tree::wire::json::Bytes;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{Rights, Selector, Tenants, TokenId, TokenTerms};
 use crate::engine::Frozen;
 use crate::records::ReadAudit;
+use crate::records::capture::{Listed, QuarantineId};
 use crate::signer::KeyType;
 
 /// One thing to do.
@@ -123,6 +126,29 @@ pub enum Request {
         /// Which one.
         id: TokenId,
     },
+    /// List the messages of DIGIT's persister that became no records.
+    QuarantineList,
+    /// Show one of them.
+    QuarantineShow {
+        /// Which one.
+        id: QuarantineId,
+    },
+    /// Try one of them again.
+    QuarantineRetry {
+        /// Which one.
+        id: QuarantineId,
+        /// The token to act as; that which brought it, if it is absent.
+        token: Option<TokenId>,
+    },
+    /// Drop one of them.
+    QuarantineDrop {
+        /// Which one.
+        id: QuarantineId,
+    },
+    /// Show the configuration of DIGIT's persister.
+    PersisterShow,
+    /// Read it anew.
+    PersisterReload,
     /// Read and hash everything again.
     Fsck,
     /// Make a frozen copy, for a backup.
@@ -155,6 +181,16 @@ pub enum Reply {
     Tokens(Vec<TokenLine>),
     /// The token is out of force.
     TokenRevoked,
+    /// The messages that became no records.
+    Quarantine(Vec<Listed>),
+    /// One of them.
+    Quarantined(QuarantinedMessage),
+    /// What became of one that was tried again.
+    Retried(RetriedLine),
+    /// The message is gone.
+    QuarantineDropped,
+    /// The configuration of DIGIT's persister in force.
+    Persister(PersisterLines),
     /// What was found in each log.
     Findings(Vec<FindingLine>),
     /// The frozen copy that was made.

@@ -13,6 +13,7 @@ use super::{FindingLine, LogLine, NewToken, PolicyLine, Progress, Reply, Request
 use crate::auth::{Token, TokenFile, TokenFileError, TokenId, TokenTerms, TokenText, Tokens};
 use crate::cosigners::suited;
 use crate::engine::{Clock, Engine, Log, LogState, Terms};
+use crate::http::Captures;
 use crate::log_name::{LogName, OriginPrefix};
 use crate::records::{Homes, Own, Settings};
 use crate::signer::{KeyType, draw_key};
@@ -40,6 +41,8 @@ pub struct Operator {
     pub origin_prefix: OriginPrefix,
     /// Whether a log that anyone may append to can be served where this server listens.
     pub open_append_allowed: bool,
+    /// Messages of DIGIT's persister.
+    pub captures: Arc<Captures>,
 }
 
 /// Makes, lists and revokes tokens.
@@ -103,7 +106,10 @@ impl Operator {
                 done.unwrap_or_else(Reply::Failed)
             }
             Request::ModuleList => self.modules(),
-            request => self.tokens.run(request),
+            request => match self.about_captures(request).await {
+                Ok(reply) => reply,
+                Err(request) => self.tokens.run(request),
+            },
         }
     }
 

@@ -64,6 +64,14 @@ impl Tokens {
         self.known(value).unwrap_or(Caller::Unknown)
     }
 
+    /// The token of this id, for a listener whose requests it stands for; unknown if it is not in force any more.
+    #[must_use]
+    pub fn of_id(&self, id: TokenId) -> Caller {
+        let tokens = self.current.load();
+        let place = tokens.binary_search_by(|token| token.id.cmp(&id)).ok();
+        place.and_then(|place| tokens.get(place)).map_or(Caller::Unknown, Caller::of)
+    }
+
     fn known(&self, value: &[u8]) -> Option<Caller> {
         let (scheme, credentials) = value.split_at_checked("Bearer ".len())?;
         if !scheme.eq_ignore_ascii_case(b"Bearer ") {
@@ -72,13 +80,16 @@ impl Tokens {
         let text = TokenText::parse(std::str::from_utf8(credentials).ok()?.trim_matches(' '))?;
         let tokens = self.current.load();
         let place = tokens.binary_search_by(|token| token.id.cmp(&text.id())).ok()?;
-        let token = tokens.get(place).filter(|token| token.is(&text))?;
-        let Token { id, rights, selector, tenants, producer_keys, .. } = token.clone();
-        Some(Caller::Known { id, rights, selector, tenants, producer_keys })
+        tokens.get(place).filter(|token| token.is(&text)).map(Caller::of)
     }
 }
 
 impl Caller {
+    fn of(token: &Token) -> Self {
+        let Token { id, rights, selector, tenants, producer_keys, .. } = token.clone();
+        Self::Known { id, rights, selector, tenants, producer_keys }
+    }
+
     /// Whether it has `right` on the log of this name.
     #[must_use]
     pub fn may(&self, right: Right, log: &str) -> bool {

@@ -36,6 +36,11 @@ impl Folder {
         engine_options(&self.path, &self.config)
     }
 
+    /// Whether a server has the database open.
+    pub(super) fn is_served(&self) -> anyhow::Result<bool> {
+        Ok(Session::open(&self.path)?.is_some())
+    }
+
     /// Does what an operator asks: in the server that has the database open, else here.
     pub(super) fn ask(
         &self,
@@ -55,8 +60,16 @@ impl Folder {
         let settings = Arc::new(Settings::open(&self.path)?);
         let open_append_allowed = true;
         let own = own(&self.path)?;
-        let operator =
-            Operator { engine: engine.clone(), tokens, homes, settings, own, origin_prefix, open_append_allowed };
+        let operator = Operator {
+            engine: engine.clone(),
+            tokens,
+            homes,
+            settings,
+            own,
+            origin_prefix,
+            open_append_allowed,
+            captures: Arc::default(),
+        };
         let reply = block_on(operator.run(request, move |step| progress(&step)))?;
         engine.close();
         Ok(reply)

@@ -92,8 +92,16 @@ impl Init {
         let homes = Arc::new(Homes::open(&self.data)?);
         let settings = Arc::new(Settings::open(&self.data)?);
         let open_append_allowed = true;
-        let operator =
-            Operator { engine: engine.clone(), tokens, homes, settings, own, origin_prefix, open_append_allowed };
+        let operator = Operator {
+            engine: engine.clone(),
+            tokens,
+            homes,
+            settings,
+            own,
+            origin_prefix,
+            open_append_allowed,
+            captures: Arc::default(),
+        };
         let log = block_on(operator.create_log(new))?.map_err(anyhow::Error::msg)?;
         engine.close();
         let token = |name: &str, rights: &str| {

@@ -8,6 +8,7 @@ mod init;
 mod key;
 mod log;
 mod module;
+mod quarantine;
 mod repair;
 mod restore;
 mod serve;
@@ -54,6 +55,12 @@ enum Command {
     /// Decide what a tenant's modules ask of their records.
     #[command(subcommand)]
     Module(module::ModuleCommand),
+    /// Look after the messages of DIGIT's persister that became no records.
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    /// Look at the configuration of DIGIT's persister that is in force, or read it anew.
+    #[command(subcommand)]
+    Persister(quarantine::PersisterCommand),
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -90,6 +97,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Signer(signer) => signer.run(),
         Command::Tenant(tenant) => tenant.run(),
         Command::Module(module) => module.run(),
+        Command::Quarantine(quarantine) => quarantine.run(),
+        Command::Persister(persister) => persister.run(),
         Command::Token(token) => token.run(),
         Command::Fsck(fsck) => fsck.run(),
         Command::Index(index) => index.run(),

@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use cairn_listen::{Listener, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
-use cairnd::auth::{TokenFile, Tokens};
+use cairnd::auth::{Caller, TokenFile, TokenId, Tokens};
 use cairnd::backup;
 use cairnd::config::{Config, LogFormat, Logging};
 use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
-use cairnd::http::{App, AppParts, RecordParts};
+use cairnd::http::{App, AppParts, Captures, Loopback, RecordParts};
 use cairnd::metrics::{Metrics, Watched};
+use cairnd::records::capture::{Capture, Room};
 use cairnd::records::{Chronicle, Homes, Own, Reporter, SecretFile, Settings, States, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -97,10 +98,12 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let listener =
         Listener::bind(config.serve.listen, tls).with_context(|| format!("can't listen on {}", config.serve.listen))?;
     let url = listener.url()?;
+    let loopback = loopback(config, &tokens)?;
     let office = TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock));
     let records = record_parts(folder, &engine)?;
     let chronicle = chronicle(folder, &engine, &records);
-    let operator = operator(&engine, office, &records, config);
+    let captures = Arc::new(Captures::default());
+    let operator = operator(&engine, (office, &captures), &records, config);
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
     let admin = tokio::spawn(admin);
     let observer = Arc::clone(&metrics.http);
@@ -121,7 +124,14 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         records,
     });
     let signals = Signals::new()?;
-    let serving = tokio::spawn(listener.run(Arc::new(app), observer, config.limits.listening(), stopping));
+    let app = Arc::new(app);
+    captures.attach(&app);
+    let beside = loopback.map(|(listener, token)| {
+        let service = Arc::new(Loopback::new(Arc::clone(&app), token));
+        let (observer, stopping) = (Arc::clone(&observer), stopping.clone());
+        tokio::spawn(listener.run(service, observer, config.limits.listening(), stopping))
+    });
+    let serving = tokio::spawn(listener.run(app, observer, config.limits.listening(), stopping));
     let sweeping = tokio::spawn(sweep(engine.clone()));
     let chronicling = tokio::spawn(chronicle.run(stop.subscribe()));
     // Reads are answered already; whoever waits for the line below is spared refusals of a moment.
@@ -140,6 +150,9 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     }
     info!("stopping: finishing what was accepted");
     serving.await.context("the listener failed")?;
+    if let Some(beside) = beside {
+        beside.await.context("the listener of digit.listen failed")?;
+    }
     admin.await.context("the admin socket failed")?;
     chronicling.await.context("the writer of incidents failed")?;
     close(engine, scrubber).await?;
@@ -169,6 +182,7 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
     let reporter = Arc::new(reporter.context("incidents can't be read")?);
     let homes = Arc::new(Homes::open(&folder.path)?);
     let settings = Arc::new(Settings::open(&folder.path)?);
+    let capture = Arc::new(capture(folder)?);
     Ok(RecordParts {
         randomness: Arc::new(SystemRandom),
         secret,
@@ -177,6 +191,7 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
         homes,
         settings,
         states: States::default(),
+        capture,
     })
 }
 
@@ -185,7 +200,34 @@ fn chronicle(folder: &Folder, engine: &Engine, records: &RecordParts) -> Chronic
     Chronicle::new(folder.path.clone(), engine.clone(), own, homes, told)
 }
 
-fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config: &Config) -> Operator {
+fn capture(folder: &Folder) -> anyhow::Result<Capture> {
+    let (digit, limits) = (&folder.config.digit, &folder.config.limits);
+    let options = digit.options().map_err(anyhow::Error::msg)?;
+    let room = Room { messages: limits.quarantine_messages(), bytes: limits.quarantine_bytes() };
+    let capture = Capture::open(&folder.path, digit.persister.clone(), options, room)?;
+    for warning in capture.persister().iter().flat_map(|persister| persister.warnings()) {
+        warn!("{warning}");
+    }
+    Ok(capture)
+}
+
+/// The listener for DIGIT's routes, if there is to be one. Its token must be in force now, and be for whoever is told of it.
+fn loopback(config: &Config, tokens: &Tokens) -> anyhow::Result<Option<(Listener, TokenId)>> {
+    let (Some(listen), Some(token)) = (config.digit.listen, config.digit.token) else { return Ok(None) };
+    if matches!(tokens.of_id(token), Caller::Unknown) {
+        bail!("digit.token: there is no token {token}; see: cairnd token list");
+    }
+    let listener = Listener::bind(listen, None).with_context(|| format!("can't listen on {listen} (digit.listen)"))?;
+    info!(url = listener.url()?, %token, "requests to DIGIT's routes need no credential here");
+    Ok(Some((listener, token)))
+}
+
+fn operator(
+    engine: &Engine,
+    (tokens, captures): (TokenOffice, &Arc<Captures>),
+    records: &RecordParts,
+    config: &Config,
+) -> Operator {
     Operator {
         engine: engine.clone(),
         tokens,
@@ -194,6 +236,7 @@ fn operator(engine: &Engine, tokens: TokenOffice, records: &RecordParts, config:
         own: Arc::clone(&records.own),
         origin_prefix: config.logs.origin_prefix.clone(),
         open_append_allowed: open_append_allowed(config),
+        captures: Arc::clone(captures),
     }
 }
 

@@ -382,7 +382,7 @@ pub(crate) struct DiffAnswer {
         super::v1::record::one, super::v1::record::receipt,
         super::v1::streams::history, super::v1::streams::state, super::v1::streams::diff,
         super::v1::events::events, super::v1::reports::reports,
-        super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
+        super::digit::capture::capture, super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),
     modifiers(&Tokens, &Refusals, &Described)

@@ -16,6 +16,7 @@ mod events;
 mod heads;
 mod json;
 mod keys;
+mod loopback;
 mod ops;
 pub(crate) mod path;
 mod problem;
@@ -28,7 +29,9 @@ mod tiles;
 mod trail;
 mod v1;
 
+pub use digit::Captures;
 pub use docs::openapi;
+pub use loopback::Loopback;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,13 +51,14 @@ use self::path::{Route, Target};
 use self::problem::{Kind, Problem};
 use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use self::trail::Trail;
-use crate::auth::{Caller, Right, Tokens};
+use crate::auth::{Caller, Right, TokenId, Tokens};
 use crate::config::{AccessLog, Logging};
 use crate::cores::Cores;
 use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
+use crate::records::capture::Capture;
 use crate::records::{Homes, Own, Random, Reporter, SecretFile, Settings, States};
 
 /// Everything that requests share.
@@ -126,6 +130,8 @@ pub struct RecordParts {
     pub settings: Arc<Settings>,
     /// The newest states of streams whose records are judged.
     pub states: States,
+    /// Messages of DIGIT's persister, and those that became no records.
+    pub capture: Arc<Capture>,
 }
 
 impl App {
@@ -164,7 +170,7 @@ impl App {
 
 impl Service for App {
     async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
-        handle(&self, peer, request).await
+        handle(&self, peer, request, None).await
     }
 
     fn refusal(&self, request: &Request<Incoming>) -> Answer {
@@ -182,19 +188,21 @@ pub(crate) struct Ask<'a> {
     app: &'a Arc<App>,
     parts: &'a Parts,
     target: Target<'a>,
+    /// The token that the listener stands for, where a request names none.
+    stand_in: Option<TokenId>,
     caller: OnceLock<Caller>,
     /// What it reads of records.
     trail: OnceLock<Arc<Trail>>,
 }
 
 /// Answers one request. Never fails: what goes wrong is a problem document.
-async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>, stand_in: Option<TokenId>) -> Answer {
     let begun = Instant::now();
     let (parts, mut body) = request.into_parts();
     let target = Target::parse(parts.uri.path());
     let id = app.ids.of(&parts.headers);
     let http1 = parts.version <= Version::HTTP_11;
-    let answer = route(app, &parts, target, &mut body).await;
+    let answer = route((app, stand_in), &parts, target, &mut body).await;
     let (mut answer, problem) = match answer {
         Ok(answer) => (answer, None),
         Err(problem) => {
@@ -214,7 +222,12 @@ async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>) ->
     answer
 }
 
-async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
+async fn route(
+    (app, stand_in): (&Arc<App>, Option<TokenId>),
+    parts: &Parts,
+    target: Target<'_>,
+    body: &mut Incoming,
+) -> Result<Answer, Problem> {
     let path = parts.uri.path();
     if path.len() + parts.uri.query().map_or(0, str::len) > TARGET_BYTES {
         let detail = format!("target: longer than {TARGET_BYTES} bytes");
@@ -231,7 +244,7 @@ async fn route(app: &Arc<App>, parts: &Parts, target: Target<'_>, body: &mut Inc
         let problem = Problem::new(Kind::MethodNotAllowed, detail).field("method").value(parts.method.as_str());
         return Err(problem.bound(route.allow()).allow(route.allow()));
     }
-    let ask = Ask { app, parts, target, caller: OnceLock::new(), trail: OnceLock::new() };
+    let ask = Ask { app, parts, target, stand_in, caller: OnceLock::new(), trail: OnceLock::new() };
     let answer = answer_of(&ask, body).await;
     ask.recorded(answer).await
 }
@@ -259,6 +272,7 @@ async fn answer_of(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem
         Route::StreamDiff => v1::diff(ask).await,
         Route::StreamEvents => v1::events(ask).await,
         Route::Reports => v1::reports(ask).await,
+        Route::DigitCapture => digit::capture(ask, body).await,
         Route::DigitCreate => digit::create(ask, body).await,
         Route::DigitSearch => digit::search(ask, body).await,
         Route::DigitVerify => digit::verify(ask, body).await,

@@ -27,6 +27,7 @@ pub(crate) enum Route {
     StreamDiff,
     StreamEvents,
     Reports,
+    DigitCapture,
     DigitCreate,
     DigitSearch,
     DigitVerify,
@@ -39,7 +40,7 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Add,
         Self::Entries,
         Self::Entry,
@@ -58,6 +59,7 @@ impl Route {
         Self::StreamDiff,
         Self::StreamEvents,
         Self::Reports,
+        Self::DigitCapture,
         Self::DigitCreate,
         Self::DigitSearch,
         Self::DigitVerify,
@@ -90,6 +92,7 @@ impl Route {
             Self::StreamDiff => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff",
             Self::StreamEvents => "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events",
             Self::Reports => "/v1/reports",
+            Self::DigitCapture => "/audit-service/log/v1/_capture",
             Self::DigitCreate => "/audit-service/log/v1/_create",
             Self::DigitSearch => "/audit-service/log/v1/_search",
             Self::DigitVerify => "/audit-service/log/v1/_verify",
@@ -105,10 +108,16 @@ impl Route {
     /// The methods that the route knows, as the header `Allow` lists them.
     pub(crate) const fn allow(self) -> &'static str {
         match self {
-            Self::Add | Self::DigitCreate | Self::DigitSearch | Self::DigitVerify => "POST",
+            Self::Add => "POST",
+            _ if self.is_digit() => "POST",
             Self::Entries | Self::Records => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
+    }
+
+    /// Whether it is one of DIGIT's audit service.
+    pub(crate) const fn is_digit(self) -> bool {
+        matches!(self, Self::DigitCapture | Self::DigitCreate | Self::DigitSearch | Self::DigitVerify)
     }
 
     /// Whether its path may tell of a person, and so is kept out of logs.
@@ -128,7 +137,8 @@ impl Route {
 
     pub(crate) fn allows(self, method: &Method) -> bool {
         match self {
-            Self::Add | Self::DigitCreate | Self::DigitSearch | Self::DigitVerify => method == Method::POST,
+            Self::Add => method == Method::POST,
+            _ if self.is_digit() => method == Method::POST,
             Self::Entries | Self::Records => matches!(*method, Method::GET | Method::HEAD | Method::POST),
             _ => matches!(*method, Method::GET | Method::HEAD),
         }
@@ -158,6 +168,7 @@ impl<'a> Target<'a> {
             return outside(match path {
                 "/v1/records" => Route::Records,
                 "/v1/reports" => Route::Reports,
+                "/audit-service/log/v1/_capture" => Route::DigitCapture,
                 "/audit-service/log/v1/_create" => Route::DigitCreate,
                 "/audit-service/log/v1/_search" => Route::DigitSearch,
                 "/audit-service/log/v1/_verify" => Route::DigitVerify,

@@ -2,6 +2,7 @@
 //!
 //! A private log's own figures are only for who may read it; its commits and requests count in the sums over all logs.
 
+mod capture;
 mod cosigners;
 mod engine;
 mod figure;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 use crate::cosigners::Cosigners;
 use crate::engine::{Engine, Log, ScrubFigures};
+use crate::records::capture::Capture;
 
 /// Everything that is counted.
 #[derive(Debug, Default)]
@@ -55,6 +57,8 @@ pub struct Seen {
     pub cosigners: Arc<Cosigners>,
     /// What the scrubber does.
     pub scrub: Arc<ScrubFigures>,
+    /// Messages of DIGIT's persister.
+    pub capture: Arc<Capture>,
     /// The logs whose own figures are shown.
     pub logs: Vec<Log>,
 }
@@ -77,6 +81,7 @@ impl Collector for Scrape {
         self.metrics.engine.encode(&mut encoder)?;
         engine::encode_store(&self.seen.engine, &mut encoder)?;
         engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;
+        capture::encode(&self.seen.capture, &mut encoder)?;
         scrub::encode(&self.seen, self.now_ms, &mut encoder)?;
         cosigners::encode(&self.seen, self.now_ms, &mut encoder)
     }

@@ -1,5 +1,7 @@
 //! The media types that records come in, and reading a body of each.
 
+use std::sync::Arc;
+
 use cairn_tree::record::text::Name;
 use cairn_tree::wire::media;
 use cairn_tree::wire::record::RecordInput;
@@ -7,10 +9,11 @@ use cairn_tree::wire::record::cloudevents::{self, DedupeKey};
 use cairn_tree::wire::record::digit;
 use cairn_tree::wire::record::native::{self, NativeInput, SignedInput};
 
+use super::capture::Captured;
 use super::refusal::Refusal;
 
 /// How records stand in a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
     /// One in our own form, or an array of them.
     Json,
@@ -20,12 +23,28 @@ pub enum Form {
     CloudEvents,
     /// The rows of DIGIT's audit service, which come to a route of their own.
     DigitRows,
+    /// The rows that were made of a message of DIGIT's persister, whatever its body.
+    Captured(Arc<Captured>),
+}
+
+/// What is known as one thing, however often it is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery<'a> {
+    /// A CloudEvent.
+    Event(DedupeKey<'a>),
+    /// A row of a captured message.
+    Row {
+        /// What the message is known by.
+        message: [u8; 32],
+        /// Which of its rows.
+        number: u64,
+    },
 }
 
 /// One record of a body.
 pub enum Input<'a> {
-    /// What it says; a CloudEvent has a key of its own.
-    Plain(Box<RecordInput<'a>>, Option<DedupeKey<'a>>),
+    /// What it says; what may be delivered again has a key of its own.
+    Plain(Box<RecordInput<'a>>, Option<Delivery<'a>>),
     /// What a producer has sealed and signed.
     Signed(Box<SignedInput<'a>>),
 }
@@ -66,7 +85,7 @@ impl Form {
     ///
     /// # Errors
     /// [`Refusal`]; one bad record is one of all.
-    pub fn read<'a>(self, body: &'a [u8], tenant: Option<&Name<'a>>) -> Result<Inputs<'a>, Refusal> {
+    pub fn read<'a>(&self, body: &'a [u8], tenant: Option<&Name<'a>>) -> Result<Inputs<'a>, Refusal> {
         let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
         let native = |input| match input {
             NativeInput::Plain(record) => Input::Plain(record, None),
@@ -77,18 +96,19 @@ impl Form {
             Self::Lines => native::parse_lines(body)?.into_iter().map(native).collect(),
             Self::CloudEvents => cloudevents::parse(body, tenant)?
                 .into_iter()
-                .map(|event| Input::Plain(Box::new(event.record), Some(event.key)))
+                .map(|event| Input::Plain(Box::new(event.record), Some(Delivery::Event(event.key))))
                 .collect(),
             Self::DigitRows => {
                 let rows = digit::parse_create(body)?.records.into_iter();
                 rows.map(|row| Input::Plain(Box::new(row), None)).collect()
             }
+            Self::Captured(captured) => captured.inputs().collect(),
         };
         if records.is_empty() {
             return Err(Refusal::invalid(String::new(), "there must be a record").bounded("0", "at least 1 record"));
         }
         let list = match self {
-            Self::DigitRows => Some("/AuditLogs"),
+            Self::DigitRows | Self::Captured(_) => Some("/AuditLogs"),
             Self::Lines => Some(""),
             Self::Json | Self::CloudEvents => is_array.then_some(""),
         };

@@ -17,12 +17,11 @@ use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::signature::{ProducerKey, ProducerKeyId, ProducerSignature};
 use cairn_tree::record::stream::{Opening, StreamHead, StreamName, Topics};
 use cairn_tree::record::time::Time;
-use cairn_tree::wire::record::cloudevents::DedupeKey;
 use cairn_tree::wire::record::native::SignedInput;
 use cairn_tree::wire::record::{RecordInput, StreamInput};
 
 use super::draw::{NoRandomness, Random, Salts};
-use super::form::Input;
+use super::form::{Delivery, Input};
 use super::refusal::Refusal;
 use super::said::Said;
 use super::secret::Secret;
@@ -174,7 +173,7 @@ impl<'m> Maker<'m> {
     fn plain<'a>(
         &self,
         record: RecordInput<'a>,
-        key: Option<&DedupeKey<'_>>,
+        key: Option<&Delivery<'_>>,
         begins: Begins<'_>,
         place: &str,
     ) -> Result<Made<'a>, NotMade> {
@@ -278,9 +277,17 @@ impl<'m> Maker<'m> {
     }
 
     /// The id of something that its sender may deliver again: a second one gets the same.
-    fn delivered(&self, tenant: &str, key: &DedupeKey<'_>, place: &str) -> Result<RecordId, Refusal> {
-        let parts = [tenant, key.source.as_str(), key.id.as_str()].map(str::as_bytes);
-        derived_id(self.secret.delivery(&parts), place)
+    fn delivered(&self, tenant: &str, key: &Delivery<'_>, place: &str) -> Result<RecordId, Refusal> {
+        let bits = match key {
+            Delivery::Event(key) => {
+                self.secret.delivery(&[tenant, key.source.as_str(), key.id.as_str()].map(str::as_bytes))
+            }
+            // Of more parts than an event's, so that no event has the id of a row.
+            Delivery::Row { message, number } => {
+                self.secret.delivery(&[b"captured", tenant.as_bytes(), message, &number.to_be_bytes()])
+            }
+        };
+        derived_id(bits, place)
     }
 
     fn opening(

@@ -29,7 +29,7 @@ mod verify;
 pub use chronicle::Chronicle;
 pub use draw::{NoRandomness, Random, SystemRandom};
 pub use excuse::{Ground, verified};
-pub use form::{Form, Input, Inputs};
+pub use form::{Delivery, Form, Input, Inputs};
 pub use make::{Expected, Made, Maker, NotMade, Says};
 pub use own::{Own, OwnError, OwnRecord, own_object, own_values};
 pub use own_reads::{Read, Shown};

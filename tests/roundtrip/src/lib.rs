@@ -6,6 +6,7 @@
 //! them without a fuzzer. Each tells whether any parser accepted the bytes.
 
 mod answer;
+mod capture;
 mod json;
 mod kept;
 mod proofs;
@@ -89,6 +90,8 @@ targets! {
     record_input = record::input, MANY;
     /// What is answered about records, and verifying it.
     record_answer = answer::answers, MANY;
+    /// Configurations of DIGIT's persister, what they are made of, and what messages become by them.
+    capture = capture::capture, MANY;
     /// Names of streams.
     stream_name = record::stream_name, MANY;
     /// What logs say about themselves, and following them by it.

@@ -11,10 +11,10 @@ use super::super::Ask;
 use super::super::append::idempotency_text;
 use super::super::problem::{Kind, Problem};
 use super::super::v1::{Done, Request, append_prepared, print_secrets};
-use super::envelope::{Echo, done, failed};
+use super::envelope::{Echo, done};
 use super::json::object;
 use super::row::Row;
-use super::{caller, integrity_hash, read, require};
+use super::{caller, integrity_hash, read, refused, require};
 use crate::auth::{Caller, Right};
 use crate::engine::records::BoundBody;
 use crate::engine::{IdempotencyKey, Log};
@@ -36,8 +36,8 @@ pub(crate) async fn create(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
     let mut echo = Echo::default();
     match create_rows(ask, body, &mut echo).await {
         Ok(answer) => Ok(answer),
-        Err(problem) if problem.cause().is_some() => Ok(failed(&echo, SIGNING_ERROR, &problem)),
-        Err(problem) => Ok(failed(&echo, CREATE_ERROR, &problem)),
+        Err(problem) if problem.cause().is_some() => Ok(refused(&echo, SIGNING_ERROR, &problem)),
+        Err(problem) => Ok(refused(&echo, CREATE_ERROR, &problem)),
     }
 }
 

@@ -1,26 +1,35 @@
-//! `/audit-service/log/v1`: the three routes of eGov DIGIT's audit service, on records.
+//! `/audit-service/log/v1`: the three routes of eGov DIGIT's audit service, on records, and one for its persister's messages.
 //!
 //! As that service does: every error is HTTP 400 with `ResponseInfo` and `Errors`, and the credential may stand in the
 //! body (`RequestInfo.authToken`), where `Authorization` does not name one. What its rows become is in
 //! `cairn_tree::wire::record::digit`. Where that service throws or loses rows, this one does not.
 
+pub(super) mod capture;
+mod captures;
 pub(super) mod create;
 mod envelope;
 mod json;
+mod recording;
 mod row;
 pub(super) mod search;
 pub(super) mod verify;
 
+pub(crate) use capture::capture;
+pub use captures::Captures;
 pub(crate) use create::create;
 pub(crate) use search::search;
 pub(crate) use verify::verify;
 
 use bytes::Bytes;
+use cairn_listen::Answer;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::wire::v1::IntegrityHash;
 use hyper::body::Incoming;
 
+use tracing::error;
+
+use self::envelope::{Echo, failed};
 use super::Ask;
 use super::body::{self, Bound};
 use super::problem::{Kind, Problem};
@@ -43,12 +52,21 @@ async fn read(ask: &Ask<'_>, body: &mut Incoming) -> Result<Bytes, Problem> {
     Ok(read.bytes)
 }
 
-/// Who asks: the token of the header, else the one of the body.
+/// Who asks: the token of the header, else the one of the body, else the one that the listener stands for.
 fn caller(ask: &Ask<'_>, auth_token: Option<&str>) -> Caller {
     match (ask.caller(), auth_token) {
         (Caller::Anonymous, Some(token)) => ask.app.tokens.caller(Some(format!("Bearer {token}").as_bytes())),
+        (Caller::Anonymous, None) => ask.stand_in.map_or(Caller::Anonymous, |token| ask.app.tokens.of_id(token)),
         (caller, _) => caller.clone(),
     }
+}
+
+/// An error, with the code of the route. Here it ends: what is for the operator's eyes goes to the log.
+fn refused(echo: &Echo, code: &str, problem: &Problem) -> Answer {
+    if let Some(cause) = problem.cause() {
+        error!(cause, "a request to DIGIT's routes failed");
+    }
+    failed(echo, code, problem)
 }
 
 /// Refuses a caller without the right.

@@ -11,10 +11,10 @@ use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::v1::Credential;
 use super::super::v1::Reading;
-use super::envelope::{Echo, done, failed, person};
+use super::envelope::{Echo, done, person};
 use super::json::object;
 use super::row::Row;
-use super::{caller, integrity_hash, read, require};
+use super::{caller, integrity_hash, read, refused, require};
 use crate::auth::Right;
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{DIGIT_OFFSET, DIGIT_ROWS, DIGIT_ROWS_MOST, LIST_BYTES, LIST_WORK};
@@ -55,7 +55,7 @@ struct Wanted {
 pub(crate) async fn search(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
     let mut echo = Echo::default();
     let found = ask.recorded(search_rows(ask, body, &mut echo).await).await;
-    Ok(found.unwrap_or_else(|problem| failed(&echo, SEARCH_ERROR, &problem)))
+    Ok(found.unwrap_or_else(|problem| refused(&echo, SEARCH_ERROR, &problem)))
 }
 
 async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Result<Answer, Problem> {

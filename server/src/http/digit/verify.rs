@@ -16,8 +16,8 @@ use super::super::problem::{Kind, Problem};
 use super::super::v1::Asked;
 use super::super::v1::Credential;
 use super::super::v1::Reading;
-use super::envelope::{Echo, done, failed, person};
-use super::{caller, read, require};
+use super::envelope::{Echo, done, person};
+use super::{caller, read, refused, require};
 use crate::auth::Right;
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{DIGIT_STREAMS, LIST_BYTES, LIST_WORK, REPLAY_RECORDS};
@@ -37,7 +37,7 @@ pub(crate) async fn verify(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
     let verified = verify_row(ask, body, &mut echo).await;
     let verified = verified.map(|()| done(|members| echo.write(members, "successful")));
     let verified = ask.recorded(verified).await;
-    Ok(verified.unwrap_or_else(|problem| failed(&echo, VERIFICATION_ERROR, &problem)))
+    Ok(verified.unwrap_or_else(|problem| refused(&echo, VERIFICATION_ERROR, &problem)))
 }
 
 async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Result<(), Problem> {

@@ -69,69 +69,90 @@ impl Source {
 }
 
 /// A value before it has a name.
-pub(super) struct Nameless<'t> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Nameless {
     /// The path as it is written.
-    pub(super) path: &'t str,
+    pub(super) path: String,
     /// Where it stands.
-    pub source: Source,
+    pub(super) source: Source,
+    /// The column that it is for, if that can be told.
+    column: Option<String>,
 }
 
-/// Names the values of a statement; gives each `?` the place of its column.
-#[must_use]
-pub(super) fn named(values: Vec<Nameless<'_>>, statement: &Statement) -> (Vec<Column>, Vec<usize>) {
-    // A path that is there twice is one value, such as that of an upsert.
-    let mut distinct: Vec<(&str, Source, Option<&str>)> = Vec::new();
+impl Nameless {
+    /// A value at a path.
+    pub(super) fn new(path: &str, source: Source) -> Self {
+        Self { path: path.trim().to_owned(), source, column: None }
+    }
+
+    fn is_nowhere(&self) -> bool {
+        matches!(self.source, Source::Null | Source::Time)
+    }
+
+    /// What that service calls it; what is nowhere in the message has its column's name.
+    fn last_name(&self) -> String {
+        let column = self.column.as_deref().filter(|_| self.is_nowhere());
+        let last = || Path::parse(&self.path).ok().and_then(|path| path.last_name().map(str::to_owned));
+        column.map(str::to_owned).or_else(|| last().filter(|_| !self.is_nowhere())).unwrap_or_else(|| self.path.clone())
+    }
+}
+
+/// The values of a statement, each once, and which of them each `?` has: a path that is there twice is one value, such as
+/// that of an upsert. What is nowhere in the message is only told apart by its column.
+pub(super) fn distinct(values: Vec<Nameless>, statement: &Statement) -> (Vec<Nameless>, Vec<usize>) {
+    let mut distinct: Vec<Nameless> = Vec::new();
     let mut places = Vec::new();
-    for (number, Nameless { path, source }) in values.into_iter().enumerate() {
-        let path = path.trim();
-        let column = statement.parameters.get(number).and_then(|parameter| parameter.column.as_deref());
-        // What is nowhere in the message is only told apart by its column.
-        let same = |there: &(&str, Source, Option<&str>)| {
-            there.0 == path
-                && there.1 == source
-                && (there.2 == column || !matches!(source, Source::Null | Source::Time))
+    for (number, value) in values.into_iter().enumerate() {
+        let column = statement.parameters.get(number).and_then(|parameter| parameter.column.clone());
+        let value = Nameless { column, ..value };
+        let same = |there: &Nameless| {
+            there.path == value.path
+                && there.source == value.source
+                && (there.column == value.column || !value.is_nowhere())
         };
         let place = distinct.iter().position(same).unwrap_or_else(|| {
-            distinct.push((path, source.clone(), column));
+            distinct.push(value);
             distinct.len() - 1
         });
         places.push(place);
     }
-    let names = names(&distinct);
-    let column = |((_, source, _), name)| Column { name, source };
-    (distinct.into_iter().zip(names).map(column).collect(), places)
+    (distinct, places)
 }
 
-fn names(distinct: &[(&str, Source, Option<&str>)]) -> Vec<String> {
-    let last = |(path, source, column): &(&str, Source, Option<&str>)| match source {
-        Source::Null | Source::Time => column.map_or_else(|| (*path).to_owned(), str::to_owned),
-        _ => Path::parse(path).ok().and_then(|path| path.last_name().map(str::to_owned)).unwrap_or((*path).to_owned()),
+/// The last names that several of a statement's values have.
+pub(super) fn colliding(distinct: &[Nameless]) -> BTreeSet<String> {
+    twice(distinct.iter().map(Nameless::last_name))
+}
+
+/// Names values; `colliding` are the last names that collide in any statement about the table, so that a column is called
+/// the same in all of them.
+pub(super) fn named(distinct: &[Nameless], colliding: &BTreeSet<String>) -> Vec<Column> {
+    let first = |value: &Nameless| match value.last_name() {
+        name if colliding.contains(&name) => value.column.clone().unwrap_or_else(|| value.path.clone()),
+        name => name,
     };
-    let mut names: Vec<String> = distinct.iter().map(last).collect();
-    let twice = |names: &[String]| -> BTreeSet<String> {
-        let mut counts = BTreeMap::new();
-        names.iter().for_each(|name| *counts.entry(name.clone()).or_insert(0_usize) += 1);
-        counts.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect()
-    };
-    let colliding = twice(&names);
-    let by_column = |(name, (path, _, column)): (&mut String, &(&str, Source, Option<&str>))| {
-        if colliding.contains(name) {
-            *name = column.map_or_else(|| (*path).to_owned(), str::to_owned);
-        }
-    };
-    names.iter_mut().zip(distinct).for_each(by_column);
-    // A column may be called as another value's path ends; then both have their whole paths. These differ, except for what
-    // is nowhere, which has a number.
-    let colliding = twice(&names);
-    for (number, (name, (path, ..))) in names.iter_mut().zip(distinct).enumerate() {
-        if colliding.contains(name) {
-            *name = (*path).to_owned();
-        }
-        if number > 0 && distinct.iter().take(number).any(|(other, ..)| other == path) && *name == *path {
-            *name = format!("{path}#{number}");
+    let mut names: Vec<String> = distinct.iter().map(first).collect();
+    // A column may be called as another value's path ends; then both have their whole paths.
+    let still = twice(names.iter().cloned());
+    for (name, value) in names.iter_mut().zip(distinct) {
+        if still.contains(name) {
+            name.clone_from(&value.path);
         }
     }
-    names
+    // Paths differ, unless one is read in two ways, or a column is called as a path.
+    let mut taken = BTreeSet::new();
+    for (number, name) in names.iter_mut().enumerate() {
+        while !taken.insert(name.clone()) {
+            *name = format!("{name}#{number}");
+        }
+    }
+    distinct.iter().zip(names).map(|(value, name)| Column { name, source: value.source.clone() }).collect()
+}
+
+fn twice(names: impl Iterator<Item = String>) -> BTreeSet<String> {
+    let mut counts = BTreeMap::new();
+    names.for_each(|name| *counts.entry(name).or_insert(0_usize) += 1);
+    counts.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]

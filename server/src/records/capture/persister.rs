@@ -5,13 +5,13 @@
 //! since it is another's to change: that is told, and messages that need it are quarantined. Of a mapping that is not
 //! audited only the form is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path as FilePath, PathBuf};
 
 use super::bounds::{COLUMNS, FILE_BYTES, FILES, MAPPINGS, NAME_BYTES, PROBLEMS, QUERIES};
-use super::columns::{Column, Nameless, Source, named};
+use super::columns::{Column, Nameless, Source, colliding, distinct, named};
 use super::path::{Path, Segment};
 use super::statement::{Statement, Verb};
 use super::version::{Version, VersionRange};
@@ -69,6 +69,8 @@ pub(super) struct Query {
 pub(super) struct Write {
     pub(super) verb: Verb,
     pub(super) table: String,
+    values: Vec<Nameless>,
+    /// The values with their names, once those of the other statements about the table are known.
     pub(super) columns: Vec<Column>,
     /// The columns that a row of an object is known by.
     pub(super) key: Vec<usize>,
@@ -153,6 +155,7 @@ impl Persister {
                 break;
             }
         }
+        persister.name_columns();
         if problems.is_empty() { Ok(persister) } else { Err(PersisterError(problems)) }
     }
 
@@ -168,6 +171,20 @@ impl Persister {
             let audited = mappings.iter().filter(|mapping| mapping.audited.is_some()).count();
             (topic.as_str(), audited, mappings.len() - audited)
         })
+    }
+
+    /// A column has one name in all statements about its table, so that replay finds it again.
+    fn name_columns(&mut self) {
+        let audited = self.topics.values_mut().flatten().filter_map(|mapping| mapping.audited.as_mut());
+        let mut writes: Vec<&mut Write> =
+            audited.flat_map(|audited| &mut audited.queries).filter_map(|query| query.write.as_mut()).collect();
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for write in &writes {
+            names.entry(write.table.clone()).or_default().extend(colliding(&write.values));
+        }
+        for write in &mut writes {
+            write.columns = names.get(&write.table).map(|names| named(&write.values, names)).unwrap_or_default();
+        }
     }
 
     fn add(&mut self, (file, number): (&FilePath, usize), mapping: &yaml::Mapping, problems: &mut Vec<Problem>) {
@@ -280,7 +297,7 @@ impl Check<'_> {
                 continue;
             };
             match Source::of(path, map.kind.as_deref()) {
-                Ok(source) => values.push(Nameless { path, source }),
+                Ok(source) => values.push(Nameless::new(path, source)),
                 Err(error) => self.wrong(name, error.to_string()),
             }
         }
@@ -319,8 +336,8 @@ impl Check<'_> {
 }
 
 impl Write {
-    fn of(statement: Statement, values: Vec<Nameless<'_>>, options: &Options) -> Self {
-        let (columns, places) = named(values, &statement);
+    fn of(statement: Statement, values: Vec<Nameless>, options: &Options) -> Self {
+        let (values, places) = distinct(values, &statement);
         let place = |column: &str| statement.parameter_of(column).and_then(|number| places.get(number).copied());
         let named_by_operator = options.row_keys.get(&statement.table);
         let key = match named_by_operator {
@@ -328,7 +345,7 @@ impl Write {
             None => ["id", "uuid"].into_iter().find_map(place).map(|place| vec![place]),
         };
         let Statement { verb, table, .. } = statement;
-        Self { verb, table, columns, key: key.unwrap_or_default() }
+        Self { verb, table, values, columns: Vec::new(), key: key.unwrap_or_default() }
     }
 }
 

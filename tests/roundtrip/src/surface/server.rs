@@ -19,6 +19,7 @@ use cairnd::engine::{Clock, Engine, EngineOptions, EntryBatch, Log, PoolBounds, 
 use cairnd::http::{App, AppParts, RecordParts};
 use cairnd::log_name::LogName;
 use cairnd::metrics::{Metrics, Watched};
+use cairnd::records::capture::{Capture, Room};
 use cairnd::records::{Homes, NoRandomness, Own, Random, Reporter, SecretFile, Settings, States};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -182,6 +183,9 @@ fn app(folder: &Path, engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Rece
     let own = Arc::new(Own::new(Arc::clone(&secret), randomness.clone(), Arc::new(Still)));
     let reporter = Reporter::open(folder, engine.incidents(), Arc::new(Still)).expect("incidents");
     let homes = Arc::new(Homes::open(folder).expect("the tenants' logs"));
+    let options = Config::default().digit.options().expect("the defaults");
+    let room = Room { messages: 100, bytes: 1 << 20 };
+    let capture = Arc::new(Capture::open(folder, Vec::new(), options, room).expect("an empty quarantine"));
     let settings = Arc::new(Settings::open(folder).expect("the settings"));
     let records = RecordParts {
         randomness,
@@ -191,6 +195,7 @@ fn app(folder: &Path, engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Rece
         homes,
         settings,
         states: States::default(),
+        capture,
     };
     let token = Token::new(&text, TokenTerms { name: "fuzz".into(), rights, logs, tenants, producer_keys }, NOW_MS);
     App::new(AppParts {

@@ -1,6 +1,7 @@
 //! Audit records as producers and auditors meet them over HTTP.
 
 mod audited;
+mod capture;
 mod client;
 mod continuing;
 mod digit;
