@@ -73,6 +73,8 @@ impl From<Problem> for Stop {
             | Kind::Contradiction
             | Kind::RecordExists
             | Kind::StreamConflict
+            | Kind::StateConflict
+            | Kind::OldDiffers
             | Kind::TooLarge
             | Kind::KeyReused => Reason::Refused,
             _ => return Self::Problem(problem),
