@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use cairn_listen::{Listener, acceptor, raise_open_files};
+use cairn_listen::{Listener, Observer, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{Caller, TokenFile, TokenId, Tokens};
 use cairnd::backup;
@@ -15,6 +15,7 @@ use cairnd::config::{Config, LogFormat, Logging};
 use cairnd::cosigners::{Cosigners, CosignersParts};
 use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecided, remove_frozen};
 use cairnd::http::{App, AppParts, Captures, Loopback, RecordParts};
+use cairnd::limits::Limits;
 use cairnd::metrics::{Metrics, Watched};
 use cairnd::records::capture::{Capture, Room};
 use cairnd::records::{Chronicle, Homes, Own, Reporter, SecretFile, Settings, States, SystemRandom};
@@ -88,17 +89,11 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let (observer, mut poisoned) = Watched::new(Arc::clone(&metrics.engine));
     let token_file = TokenFile::of(&folder.path);
     let tokens = Arc::new(Tokens::new(token_file.load()?));
-    let tls = match (&config.serve.tls_certificate, &config.serve.tls_key) {
-        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
-        _ => None,
-    };
     let engine = Engine::open(&folder.engine_options(), Arc::new(SystemClock), Arc::new(observer))?;
     clear_left(&folder.path)?;
     refuse_open_logs(config, &engine)?;
-    let listener =
-        Listener::bind(config.serve.listen, tls).with_context(|| format!("can't listen on {}", config.serve.listen))?;
-    let url = listener.url()?;
-    let loopback = loopback(config, &tokens)?;
+    let listeners = Listeners::bind(config, &tokens)?;
+    let url = listeners.all.url()?;
     let office = TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock));
     let records = record_parts(folder, &engine)?;
     let chronicle = chronicle(folder, &engine, &records);
@@ -126,12 +121,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
     let app = Arc::new(app);
     captures.attach(&app);
-    let beside = loopback.map(|(listener, token)| {
-        let service = Arc::new(Loopback::new(Arc::clone(&app), token));
-        let (observer, stopping) = (Arc::clone(&observer), stopping.clone());
-        tokio::spawn(listener.run(service, observer, config.limits.listening(), stopping))
-    });
-    let serving = tokio::spawn(listener.run(app, observer, config.limits.listening(), stopping));
+    let serving = tokio::spawn(listeners.run(app, observer, config.limits.clone(), stopping));
     let sweeping = tokio::spawn(sweep(engine.clone()));
     let chronicling = tokio::spawn(chronicle.run(stop.subscribe()));
     // Reads are answered already; whoever waits for the line below is spared refusals of a moment.
@@ -150,9 +140,6 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     }
     info!("stopping: finishing what was accepted");
     serving.await.context("the listener failed")?;
-    if let Some(beside) = beside {
-        beside.await.context("the listener of digit.listen failed")?;
-    }
     admin.await.context("the admin socket failed")?;
     chronicling.await.context("the writer of incidents failed")?;
     close(engine, scrubber).await?;
@@ -211,15 +198,46 @@ fn capture(folder: &Folder) -> anyhow::Result<Capture> {
     Ok(capture)
 }
 
-/// The listener for DIGIT's routes, if there is to be one. Its token must be in force now, and be for whoever is told of it.
-fn loopback(config: &Config, tokens: &Tokens) -> anyhow::Result<Option<(Listener, TokenId)>> {
-    let (Some(listen), Some(token)) = (config.digit.listen, config.digit.token) else { return Ok(None) };
-    if matches!(tokens.of_id(token), Caller::Unknown) {
-        bail!("digit.token: there is no token {token}; see: cairnd token list");
+/// Where requests come in.
+struct Listeners {
+    /// For all routes.
+    all: Listener,
+    /// For DIGIT's, if there is to be one, and the token that its requests act as.
+    digit: Option<(Listener, TokenId)>,
+}
+
+impl Listeners {
+    fn bind(config: &Config, tokens: &Tokens) -> anyhow::Result<Self> {
+        let tls = match (&config.serve.tls_certificate, &config.serve.tls_key) {
+            (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+            _ => None,
+        };
+        let listen = config.serve.listen;
+        let all = Listener::bind(listen, tls).with_context(|| format!("can't listen on {listen}"))?;
+        let (Some(listen), Some(token)) = (config.digit.listen, config.digit.token) else {
+            return Ok(Self { all, digit: None });
+        };
+        if matches!(tokens.of_id(token), Caller::Unknown) {
+            bail!("digit.token: there is no token {token}; see: cairnd token list");
+        }
+        let digit = Listener::bind(listen, None).with_context(|| format!("can't listen on {listen} (digit.listen)"))?;
+        info!(url = digit.url()?, %token, "requests to DIGIT's routes need no credential here");
+        Ok(Self { all, digit: Some((digit, token)) })
     }
-    let listener = Listener::bind(listen, None).with_context(|| format!("can't listen on {listen} (digit.listen)"))?;
-    info!(url = listener.url()?, %token, "requests to DIGIT's routes need no credential here");
-    Ok(Some((listener, token)))
+
+    /// Serves both until `stop`.
+    async fn run(self, app: Arc<App>, observer: Arc<dyn Observer>, limits: Limits, stop: watch::Receiver<bool>) {
+        let beside = self.digit.map(|(listener, token)| {
+            let service = Arc::new(Loopback::new(Arc::clone(&app), token));
+            listener.run(service, Arc::clone(&observer), limits.listening(), stop.clone())
+        });
+        let beside = async {
+            if let Some(beside) = beside {
+                beside.await;
+            }
+        };
+        tokio::join!(self.all.run(app, observer, limits.listening(), stop), beside);
+    }
 }
 
 fn operator(

@@ -1,11 +1,14 @@
 //! What a persister's configuration is made of, and what messages become by it: paths, queries, versions, and the YAML with
 //! a message behind a line of dashes.
 
+#![allow(clippy::panic, reason = "a broken expectation is a finding, told by a panic")]
+
 use std::collections::BTreeSet;
 use std::path::Path as FilePath;
 
-use cairn_tree::record::json::Json;
+use cairn_tree::record::text::Name;
 use cairn_tree::wire::record::capture::parse_capture;
+use cairnd::records::capture::bounds::PATH_BYTES;
 use cairnd::records::capture::{Message, Options, Path, Persister, Statement, Version, VersionRange, message_text};
 
 use crate::text;
@@ -23,7 +26,11 @@ pub(crate) fn capture(bytes: &[u8]) -> bool {
 
 fn path(text: &str) -> bool {
     let Ok(path) = Path::parse(text) else { return false };
-    assert_eq!(Path::parse(&path.to_string()).as_ref(), Ok(&path), "{path}");
+    let written = path.to_string();
+    // What is written out may be longer than what was read.
+    if written.len() <= PATH_BYTES {
+        assert_eq!(Path::parse(&written).as_ref(), Ok(&path), "{path}");
+    }
     let (array, rest) = path.at_last_all();
     assert_eq!(array.len() + rest.len(), path.segments().len());
     true
@@ -48,8 +55,9 @@ fn mapped(yaml: &str, message: &str) -> bool {
         row_keys: [("t_keyed".to_owned(), vec!["a".to_owned(), "b".to_owned()])].into(),
     };
     let Ok(persister) = Persister::parse([(FilePath::new("a.yml"), yaml)], options) else { return false };
-    let Ok(value) = Json::parse(message.as_bytes()) else { return false };
-    let value = value.value();
+    let body = format!("{{\"topic\":\"t\",\"value\":{message}}}");
+    let Ok(input) = parse_capture(body.as_bytes()) else { return false };
+    let value = input.value;
     let mut found = false;
     for (topic, ..) in persister.topics() {
         let map = || persister.map(Message { topic, value: &value }, &|tenant, object| format!("{tenant} {object}"));
@@ -69,9 +77,11 @@ fn mapped(yaml: &str, message: &str) -> bool {
             }
         }
         // What is kept of it is read again, as the same.
-        let kept = message_text(topic, value.clone());
-        let again = parse_capture(kept.as_bytes()).unwrap_or_else(|fault| panic!("{fault}"));
-        assert_eq!(message_text(again.topic.as_str(), again.value), kept);
+        if Name::new(topic).is_ok() {
+            let kept = message_text(topic, value.clone());
+            let again = parse_capture(kept.as_bytes()).unwrap_or_else(|fault| panic!("{fault}"));
+            assert_eq!(message_text(again.topic.as_str(), again.value), kept);
+        }
     }
     found
 }
