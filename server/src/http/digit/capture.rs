@@ -86,8 +86,8 @@ async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) ->
 fn told(recorded: &Recorded, echo: &Echo) -> Result<Answer, Problem> {
     let mut rows = Vec::with_capacity(recorded.rows.len());
     for (row, id, place) in &recorded.rows {
-        let log = recorded.log.as_ref().ok_or_else(|| Problem::internal("rows without a log"))?;
-        rows.push((row, id, row.time.unwrap_or(place.time), integrity_hash(log, place.leaf)?));
+        let (log, head) = recorded.log.as_ref().ok_or_else(|| Problem::internal("rows without a log"))?;
+        rows.push((row, id, row.time.unwrap_or(place.time), integrity_hash(log, head, place.leaf)?));
     }
     Ok(done(|members| {
         members.object("responseInfo", |members| echo.write(members, "successful"));

@@ -18,8 +18,8 @@ use super::super::App;
 use super::super::problem::{Kind, Problem};
 use super::super::v1::{Request, append_prepared, print_secrets};
 use crate::auth::{Tenants, TokenId};
-use crate::engine::Log;
 use crate::engine::records::Sequenced;
+use crate::engine::{Head, Log};
 use crate::records::capture::{
     Captured, Coming, Line, Mapped, Message, QuarantineError, QuarantineId, Reason, Unmapped, message_digest,
     message_text,
@@ -47,8 +47,8 @@ pub(super) enum Outcome {
 /// The records of a message.
 #[derive(Default)]
 pub(super) struct Recorded {
-    /// Where they are; none if there are no rows.
-    pub(super) log: Option<Log>,
+    /// Where they are, and a head that has them; none if there are no rows.
+    pub(super) log: Option<(Log, Arc<Head>)>,
     pub(super) rows: Vec<(RecordInput<'static>, RecordId, Sequenced)>,
     /// Whether they were there already.
     pub(super) again: bool,
@@ -157,7 +157,7 @@ pub(super) async fn record(app: &Arc<App>, arrival: &Arrival) -> Result<Recorded
         .collect();
     capture.figures().captured(rows.len() as u64, again);
     leave(app, arrival).await?;
-    Ok(Recorded { log: Some(log), rows, again, not_audited })
+    Ok(Recorded { log: Some((log, done.head)), rows, again, not_audited })
 }
 
 /// A message that became records is in quarantine no more.
