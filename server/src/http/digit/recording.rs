@@ -142,8 +142,7 @@ pub(super) async fn record(app: &Arc<App>, arrival: &Arrival) -> Result<Recorded
         prints: print_secrets(app, &arrival.tenants).await?,
     };
     let request = Arc::new(request);
-    let preparing = Arc::clone(&request);
-    let prepared = tokio::task::spawn_blocking(move || preparing.prepare()).await.map_err(Problem::internal)??;
+    let prepared = request.prepared(true).await?;
     drop(slot);
     let log = prepared.log.clone();
     let done = append_prepared(&request, prepared, None).await?;
