@@ -144,7 +144,7 @@ fn question(running: &Running, id: &str, path: &str, method: &str) -> Option<Req
             Some(digit("_verify", &json!({"objectId": "1", "keyValuePairs": values, "requestInfo": info})))
         }
         // They answer with what their caller has just brought.
-        ("post", "/v1/records" | "/audit-service/log/v1/_create") => None,
+        ("post", "/v1/records" | "/audit-service/log/v1/_create" | "/audit-service/log/v1/_capture") => None,
         _ => panic!("{method} {path}: is it a read of records, and of what? Then it is audited; say here how to ask"),
     }
 }

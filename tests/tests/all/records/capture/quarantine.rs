@@ -23,13 +23,13 @@ impl Running {
     /// What the server has put on record about the quarantine, oldest first.
     fn on_record(&self) -> Vec<(String, Value)> {
         let shown = self.shown("/v1/records?module=cairn&tenant=cairn&limit=100");
-        let mut records: Vec<_> = shown["records"].as_array().unwrap().clone();
-        records.sort_by_key(|record| record["index"].as_u64());
+        let records = shown["records"].as_array().unwrap();
         let told = |record: &Value| {
             let content = &record["view"];
             (content["object"]["operation"].as_str().unwrap().to_owned(), content.clone())
         };
-        records.iter().map(told).collect()
+        // The newest comes first there.
+        records.iter().rev().map(told).collect()
     }
 }
 
