@@ -111,7 +111,7 @@ impl Arrival {
 }
 
 fn digest(body: &[u8], token: TokenId, key: Option<&str>) -> [u8; 32] {
-    message_digest(body, key.map(|key| (&token.as_bytes()[..], key)))
+    message_digest(body, key.map(|key| (token.as_bytes(), key)))
 }
 
 /// Records a message; one that was in the quarantine leaves it.

@@ -161,10 +161,9 @@ mod tests {
 
     fn told(query: &str, paths: &[&str]) -> (Vec<String>, Vec<usize>) {
         let statement = Statement::parse(query).unwrap();
-        let value = |path: &&'static str| Nameless { path, source: Source::of(path, None).unwrap() };
-        let paths: Vec<&'static str> =
-            paths.iter().map(|path| &*Box::leak((*path).to_owned().into_boxed_str())).collect();
-        let (columns, places) = named(paths.iter().map(value).collect(), &statement);
+        let value = |path: &&str| Nameless::new(path, Source::of(path, None).unwrap());
+        let (values, places) = distinct(paths.iter().map(value).collect(), &statement);
+        let columns = named(&values, &colliding(&values));
         (columns.into_iter().map(|column| column.name).collect(), places)
     }
 
