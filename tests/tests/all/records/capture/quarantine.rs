@@ -100,9 +100,13 @@ fn every_reason_is_told_in_full() {
     for body in ["{", "[]", "{\"topic\":1,\"value\":{}}", "{\"topic\":\"t\",\"value\":{\"a\":1,\"a\":2}}"] {
         assert_eq!(kept(&running.ask_with(&token, Request::post(CAPTURE, body))).1, "unreadable", "{body}");
     }
+    assert_told_and_nowhere_shown(&running);
+}
+
+/// Each of the messages is listed, on record with its digest and reason, counted and logged, without its content.
+fn assert_told_and_nowhere_shown(running: &Running) {
     let listed = running.listed();
     assert_eq!(listed.len(), 18);
-    // Each is on record, with its digest and reason and nothing of its content.
     let on_record = running.on_record();
     assert_eq!(on_record.len(), 18);
     for (operation, content) in &on_record {
