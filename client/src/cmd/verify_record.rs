@@ -41,7 +41,7 @@ pub(super) struct VerifyRecord {
     #[arg(long, value_name = "CLASS", value_parser = class)]
     up_to: Option<Class>,
     /// The record must be signed by this key of its producer, or by one of several: the base64url of an Ed25519 public key.
-    #[arg(long, value_name = "KEY", value_parser = producer_key)]
+    #[arg(long, value_name = "KEY", value_parser = producer_key, allow_hyphen_values = true)]
     producer_key: Vec<ProducerKey>,
     /// The data that the record speaks of: it is hashed again, and what changed, is missing or is new is named.
     #[arg(long, value_name = "FILE|DIR")]

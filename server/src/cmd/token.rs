@@ -36,7 +36,7 @@ pub(super) struct Create {
     #[arg(long)]
     tenants: Option<Tenants>,
     /// A public key that its producer signs events with: base64url of Ed25519's 32 bytes. May be given several times.
-    #[arg(long = "producer-key", value_name = "KEY")]
+    #[arg(long = "producer-key", value_name = "KEY", allow_hyphen_values = true)]
     producer_keys: Vec<ProducerKeyText>,
     /// What you call it.
     #[arg(long, default_value = "")]

@@ -37,7 +37,7 @@ pub(in crate::cmd) struct TrailOptions {
     #[arg(long, value_name = "CLASS", value_parser = class)]
     up_to: Option<Class>,
     /// A producer's key, the base64url of an Ed25519 public key: a record that claims to be signed by it must be.
-    #[arg(long, value_name = "KEY", value_parser = producer_key)]
+    #[arg(long, value_name = "KEY", value_parser = producer_key, allow_hyphen_values = true)]
     producer_key: Vec<ProducerKey>,
     /// What was verified of the log so far, in a file as `cairn watch` keeps it: the log may not have gone back or forked
     /// since. The first run makes it.

@@ -134,3 +134,13 @@ fn base64url(bytes: &[u8]) -> String {
     };
     bits.chunks(6).map(digit).collect()
 }
+
+/// One key in sixty-four: its text begins as an option does.
+#[test]
+fn a_key_that_begins_with_a_hyphen_is_a_key() {
+    let running = Running::start();
+    let mut keys = (0..=u8::MAX).map(|seed| ProducerSigner::from_seed(&[seed; 32]));
+    let signer = keys.find(|signer| base64url(signer.key().as_bytes()).starts_with('-')).unwrap();
+    let token = running.new_token(&["--rights", "append", "--producer-key", &base64url(signer.key().as_bytes())]);
+    assert_eq!(running.ask_with(&token, post(&signed(&running, &signer, 1, None))).status, 200);
+}
