@@ -105,8 +105,12 @@ impl Arrival {
         Self { digest, topic: None, value: Arc::new(Value::Null), body: body.to_vec(), key, token, tenants }
     }
 
+    /// Of what a key stands for twice each is kept by itself: what was said under it before may never have been recorded.
     fn id(&self) -> QuarantineId {
-        QuarantineId::of(&self.digest)
+        match self.key {
+            None => QuarantineId::of(&self.digest),
+            Some(_) => QuarantineId::of(&message_digest(&[&self.digest[..], &self.body].concat(), None)),
+        }
     }
 }
 

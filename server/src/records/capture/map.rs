@@ -135,6 +135,9 @@ impl<'m> Making<'m> {
             for Place { element, outer: within } in places {
                 let within = if step == outer { element } else { within };
                 let found: Vec<&Value> = match segment {
+                    Segment::All if !matches!(element, Value::Array(_) | Value::Object(_) | Value::Null) => {
+                        return Err(Unmapped::of(Reason::NotAnObject).at("basePath"));
+                    }
                     Segment::All => all(element).collect(),
                     // Up to the first *, a path means one place.
                     step_to => {

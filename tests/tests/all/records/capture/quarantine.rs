@@ -243,3 +243,33 @@ fn a_full_quarantine_refuses_what_it_can_not_keep_and_nothing_else() {
     assert_eq!(running.quarantine(&["drop", &id]).code, Some(0));
     kept(&running.ask_with(&running.data.token, capture("other", &json!(2))));
 }
+
+/// A key that comes again with something else stands for two messages, of which neither is lost nor let go of for the other.
+#[test]
+fn what_one_key_stands_for_twice_is_kept_twice() {
+    let running = running();
+    let token = running.data.token.clone();
+    let bring = |key: &str, topic: &str, value: &Value| {
+        let request = capture(topic, value).with("idempotency-key", key);
+        running.ask_with(&token, request)
+    };
+    let (first, _) = kept(&bring("k", "other", &json!({"a": 1})));
+    let (second, _) = kept(&bring("k", "other", &json!({"a": 2})));
+    assert_ne!(first, second);
+    assert_eq!(kept(&bring("k", "other", &json!({"a": 1}))).0, first, "the same again is one message");
+    let recorded = json_of(&bring("k", "save-licence", &licences()));
+    assert!(recorded["captured"].as_u64().is_some_and(|rows| rows > 0), "{recorded}");
+    let left: Vec<Value> = running.listed().iter().map(|line| line["id"].clone()).collect();
+    assert!(left.len() == 2 && left.contains(&json!(first)) && left.contains(&json!(second)), "{left:?}");
+}
+
+#[test]
+fn what_is_no_list_where_rows_should_be_is_kept_and_not_taken_for_an_empty_one() {
+    let running = running();
+    let mut value = licences();
+    for wrong in [json!("oops"), json!(5), json!(true)] {
+        value["Licences"] = wrong;
+        let answer = running.ask_with(&running.data.token, capture("save-licence", &value));
+        assert_eq!(kept(&answer).1, "not-an-object");
+    }
+}
