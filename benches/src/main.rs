@@ -61,6 +61,12 @@ pub(crate) struct Settings {
     /// Logs of the database of many logs that is opened.
     #[arg(long, default_value_t = 1_000)]
     logs: usize,
+    /// Records of the log whose histories and searches are measured.
+    #[arg(long, default_value_t = 10_000_000)]
+    records: u64,
+    /// A folder where the database of these records is kept for the next run: 10 million take some 11 GiB.
+    #[arg(long)]
+    keep: Option<PathBuf>,
     /// Where databases are made; the disk that is measured. Several GiB must be free.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
@@ -115,6 +121,8 @@ enum Which {
     Signer,
     /// A monitor beside a log under full load.
     Following,
+    /// The history of an object and searches in a log of many records; only if it is asked for, as it fills that log first.
+    History,
 }
 
 /// What this program starts itself for, in a process of its own.
@@ -168,7 +176,9 @@ fn main() -> anyhow::Result<()> {
     let folder = settings.folder()?;
     let mut report = Report { machine: Machine::measure(folder.path())?, rows: Vec::new() };
     for which in Which::value_variants() {
-        if arguments.only.is_empty() || arguments.only.contains(which) {
+        let is_wanted =
+            if arguments.only.is_empty() { *which != Which::History } else { arguments.only.contains(which) };
+        if is_wanted {
             eprintln!("{which:?}");
             report.rows.extend(which.measure(&settings)?);
         }
@@ -223,6 +233,7 @@ impl Which {
             Self::Overload => rows::overload::measure(settings),
             Self::Signer => rows::signer::measure(settings),
             Self::Following => Ok(vec![rows::following::measure(settings)?]),
+            Self::History => rows::history::measure(settings),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bare_http::Bodies;
 use crate::rows::overload::attack::Attack;
@@ -64,18 +64,28 @@ fn pinned(program: &Path, cores: Option<&str>) -> Command {
     command
 }
 
+/// The tokens of a new database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    #[serde(rename = "producer_token")]
+    pub(crate) producer: String,
+    /// It may see all records.
+    #[serde(rename = "auditor_token")]
+    pub(crate) reader: String,
+}
+
 /// Makes a database in an empty folder with `cairnd init`; returns its producer token.
 pub(crate) fn init(data: &Path) -> anyhow::Result<String> {
-    #[derive(Deserialize)]
-    struct Made {
-        producer_token: String,
-    }
+    Ok(init_with_reader(data)?.producer)
+}
+
+/// The same with both tokens.
+pub(crate) fn init_with_reader(data: &Path) -> anyhow::Result<Tokens> {
     let output = Command::new(beside("cairnd")?).args(["init", "--json", "--data"]).arg(data).output()?;
     if !output.status.success() {
         bail!("cairnd init: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let made: Made = serde_json::from_slice(&output.stdout)?;
-    Ok(made.producer_token)
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// The key of the log that `init` made.

@@ -3,6 +3,7 @@
 pub(crate) mod engine_batches;
 pub(crate) mod engine_records;
 pub(crate) mod following;
+pub(crate) mod history;
 pub(crate) mod http;
 pub(crate) mod opening;
 pub(crate) mod overload;

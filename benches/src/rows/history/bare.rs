@@ -1,0 +1,52 @@
+//! The least that a history can cost: its rows read from RocksDB, and all that a verifier has to hash of leaves and
+//! disclosures hashed; on all cores, and nothing else. No proofs, no chain, no JSON, no HTTP.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::thread::{available_parallelism, scope};
+use std::time::{Duration, Instant};
+
+use cairn_rocks::{RocksStore, Settings};
+use cairn_tree::hash::Hash;
+use cairn_tree::record::digest::Digest;
+use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store as _};
+use cairn_tree::wire::v1::RecordBody;
+
+/// The only log.
+const LOG: LogId = LogId::new(1);
+/// How often all is read; the first time is cold.
+const TURNS: usize = 50;
+
+/// Reads and hashes these records again and again; the times, the first apart.
+///
+/// # Errors
+/// Whatever the store says.
+pub(super) fn read_and_hash(data: &Path, records: &[RecordBody]) -> anyhow::Result<(Duration, Vec<Duration>)> {
+    let store = RocksStore::open(&data.join("db"), &Settings::default())?;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let part = |records: &[RecordBody]| -> anyhow::Result<()> {
+        for record in records {
+            for kind in [Kind::BundlePart, Kind::Disclosures] {
+                let range = KeyRange::from_key(Key::numbered(LOG, kind, record.integrity.index.get()));
+                black_box(store.scan(&range, 1)?);
+            }
+            black_box(Hash::leaf(record.leaf.as_bytes()));
+            for (_, text) in record.disclosures.iter() {
+                black_box(Digest::of(text));
+            }
+        }
+        Ok(())
+    };
+    let mut times = Vec::with_capacity(TURNS);
+    for _ in 0..TURNS {
+        let begun = Instant::now();
+        scope(|scope| {
+            let parts = records.chunks(records.len().div_ceil(cores).max(1));
+            let readers: Vec<_> = parts.map(|records| scope.spawn(|| part(records))).collect();
+            readers.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| anyhow::bail!("a reader panicked")))
+        })?;
+        times.push(begun.elapsed());
+    }
+    let first = times.remove(0);
+    Ok((first, times))
+}
