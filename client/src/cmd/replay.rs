@@ -51,10 +51,8 @@ struct Claimed {
 impl Replay {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let mut session = self.trail.open(form, &mut terminal.output).await?;
-        match self.shown(&mut session, form, terminal).await {
-            Ok(()) => Ok(()),
-            Err(ended) => Err(session.failed(ended, form, &mut terminal.output).await),
-        }
+        let ended = self.shown(&mut session, form, terminal).await;
+        session.end(ended, form, &mut terminal.output).await
     }
 
     async fn shown(&self, session: &mut Session, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Ended> {

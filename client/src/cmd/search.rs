@@ -98,10 +98,8 @@ impl Search {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let filter = self.filter()?;
         let mut session = self.trail.open(form, &mut terminal.output).await?;
-        match self.found(&mut session, &filter, form, terminal).await {
-            Ok(()) => Ok(()),
-            Err(ended) => Err(session.failed(ended, form, &mut terminal.output).await),
-        }
+        let ended = self.found(&mut session, &filter, form, terminal).await;
+        session.end(ended, form, &mut terminal.output).await
     }
 
     fn filter(&self) -> Result<Filter, Failure> {

@@ -61,18 +61,24 @@ impl From<Failure> for Ended {
 
 impl Session {
     /// What a command ends with. A fork is evidence: it is kept beside the state file, or else printed.
-    pub(super) async fn failed(self, ended: Ended, form: Form, output: &mut Output<'_>) -> Failure {
+    pub(super) async fn end(
+        self,
+        ended: Result<(), Ended>,
+        form: Form,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
         let error = match ended {
-            Ended::Failure(failure) => return failure,
-            Ended::Trail(error) => error,
+            Ok(()) => return Ok(()),
+            Err(Ended::Failure(failure)) => return Err(failure),
+            Err(Ended::Trail(error)) => error,
         };
         if let TrailError::Fork { smaller, larger } = &error {
             let mut reader = TileReader::new(std::sync::Arc::clone(&self.remote), bounds::PARALLEL_FETCHES);
             if let Ok(Some(case)) = contradiction(&mut reader, smaller.as_ref(), larger.as_ref()).await {
-                return self.accuse(case, form, output);
+                return Err(self.accuse(case, form, output));
             }
         }
-        Failure::Refused(words(&error))
+        Err(Failure::Refused(words(&error)))
     }
 
     fn accuse(&self, case: Case, form: Form, output: &mut Output<'_>) -> Failure {
