@@ -1,7 +1,6 @@
 //! `cairn diff`: what changed of an object between two points, computed here from its verified history.
 
 use cairn_tree::record::replay::{Until, replay};
-use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::counted;
 use cairn_tree::wire::v1::ObjectDifferences;
@@ -14,7 +13,7 @@ use super::terminal::{Form, Terminal};
 use super::trail::{
     Compared, DifferenceLine, Ended, Point, Session, StreamOptions, Summary, TrailOptions, Ways, point,
 };
-use crate::auditor::trail::{TrailError, Whole};
+use crate::auditor::trail::{Trail, Whole};
 
 /// Show what changed of an object between two points: its history is read and verified, as `cairn history` does, replayed
 /// here up to both, and compared. The server's own comparison is compared with that: where it differs, that is said, and
@@ -57,16 +56,15 @@ impl Diff {
 
     async fn shown(&self, session: &mut Session, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Ended> {
         let name = self.stream.name(&mut session.trail).await?;
-        let mut compared = Compared::new();
-        let (whole, objects) = loop {
-            let whole = session.trail.history(&name, &mut |_| {}).await?;
-            whole.check()?;
-            let objects = self.differences(&whole)?;
-            if compared.take(self.compare(session, &name, &whole, &objects).await, &whole)? {
-                break (whole, objects);
-            }
+        let compare = async |trail: &Trail, whole: &Whole, objects: &Vec<ObjectDifferences>| {
+            let mut query = self.ways.query();
+            query.extend(self.from.map(|from| ("from", from.text())));
+            query.push(("to", self.to(whole).text()));
+            trail.compare_differences(&name, query, objects).await
         };
-        for object in &objects {
+        let compared = Compared::of(session, &name, |whole| self.differences(whole), compare).await?;
+        let (whole, objects) = (&compared.whole, &compared.computed);
+        for object in objects {
             for difference in &object.differences {
                 terminal.output.print(form, &DifferenceLine::of(&object.object, difference)?)?;
             }
@@ -90,9 +88,13 @@ impl Diff {
         compared.end()
     }
 
+    fn to(&self, whole: &Whole) -> Point {
+        self.to.unwrap_or_else(|| Point::last_of(whole))
+    }
+
     fn differences(&self, whole: &Whole) -> Result<Vec<ObjectDifferences>, Failure> {
         let beginning = Time::from_micros(0).map_err(|error| Failure::Refused(error.to_string()))?;
-        let to = self.to.unwrap_or_else(|| Point::last_of(whole));
+        let to = self.to(whole);
         to.check("--to", whole)?;
         if let Some(from) = self.from {
             from.check("--from", whole)?;
@@ -100,18 +102,5 @@ impl Diff {
         let from = self.from.map_or(Until::ServerTime(beginning), |from| self.ways.until(from));
         let states = |until| replay(&whole.history, self.ways.view, until);
         Ok(ObjectDifferences::between(&states(from), &states(self.ways.until(to))))
-    }
-
-    async fn compare(
-        &self,
-        session: &Session,
-        name: &StreamName<'_>,
-        whole: &Whole,
-        objects: &[ObjectDifferences],
-    ) -> Result<(), TrailError> {
-        let mut query = self.ways.query();
-        query.extend(self.from.map(|from| ("from", from.text())));
-        query.push(("to", self.to.unwrap_or_else(|| Point::last_of(whole)).text()));
-        session.trail.compare_differences(name, query, objects).await
     }
 }

@@ -2,7 +2,6 @@
 
 use cairn_tree::record::replay::replay;
 use cairn_tree::record::server_part::Seq;
-use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::counted;
 use cairn_tree::wire::v1::States;
@@ -13,7 +12,7 @@ use super::failure::Failure;
 use super::search::{entries, time};
 use super::terminal::{Form, Terminal};
 use super::trail::{Compared, Ended, FlagLine, Point, Session, StateLine, StreamOptions, Summary, TrailOptions, Ways};
-use crate::auditor::trail::{TrailError, Whole};
+use crate::auditor::trail::{Trail, Whole};
 
 /// Show what an object was at some point: its history is read and verified, as `cairn history` does, and replayed here.
 /// The server's own replay is compared with it: where it differs, that is said, and the exit code is 1.
@@ -57,15 +56,13 @@ impl Replay {
 
     async fn shown(&self, session: &mut Session, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Ended> {
         let name = self.stream.name(&mut session.trail).await?;
-        let mut compared = Compared::new();
-        let (whole, states) = loop {
-            let whole = session.trail.history(&name, &mut |_| {}).await?;
-            whole.check()?;
-            let states = self.states(&whole)?;
-            if compared.take(self.compare(session, &name, &whole, &states).await, &whole)? {
-                break (whole, states);
-            }
+        let compare = async |trail: &Trail, whole: &Whole, states: &States| {
+            let mut query = self.ways.query();
+            query.push(("at", self.point(whole).text()));
+            trail.compare_states(&name, query, states).await
         };
+        let compared = Compared::of(session, &name, |whole| self.states(whole), compare).await?;
+        let (whole, states) = (&compared.whole, &compared.computed);
         for state in &states.states {
             terminal.output.print(form, &StateLine::of(state)?)?;
         }
@@ -98,17 +95,5 @@ impl Replay {
         let point = self.point(whole);
         point.check("--seq", whole)?;
         Ok(States::from(&replay(&whole.history, self.ways.view, self.ways.until(point))))
-    }
-
-    async fn compare(
-        &self,
-        session: &Session,
-        name: &StreamName<'_>,
-        whole: &Whole,
-        states: &States,
-    ) -> Result<(), TrailError> {
-        let mut query = self.ways.query();
-        query.push(("at", self.point(whole).text()));
-        session.trail.compare_states(name, query, states).await
     }
 }

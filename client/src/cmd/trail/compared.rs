@@ -1,35 +1,45 @@
-//! The server's own replay beside ours: the same, another, or not to be had.
+//! What is computed here from a history, beside the server's own: the same, another, or not to be had.
+
+use cairn_tree::record::stream::StreamName;
 
 use super::super::failure::Failure;
-use super::{Ended, words};
-use crate::auditor::trail::{TrailError, Whole};
+use super::{Ended, Session, words};
+use crate::auditor::trail::{Trail, TrailError, Whole};
 
 /// How often a history is read again at most because the server may have got further records meanwhile.
 const TRIES: u32 = 3;
 
-/// What came of comparing.
-pub(in crate::cmd) struct Compared {
-    tries: u32,
-    /// How many records there were the last time.
-    records: usize,
-    /// Why the two are not known to be the same.
+/// What was computed from a history, and what came of comparing it.
+pub(in crate::cmd) struct Compared<T> {
+    /// The history.
+    pub(in crate::cmd) whole: Whole,
+    /// What was computed from it.
+    pub(in crate::cmd) computed: T,
+    /// Why the server's own is not known to be the same.
     fault: Option<TrailError>,
 }
 
-impl Compared {
-    pub(in crate::cmd) const fn new() -> Self {
-        Self { tries: 0, records: 0, fault: None }
-    }
-
-    /// Takes what came of one comparison, and says whether that is the end: a server that has got records since we read
-    /// them may rightly differ, until they are read too.
-    pub(in crate::cmd) fn take(&mut self, compared: Result<(), TrailError>, whole: &Whole) -> Result<bool, Ended> {
-        let grown = whole.seen.len() > self.records;
-        (self.tries, self.records) = (self.tries + 1, whole.seen.len());
-        self.fault = compared.err();
-        match &self.fault {
-            Some(TrailError::Differs(_)) => Ok(!grown || self.tries >= TRIES),
-            _ => Ok(true),
+impl<T> Compared<T> {
+    /// Reads a history, computes something from it, and compares it with the server's own, until both agree: a server that
+    /// has got records since we read them may rightly differ, until they are read too.
+    pub(in crate::cmd) async fn of(
+        session: &mut Session,
+        name: &StreamName<'_>,
+        compute: impl Fn(&Whole) -> Result<T, Failure>,
+        compare: impl AsyncFn(&Trail, &Whole, &T) -> Result<(), TrailError>,
+    ) -> Result<Self, Ended> {
+        let (mut tries, mut records) = (0, 0);
+        loop {
+            let whole = session.trail.history(name, &mut |_| {}).await?;
+            whole.check()?;
+            let computed = compute(&whole)?;
+            let fault = compare(&session.trail, &whole, &computed).await.err();
+            let grown = whole.seen.len() > records;
+            (tries, records) = (tries + 1, whole.seen.len());
+            let again = matches!(fault, Some(TrailError::Differs(_))) && grown && tries < TRIES;
+            if !again {
+                return Ok(Self { whole, computed, fault });
+            }
         }
     }
 
