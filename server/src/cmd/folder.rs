@@ -54,26 +54,26 @@ impl Folder {
         if matches!(request, Request::TokenCreate(_) | Request::TokenList | Request::TokenRevoke { .. }) {
             return Ok(tokens.run(request));
         }
-        let engine = Engine::open(&self.engine_options(), Arc::new(SystemClock), Arc::new(Unobserved))?;
-        let origin_prefix = self.config.logs.origin_prefix.clone();
-        let homes = Arc::new(Homes::open(&self.path)?);
-        let settings = Arc::new(Settings::open(&self.path)?);
-        let open_append_allowed = true;
-        let own = own(&self.path)?;
-        let operator = Operator {
-            engine: engine.clone(),
-            tokens,
-            homes,
-            settings,
-            own,
-            origin_prefix,
-            open_append_allowed,
-            captures: Arc::default(),
-        };
+        let operator = operator(&self.path, &self.config, tokens)?;
         let reply = block_on(operator.run(request, move |step| progress(&step)))?;
-        engine.close();
+        operator.engine.close();
         Ok(reply)
     }
+}
+
+/// Opens a database that no server has open, to do what an operator asks.
+pub(super) fn operator(data: &Path, config: &Config, tokens: TokenOffice) -> anyhow::Result<Operator> {
+    Ok(Operator {
+        engine: Engine::open(&engine_options(data, config), Arc::new(SystemClock), Arc::new(Unobserved))?,
+        tokens,
+        homes: Arc::new(Homes::open(data)?),
+        settings: Arc::new(Settings::open(data)?),
+        own: own(data)?,
+        origin_prefix: config.logs.origin_prefix.clone(),
+        // Whoever serves it decides that anew.
+        open_append_allowed: true,
+        captures: Arc::default(),
+    })
 }
 
 /// What writes about the database itself.

@@ -9,16 +9,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use cairn_tree::store::DatabaseId;
-use cairnd::admin::{LogLine, NewLog, Operator, TokenOffice};
+use cairnd::admin::{LogLine, NewLog, TokenOffice};
 use cairnd::auth::{AUDITOR_RIGHTS, PRODUCER_RIGHTS, Tenants, TokenFile, TokenTerms};
 use cairnd::config::{self, Config};
-use cairnd::engine::{Engine, EngineOptions, SystemClock, Unobserved};
+use cairnd::engine::{Engine, EngineOptions, SystemClock};
 use cairnd::log_name::OriginPrefix;
-use cairnd::records::{Homes, Settings};
 use cairnd::records::{SECRET_FILE_NAME, SETTINGS_FILE_NAME, TENANTS_FILE_NAME};
 use serde::Serialize;
 
-use super::folder::{block_on, engine_options, own};
+use super::folder::{block_on, engine_options, operator};
 use super::{print, print_json};
 
 #[derive(Debug, clap::Args)]
@@ -83,27 +82,12 @@ impl Init {
         Engine::create(options, DatabaseId::new(id))?;
         let file = TokenFile::of(&self.data);
         file.store(&[])?;
-        let own = own(&self.data)?;
-        let engine = Engine::open(options, Arc::new(SystemClock), Arc::new(Unobserved))?;
         let tokens = TokenOffice::new(file, None, Arc::new(SystemClock));
-        let origin_prefix = config.logs.origin_prefix.clone();
         let name = self.log.clone();
         let new = NewLog { name, open_append: false, private: false, dedup: false, ml_dsa: false };
-        let homes = Arc::new(Homes::open(&self.data)?);
-        let settings = Arc::new(Settings::open(&self.data)?);
-        let open_append_allowed = true;
-        let operator = Operator {
-            engine: engine.clone(),
-            tokens,
-            homes,
-            settings,
-            own,
-            origin_prefix,
-            open_append_allowed,
-            captures: Arc::default(),
-        };
+        let operator = operator(&self.data, config, tokens)?;
         let log = block_on(operator.create_log(new))?.map_err(anyhow::Error::msg)?;
-        engine.close();
+        operator.engine.close();
         let token = |name: &str, rights: &str| {
             let (rights, logs) = (rights.parse()?, "*".parse()?);
             let (name, tenants, producer_keys) = (name.to_owned(), Tenants::all(), Vec::new());
