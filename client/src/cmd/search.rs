@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use cairn_tree::record::time::Time;
 use cairn_tree::size::counted;
+use cairn_tree::wire::v1::Property;
 use clap::Args;
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::terminal::{Form, Terminal};
 use super::trail::{Ended, ProblemLine, RecordLine, Session, Summary, TrailOptions, one_line, save};
-use crate::auditor::trail::{Filter, Found, Met, Property};
+use crate::auditor::trail::{Filter, Found, Met};
 use crate::bounds;
 
 /// Look for audit records by what they say, the newest first. Each one is verified before it is printed: that it is in the

@@ -13,7 +13,7 @@ mod scan;
 mod states;
 
 pub use error::TrailError;
-pub use filter::{Filter, Property};
+pub use filter::Filter;
 pub use found::Found;
 pub use ground::Ground;
 pub use history::Whole;

@@ -10,6 +10,7 @@ use cairn_tree::record::signature::ProducerKey;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::text::Name;
 use cairn_tree::size::TreeSize;
+use cairn_tree::wire::v1::Property;
 use clap::{ArgGroup, Args};
 
 use super::super::failure::Failure;
@@ -19,7 +20,7 @@ use super::super::verify_record::{class, producer_key};
 use super::super::watch::{accuse, beside_state, load_state, save_state};
 use super::{Ended, Session};
 use crate::auditor;
-use crate::auditor::trail::{Filter, Ground, Met, Property, Reader, Trail};
+use crate::auditor::trail::{Filter, Ground, Met, Reader, Trail};
 use crate::bounds;
 use crate::fetch::{Freshness, Remote, can_be_asked, shown};
 use crate::files::Hold;

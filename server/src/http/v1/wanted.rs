@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use cairn_tree::record::open::Record;
-use cairn_tree::record::parts::{Actor, Context, Subjects};
-use cairn_tree::record::stream::Topics;
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::{LeafIndex, TreeSize};
-use cairn_tree::wire::v1::IntegrityProblem;
+use cairn_tree::wire::v1::{IntegrityProblem, Property};
 
 use super::super::problem::Problem;
 use super::super::query::Query;
@@ -19,20 +17,6 @@ use crate::engine::postings::{Facet, Print};
 use crate::limits::{LIST_BYTES, LIST_WORK};
 use crate::records::Seen;
 
-/// The parameters that a record must match, each with its facet.
-const FILTERS: [(&str, Facet); 11] = [
-    ("module", Facet::Module),
-    ("entity", Facet::Entity),
-    ("object", Facet::Object),
-    ("operation", Facet::Operation),
-    ("action", Facet::Action),
-    ("category", Facet::Category),
-    ("actor", Facet::Actor),
-    ("subject", Facet::Subject),
-    ("correlation", Facet::Correlation),
-    ("transaction", Facet::Transaction),
-    ("topic", Facet::Topic),
-];
 const FROM: &str = "from";
 const UNTIL: &str = "until";
 
@@ -40,7 +24,7 @@ const UNTIL: &str = "until";
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) tenant: String,
-    values: Vec<(Facet, String)>,
+    values: Vec<(Property, String)>,
     from: Option<Time>,
     until: Option<Time>,
     /// Both times as they were given.
@@ -49,7 +33,30 @@ pub(super) struct Wanted {
 
 /// The parameters that say what is looked for, and some more.
 pub(super) fn names<const N: usize>(more: [&'static str; N]) -> Vec<&'static str> {
-    more.into_iter().chain(FILTERS.map(|(name, _)| name)).chain([FROM, UNTIL]).collect()
+    more.into_iter().chain(filters().map(Property::name)).chain([FROM, UNTIL]).collect()
+}
+
+/// The properties that a record may be looked for by, besides its tenant.
+fn filters() -> impl Iterator<Item = Property> {
+    Property::ALL.into_iter().filter(|property| *property != Property::Tenant)
+}
+
+/// How the postings know it.
+const fn facet(property: Property) -> Facet {
+    match property {
+        Property::Tenant => Facet::Tenant,
+        Property::Module => Facet::Module,
+        Property::Entity => Facet::Entity,
+        Property::Object => Facet::Object,
+        Property::Operation => Facet::Operation,
+        Property::Action => Facet::Action,
+        Property::Category => Facet::Category,
+        Property::Actor => Facet::Actor,
+        Property::Subject => Facet::Subject,
+        Property::Correlation => Facet::Correlation,
+        Property::Transaction => Facet::Transaction,
+        Property::Topic => Facet::Topic,
+    }
 }
 
 /// Nobody said whose records.
@@ -61,10 +68,10 @@ pub(super) fn no_tenant() -> Problem {
 impl Wanted {
     pub(super) fn of(query: &Query<'_>, tenant: String) -> Result<Self, Problem> {
         let mut values = Vec::new();
-        for (name, facet) in FILTERS {
-            if let Some(value) = query.get(name) {
-                Name::new(value).map_err(|error| Problem::malformed(name, value, error))?;
-                values.push((facet, value.to_owned()));
+        for property in filters() {
+            if let Some(value) = query.get(property.name()) {
+                Name::new(value).map_err(|error| Problem::malformed(property.name(), value, error))?;
+                values.push((property, value.to_owned()));
             }
         }
         let time = |name: &'static str| {
@@ -78,9 +85,8 @@ impl Wanted {
     /// All of it as bytes, each with what it is.
     pub(super) fn parts(&self) -> Vec<&[u8]> {
         let mut parts: Vec<&[u8]> = vec![self.tenant.as_bytes()];
-        for (facet, value) in &self.values {
-            let name = FILTERS.iter().find(|(_, other)| other == facet).map_or("", |(name, _)| name);
-            parts.extend([name.as_bytes(), value.as_bytes()]);
+        for (property, value) in &self.values {
+            parts.extend([property.name().as_bytes(), value.as_bytes()]);
         }
         parts.extend(self.times.iter().map(String::as_bytes));
         parts
@@ -88,36 +94,14 @@ impl Wanted {
 
     fn prints(&self, reading: &Reading) -> Vec<Print> {
         let tenant = (Facet::Tenant, &self.tenant);
-        let all = self.values.iter().map(|(facet, value)| (*facet, value)).chain([tenant]);
+        let all = self.values.iter().map(|(property, value)| (facet(*property), value)).chain([tenant]);
         all.map(|(facet, value)| Print::new(&reading.prints, facet, &[value])).collect()
     }
 
     /// Whether a record is what is looked for: prints may be equal by chance.
     fn is_met_by(&self, record: &Record) -> bool {
-        let content = record.content();
-        let Some(object) = content.object.disclosed() else { return false };
-        let part = content.context.disclosed();
-        let context: Option<&Context<'_>> = part.and_then(Option::as_ref);
-        let actor = content.actor.disclosed().and_then(Option::as_ref).map(Actor::id);
-        let subjects = content.subjects.disclosed().and_then(Option::as_ref).map_or(&[][..], Subjects::names);
-        let opening = record.opening().and_then(|opening| opening.topics.disclosed()?.as_ref());
-        let topics = opening.map_or(&[][..], Topics::names);
-        let is = |name: Option<&Name<'_>>, value: &str| name.is_some_and(|name| name.as_str() == value);
-        object.tenant.as_str() == self.tenant
-            && self.values.iter().all(|(facet, value)| match facet {
-                Facet::Module => is(Some(&object.module), value),
-                Facet::Entity => is(Some(&object.entity), value),
-                Facet::Object => is(Some(&object.id), value),
-                Facet::Operation => object.operation.as_str() == value,
-                Facet::Action => is(object.action.as_ref(), value),
-                Facet::Category => is(object.category.as_ref(), value),
-                Facet::Actor => is(actor, value),
-                Facet::Subject => subjects.iter().any(|subject| subject.as_str() == value),
-                Facet::Correlation => is(context.and_then(|context| context.correlation.as_ref()), value),
-                Facet::Transaction => is(context.and_then(|context| context.transaction.as_ref()), value),
-                Facet::Topic => topics.iter().any(|topic| topic.as_str() == value),
-                Facet::Tenant | Facet::StreamName | Facet::StreamId | Facet::RecordId => false,
-            })
+        let is = |property: Property, value: &str| property.of(record).any(|said| said == value);
+        is(Property::Tenant, &self.tenant) && self.values.iter().all(|(property, value)| is(*property, value))
     }
 
     /// Whether it is in time; `None` if it is before all that are.
