@@ -1,0 +1,131 @@
+//! `/openapi.json` and its readable page: OpenAPI 3.1, collected from the routes' own annotations.
+//!
+//! The page is one self-contained HTML text made from the document when the server starts; no script, nothing external.
+//! The types here describe JSON shapes and parameters for the document alone; the code reads and writes them elsewhere
+//! (`wire`, `json`).
+
+mod entries;
+mod page;
+mod records;
+
+pub(crate) use entries::{
+    Appended, BatchRequest, ConsistencyAnswer, EntriesAnswer, EntryAnswer, InclusionAnswer, KeysAnswer, ProblemDocument,
+};
+pub(crate) use records::{
+    DiffAnswer, RecordAnswer, RecordRequest, RecordsAnswer, RecordsAppended, ReportAnswer, StateAnswer,
+};
+
+use bytes::Bytes;
+use cairn_listen::Answer;
+use cairn_tree::wire::media;
+use http::HeaderValue;
+use http::header::CONTENT_SECURITY_POLICY;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use super::reading::fresh;
+use super::trail::Described;
+use page::page;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Cairn", description = "Transparency logs over HTTP: append, signed heads, proofs that anyone can verify. Tiles and heads follow C2SP tlog-tiles. Errors are application/problem+json, but for requests whose header can't be read: those are answered 400 or 431 without a body, and the connection is closed."),
+    paths(
+        super::append::add, super::append::entries, super::heads::head, super::heads::checkpoint, super::tiles::tile, super::keys::keys,
+        super::entries::one, super::entries::range, super::proofs::inclusion, super::proofs::consistency,
+        super::events::events, super::v1::append::append, super::v1::list::list,
+        super::v1::record::one, super::v1::record::receipt,
+        super::v1::streams::history, super::v1::streams::state, super::v1::streams::diff,
+        super::v1::events::events, super::v1::reports::reports,
+        super::digit::capture::capture, super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
+    ),
+    components(schemas(Appended)),
+    modifiers(&Tokens, &Refusals, &Described)
+)]
+struct Api;
+
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// Adds what every route of a log may answer beside its own: that a bound of the server was reached.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut Document) {
+        let schema = RefOr::Ref(Ref::from_schema_name("ProblemDocument"));
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let busy = ResponseBuilder::new()
+            .description("A bound of the server is reached, or it is stopping; Retry-After says when to come again")
+            .content(media::PROBLEM, content)
+            .build();
+        let in_logs =
+            document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/logs/") || path.starts_with("/v1/"));
+        for operation in in_logs.filter_map(|(_, item)| item.get.as_mut()) {
+            let responses = &mut operation.responses.responses;
+            responses.entry("503".into()).or_insert_with(|| RefOr::T(busy.clone()));
+        }
+    }
+}
+
+/// The document.
+#[must_use]
+pub fn openapi() -> Document {
+    Api::openapi()
+}
+
+/// The document and its page, as they are served.
+pub(super) struct Docs {
+    document: Bytes,
+    page: Bytes,
+}
+
+impl Docs {
+    pub(super) fn new() -> Self {
+        let document = openapi();
+        // Maps with text keys always serialize.
+        let json = serde_json::to_vec_pretty(&document).unwrap_or_default();
+        let value = serde_json::to_value(&document).unwrap_or_default();
+        Self { document: json.into(), page: page(&value).into() }
+    }
+
+    pub(super) fn document(&self) -> Answer {
+        fresh(media::JSON, self.document.clone())
+    }
+
+    pub(super) fn page(&self) -> Answer {
+        let mut answer = fresh("text/html; charset=utf-8", self.page.clone());
+        let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page::{escape, members};
+    use super::*;
+    use crate::http::path::Route;
+
+    #[test]
+    fn every_route_is_described_and_on_the_page() {
+        let value = serde_json::to_value(openapi()).unwrap();
+        assert_eq!(value["openapi"], "3.1.0");
+        let page = page(&value);
+        let described = |route: &Route| !matches!(route, Route::Unknown | Route::OpenApi | Route::Docs);
+        for route in Route::ALL.iter().filter(|route| described(route)) {
+            let operations = &value["paths"][route.label()];
+            let methods: Vec<_> = members(operations).map(|(method, _)| method.to_uppercase()).collect();
+            let expected: Vec<_> = route.allow().split(", ").filter(|method| *method != "HEAD").collect();
+            assert_eq!(methods, expected, "{}", route.label());
+            assert!(page.contains(&escape(route.label())));
+        }
+        assert!(!page.contains("<script") && !page.contains("src="));
+    }
+}
