@@ -6,11 +6,13 @@
 
 mod entries;
 mod page;
+mod parameters;
 mod records;
 
 pub(crate) use entries::{
     Appended, BatchRequest, ConsistencyAnswer, EntriesAnswer, EntryAnswer, InclusionAnswer, KeysAnswer, ProblemDocument,
 };
+pub(crate) use parameters::{ObjectPath, StreamLog, Wanted};
 pub(crate) use records::{
     DiffAnswer, RecordAnswer, RecordRequest, RecordsAnswer, RecordsAppended, ReportAnswer, StateAnswer,
 };

@@ -36,11 +36,8 @@ use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_RECORDS};
 #[utoipa::path(
     get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events", tag = "Streams", security(("token" = [])),
     params(
-        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}/events"),
-        ("module" = String, Path, description = "Its module"),
-        ("entity" = String, Path, description = "Its kind"),
-        ("object" = String, Path, description = "Its id"),
-        ("log" = Option<String>, Query, description = "The log, by name or origin, where the tenant's records were before it got a log of its own; the one that has them now if absent"),
+        crate::http::docs::ObjectPath,
+        crate::http::docs::StreamLog,
         ("from_seq" = Option<u64>, Query, description = "The number of the first record; without it and without Last-Event-ID, only new records come"),
         ("proof" = Option<u8>, Query, description = "1: with the inclusion proof of each record, so that every event verifies by itself"),
         ("last-event-id" = Option<u64>, Header, description = "The id of the last event that was seen"),

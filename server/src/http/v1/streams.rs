@@ -30,15 +30,13 @@ const POINTS: &str = "a record's number, or a time as in RFC 3339";
 #[utoipa::path(
     get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}", tag = "Streams", security(("token" = [])),
     params(
-        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}"),
-        ("module" = String, Path, description = "Its module"),
-        ("entity" = String, Path, description = "Its kind"),
-        ("object" = String, Path, description = "Its id"),
-        ("log" = Option<String>, Query, description = "The log, by name or origin, where the tenant's records were before it got a log of its own; the one that has them now if absent"),
+        crate::http::docs::ObjectPath,
+        crate::http::docs::StreamLog,
         ("from_seq" = Option<u64>, Query, description = "The number of the first record; 0 if absent"),
         ("cursor" = Option<String>, Query, description = "Where the page before ended"),
         ("limit" = Option<u64>, Query, description = "The most records, 1 to 500; 50 if absent"),
         ("proof" = Option<u8>, Query, description = "1: with the inclusion proof of each record"),
+        ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
     ),
     responses(
         (status = 200, description = "Records in a row, each verified with the one before it; `next` is the cursor of the next page", body = crate::http::docs::RecordsAnswer, content_type = "application/json"),
@@ -78,14 +76,12 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
 #[utoipa::path(
     get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state", tag = "Streams", security(("token" = [])),
     params(
-        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}/state"),
-        ("module" = String, Path, description = "Its module"),
-        ("entity" = String, Path, description = "Its kind"),
-        ("object" = String, Path, description = "Its id"),
-        ("log" = Option<String>, Query, description = "The log, by name or origin, where the tenant's records were before it got a log of its own; the one that has them now if absent"),
+        crate::http::docs::ObjectPath,
+        crate::http::docs::StreamLog,
         ("at" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339: all records up to it act, it included. Now if absent"),
         ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
         ("view" = Option<String>, Query, description = "recorded (the default): each record acts where it stands; corrected: corrections act in the place of what they correct"),
+        ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
     ),
     responses(
         (status = 200, description = "The state that the records give, verified, and what does not fit together in them", body = crate::http::docs::StateAnswer, content_type = "application/json"),
@@ -112,15 +108,13 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
 #[utoipa::path(
     get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff", tag = "Streams", security(("token" = [])),
     params(
-        ("tenant" = String, Path, description = "The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}/diff"),
-        ("module" = String, Path, description = "Its module"),
-        ("entity" = String, Path, description = "Its kind"),
-        ("object" = String, Path, description = "Its id"),
-        ("log" = Option<String>, Query, description = "The log, by name or origin, where the tenant's records were before it got a log of its own; the one that has them now if absent"),
+        crate::http::docs::ObjectPath,
+        crate::http::docs::StreamLog,
         ("from" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339. Before the first record if absent"),
         ("to" = Option<String>, Query, description = "The same. Now if absent"),
         ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
         ("view" = Option<String>, Query, description = "recorded (the default) or corrected"),
+        ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
     ),
     responses(
         (status = 200, description = "The places that differ, by JSON Pointer; `certain` is false where what is erased or withheld decides", body = crate::http::docs::DiffAnswer, content_type = "application/json"),
