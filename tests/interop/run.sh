@@ -4,7 +4,9 @@
 #   - the Tessera project's integration test, its load tool hammer (over HTTP/1.1 and HTTP/2, with and without a token)
 #     and its fsck;
 #   - golang.org/x/mod/sumdb/note with transparency-dev/formats and filippo.io/mldsa: a log that signs with Ed25519 and
-#     ML-DSA-44, and our witness, which cosigns with both (ml-dsa/).
+#     ML-DSA-44, and our witness, which cosigns with both (ml-dsa/);
+#   - audit records: an implementation in Python's standard library, made from docs/record.md, opens them, their checkpoints
+#     and proofs (records.py); sumdb's note and tlog prove that they are in the log (records_test.go).
 # go.mod pins their versions; Go fetches them the first time. With INTEROP_URL and INTEROP_KEY set, that log is used
 # instead, which then has to take appends without a token; it will be filled with test entries.
 
@@ -45,6 +47,7 @@ main() {
         step "ML-DSA-44 heads and cosignatures" go -C ml-dsa test -count=1 .
     fi
     if [ -n "$server" ]; then
+        records
         INTEROP_KEY=$closed_key step "Tessera's hammer, with a token" hammer "$closed_url" --bearer_token_write="$token"
         step "Tessera's fsck, on that log" fsck "$closed_url" "$closed_key"
         step "Tessera's fsck, with the key of another log" refused fsck "$url" "$closed_key"
@@ -79,6 +82,7 @@ serve() {
     address=127.0.0.1:$(free_port 7962)
     made=$("$cairnd" init --data "$scratch/data" --origin-prefix interop.example/logs --json)
     token=$(printf '%s\n' "$made" | sed -n 's/.*"producer_token": *"\([^"]*\)".*/\1/p')
+    auditor_token=$(printf '%s\n' "$made" | sed -n 's/.*"auditor_token": *"\([^"]*\)".*/\1/p')
     "$cairnd" log create open --data "$scratch/data" --open-append >"$scratch/created"
     "$cairnd" log create both --data "$scratch/data" --open-append --ml-dsa >"$scratch/created"
     both_keys=$("$cairnd" key list both --data "$scratch/data" | grep -oE '[^ ]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+')
@@ -93,6 +97,18 @@ serve() {
     INTEROP_URL=http://$address/logs/open
     INTEROP_KEY=$(vkey open)
     export INTEROP_URL INTEROP_KEY
+}
+
+# Audit records, in the log that takes them.
+records() {
+    if ! command -v python3 >/dev/null; then
+        say "skipped: audit records; Python is not installed"
+        return
+    fi
+    step "the published vectors of records" python3 ../vectors/record/record.py
+    step "served records, in Python" python3 records.py "$closed_url" "$closed_key" "$token" "$auditor_token"
+    INTEROP_RECORDS_URL=$closed_url INTEROP_RECORDS_KEY=$closed_key INTEROP_RECORDS_TOKEN=$auditor_token \
+        step "sumdb note and tlog, on records" go test -count=1 -run Records .
 }
 
 # A witness for the log that signs with two keys.
