@@ -17,7 +17,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 . build/say.sh
 . build/serving.sh
-pages=(README.md docs/witnesses.md docs/durability.md docs/operations.md docs/audit-trail.md docs/outbox.md docs/digit.md)
+pages=(README.md docs/witnesses.md docs/durability.md docs/operations.md docs/audit-trail.md docs/auditing.md
+    docs/outbox.md docs/digit.md)
 
 blocks() {
     awk -v want="$1" '

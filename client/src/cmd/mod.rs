@@ -31,6 +31,7 @@ mod trail;
 mod verify;
 mod verify_record;
 mod watch;
+mod why;
 mod witness;
 
 pub use terminal::{Output, Terminal};
@@ -135,4 +136,49 @@ fn execute(command: Command, form: Form, terminal: &mut Terminal<'_>) -> Result<
     // Requests that nobody waits for any more are dropped.
     runtime.shutdown_background();
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// All commands beneath one, that one included.
+    fn all(command: &clap::Command) -> Vec<&clap::Command> {
+        std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
+    }
+
+    #[test]
+    fn every_command_and_every_option_has_words() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in all(&cli) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{}: {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn what_asks_for_records_can_say_why() {
+        let cli = Cli::command();
+        for name in ["record", "search", "history", "replay", "diff"] {
+            let command = cli.find_subcommand(name).unwrap();
+            let variable = |option: &str| {
+                let argument = command.get_arguments().find(|argument| argument.get_long() == Some(option));
+                argument.and_then(|argument| argument.get_env()?.to_str()).map(str::to_owned)
+            };
+            for (option, wanted) in [
+                ("purpose", "CAIRN_PURPOSE"),
+                ("on-behalf-of", "CAIRN_ON_BEHALF_OF"),
+                ("trace-id", "CAIRN_TRACE_ID"),
+                ("traceparent", "TRACEPARENT"),
+                ("tracestate", "TRACESTATE"),
+            ] {
+                assert_eq!(variable(option).as_deref(), Some(wanted), "{name}");
+            }
+        }
+    }
 }

@@ -21,6 +21,7 @@ use super::append::{wait, write_receipt};
 use super::failure::Failure;
 use super::options::{RemoteOptions, TrustOptions, idempotency_key};
 use super::terminal::{Form, Terminal};
+use super::why::WhyOptions;
 use crate::attach::{self, Attached};
 use crate::fetch::{IdempotencyKey, Records};
 use crate::files::read_bounded;
@@ -49,6 +50,8 @@ pub(super) struct Record {
     /// The name under which this command can be repeated, with the same record, without appending it twice.
     #[arg(long, value_name = "NAME")]
     idempotency_key: Option<String>,
+    #[command(flatten)]
+    why: WhyOptions,
     /// The record; `-` reads standard input.
     #[arg(value_name = "RECORD_FILE")]
     record: PathBuf,
@@ -75,7 +78,7 @@ impl Record {
         let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
         let body =
             with_attached(read(&self.record, terminal.stdin, MAX_INPUT_BYTES)?, &attached).map_err(Failure::Usage)?;
-        let records = self.remote.records()?;
+        let records = self.remote.records()?.saying(self.why.said()?);
         if trust.is_none() {
             terminal.output.say("cairn: neither --key nor --policy: the receipt is not verified");
         }

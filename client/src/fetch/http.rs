@@ -13,6 +13,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, Response, Url};
 
 use super::error::{FetchError, Problem};
+use super::said::Said;
 use super::url::LogUrl;
 use crate::bounds;
 
@@ -123,6 +124,7 @@ pub(crate) struct Transport {
     base: LogUrl,
     timeout: Duration,
     buster: AtomicU64,
+    said: Said,
 }
 
 impl Transport {
@@ -142,7 +144,18 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| FetchError::SetUp(causes(&error)))?;
-        Ok(Self { client, base, timeout: settings.timeout, buster: AtomicU64::new(settings.seed) })
+        Ok(Self {
+            client,
+            base,
+            timeout: settings.timeout,
+            buster: AtomicU64::new(settings.seed),
+            said: Said::default(),
+        })
+    }
+
+    /// The same, saying this with each request.
+    pub(crate) fn saying(self, said: Said) -> Self {
+        Self { said, ..self }
     }
 
     /// Asks until there is an answer, a lasting error, or no attempt left.
@@ -178,7 +191,7 @@ impl Transport {
                 .header(IDEMPOTENCY_KEY, &upload.idempotency_key)
                 .body(upload.body.clone()),
         };
-        builder = builder.header(ACCEPT, request.accept);
+        builder = builder.headers(self.said.headers().clone()).header(ACCEPT, request.accept);
         if request.freshness == Freshness::PastCaches {
             builder = builder.header(CACHE_CONTROL, "no-cache").header(PRAGMA, "no-cache");
         }

@@ -8,6 +8,7 @@ mod error;
 mod http;
 mod records;
 mod remote;
+mod said;
 mod url;
 mod words;
 
@@ -16,5 +17,6 @@ pub use error::{FetchError, Problem};
 pub use http::{Freshness, Settings, Token, TokenError};
 pub use records::{Query, Records, TakenRecords, can_be_asked};
 pub use remote::{HeadKind, Remote};
+pub use said::{Said, SaidError, Saying};
 pub use url::{LogUrl, LogUrlError};
 pub use words::shown;

@@ -15,6 +15,7 @@ use super::answers::IdempotencyKey;
 use super::error::FetchError;
 use super::http::{Answer, Freshness, Request, Settings, Upload};
 use super::remote::Remote;
+use super::said::Said;
 use super::url::LogUrl;
 
 /// A server's records, asked over HTTP.
@@ -36,6 +37,12 @@ impl Records {
     /// [`FetchError::SetUp`].
     pub fn new(url: &LogUrl, settings: Settings) -> Result<Self, FetchError> {
         Remote::new(url.server(), settings).map(Self)
+    }
+
+    /// The same, saying this with each request.
+    #[must_use]
+    pub fn saying(self, said: Said) -> Self {
+        Self(self.0.saying(said))
     }
 
     /// Appends records in the native form, and asks for the receipts.

@@ -8,6 +8,7 @@ use cairn_tree::tile::{BundleCoord, Entries, EntriesError, Tile, TileCoord, Widt
 
 use super::error::FetchError;
 use super::http::{Answer, Freshness, Request, Settings, Transport};
+use super::said::Said;
 use super::url::LogUrl;
 use crate::bounds;
 
@@ -53,6 +54,12 @@ impl Remote {
     /// [`FetchError::SetUp`].
     pub fn new(url: LogUrl, settings: Settings) -> Result<Self, FetchError> {
         Ok(Self { transport: Transport::new(url.clone(), settings)?, url })
+    }
+
+    /// The same, saying this with each request.
+    #[must_use]
+    pub(super) fn saying(self, said: Said) -> Self {
+        Self { transport: self.transport.saying(said), ..self }
     }
 
     /// The log's address.

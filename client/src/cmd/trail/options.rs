@@ -18,6 +18,7 @@ use super::super::options::{RemoteOptions, TrustOptions};
 use super::super::terminal::{Form, Output};
 use super::super::verify_record::{class, producer_key};
 use super::super::watch::{accuse, beside_state, load_state, save_state};
+use super::super::why::WhyOptions;
 use super::{Ended, Session};
 use crate::auditor;
 use crate::auditor::trail::{Filter, Ground, Met, Reader, Trail};
@@ -44,6 +45,8 @@ pub(in crate::cmd) struct TrailOptions {
     /// since. The first run makes it.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    why: WhyOptions,
 }
 
 /// Which stream.
@@ -71,7 +74,7 @@ impl TrailOptions {
     /// Verifies the log's head, and that it extends what was verified before.
     pub(in crate::cmd) async fn open(&self, form: Form, output: &mut Output<'_>) -> Result<Session, Failure> {
         let (keys, trust) = self.trust.one_log()?;
-        let (remote, records) = (self.remote.remote()?, self.remote.records()?);
+        let (remote, records) = (self.remote.remote()?, self.remote.records()?.saying(self.why.said()?));
         let hold = self.state.as_deref().map(Hold::take).transpose()?;
         let (head, shown) = match &self.state {
             None => {

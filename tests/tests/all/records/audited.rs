@@ -1,6 +1,7 @@
 //! The commands of auditors against a real server: what they print, and that they agree with the server.
 
 use cairn_tests::command::{Ran, cairn};
+use cairn_tests::server::cairnd;
 use serde_json::{Value, json};
 
 use super::{Running, record};
@@ -111,4 +112,34 @@ fn who_may_see_less_is_told_less_and_no_lie() {
     let lines = replayed.json();
     assert_eq!((replayed.code, &lines[0]["unknown"]["/iban"]), (0, &json!({"withheld": true})), "{replayed:?}");
     assert_eq!(lines.last().unwrap()["compared"], true);
+}
+
+#[test]
+fn whoever_reads_says_why_and_for_whom_and_that_is_on_record() {
+    let audit = Audit::start();
+    let set = cairnd(audit.running.data.path(), &["tenant", "set", "pb", "--reads", "full"]);
+    assert_eq!(set.code, Some(0), "{set:?}");
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let object = &FIRST[2..];
+    let why = ["--purpose", "complaint 12", "--on-behalf-of", "clerk:7", "--trace-id", "T-1", "--traceparent", trace];
+    let why = [&why[..], &["--tracestate", "vendor=1", "--tenant", "pb"]].concat();
+    for command in ["search", "history", "replay", "diff"] {
+        audit.good(&[&[command][..], &why[..], object].concat());
+    }
+    let reads = ["search", "--tenant", "pb", "--operation", "cairn.read", "--actor", "clerk:7"];
+    let (found, _) = audit.good(&[&reads[..], &["--all"]].concat());
+    // The search, three histories, a state and a comparison.
+    assert_eq!(found.len(), 6, "{found:?}");
+    for read in found {
+        let context =
+            json!({"purpose": "complaint 12", "correlation": "T-1", "traceparent": trace, "tracestate": "vendor=1"});
+        assert_eq!((&read["view"]["context"], &read["view"]["actor"]["id"]), (&context, &json!("clerk:7")));
+    }
+    // What no record can say is refused before anything is asked.
+    let before = audit.running.size();
+    for (flag, text) in [("--purpose", "two\nlines"), ("--on-behalf-of", "a\u{1}"), ("--traceparent", "00-0-0-00")] {
+        let refused = audit.run(&[&["search", "--tenant", "pb"][..], &[flag, text]].concat());
+        assert!(refused.code == 2 && refused.stderr.contains(&format!("cairn: {flag}: must ")), "{refused:?}");
+    }
+    assert_eq!(audit.running.size(), before);
 }

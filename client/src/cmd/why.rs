@@ -1,0 +1,47 @@
+//! The options that say why somebody asks, and for whom: what is on record beside what was read.
+
+use clap::Args;
+
+use super::failure::Failure;
+use crate::fetch::{Said, Saying};
+
+/// Why, for whom, and in which trace.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What goes on record with it")]
+pub(super) struct WhyOptions {
+    /// Why you ask. Where the tenant has its reads recorded, that is on record with what you read; a record that is
+    /// brought takes it as its purpose.
+    #[arg(long, env = "CAIRN_PURPOSE", value_name = "TEXT")]
+    purpose: Option<String>,
+    /// The person for whom you ask, where you are a service that asks for somebody. It is on record likewise, as the one
+    /// who reads.
+    #[arg(long, env = "CAIRN_ON_BEHALF_OF", value_name = "PERSON")]
+    on_behalf_of: Option<String>,
+    /// The trace that this belongs to, by any id; on record as the correlation.
+    #[arg(long, env = "CAIRN_TRACE_ID", value_name = "ID")]
+    trace_id: Option<String>,
+    /// The trace that this belongs to, in W3C trace context.
+    #[arg(long, env = "TRACEPARENT", value_name = "TRACEPARENT")]
+    traceparent: Option<String>,
+    /// What goes with --traceparent.
+    #[arg(long, env = "TRACESTATE", value_name = "TRACESTATE")]
+    tracestate: Option<String>,
+}
+
+impl WhyOptions {
+    /// What requests say of it.
+    pub(super) fn said(&self) -> Result<Said, Failure> {
+        let given = [
+            ("purpose", Saying::Purpose, &self.purpose),
+            ("on-behalf-of", Saying::Actor, &self.on_behalf_of),
+            ("trace-id", Saying::TraceId, &self.trace_id),
+            ("traceparent", Saying::TraceParent, &self.traceparent),
+            ("tracestate", Saying::TraceState, &self.tracestate),
+        ];
+        given.into_iter().try_fold(Said::default(), |said, (flag, saying, text)| {
+            // An empty variable in the environment is as good as none.
+            let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else { return Ok(said) };
+            said.with(saying, text).map_err(|error| Failure::Usage(format!("--{flag}: {error}")))
+        })
+    }
+}
