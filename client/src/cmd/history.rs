@@ -13,7 +13,7 @@ use super::options::ParallelOption;
 use super::search::entries;
 use super::terminal::{Form, Terminal};
 use super::trail::{
-    Ended, ProblemLine, RecordLine, Session, StreamOptions, Summary, TrailOptions, by_seq, save, timeline,
+    Ended, ProblemLine, RecordLine, Session, StreamOptions, Summary, Told, TrailOptions, by_seq, save, timeline,
 };
 use crate::auditor::trail::{Known, Met, Whole};
 use crate::monitor::scanned;
@@ -84,7 +84,7 @@ impl History {
         for seen in whole.seen.iter().skip(hidden) {
             let saved = self.save.as_deref().map(|folder| save(folder, seen)).transpose()?;
             let flags = flags.remove(&seen.header().seq.get()).unwrap_or_default();
-            terminal.output.print(form, &RecordLine::of(seen, &flags, saved, timeline(seen, &flags))?)?;
+            terminal.output.print(form, &RecordLine::of(seen, &flags, saved, timeline(&seen.into(), &flags))?)?;
         }
         if let Err(broken) = whole.check() {
             self.print_rest(&whole, form, terminal)?;
@@ -125,7 +125,8 @@ impl History {
                 Met::Unverified(problem) => terminal.output.print(form, &ProblemLine::of(problem))?,
                 Met::Record(seen) => {
                     let saved = self.save.as_deref().map(|folder| save(folder, seen)).transpose()?;
-                    let words = format!("{}\n    ! not chained to the first record", timeline(seen, &[]));
+                    let words =
+                        format!("{}\n    ! not chained to the first record", timeline(&Told::from(&**seen), &[]));
                     terminal.output.print(form, &RecordLine::of(seen, &[], saved, words)?)?;
                 }
             }

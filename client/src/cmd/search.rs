@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::terminal::{Form, Terminal};
-use super::trail::{Ended, ProblemLine, RecordLine, Session, Summary, TrailOptions, one_line, save};
+use super::trail::{Ended, ProblemLine, RecordLine, Session, Summary, Told, TrailOptions, one_line, save};
 use crate::auditor::trail::{Filter, Found, Met};
 use crate::bounds;
 
@@ -144,7 +144,8 @@ impl Search {
             match met {
                 Met::Record(seen) => {
                     let saved = self.save.as_deref().map(|folder| save(folder, seen)).transpose()?;
-                    output.print(form, &RecordLine::of(seen, &[], saved, one_line(seen, self.values))?)?;
+                    output
+                        .print(form, &RecordLine::of(seen, &[], saved, one_line(&Told::from(&**seen), self.values))?)?;
                 }
                 Met::Unverified(problem) => {
                     unverified += 1;

@@ -3,7 +3,7 @@
 use cairn_tree::record::stream::StreamName;
 
 use super::super::failure::Failure;
-use super::{Ended, Session, words};
+use super::{Ended, Session, advised};
 use crate::auditor::trail::{Trail, TrailError, Whole};
 
 /// How often a history is read again at most because the server may have got further records meanwhile.
@@ -53,7 +53,7 @@ impl<T> Compared<T> {
         match &self.fault {
             None => "; the server's own answer is the same".to_owned(),
             Some(TrailError::Differs(_)) => "; the server's own answer differs".to_owned(),
-            Some(error) => format!("; the server's own answer was not to be had ({})", words(error)),
+            Some(error) => format!("; the server's own answer was not to be had ({})", advised(error)),
         }
     }
 
@@ -61,7 +61,7 @@ impl<T> Compared<T> {
     pub(in crate::cmd) fn end(self) -> Result<(), Ended> {
         match self.fault {
             Some(error @ TrailError::Differs(_)) => {
-                let words = format!("{}; what is printed is what its records give", words(&error));
+                let words = format!("{}; what is printed is what its records give", advised(&error));
                 Err(Failure::Refused(words).into())
             }
             _ => Ok(()),

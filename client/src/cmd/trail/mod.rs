@@ -3,14 +3,20 @@
 mod compared;
 mod options;
 mod points;
+mod sheet;
 mod show;
 mod state;
+mod told;
+mod words;
 
 pub(super) use compared::Compared;
 pub(super) use options::{StreamOptions, TrailOptions};
 pub(super) use points::{Point, Ways, point};
-pub(super) use show::{FlagLine, ProblemLine, RecordLine, Summary, by_seq, one_line, raw, timeline};
+pub(super) use sheet::sheet;
+pub(super) use show::{FlagLine, ProblemLine, RecordLine, Summary, by_seq, raw};
 pub(super) use state::{DifferenceLine, StateLine};
+pub(super) use told::{Counts, Facts, Told};
+pub(super) use words::{one_line, timeline};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +84,7 @@ impl Session {
                 return Err(self.accuse(case, form, output));
             }
         }
-        Err(Failure::Refused(words(&error)))
+        Err(Failure::Refused(advised(&error)))
     }
 
     fn accuse(&self, case: Case, form: Form, output: &mut Output<'_>) -> Failure {
@@ -89,7 +95,7 @@ impl Session {
 }
 
 /// What is said of an error, and what to do about it.
-fn words(error: &TrailError) -> String {
+fn advised(error: &TrailError) -> String {
     let advice = match error {
         TrailError::Absent(_) | TrailError::Fetch(FetchError::Status { status: 404, .. }) => {
             ", or the token is not good for its tenant"

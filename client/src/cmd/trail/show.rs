@@ -1,19 +1,9 @@
-//! Audit records for people, on lines, and for programs, an object per line.
-//!
-//! What records say is others' words: it is shown without what steers a terminal.
+//! Audit records for programs, an object per line, and what was verified in all.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 use std::collections::BTreeMap;
 
 use cairn_tree::policy::CountedWitness;
-use cairn_tree::record::class::{Class, Classed};
-use cairn_tree::record::json::Json;
-use cairn_tree::record::kind::RecordKind;
-use cairn_tree::record::open::{OpenValues, Record};
-use cairn_tree::record::parts::{Actor, Object};
-use cairn_tree::record::shown::Shown;
-use cairn_tree::record::signature::Producer;
-use cairn_tree::record::values::{Field, Form, Sides};
 use cairn_tree::size::counted;
 use cairn_tree::wire::v1::{FlagBody, IntegrityProblem};
 use serde::Serialize;
@@ -21,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::super::failure::Failure;
 use super::super::verify::Witness;
+use super::told::{Facts, Told};
 use crate::auditor::trail::{Ground, Seen};
 use crate::fetch::shown;
 
@@ -29,23 +20,8 @@ use crate::fetch::shown;
 pub(in crate::cmd) struct RecordLine {
     kind: &'static str,
     verified: bool,
-    id: String,
-    index: u64,
-    leaf_hash: String,
-    stream: String,
-    seq: u64,
-    /// It is of a version that this program does not know: nothing but its place is.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    later_version: bool,
-    disclosed: usize,
-    withheld: usize,
-    erased: usize,
-    /// How many are disclosed though a redaction record names them.
-    kept: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signed_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claims_key: Option<String>,
+    #[serde(flatten)]
+    facts: Facts,
     /// Whether the log wrote it about itself.
     own: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -151,25 +127,12 @@ impl RecordLine {
         saved: Option<String>,
         words: String,
     ) -> Result<Self, Failure> {
-        let (record, header) = (seen.record(), seen.header());
-        let traced = record.map(Record::traced).unwrap_or_default();
-        let count = |wanted: fn(&Shown<()>) -> bool| traced.iter().filter(|one| wanted(&one.became)).count();
+        let told = Told::from(seen);
         Ok(Self {
             kind: "record",
             verified: true,
-            id: header.id.to_string(),
-            index: seen.index().get(),
-            leaf_hash: header.hash.to_base64(),
-            stream: header.stream.to_string(),
-            seq: header.seq.get(),
-            later_version: record.is_none(),
-            disclosed: count(|became| matches!(became, Shown::Disclosed(()))),
-            withheld: count(|became| matches!(became, Shown::Withheld)),
-            erased: count(|became| matches!(became, Shown::Erased(_))),
-            kept: record.map_or(0, |record| record.still_disclosed().len()),
-            signed_by: if let Producer::Verified(key) = seen.producer() { Some(key.to_string()) } else { None },
-            claims_key: if let Producer::Unknown(key) = seen.producer() { Some(key.to_string()) } else { None },
-            own: record.is_some_and(is_own),
+            facts: told.facts(),
+            own: told.is_own(),
             flags: flags.iter().map(FlagLine::of).collect(),
             saved,
             view: raw(&seen.view()).map_err(Failure::Refused)?,
@@ -213,7 +176,7 @@ fn at(f: &mut impl fmt::Write, pointers: &[String], more: bool) -> fmt::Result {
 }
 
 /// What a flag says, for the record that it is at.
-fn flag_words(flag: &FlagBody) -> String {
+pub(super) fn flag_words(flag: &FlagBody) -> String {
     let mut words = match flag.flag.as_str() {
         "create-on-live" => "created though it was there already",
         "update-on-absent" => "updated though it was not there",
@@ -237,166 +200,6 @@ fn flag_words(flag: &FlagBody) -> String {
 pub(in crate::cmd) fn raw(json: &str) -> Result<Box<RawValue>, String> {
     let line = json.replace(['\n', '\r'], " ");
     RawValue::from_string(line).map_err(|error| error.to_string())
-}
-
-fn is_own(record: &Record) -> bool {
-    record.content().object.disclosed().is_some_and(|object| RecordKind::of(object) != RecordKind::Ordinary)
-}
-
-/// A record in a list: where, when, what, of what, by whom.
-pub(in crate::cmd) fn one_line(seen: &Seen, values: bool) -> String {
-    let (header, mut line) = (seen.header(), String::new());
-    // Writing to a string does not fail.
-    let _ = write!(line, "{:>6}  {}  ", seen.index(), header.time);
-    let Some(record) = seen.record() else {
-        line.push_str(LATER);
-        return line;
-    };
-    match &record.content().object {
-        Shown::Disclosed(object) => {
-            let _ = write!(line, "{:<8} {}", shown(object.operation.as_str()), object_words(object));
-        }
-        other => line.push_str(&hidden(&other.as_ref().map(|_| ()))),
-    }
-    let _ = write!(line, "  {}", by(record));
-    push_notes(&mut line, seen, record);
-    if values {
-        push_values(&mut line, record);
-    }
-    line
-}
-
-/// What is said of a record of a later version.
-const LATER: &str = "a record of a later version, of which nothing but its place is known here";
-
-/// A record in the history of its stream: its number, what was done, its values, what does not fit.
-pub(in crate::cmd) fn timeline(seen: &Seen, flags: &[FlagBody]) -> String {
-    let (header, mut text) = (seen.header(), String::new());
-    let _ = write!(text, "#{}  {}  ", header.seq, header.time);
-    match seen.record() {
-        None => _ = write!(text, "{LATER}\n    entry {}", seen.index()),
-        Some(record) => {
-            let done = match &record.content().object {
-                Shown::Disclosed(object) => done(object),
-                other => hidden(&other.as_ref().map(|_| ())),
-            };
-            let _ = write!(text, "{done}  {}\n    entry {}", by(record), seen.index());
-            push_notes(&mut text, seen, record);
-            push_values(&mut text, record);
-        }
-    }
-    for flag in flags {
-        let _ = write!(text, "\n    ! {}", flag_words(flag));
-    }
-    text
-}
-
-fn done(object: &Object<'_>) -> String {
-    let action = object.action.as_ref().map(|action| format!(" ({})", shown(action.as_str()))).unwrap_or_default();
-    let row = object.row.as_ref().map(|row| format!(" row {}", shown(row.as_str()))).unwrap_or_default();
-    format!("{}{action}{row}", shown(object.operation.as_str()))
-}
-
-/// Who did it.
-fn by(record: &Record) -> String {
-    let own = if is_own(record) { ", told by the log itself" } else { "" };
-    match &record.content().actor {
-        Shown::Disclosed(None) if !own.is_empty() => "by the log itself".to_owned(),
-        Shown::Disclosed(None) => "by nobody named".to_owned(),
-        Shown::Disclosed(Some(actor)) => {
-            let mut words = format!("by {}", actor_words(actor));
-            let mut principal = actor.principal();
-            while let Some(actor) = principal {
-                let _ = write!(words, " for {}", actor_words(actor));
-                principal = actor.principal();
-            }
-            words + own
-        }
-        other => format!("by somebody {}", hidden(&other.as_ref().map(|_| ()))),
-    }
-}
-
-fn actor_words(actor: &Actor<'_>) -> String {
-    let roles: Vec<&str> = actor.roles().iter().map(|role| role.as_str()).collect();
-    let roles = if roles.is_empty() { String::new() } else { format!(" ({})", shown(&roles.join(", "))) };
-    format!("{}{roles}", shown(actor.id().as_str()))
-}
-
-fn object_words(object: &Object<'_>) -> String {
-    let row = object.row.as_ref().map(|row| format!(" row {}", shown(row.as_str()))).unwrap_or_default();
-    let [tenant, module, entity, id] =
-        [&object.tenant, &object.module, &object.entity, &object.id].map(|name| shown(name.as_str()));
-    format!("{tenant}/{module}/{entity}/{id}{row}")
-}
-
-/// What is odd or telling of a record, besides what it says.
-fn push_notes(line: &mut String, seen: &Seen, record: &Record) {
-    let (event, server) = (record.leaf().event().head(), record.leaf().server());
-    let mut notes = Vec::new();
-    match server.time.micros().saturating_sub(event.time.micros()) / 1_000_000 {
-        0 => {}
-        seconds => notes.push(format!("{seconds} s late")),
-    }
-    if let Shown::Disclosed(Some(context)) = &record.content().context {
-        for (name, prose) in [("reason", &context.reason), ("purpose", &context.purpose)] {
-            notes.extend(prose.as_ref().map(|prose| format!("{name}: {}", shown(prose.as_str()))));
-        }
-    }
-    notes.extend(event.replaces.map(|id| format!("corrects {id}")));
-    match seen.producer() {
-        Producer::None => {}
-        Producer::Verified(key) => notes.push(format!("signed by {key}")),
-        Producer::Unknown(key) => notes.push(format!("claims to be signed by {key}, not verified")),
-    }
-    let count = |wanted: fn(&Shown<()>) -> bool| record.traced().iter().filter(|one| wanted(&one.became)).count();
-    for (count, what) in [
-        (count(|became| matches!(became, Shown::Withheld)), "withheld"),
-        (count(|became| matches!(became, Shown::Erased(_))), "erased"),
-        (record.still_disclosed().len(), "disclosed though erased"),
-    ] {
-        if count > 0 {
-            notes.push(format!("{count} {what}"));
-        }
-    }
-    for note in notes {
-        let _ = write!(line, ", {note}");
-    }
-}
-
-fn push_values(text: &mut String, record: &Record) {
-    match &record.content().values {
-        Shown::Disclosed(None) => {}
-        Shown::Disclosed(Some(values)) => values.fields().iter().for_each(|(pointer, field)| {
-            let pointer = if pointer.as_str().is_empty() { "(document)" } else { pointer.as_str() };
-            let _ = write!(text, "\n      {}: {}", shown(pointer), change(values, field));
-        }),
-        other => _ = write!(text, "\n      values {}", hidden(&other.as_ref().map(|_| ()))),
-    }
-}
-
-/// What became of a field: old → new.
-fn change(values: &OpenValues, field: &Classed<Shown<Field<'static>>>) -> String {
-    let is_whole = matches!(values.form(), Form::Whole(Sides::New));
-    let class = if field.class == Class::Internal { String::new() } else { format!("   ({})", field.class.name()) };
-    let json = |json: &Json<'_>| shown(json.as_str());
-    let words = match &field.content {
-        Shown::Disclosed(Field { old: None, new: Some(new) }) if is_whole => json(new),
-        Shown::Disclosed(Field { old: None, new: Some(new) }) => format!("→ {}", json(new)),
-        Shown::Disclosed(Field { old: Some(old), new: Some(new) }) => format!("{} → {}", json(old), json(new)),
-        Shown::Disclosed(Field { old: Some(old), new: None }) => format!("{} → nothing", json(old)),
-        Shown::Disclosed(Field { old: None, new: None }) => "nothing".to_owned(),
-        other => hidden(&other.as_ref().map(|_| ())),
-    };
-    format!("{words}{class}")
-}
-
-/// Why something is not shown.
-fn hidden(shown: &Shown<()>) -> String {
-    match shown {
-        Shown::Disclosed(()) => String::new(),
-        Shown::Withheld => "withheld".to_owned(),
-        Shown::Erased(index) => format!("erased, by entry {index}"),
-    }
 }
 
 /// The flags of each record, by its number.

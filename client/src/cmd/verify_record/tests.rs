@@ -1,0 +1,163 @@
+//! A saved record on the command line: what is said of it, and that whatever is changed is noticed.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::{Output, run};
+use super::*;
+
+/// A record of which a field is erased and others are withheld, and the key of its log.
+const SAVED: &[u8] = include_bytes!("../../../../tests/fuzz/seeds/record_answer/record");
+const KEY: &str = "log.example/logs/test+2f30ffbb+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+const OTHER_KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
+/// What is said of it: all that it says, and why something is not there.
+const SAID: &str = r#"verified: record 018bcfe5-6800-7000-8000-000000000000 is entry 0 of log.example/logs/test, in its signed tree of 11 entries; number 0 of its stream; 13 disclosed, 2 withheld, 1 erased
+  time         2023-11-14T22:13:20.000000Z by the producer's clock, 2023-11-14T22:13:20.000000Z by the log's
+  tenant       pb
+  module       tl
+  entity       license
+  object       L-1
+  operation    create
+  actor        ann
+  subjects     p1
+      /fee: 1200.50
+      /list: [1,{"a":null}]
+      /own~0er: erased, by entry 8   (restricted)
+      /phone: withheld   (secret)
+  attribute    channel: "web"
+  attribute    ip: withheld   (secret)
+  data         f, 4 bytes, t, SHA-256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  stream       ["entity","pb","tl","license","L-1"]
+  erased by    record 018bcfe5-6800-7000-8000-000000000009, entry 8 of that tree, of 2023-11-14T22:13:29.000000Z
+  withheld     by the word of whoever answered: that it is still there is not proven
+"#;
+
+/// What the command prints, what it says, and how it ends.
+fn verify(folder: &Path, saved: &[u8], arguments: &[&str]) -> (String, String, u8) {
+    let file = folder.join("saved.json");
+    fs::write(&file, saved).unwrap();
+    let given = ["cairn", "verify", "record", file.to_str().unwrap()].into_iter().chain(arguments.iter().copied());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let output = Output { stdout: &mut stdout, stderr: &mut stderr, draws_progress: false };
+    let mut terminal = Terminal { stdin: &mut std::io::empty(), output };
+    let code = run(given.map(Into::into), &mut terminal);
+    (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap(), code)
+}
+
+#[test]
+fn a_saved_record_is_verified_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let (words, _, code) = verify(folder.path(), SAVED, &["--key", KEY]);
+    assert_eq!((words.as_str(), code), (SAID, 0));
+    let (json, _, _) = verify(folder.path(), SAVED, &["--key", KEY, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["verified"], &json["withheld"]), (&true.into(), &2.into()));
+    assert_eq!(json["view"]["values"]["whole"]["/own~0er"]["erased"], 8);
+    assert_eq!((&json["erased_by"][0]["index"], &json["erased_by"][1]), (&8.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn what_is_not_the_record_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |saved: &[u8], arguments: &[&str], words: &str| {
+        let (_, said, code) = verify(folder.path(), saved, arguments);
+        assert!(code == 1 && said.contains(words), "{code}: {said}");
+    };
+    refused(SAVED, &["--key", OTHER_KEY], "not trusted");
+    let text = String::from_utf8(SAVED.to_vec()).unwrap();
+    let other_leaf = text.replacen("2023-11-14", "2023-11-15", 1);
+    refused(other_leaf.as_bytes(), &["--key", KEY], "not proven");
+    refused(text.replace("\"redactions\"", "\"others\"").as_bytes(), &["--key", KEY], "redaction record");
+    refused(b"{}", &["--key", KEY], "saved.json: /record");
+    // Who may see all that is restricted is told all of it; who may see everything is not.
+    let may = |class: &str| verify(folder.path(), SAVED, &["--key", KEY, "--up-to", class]).2;
+    assert_eq!(["public", "restricted", "secret"].map(may), [0, 0, 1]);
+    let stranger = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    refused(SAVED, &["--key", KEY, "--producer-key", stranger], "not signed");
+    // Nobody is trusted by default, and the other command still wants its arguments.
+    assert_eq!(verify(folder.path(), SAVED, &[]).2, 2);
+    assert_eq!(verify(folder.path(), SAVED, &["--key", KEY, "--up-to", "all"]).2, 2);
+}
+
+#[test]
+fn the_data_that_a_record_speaks_of_is_hashed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("f"), "test").unwrap();
+    let check = || verify(folder.path(), SAVED, &["--key", KEY, "--attach", data.to_str().unwrap()]);
+    let (words, _, code) = check();
+    assert!(code == 0 && words.ends_with("1 file is unchanged\n"), "{words}");
+    fs::write(data.join("f"), "Test").unwrap();
+    fs::write(data.join("g"), "").unwrap();
+    let (_, said, code) = check();
+    assert!(code == 1 && said.contains("changed: f\nnew: g\n0 files are unchanged"), "{said}");
+    fs::remove_file(data.join("f")).unwrap();
+    assert!(check().1.contains("missing: f\nnew: g"), "{:?}", check());
+}
+
+/// Each place of a document where a text or a number stands, what is there for people alone left out.
+fn scalars(value: &serde_json::Value, at: String, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(members) => {
+            members.iter().filter(|(name, _)| *name != "view").for_each(|(name, value)| {
+                scalars(value, format!("{at}/{name}"), found);
+            });
+        }
+        serde_json::Value::Array(elements) => {
+            elements.iter().enumerate().for_each(|(n, value)| scalars(value, format!("{at}/{n}"), found));
+        }
+        _ => found.push(at),
+    }
+}
+
+/// The text with another letter or digit in the place of one.
+fn changed(text: &str, nth: usize) -> String {
+    let letters: Vec<usize> =
+        text.char_indices().filter(|(_, c)| c.is_ascii_alphanumeric()).map(|(at, _)| at).collect();
+    let at = letters[nth * letters.len() / 7];
+    let other = if text[at..].starts_with('0') { "1" } else { "0" };
+    format!("{}{other}{}", &text[..at], &text[at + 1..])
+}
+
+#[test]
+fn whatever_is_changed_of_a_saved_record_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved: serde_json::Value = serde_json::from_slice(SAVED).unwrap();
+    let refused = |other: &serde_json::Value, what: &str| {
+        let (words, said, code) = verify(folder.path(), &serde_json::to_vec(other).unwrap(), &["--key", KEY]);
+        assert!(
+            code == 1 && words.is_empty() && said.starts_with("cairn: not verified: "),
+            "{what}: {code} {words}{said}"
+        );
+    };
+    let mut places = Vec::new();
+    scalars(&saved, String::new(), &mut places);
+    assert!(places.len() > 50, "{places:?}");
+    for place in &places {
+        for nth in 0..7 {
+            let mut other = saved.clone();
+            let value = other.pointer_mut(place).unwrap();
+            *value = match &*value {
+                serde_json::Value::String(text) => changed(text, nth).into(),
+                number => (number.as_u64().unwrap() + 1 + nth as u64).into(),
+            };
+            refused(&other, place);
+        }
+        // What stands in a list is left out.
+        let (list, element) = place.rsplit_once('/').unwrap();
+        if let (Some(list), Ok(n)) = (saved.pointer(list).filter(|list| list.is_array()), element.parse::<usize>()) {
+            let mut short = list.as_array().unwrap().clone();
+            short.remove(n);
+            let mut other = saved.clone();
+            *other.pointer_mut(place.rsplit_once('/').unwrap().0).unwrap() = short.into();
+            refused(&other, place);
+        }
+    }
+    // What is there for people alone is not looked at, and not shown.
+    let mut other = saved.clone();
+    other["record"]["view"] = serde_json::json!({"values": "forged"});
+    let (words, _, code) = verify(folder.path(), &serde_json::to_vec(&other).unwrap(), &["--key", KEY]);
+    assert_eq!((words.as_str(), code), (SAID, 0));
+}
