@@ -158,7 +158,13 @@ impl Modify for Described {
         };
         let actor =
             "Who reads, where a service asks for somebody; it is put on record where the tenant has its reads recorded";
-        let (actor, purpose) = (header(header::X_ACTOR, actor), header(header::X_PURPOSE, "Why; on record likewise"));
+        let said = [
+            header(header::X_ACTOR, actor),
+            header(header::X_PURPOSE, "Why; on record likewise"),
+            header(header::X_TRACE_ID, "The trace that the request belongs to; on record likewise, as the correlation"),
+            header(header::TRACEPARENT, "The same in W3C trace context; on record likewise"),
+            header(header::TRACESTATE, "What goes with traceparent"),
+        ];
         let schema = RefOr::Ref(Ref::from_schema_name("ProblemDocument"));
         let full = ResponseBuilder::new()
             .description("The tenant's reads are put on record, and the disk has no room for more: read-unrecorded")
@@ -167,12 +173,12 @@ impl Modify for Described {
         for (path, item) in &mut document.paths.paths {
             let native = path.starts_with("/v1/").then_some(item.get.as_mut()).flatten();
             if let Some(operation) = native {
-                operation.parameters.get_or_insert_default().extend([actor.clone(), purpose.clone()]);
+                operation.parameters.get_or_insert_default().extend(said.clone());
                 operation.responses.responses.insert("507".into(), RefOr::T(full.clone()));
             }
             let digit = [Route::DigitSearch, Route::DigitVerify].map(Route::label).contains(&path.as_str());
             if let Some(operation) = digit.then_some(item.post.as_mut()).flatten() {
-                operation.parameters.get_or_insert_default().extend([actor.clone(), purpose.clone()]);
+                operation.parameters.get_or_insert_default().extend(said.clone());
             }
         }
     }

@@ -1,12 +1,15 @@
 //! The JSON shapes of logs and their entries, and of errors, for the document alone.
 
+use cairn_tree::wire::problem::ProblemKind;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// An error (RFC 9457). `type` is stable: branch on it, not on the words.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProblemDocument {
     /// The kind, as a URI.
+    #[schema(schema_with = problem_types)]
     r#type: String,
     /// The kind in words.
     title: String,
@@ -28,6 +31,14 @@ pub(crate) struct ProblemDocument {
     paths: Option<Vec<String>>,
     /// Whether there are more of them.
     more_paths: Option<bool>,
+}
+
+/// All kinds of problems; others may be added.
+fn problem_types() -> Object {
+    let types = ProblemKind::ALL.iter().map(|kind| kind.uri());
+    let each = ProblemKind::ALL.iter().map(|kind| format!("{}: {} {}", kind.uri(), kind.status(), kind.title()));
+    let words = format!("The kind, as a URI. {}", each.collect::<Vec<_>>().join("; "));
+    ObjectBuilder::new().schema_type(Type::String).description(Some(words)).examples(types).build()
 }
 
 /// A batch of entries.

@@ -22,7 +22,7 @@ use cairn_listen::Answer;
 use cairn_tree::wire::media;
 use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
@@ -52,7 +52,9 @@ struct Tokens;
 impl Modify for Tokens {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let words = "A token that `cairnd init` or `cairnd token create` has printed. Routes that take another place for it say so";
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(words)).build();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
     }
 }
 
@@ -111,6 +113,11 @@ impl Docs {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use cairn_tree::wire::problem::ProblemKind;
+    use serde_json::Value;
+
     use super::page::{escape, members};
     use super::*;
     use crate::http::path::Route;
@@ -129,5 +136,35 @@ mod tests {
             assert!(page.contains(&escape(route.label())));
         }
         assert!(!page.contains("<script") && !page.contains("src="));
+    }
+
+    #[test]
+    fn whatever_a_caller_meets_has_words_and_a_name_of_its_own() {
+        let value = serde_json::to_value(openapi()).unwrap();
+        let says = |value: &Value| value["description"].as_str().is_some_and(|words| !words.is_empty());
+        let mut names = BTreeSet::new();
+        for (path, operations) in members(&value["paths"]) {
+            for (method, operation) in members(operations) {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name.to_owned()), "{method} {path}: {name} stands twice");
+                let mut parameters = BTreeSet::new();
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    assert!(says(parameter), "{method} {path}: {parameter}");
+                    let place = (parameter["in"].to_string(), parameter["name"].to_string());
+                    assert!(parameters.insert(place), "{method} {path}: {parameter} stands twice");
+                }
+                for (status, response) in members(&operation["responses"]) {
+                    assert!(says(response), "{method} {path}: {status}");
+                }
+            }
+        }
+        for (name, schema) in members(&value["components"]["schemas"]) {
+            assert!(says(schema), "{name}");
+            for (member, property) in members(&schema["properties"]) {
+                assert!(says(property) || property["$ref"].is_string(), "{name}: {member}");
+            }
+        }
+        let problem = &value["components"]["schemas"]["ProblemDocument"]["properties"]["type"];
+        assert_eq!(problem["examples"].as_array().unwrap().len(), ProblemKind::ALL.len());
     }
 }

@@ -80,7 +80,9 @@ pub(crate) struct RecordBody {
     /// What it says, for those who verify nothing: as it came in, but that each field of `values`, by JSON Pointer, each
     /// attribute and each external digest has its `class`. What is withheld is `{"withheld": true}`, what is erased
     /// `{"erased": INDEX}`. With `stream`, `seq`, `prev`, `server_time`, `late_seconds` (how long after the producer's time
-    /// that is) and `by`; in the first record of a stream also `stream_name`, perhaps `topics` and `continues`.
+    /// that is) and `by` (the credential that brought it, by the server's word); `replaces`, the id of the record that this
+    /// one corrects; `claimed_key`, the id of the key that it names as its producer's: whether that key signed it is for
+    /// the reader to verify, by docs/record.md; in the first record of a stream also `stream_name`, perhaps `topics` and `continues`.
     view: serde_json::Value,
     /// The leaf's bytes, which are text.
     leaf: String,
@@ -100,6 +102,8 @@ pub(crate) struct RecordBody {
 pub(crate) struct RecordAnswer {
     /// The record.
     record: RecordBody,
+    /// The redaction records by which something of it is erased, each with its proof.
+    redactions: Option<Vec<RecordBody>>,
     /// The signed checkpoint's text, which the proof is for.
     checkpoint: String,
 }
@@ -113,6 +117,8 @@ pub(crate) struct RecordsAnswer {
     /// only `problem`, with `type`, `title`, `detail`, `index`, `part` (`disclosure`, `leaf` or `chain`), and of a disclosure
     /// its `digest` and `fault` (`missing`, `changed` or `malformed`). One of a later version is there without disclosures.
     records: Vec<RecordBody>,
+    /// The redaction records by which something of these records is erased, each with its proof.
+    redactions: Option<Vec<RecordBody>>,
     /// Of a history: from the record at this index on nobody says that none is missing, since the chain is broken there.
     broken_from: Option<u64>,
     /// The signed checkpoint's text, which the proofs are for.
@@ -160,7 +166,8 @@ pub(crate) struct StateAnswer {
     /// Each object's, and each row's: `object`, `life` (`live`, `ended` or unknown), `lives` (how many have begun), `last`
     /// (the number of the last record that acted on it), perhaps `document`, and in `unknown` where that is not known.
     states: Vec<serde_json::Value>,
-    /// What does not fit together: `seq`, `index`, `flag`, and what it is about.
+    /// What does not fit together: `seq`, `index`, `flag` (a word), and what it is about: `pointers` into the document, with
+    /// `more` if there are others than these, or `replaces`, the id of a record.
     flags: Vec<serde_json::Value>,
     /// Why nobody knows whether there are other objects.
     others: Option<serde_json::Value>,
@@ -179,7 +186,8 @@ pub(crate) struct DiffAnswer {
     from: serde_json::Value,
     /// The second.
     to: serde_json::Value,
-    /// Of each object `differences`: `pointer`, `old`, `new`, `certain`.
+    /// Each object that differs: `object`, and `differences` with `pointer`, `old`, `new`, `certain` each; `more` is true if
+    /// it differs in more places than are listed.
     objects: Vec<serde_json::Value>,
     /// A signed checkpoint's text, of a tree that has all of these records.
     checkpoint: String,

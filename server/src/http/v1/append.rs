@@ -35,7 +35,7 @@ const ROOM: usize = 512;
 
 /// Appends audit records.
 #[utoipa::path(
-    post, path = "/v1/records", tag = "Records", security(("token" = [])),
+    post, path = "/v1/records", operation_id = "append_records", tag = "Records", security(("token" = [])),
     params(
         ("wait" = Option<String>, Query, description = "integrated (the default): answer once a signed head has the records; witnessed: once such a head met the witness policy"),
         ("receipts" = Option<u8>, Query, description = "0: answer without the leaf and the proof of each record"),
@@ -44,6 +44,7 @@ const ROOM: usize = 512;
         ("x-purpose" = Option<String>, Header, description = "The purpose of records that give none"),
         ("x-trace-id" = Option<String>, Header, description = "The correlation of records that give none and have no trace context of this trace"),
         ("traceparent" = Option<String>, Header, description = "The W3C trace context of records that give none"),
+        ("tracestate" = Option<String>, Header, description = "What goes with traceparent"),
     ),
     request_body(
         description = "Records in our own form, one or an array, or one per line; or a CloudEvent 1.0, or an array of them. A batch is appended whole or not at all",

@@ -34,7 +34,7 @@ use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_RECORDS};
 
 /// The records of a stream, as they come.
 #[utoipa::path(
-    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events", tag = "Streams", security(("token" = [])),
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events", operation_id = "stream_events", tag = "Streams", security(("token" = [])),
     params(
         crate::http::docs::ObjectPath,
         crate::http::docs::StreamLog,

@@ -22,7 +22,7 @@ use crate::records::{Secret, Seen};
 
 /// Records by what they say.
 #[utoipa::path(
-    get, path = "/v1/records", tag = "Records", security(("token" = [])),
+    get, path = "/v1/records", operation_id = "list_records", tag = "Records", security(("token" = [])),
     params(
         crate::http::docs::Wanted,
         ("limit" = Option<u64>, Query, description = "The most records of a page, 1 to 500; 50 if absent"),
@@ -36,6 +36,7 @@ use crate::records::{Secret, Seen};
         (status = 401, description = "No good token", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the right to read", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The token is not good for this tenant", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 406, description = "No representation that Accept allows", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "What is stored can't be verified, and is not given out", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -25,7 +25,7 @@ const ROOM: usize = 8_192;
 
 /// One record.
 #[utoipa::path(
-    get, path = "/v1/records/{id}", tag = "Records", security(("token" = [])),
+    get, path = "/v1/records/{id}", operation_id = "record", tag = "Records", security(("token" = [])),
     params(
         ("id" = String, Path, description = "The record's id, a UUID"),
         ("tenant" = Option<String>, Query, description = "Whose record it is; also as the header X-Tenant-Id"),
@@ -38,6 +38,7 @@ const ROOM: usize = 8_192;
         (status = 401, description = "No good token", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the right to read", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such record, or none of a tenant that the token is good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 406, description = "No representation that Accept allows", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "What is stored can't be verified, and is not given out", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -58,7 +59,7 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
 
 /// A record's receipt.
 #[utoipa::path(
-    get, path = "/v1/records/{id}/receipt", tag = "Records", security(("token" = [])),
+    get, path = "/v1/records/{id}/receipt", operation_id = "record_receipt", tag = "Records", security(("token" = [])),
     params(
         ("id" = String, Path, description = "The record's id, a UUID"),
         ("tenant" = Option<String>, Query, description = "Whose record it is; also as the header X-Tenant-Id"),
@@ -71,6 +72,7 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
         (status = 401, description = "No good token", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the right to read", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such record, or none of a tenant that the token is good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 406, description = "No representation that Accept allows", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "What is stored can't be verified, and is not given out", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -28,7 +28,7 @@ const POINTS: &str = "a record's number, or a time as in RFC 3339";
 
 /// The records of an object, oldest first.
 #[utoipa::path(
-    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}", tag = "Streams", security(("token" = [])),
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}", operation_id = "stream_history", tag = "Streams", security(("token" = [])),
     params(
         crate::http::docs::ObjectPath,
         crate::http::docs::StreamLog,
@@ -74,7 +74,7 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
 
 /// What an object was at a point.
 #[utoipa::path(
-    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state", tag = "Streams", security(("token" = [])),
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/state", operation_id = "stream_state", tag = "Streams", security(("token" = [])),
     params(
         crate::http::docs::ObjectPath,
         crate::http::docs::StreamLog,
@@ -106,7 +106,7 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
 
 /// What changed of an object between two points.
 #[utoipa::path(
-    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff", tag = "Streams", security(("token" = [])),
+    get, path = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/diff", operation_id = "stream_diff", tag = "Streams", security(("token" = [])),
     params(
         crate::http::docs::ObjectPath,
         crate::http::docs::StreamLog,
