@@ -62,7 +62,8 @@ impl Diff {
             query.push(("to", self.to(whole).text()));
             trail.compare_differences(&name, query, objects).await
         };
-        let compared = Compared::of(session, &name, |whole| self.differences(whole), compare).await?;
+        let compared =
+            Compared::of((session, &terminal.output), &name, |whole| self.differences(whole), compare).await?;
         let (whole, objects) = (&compared.whole, &compared.computed);
         for object in objects {
             for difference in &object.differences {

@@ -73,7 +73,7 @@ impl History {
 
     async fn shown(&self, session: &mut Session, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Ended> {
         let name = self.stream.name(&mut session.trail).await?;
-        let progress = terminal.output.progress(0, "records");
+        let progress = terminal.output.counter("records");
         let whole = session.trail.history(&name, &mut |records| progress.set_position(records)).await;
         progress.finish_and_clear();
         let whole = whole?;

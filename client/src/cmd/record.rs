@@ -23,14 +23,26 @@ use super::options::{RemoteOptions, TrustOptions, idempotency_key};
 use super::terminal::{Form, Terminal};
 use super::why::WhyOptions;
 use crate::attach::{self, Attached};
-use crate::fetch::{IdempotencyKey, Records};
+use crate::fetch::{FetchError, IdempotencyKey, Records};
 use crate::files::read_bounded;
+
+/// A record that says something of everything that most records have.
+const EXAMPLE: &str = r#"An example of a record; all but `object` may be left out:
+  {
+    "object": {"tenant": "pb", "module": "tl", "entity": "license", "id": "PB-17", "operation": "update"},
+    "actor": {"id": "c33d", "type": "user", "roles": ["CLERK"]},
+    "subjects": ["person:4711"],
+    "context": {"reason": "all documents are there"},
+    "values": {"fields": {"/status": {"old": "APPLIED", "new": "APPROVED"}, "/owner": {"new": "Ada"}}},
+    "classification": {"values": {"/owner": "restricted"}}
+  }"#;
 
 /// Put an audit record on record: what was done to which object, by whom and why.
 ///
 /// The record is JSON in Cairn's own form (docs/record.md shows one). With --attach, the digests of files and folders go
 /// with it, so that `cairn verify record --attach` can tell later whether they are still the same.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
 pub(super) struct Record {
     #[command(flatten)]
     remote: RemoteOptions,
@@ -71,6 +83,35 @@ struct Report {
     saved: Option<String>,
 }
 
+/// A record that may not have been appended.
+struct NotAppended {
+    words: Failure,
+    /// The server has refused it, and will again.
+    is_final: bool,
+}
+
+impl From<Failure> for NotAppended {
+    fn from(words: Failure) -> Self {
+        Self { words, is_final: false }
+    }
+}
+
+impl NotAppended {
+    fn of(error: FetchError) -> Self {
+        let (is_final, advice) = match &error {
+            FetchError::Status { status: 401 | 403, .. } => {
+                (true, "; a producer's token with the right `append` is needed (cairnd token create --rights append)")
+            }
+            FetchError::Status { status: 404, .. } => {
+                (true, "; the token is not good for the record's tenant, or the server has no audit records")
+            }
+            FetchError::Status { status: 400..=499, .. } => (!error.is_transient(), ""),
+            _ => (false, ""),
+        };
+        Self { words: Failure::Refused(format!("{error}{advice}")), is_final }
+    }
+}
+
 impl Record {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let trust = self.trust.trust()?;
@@ -86,10 +127,12 @@ impl Record {
             Ok(appended) => appended,
             Err(failure) => {
                 // The record may be in the log all the same: only the same key can tell.
-                terminal
-                    .output
-                    .say(format_args!("cairn: repeat this with --idempotency-key {key}: nothing is appended twice"));
-                return Err(failure);
+                if !failure.is_final {
+                    let words =
+                        format_args!("cairn: repeat this with --idempotency-key {key}: nothing is appended twice");
+                    terminal.output.say(words);
+                }
+                return Err(failure.words);
             }
         };
         if let Some(path) = &self.save {
@@ -116,13 +159,13 @@ impl Record {
         body: &[u8],
         key: &IdempotencyKey,
         trust: Option<&Trust>,
-    ) -> Result<Appended, Failure> {
+    ) -> Result<Appended, NotAppended> {
         let witnessed = trust.is_some_and(Trust::needs_witnesses);
         let wait = self.wait.unwrap_or(if witnessed { Wait::Witnessed } else { Wait::Integrated });
-        let taken = records.append(Bytes::copy_from_slice(body), key, wait).await?;
+        let taken = records.append(Bytes::copy_from_slice(body), key, wait).await.map_err(NotAppended::of)?;
         if taken.is_late && wait == Wait::Witnessed {
             let words = "the record is in the log, but its witnesses are late: repeat this later";
-            return Err(Failure::Refused(words.to_owned()));
+            return Err(Failure::Refused(words.to_owned()).into());
         }
         if let Some(trust) = trust {
             let verified = taken.answer.verify(trust);
@@ -131,7 +174,7 @@ impl Record {
         let count = taken.answer.records.len();
         match <[Appended; 1]>::try_from(taken.answer.records) {
             Ok([appended]) => Ok(appended),
-            Err(_) => Err(Failure::Refused(format!("the server answered one record with {count}"))),
+            Err(_) => Err(Failure::Refused(format!("the server answered one record with {count}")).into()),
         }
     }
 }
@@ -276,6 +319,12 @@ mod tests {
         assert_eq!(with_attached(RECORD.into(), &[]).unwrap(), RECORD.trim().as_bytes());
         // Twice is once too often.
         assert!(with_attached(body, &files).unwrap_err().contains("already"));
+    }
+
+    #[test]
+    fn the_example_in_the_help_text_is_a_record() {
+        let (_, record) = EXAMPLE.split_once('\n').unwrap();
+        assert_eq!(with_attached(record.into(), &[]).unwrap(), record.trim().as_bytes());
     }
 
     #[test]

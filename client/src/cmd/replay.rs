@@ -61,7 +61,7 @@ impl Replay {
             query.push(("at", self.point(whole).text()));
             trail.compare_states(&name, query, states).await
         };
-        let compared = Compared::of(session, &name, |whole| self.states(whole), compare).await?;
+        let compared = Compared::of((session, &terminal.output), &name, |whole| self.states(whole), compare).await?;
         let (whole, states) = (&compared.whole, &compared.computed);
         for state in &states.states {
             terminal.output.print(form, &StateLine::of(state)?)?;

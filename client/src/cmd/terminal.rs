@@ -61,12 +61,23 @@ impl Output<'_> {
         if !self.draws_progress {
             return ProgressBar::hidden();
         }
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-        let template = format!("{{bar:40}} {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left");
-        match ProgressStyle::with_template(&template) {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
+        drawn(Some(total), &format!("{{bar:40}} {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"))
+    }
+
+    /// The same where nobody knows how many there will be.
+    pub(super) fn counter(&self, unit: &str) -> ProgressBar {
+        if !self.draws_progress {
+            return ProgressBar::hidden();
         }
+        drawn(None, &format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}}"))
+    }
+}
+
+fn drawn(total: Option<u64>, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

@@ -5,26 +5,28 @@ use clap::Args;
 use super::failure::Failure;
 use crate::fetch::{Said, Saying};
 
+/// Under which these options stand in help texts.
+const HEADING: &str = "What goes on record with it";
+
 /// Why, for whom, and in which trace.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What goes on record with it")]
 pub(super) struct WhyOptions {
     /// Why you ask. Where the tenant has its reads recorded, that is on record with what you read; a record that is
     /// brought takes it as its purpose.
-    #[arg(long, env = "CAIRN_PURPOSE", value_name = "TEXT")]
+    #[arg(long, help_heading = HEADING, env = "CAIRN_PURPOSE", value_name = "TEXT")]
     purpose: Option<String>,
     /// The person for whom you ask, where you are a service that asks for somebody. It is on record likewise, as the one
     /// who reads.
-    #[arg(long, env = "CAIRN_ON_BEHALF_OF", value_name = "PERSON")]
+    #[arg(long, help_heading = HEADING, env = "CAIRN_ON_BEHALF_OF", value_name = "PERSON")]
     on_behalf_of: Option<String>,
     /// The trace that this belongs to, by any id; on record as the correlation.
-    #[arg(long, env = "CAIRN_TRACE_ID", value_name = "ID")]
+    #[arg(long, help_heading = HEADING, env = "CAIRN_TRACE_ID", value_name = "ID")]
     trace_id: Option<String>,
     /// The trace that this belongs to, in W3C trace context.
-    #[arg(long, env = "TRACEPARENT", value_name = "TRACEPARENT")]
+    #[arg(long, help_heading = HEADING, env = "TRACEPARENT", value_name = "TRACEPARENT")]
     traceparent: Option<String>,
     /// What goes with --traceparent.
-    #[arg(long, env = "TRACESTATE", value_name = "TRACESTATE")]
+    #[arg(long, help_heading = HEADING, env = "TRACESTATE", value_name = "TRACESTATE")]
     tracestate: Option<String>,
 }
 

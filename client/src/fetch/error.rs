@@ -84,6 +84,8 @@ pub struct Problem {
     pub kind: Option<wire::ProblemKind>,
     /// The title and the detail, or the first line of another body.
     pub words: String,
+    /// The parameter or header that is wrong.
+    pub field: Option<String>,
     /// The place in the body that is wrong, as a JSON Pointer.
     pub pointer: Option<String>,
 }
@@ -99,7 +101,8 @@ impl Problem {
         let words: Vec<&str> =
             [&*problem.title, &problem.detail].into_iter().filter(|words| !words.is_empty()).collect();
         let words = shown(&words.join(": "));
-        Self { kind: problem.kind(), words, pointer: problem.pointer }
+        let field = problem.field.as_deref().map(ToOwned::to_owned);
+        Self { kind: problem.kind(), words, field, pointer: problem.pointer }
     }
 }
 

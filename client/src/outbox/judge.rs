@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, kind: Option<ProblemKind>, pointer: Option<&str>) -> Verdict {
-        let problem = Problem { kind, words: "words".into(), pointer: pointer.map(Into::into) };
+        let problem = Problem { kind, words: "words".into(), field: None, pointer: pointer.map(Into::into) };
         judge(&FetchError::Status { url: "u".into(), status, problem }, None)
     }
 

@@ -3,6 +3,7 @@
 use cairn_tree::record::stream::StreamName;
 
 use super::super::failure::Failure;
+use super::super::terminal::Output;
 use super::{Ended, Session, advised};
 use crate::auditor::trail::{Trail, TrailError, Whole};
 
@@ -23,14 +24,17 @@ impl<T> Compared<T> {
     /// Reads a history, computes something from it, and compares it with the server's own, until both agree: a server that
     /// has got records since we read them may rightly differ, until they are read too.
     pub(in crate::cmd) async fn of(
-        session: &mut Session,
+        (session, output): (&mut Session, &Output<'_>),
         name: &StreamName<'_>,
         compute: impl Fn(&Whole) -> Result<T, Failure>,
         compare: impl AsyncFn(&Trail, &Whole, &T) -> Result<(), TrailError>,
     ) -> Result<Self, Ended> {
         let (mut tries, mut records) = (0, 0);
         loop {
-            let whole = session.trail.history(name, &mut |_| {}).await?;
+            let progress = output.counter("records");
+            let whole = session.trail.history(name, &mut |records| progress.set_position(records)).await;
+            progress.finish_and_clear();
+            let whole = whole?;
             whole.check()?;
             let computed = compute(&whole)?;
             let fault = compare(&session.trail, &whole, &computed).await.err();

@@ -23,15 +23,15 @@ use std::path::{Path, PathBuf};
 
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::policy::PolicyVerifyError;
-use cairn_tree::wire::v1::AnswerError;
+use cairn_tree::wire::v1::{AnswerError, Property};
 
 use super::failure::Failure;
 use super::terminal::{Form, Output};
 use super::watch;
-use crate::auditor::TileReader;
 use crate::auditor::trail::{Seen, Trail, TrailError};
+use crate::auditor::{AuditError, TileReader};
 use crate::bounds;
-use crate::fetch::{FetchError, Remote, shown};
+use crate::fetch::{FetchError, Problem, Remote, shown};
 use crate::files::{Durability, Hold, write_atomic};
 use crate::monitor::{Case, contradiction};
 
@@ -94,6 +94,17 @@ impl Session {
     }
 }
 
+/// Why there is no head to begin with.
+fn no_head(error: &AuditError) -> Failure {
+    let advice = match error {
+        AuditError::Fetch(FetchError::Status { status: 404, .. }) => {
+            "; --url is the address of a log, such as http://127.0.0.1:6962/logs/main, and a private log wants a token"
+        }
+        _ => "",
+    };
+    Failure::Refused(format!("{error}{advice}"))
+}
+
 /// What is said of an error, and what to do about it.
 fn advised(error: &TrailError) -> String {
     let advice = match error {
@@ -103,6 +114,11 @@ fn advised(error: &TrailError) -> String {
         TrailError::Broken(_) => "; its operator has an incident to look into, see `cairn history`",
         TrailError::Fetch(FetchError::Status { status: 401 | 403, .. }) => {
             "; an auditor's token with the right `read` is needed (cairnd token create --rights read,disclose:secret)"
+        }
+        TrailError::Fetch(FetchError::Status { status: 400, problem: Problem { field: Some(field), .. }, .. })
+            if field == Property::Tenant.name() =>
+        {
+            "; give --tenant, or set CAIRN_TENANT"
         }
         TrailError::Answer(AnswerError::Checkpoint(PolicyVerifyError::Quorum(_))) => {
             "; what is newest may not be witnessed yet: repeat this later, or trust the log alone with --key"

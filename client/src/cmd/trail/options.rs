@@ -19,7 +19,7 @@ use super::super::terminal::{Form, Output};
 use super::super::verify_record::{class, producer_key};
 use super::super::watch::{accuse, beside_state, load_state, save_state};
 use super::super::why::WhyOptions;
-use super::{Ended, Session};
+use super::{Ended, Session, no_head};
 use crate::auditor;
 use crate::auditor::trail::{Filter, Ground, Met, Reader, Trail};
 use crate::bounds;
@@ -78,7 +78,8 @@ impl TrailOptions {
         let hold = self.state.as_deref().map(Hold::take).transpose()?;
         let (head, shown) = match &self.state {
             None => {
-                let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await?;
+                let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await;
+                let head = head.map_err(|error| no_head(&error))?;
                 let size = head.size();
                 (head, size)
             }
@@ -108,7 +109,7 @@ async fn kept_head(
     save_state(path, &monitor, &mut saved)?;
     let round = match ended {
         Ok(round) => round,
-        Err(RoundError::Unverified(error)) => return Err(error.into()),
+        Err(RoundError::Unverified(error)) => return Err(no_head(&error)),
         Err(RoundError::Contradiction(case)) => {
             let (keys, url) = (monitor.keys_ever(), remote.url().to_string());
             let evidence = beside_state(path, case.name());

@@ -137,7 +137,11 @@ impl VerifyRecord {
 
     /// The record, and what is known of it.
     fn verified(&self, saved: &[u8], trust: &Trust) -> Result<(VerifiedEntry, Verified), String> {
-        let answer = RecordAnswer::parse(saved).map_err(|fault| format!("{}: {fault}", self.record.display()))?;
+        let unread = |fault| {
+            let saved = "a saved record is what --save keeps, or what /v1/records/ID answers";
+            format!("{}: {fault}; {saved}", self.record.display())
+        };
+        let answer = RecordAnswer::parse(saved).map_err(unread)?;
         let (entry, head) = answer.verify(trust).map_err(|error| error.to_string())?;
         let producer = self.producer(&entry)?;
         let verified = Verified::of(&Told::of(&entry, producer), &answer, &entry, &head)?;
