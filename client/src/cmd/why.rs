@@ -34,16 +34,16 @@ impl WhyOptions {
     /// What requests say of it.
     pub(super) fn said(&self) -> Result<Said, Failure> {
         let given = [
-            ("purpose", Saying::Purpose, &self.purpose),
-            ("on-behalf-of", Saying::Actor, &self.on_behalf_of),
-            ("trace-id", Saying::TraceId, &self.trace_id),
-            ("traceparent", Saying::TraceParent, &self.traceparent),
-            ("tracestate", Saying::TraceState, &self.tracestate),
+            ("--purpose, or CAIRN_PURPOSE", Saying::Purpose, &self.purpose),
+            ("--on-behalf-of, or CAIRN_ON_BEHALF_OF", Saying::Actor, &self.on_behalf_of),
+            ("--trace-id, or CAIRN_TRACE_ID", Saying::TraceId, &self.trace_id),
+            ("--traceparent, or TRACEPARENT", Saying::TraceParent, &self.traceparent),
+            ("--tracestate, or TRACESTATE", Saying::TraceState, &self.tracestate),
         ];
-        given.into_iter().try_fold(Said::default(), |said, (flag, saying, text)| {
+        given.into_iter().try_fold(Said::default(), |said, (given, saying, text)| {
             // An empty variable in the environment is as good as none.
             let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else { return Ok(said) };
-            said.with(saying, text).map_err(|error| Failure::Usage(format!("--{flag}: {error}")))
+            said.with(saying, text).map_err(|error| Failure::Usage(format!("{given}: {error}")))
         })
     }
 }
