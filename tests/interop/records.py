@@ -147,6 +147,12 @@ def changes(answer):
     for number, _ in enumerate(answer["record"].get("withheld", [])):
         yield changed(*record, "withheld", to=lambda all, n=number: all[:n] + all[n + 1:])
         yield changed(*record, "withheld", number, to=flipped)
+    for number, _ in enumerate(answer.get("redactions", [])):
+        yield changed("redactions", to=lambda all, n=number: all[:n] + all[n + 1:])
+        yield changed("redactions", number, "leaf", to=lambda text: text.replace('"seq":', '"seq":1', 1))
+        yield changed("redactions", number, "integrity", "index", to=lambda index: index - 1)
+        yield changed("redactions", number, "integrity", "proof", to=proof)
+        yield changed("redactions", number, "disclosures", to=lambda all: all[1:])
     if "before" in answer["record"]:
         yield changed(*record, "before", "leaf", to=lambda text: text.replace('"seq":', '"seq":1', 1))
         yield changed(*record, "before", "index", to=lambda index: index + 1)
@@ -228,7 +234,10 @@ def served(url, vkey, producer, auditor):
 def saved(vkey, files):
     for file in files:
         answer = json.loads(pathlib.Path(file).read_bytes())
-        [record] = verified(answer, Key(vkey))
+        try:
+            [record] = verified(answer, Key(vkey))
+        except Refused as refused:
+            sys.exit(f"{file}: not verified: {refused}")
         refused = assert_each_change_is_refused(answer, Key(vkey))
         print(f"{file}: {record.event['id']} is entry {record.index}; {refused} changed ones refused")
 

@@ -99,6 +99,9 @@ serve() {
     export INTEROP_URL INTEROP_KEY
 }
 
+# The key of the log that the seeds of the fuzzers are from.
+seed_key=log.example/logs/test+2f30ffbb+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c
+
 # Audit records, in the log that takes them.
 records() {
     if ! command -v python3 >/dev/null; then
@@ -107,6 +110,8 @@ records() {
     fi
     step "the published vectors of records" python3 ../vectors/record/record.py
     step "served records, in Python" python3 records.py "$closed_url" "$closed_key" "$token" "$auditor_token"
+    step "a saved record of which something is erased and withheld, in Python" python3 records.py --saved "$seed_key" \
+        ../fuzz/seeds/record_answer/record
     INTEROP_RECORDS_URL=$closed_url INTEROP_RECORDS_KEY=$closed_key INTEROP_RECORDS_TOKEN=$auditor_token \
         step "sumdb note and tlog, on records" go test -count=1 -run Records .
 }
