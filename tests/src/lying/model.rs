@@ -40,6 +40,14 @@ impl Model {
         }
     }
 
+    /// The usual log, of so many entries.
+    #[must_use]
+    pub fn of_size(size: u64) -> Self {
+        let mut model = Self::new("lying.example/log", 1);
+        model.grow(size, "entry");
+        model
+    }
+
     /// From now on signs with the keys of these types, made from these seeds, and no others.
     pub fn sign_with(&mut self, keys: &[(SignatureType, u8)]) {
         let origin = self.origin.as_str();

@@ -61,6 +61,12 @@ struct Rule {
 }
 
 impl LyingLog {
+    /// Serves the usual log, of so many entries.
+    #[must_use]
+    pub fn of_size(size: u64) -> Self {
+        Self::serve(Model::of_size(size))
+    }
+
     /// Serves a model on a port of its own.
     #[must_use]
     pub fn serve(model: Model) -> Self {

@@ -2,14 +2,12 @@
 
 use cairn_tests::command::cairn;
 use cairn_tests::http::{Connection, Request};
-use cairn_tests::lying::{Lie, LyingLog, Model};
+use cairn_tests::lying::{Lie, LyingLog};
 use cairn_tests::server::Data;
 use serde_json::Value;
 
 fn log() -> LyingLog {
-    let mut model = Model::new("lying.example/log", 1);
-    model.grow(600, "entry");
-    LyingLog::serve(model)
+    LyingLog::of_size(600)
 }
 
 fn measure(log: &LyingLog, mode: &str) -> Value {

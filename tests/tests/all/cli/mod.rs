@@ -24,7 +24,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cairn_tests::command::cairn_with_input;
-use cairn_tests::lying::{Lie, LyingLog, Model};
+use cairn_tests::lying::{Lie, LyingLog};
 use cairn_tree::record::class::Class;
 use cairn_tree::size::LeafIndex;
 
@@ -36,7 +36,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let log = LyingLog::serve(Model::new("lying.example/log", 1));
+        let log = LyingLog::of_size(0);
         Self { log, folder: tempfile::tempdir().unwrap() }
     }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use cairn_tests::command::{Ran, cairn, cairn_with_input};
-use cairn_tests::lying::{LyingLog, Model};
+use cairn_tests::lying::LyingLog;
 
 fn log() -> LyingLog {
-    LyingLog::serve(Model::new("lying.example/log", 1))
+    LyingLog::of_size(0)
 }
 
 fn append(log: &LyingLog, further: &[&str], input: &[u8]) -> Ran {

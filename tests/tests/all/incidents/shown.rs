@@ -18,9 +18,7 @@ use crate::scene::{append, entry};
 
 /// An honest log of so many entries, until it is told to lie.
 fn log(size: u64) -> LyingLog {
-    let mut model = Model::new("lying.example/log", 1);
-    model.grow(size, "entry");
-    LyingLog::serve(model)
+    LyingLog::of_size(size)
 }
 
 fn ask(log: &LyingLog, command: &str, further: &[&str]) -> Ran {

@@ -19,8 +19,7 @@ impl Monitored {
 
     /// A log of so many entries that was looked at once.
     fn after(size: u64) -> Self {
-        let mut model = Model::new("lying.example/log", 1);
-        model.grow(size, "entry");
+        let model = Model::of_size(size);
         let monitored = Self::new(model);
         let ran = monitored.look(&[]);
         assert_eq!((ran.code, &*ran.stderr), (0, ""), "an honest log is consistent: {ran:?}");

@@ -13,9 +13,7 @@ struct Bench {
 
 impl Bench {
     fn new(size: u64) -> Self {
-        let mut model = Model::new("lying.example/log", 1);
-        model.grow(size, "entry");
-        Self { log: LyingLog::serve(model), folder: tempfile::tempdir().unwrap() }
+        Self { log: LyingLog::of_size(size), folder: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {

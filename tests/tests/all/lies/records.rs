@@ -29,7 +29,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let log = LyingLog::serve(Model::new("lying.example/log", 1));
+        let log = LyingLog::of_size(0);
         log.record(CREATED);
         log.change(|model| model.grow(2, "entry"));
         log.record(UPDATED);
@@ -234,7 +234,7 @@ fn an_answer_of_an_older_tree_or_of_another_log_is_refused() {
 
 /// Another log of the same name and key, whose history differs after its first entries.
 fn forked(entries: u64) -> LyingLog {
-    let log = LyingLog::serve(Model::new("lying.example/log", 1));
+    let log = LyingLog::of_size(0);
     log.record(CREATED);
     log.record(OTHER);
     log.change(|model| model.grow(entries, "other"));

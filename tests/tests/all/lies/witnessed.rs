@@ -21,8 +21,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let mut model = Model::new("lying.example/log", 1);
-        model.grow(300, "entry");
+        let model = Model::of_size(300);
         let keys = LogKeys::try_from(model.vkey().clone()).unwrap();
         let witness = |number: u8| {
             let name = KeyName::new(format!("witness.example/w{number}")).unwrap();
@@ -145,8 +144,7 @@ fn a_head_that_its_log_signed_for_a_time_to_come_is_an_alarm_where_no_witness_is
     let name = KeyName::new("lying.example/log").unwrap();
     let key = SignerKey::from_seed(name, SignatureType::COSIGNATURE_ML_DSA_44, &[3; 32]).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let mut model = Model::new("lying.example/log", 1);
-    model.grow(300, "entry");
+    let model = Model::of_size(300);
     let head = model.checkpoint(300);
     let log = LyingLog::serve(model);
     for (number, (age, alarm)) in

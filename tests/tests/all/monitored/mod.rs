@@ -9,7 +9,7 @@ mod resuming;
 
 use std::path::PathBuf;
 
-use cairn_tests::lying::{LyingLog, Model};
+use cairn_tests::lying::LyingLog;
 use cairn_tests::monitor::Monitor;
 
 /// A log that lies when it is told to, and its monitor's folder.
@@ -20,9 +20,7 @@ struct Scene {
 
 impl Scene {
     fn new(size: u64) -> Self {
-        let mut model = Model::new("lying.example/log", 1);
-        model.grow(size, "entry");
-        Self { log: LyingLog::serve(model), folder: tempfile::tempdir().unwrap() }
+        Self { log: LyingLog::of_size(size), folder: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {

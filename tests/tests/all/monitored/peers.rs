@@ -12,7 +12,7 @@ fn pulls(peer: &LyingLog, result: &str) -> String {
 }
 
 fn peer() -> LyingLog {
-    LyingLog::serve(Model::new("lying.example/log", 1))
+    LyingLog::of_size(0)
 }
 
 /// A head that nobody signed, with as many lines as there may be, none of which is right.
