@@ -2,14 +2,16 @@
 
 /// Most bytes of entries in one commit; a commit takes at least one request, whatever its size.
 pub(super) const COMMIT_BYTES: usize = 32 << 20;
+/// Bytes of entries from which on a commit is written by a thread of its own, while the writer places the next.
+pub(super) const LARGE_COMMIT_BYTES: usize = 1 << 20;
 /// More entries than one commit brings to a log: each has a length of two bytes.
 pub(super) const COMMIT_ENTRIES: u64 = COMMIT_BYTES as u64 / 2;
 /// Most requests in one commit.
 pub(super) const COMMIT_REQUESTS: usize = 16_384;
 /// Commits that wait to be signed and released while another is; a further one waits in the writer's hands.
 pub(super) const RELEASES_WAITING: usize = 1;
-/// Most commits that the store may have beyond the newest mark: the one in the writer's hands, those that wait, and the
-/// one that is being released.
+/// Most commits that the store may have beyond the newest mark: the one that has just been written, those that wait, and
+/// the one that is being released.
 pub(super) const UNRELEASED_COMMITS: u64 = RELEASES_WAITING as u64 + 2;
 /// Logs whose right edge the writer keeps at hand; the least recently written one makes room.
 pub(super) const RESIDENT_LOGS: usize = 2_048;

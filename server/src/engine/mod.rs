@@ -264,6 +264,7 @@ impl Engine {
             registry: Arc::clone(&registry),
             due: Arc::clone(&due),
             reader: Arc::clone(&reader),
+            store: Arc::clone(&store),
             poison: Arc::clone(&poison),
         });
         let parts = WriterParts {

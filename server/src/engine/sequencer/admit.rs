@@ -25,28 +25,36 @@ use crate::engine::stored::{ReadError, Stored};
 /// Leaves in logs without duplicates, by log.
 type Seen = HashMap<(LogId, Hash), LeafIndex>;
 
-/// Leaves in logs without duplicates that the store has and the hash index does not have yet: those of commits that are
-/// on their way to be released, oldest first.
+/// What was promised, by idempotency key.
+type Promises = HashMap<IdempotencyKey, (LogId, IdempotencyRow)>;
+
+/// What commits have brought that are on their way to be released, oldest first: leaves in logs without duplicates that
+/// the hash index does not have yet, and promises that the store may not have.
 #[derive(Default)]
-pub(super) struct Unreleased(VecDeque<(u64, Seen)>);
+pub(super) struct Unreleased(VecDeque<(u64, Seen, Promises)>);
 
 impl Unreleased {
     /// Adds what a commit placed.
-    pub(super) fn add(&mut self, commit: u64, seen: Seen) {
-        if !seen.is_empty() {
-            self.0.push_back((commit, seen));
+    pub(super) fn add(&mut self, commit: u64, seen: Seen, promises: Promises) {
+        if !seen.is_empty() || !promises.is_empty() {
+            self.0.push_back((commit, seen, promises));
         }
     }
 
-    /// Lets go of what the hash index has by now. Comes before a look-up in the index: then each leaf is in one of both.
+    /// Lets go of what the hash index and the store have by now. Comes before a look-up there: then each is in one of both.
     fn trim(&mut self, released: u64) {
-        while self.0.front().is_some_and(|(commit, _)| *commit <= released) {
+        while self.0.front().is_some_and(|(commit, ..)| *commit <= released) {
             self.0.pop_front();
         }
     }
 
     fn find(&self, log: LogId, leaf: Hash) -> Option<LeafIndex> {
-        self.0.iter().find_map(|(_, seen)| seen.get(&(log, leaf)).copied())
+        self.0.iter().find_map(|(_, seen, _)| seen.get(&(log, leaf)).copied())
+    }
+
+    /// The row of an idempotency key. A key that expired on the way may stand here twice; the later one holds.
+    fn promise(&self, key: &IdempotencyKey) -> Option<&IdempotencyRow> {
+        self.0.iter().rev().find_map(|(.., promises)| promises.get(key)).map(|(_, row)| row)
     }
 }
 
@@ -58,7 +66,7 @@ pub(super) struct Group {
     /// The logs that get new entries.
     pub(super) touched: BTreeSet<LogId>,
     /// The promises made in this group: also what a retry in the same group finds.
-    pub(super) promises: HashMap<IdempotencyKey, (LogId, IdempotencyRow)>,
+    pub(super) promises: Promises,
     /// Leaves placed in this group in logs without duplicates.
     pub(super) seen: Seen,
     /// Logs that were found damaged on the way.
@@ -112,7 +120,7 @@ impl Writer {
         let us = self.parts.clock.now_us();
         let now = Now { ms: self.parts.clock.now_ms(), us, room };
         self.unreleased.trim(self.release.released());
-        let mut known = self.fetch_promises(&requests)?.into_iter();
+        let mut known = self.find_promises(&requests)?.into_iter();
         let mut group = Group::default();
         for request in requests {
             let row = if request.bound().is_some() { known.next().unwrap_or(Ok(None)) } else { Ok(None) };
@@ -145,8 +153,19 @@ impl Writer {
         Ok(())
     }
 
-    /// The rows of all idempotency keys in the group, in one read; one by one where a row is damaged, since that is the
-    /// matter of its own log alone.
+    /// The rows of all idempotency keys in the group, as the store has them or will.
+    fn find_promises(&self, requests: &[Request]) -> Result<Vec<Promised>, Poison> {
+        let mut rows = self.fetch_promises(requests)?;
+        for (bound, row) in requests.iter().filter_map(Request::bound).zip(&mut rows) {
+            if let Some(promise) = self.unreleased.promise(&bound.key) {
+                *row = Ok(Some(promise.encode()));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The same as the store has them, in one read; one by one where a row is damaged, since that is the matter of its own
+    /// log alone.
     fn fetch_promises(&self, requests: &[Request]) -> Result<Vec<Promised>, Poison> {
         let row_key = |request: &Request| Some(idempotency::row_key(request.log().info.id, &request.bound()?.key));
         let keys: Vec<Key> = requests.iter().filter_map(row_key).collect();
@@ -191,10 +210,9 @@ impl Writer {
         let log = job.log.info.id;
         let store = Arc::clone(&self.parts.store);
         let stored = Stored::new(&*store, log);
-        self.bring(&job.log)?;
+        self.bring_to_place(&job.log)?;
         let gone = || stored.damaged("the log, number", u64::from(log.get()), "it is not at hand");
         let track = self.residents.get_mut(log).ok_or_else(gone)?;
-        track.ensure_tail(&stored)?;
         let full = |_| Refusal::Request(AppendError::LogFull);
         let count = job.batch.len();
         track.size().plus(count as u64).map_err(full)?;

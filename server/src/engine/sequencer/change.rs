@@ -7,15 +7,15 @@
 
 use std::sync::Arc;
 
-use cairn_tree::store::{Batch, Key};
+use cairn_tree::store::Batch;
+use tokio::sync::oneshot;
 
-use super::check;
+use super::handover::{Changed, Work};
 use super::job::ChangeJob;
-use super::releaser::{Changed, Unsigned, Work};
-use super::track::{WriteAs, Written};
+use super::track::WriteAs;
 use super::writer::{Poison, Writer};
 use crate::engine::batch::EntryBatch;
-use crate::engine::head::{Shared, Standing};
+use crate::engine::head::Shared;
 use crate::engine::layout::{BindingRow, LogState};
 use crate::engine::life::{Change, LifeError, Plan};
 use crate::engine::stored::{ReadError, Stored};
@@ -38,13 +38,10 @@ impl Writer {
         self.release.drain()?;
         let ChangeJob { log, plan, reply } = job;
         let answer = match self.plan_change(&log, plan) {
-            Ok(change) => match self.write_change(&log, change)? {
-                Ok((commit, unsigned, standing, state)) => {
-                    let changed = Changed { commit, unsigned, shared: log, standing, state, reply };
-                    return self.release.hand(Work::Changed(Box::new(changed)));
-                }
-                Err(error) => error,
-            },
+            Ok(change) => {
+                let changed = self.write_change(log, change, reply)?;
+                return self.release.hand(Work::Changed(Box::new(changed)));
+            }
             Err(Refusal::Change(error)) => error,
             Err(Refusal::Log(error)) => {
                 let damage = self.poison_or_damage(error)?;
@@ -75,26 +72,26 @@ impl Writer {
         let batch = EntryBatch::single(leaf.as_bytes()).map_err(|error| too_long(&error))?;
         let store = Arc::clone(&self.parts.store);
         let stored = Stored::new(&*store, log.info.id);
-        self.bring(log)?;
+        self.bring_to_place(log)?;
         let gone = || stored.damaged("the log, number", u64::from(log.info.id.get()), "it is not at hand");
         let track = self.residents.get_mut(log.info.id).ok_or_else(gone)?;
         if track.size() != size {
             return Err(stored.damaged("the tree at size", size.get(), "it is not the released one").into());
         }
-        track.ensure_tail(&stored)?;
         track.place(&batch, 0..1).map_err(|error| too_long(&error))?;
         Ok(change)
     }
 
-    /// Writes the change and reads it back; a log that does not give it back as it was placed is halted as it was before.
-    #[expect(clippy::type_complexity, reason = "the parts of what is handed over, named at the one place of use")]
+    /// Writes the change. The releaser reads it back, and has a log that does not give it back as it was placed halted as
+    /// it was before.
     fn write_change(
         &mut self,
-        log: &Arc<Shared>,
+        shared: Arc<Shared>,
         change: Change,
-    ) -> Result<Result<(u64, Option<Unsigned>, Arc<Standing>, LogState), LifeError>, Poison> {
+        reply: oneshot::Sender<Result<(), LifeError>>,
+    ) -> Result<Changed, Poison> {
         let Change { leaf, standing, state } = change;
-        let id = log.info.id;
+        let id = shared.info.id;
         let now_ms = self.parts.clock.now_ms();
         let store = Arc::clone(&self.parts.store);
         let stored = Stored::new(&*store, id);
@@ -102,38 +99,17 @@ impl Writer {
         let commit = self.next_commit(&mut batch);
         let released = self.parts.database.released;
         batch.put(BindingRow::key(id), standing.binding.encode());
-        let mut written: Option<Written> = None;
+        let mut placed = None;
         if leaf.is_some()
             && let Some(track) = self.residents.get_mut(id)
         {
             let seals = state == LogState::Sealed;
-            written = Some(track.write(&mut batch, &stored, WriteAs { commit, released, now_ms, seals }));
+            placed = Some(track.write(&mut batch, &stored, WriteAs { commit, released, now_ms, seals }));
         }
         self.commit(batch)?;
         // From here on a sealed log takes nothing more; its final head follows.
-        log.set_state(state.clone());
+        shared.set_state(state.clone());
         let standing = Arc::new(standing);
-        let Some(written) = written else { return Ok(Ok((commit, None, standing, state))) };
-        let Some(track) = self.residents.get_mut(id) else { return Ok(Ok((commit, None, standing, state))) };
-        match check::read_back(&*store, track, &written) {
-            Ok(()) => {
-                let unsigned = track.unsigned();
-                Ok(Ok((commit, Some(unsigned), standing, state)))
-            }
-            Err(error) => {
-                let damage = self.poison_or_damage(error)?;
-                self.take_back(log, &damage, written.keys(&stored))?;
-                Ok(Err(LifeError::Halted(damage.to_string())))
-            }
-        }
-    }
-
-    /// Puts the binding back that the log had, then halts it.
-    fn take_back(&mut self, log: &Arc<Shared>, damage: &ReadError, undo: Vec<Key>) -> Result<(), Poison> {
-        let mut batch = Batch::new();
-        self.next_commit(&mut batch);
-        batch.put(BindingRow::key(log.info.id), log.standing().binding.encode());
-        self.commit(batch)?;
-        self.halt(log, damage, undo)
+        Ok(Changed { commit, placed, shared, standing, state, reply })
     }
 }

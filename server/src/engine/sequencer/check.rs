@@ -3,36 +3,108 @@
 //! Every new entry is read back and hashed again onto the tree that the check before it left; new tiles and the new
 //! root must come out as they were written, and so must what records disclose. A bit that flipped in memory or on its way
 //! to the store is found here, while nobody has been told of the head (what ended the Yeti and Nessie logs).
+//!
+//! It runs on the releaser's thread. The store may have later commits by then, which change nothing that is read here but
+//! the head row.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::LeafIndex;
-use cairn_tree::store::{Key, Store};
+use cairn_tree::store::{Key, LogId, Store};
 use cairn_tree::tile::{Entries, Width};
 
-use super::track::{Track, Written};
-use crate::engine::growing::FullTile;
+use super::handover::Unsigned;
+use super::track::Written;
+use crate::engine::growing::{FullTile, GrowingTree};
+use crate::engine::head::Shared;
 use crate::engine::layout::{DisclosuresRow, HeadRow};
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
-/// Brings `track.checked` up to the commit's head from the stored bytes alone. On an error the track is of no more use.
-pub(super) fn read_back(store: &dyn Store, track: &mut Track, written: &Written) -> Result<(), ReadError> {
+/// What a commit brought to a log; the store has it.
+pub(super) struct Placed {
+    pub(super) shared: Arc<Shared>,
+    pub(super) written: Written,
+    pub(super) time_ms: u64,
+    /// The tree before it, where the writer has taken the log up with this commit.
+    pub(super) base: Option<GrowingTree>,
+    /// The tree that was written, for a build that does not check.
     #[cfg(feature = "canaries")]
-    if crate::canary::Canary::SignBeforeCheck.sings() {
-        track.checked = track.working.clone();
-        return Ok(());
+    pub(super) working: GrowingTree,
+}
+
+impl Placed {
+    pub(super) fn log(&self) -> LogId {
+        self.shared.info.id
     }
-    let stored = Stored::new(store, track.shared.info.id);
+
+    /// The keys of its rows but the head's, to take them back.
+    pub(super) fn keys(&self, store: &dyn Store) -> Vec<Key> {
+        self.written.keys(&Stored::new(store, self.log()))
+    }
+}
+
+/// The trees of the logs that the writer has at hand, as the store gave them back: of heads that are signed, or will be
+/// next.
+pub(super) struct Checks {
+    store: Arc<dyn Store>,
+    trees: HashMap<LogId, GrowingTree>,
+}
+
+impl Checks {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, trees: HashMap::new() }
+    }
+
+    /// The store that is read.
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Lets go of a log.
+    pub(super) fn forget(&mut self, log: LogId) {
+        self.trees.remove(&log);
+    }
+
+    /// Reads back what one log got, and gives its head to be signed. After an error its tree is gone: nothing of it may be
+    /// signed any more.
+    pub(super) fn check(&mut self, placed: &mut Placed) -> Result<Unsigned, ReadError> {
+        let log = placed.log();
+        let stored = Stored::new(&*self.store, log);
+        let gone = || stored.damaged("the log, number", u64::from(log.get()), "its tree is not at hand");
+        let mut tree = placed.base.take().or_else(|| self.trees.remove(&log)).ok_or_else(gone)?;
+        #[cfg(feature = "canaries")]
+        if crate::canary::Canary::SignBeforeCheck.sings() {
+            tree = placed.working.clone();
+        } else {
+            read_back(&*self.store, log, &mut tree, &placed.written)?;
+        }
+        #[cfg(not(feature = "canaries"))]
+        read_back(&*self.store, log, &mut tree, &placed.written)?;
+        let (shared, time_ms) = (Arc::clone(&placed.shared), placed.time_ms);
+        let unsigned = Unsigned { shared, size: tree.size(), root: tree.root(), time_ms, edge: Arc::new(tree.edge()) };
+        self.trees.insert(log, tree);
+        Ok(unsigned)
+    }
+}
+
+/// Brings `tree` up to the commit's head from the stored bytes alone. On an error it is of no more use.
+fn read_back(store: &dyn Store, log: LogId, tree: &mut GrowingTree, written: &Written) -> Result<(), ReadError> {
+    let stored = Stored::new(store, log);
     let mut tiles = Vec::new();
-    absorb_entries(store, &stored, track, written, &mut tiles)?;
-    let size = track.checked.size().get();
-    if track.checked.size() != written.head.size || track.checked.root() != written.head.root {
+    absorb_entries(store, &stored, tree, written, &mut tiles)?;
+    let size = tree.size().get();
+    if tree.size() != written.head.size || tree.root() != written.head.root {
         return Err(stored.damaged("the tree at size", size, "the stored entries hash to another root"));
     }
     compare_tiles(&stored, &tiles)?;
     compare_disclosures(store, &stored, written)?;
-    let row = store.get(&HeadRow::key(track.shared.info.id))?.unwrap_or_default();
-    if HeadRow::decode(&row)? == written.head {
+    let row = HeadRow::decode(&store.get(&HeadRow::key(log))?.unwrap_or_default())?;
+    // A later commit of this log has written its own over it, and reads that one back.
+    let replaced = row.commit > written.head.commit && row.size > written.head.size;
+    if replaced || row == written.head {
         Ok(())
     } else {
         Err(stored.damaged("the head at size", size, "it reads back differently"))
@@ -42,7 +114,7 @@ pub(super) fn read_back(store: &dyn Store, track: &mut Track, written: &Written)
 fn absorb_entries(
     store: &dyn Store,
     stored: &Stored<'_>,
-    track: &mut Track,
+    tree: &mut GrowingTree,
     written: &Written,
     tiles: &mut Vec<FullTile>,
 ) -> Result<(), ReadError> {
@@ -62,18 +134,18 @@ fn absorb_entries(
         let leaves = entries.leaf_hashes();
         // Only the first bundle can have begun before this commit.
         let begun = position == 0 && !written.bundles.is_empty();
-        let known = if begun { known_leaves(stored, track, *number, &leaves)? } else { 0 };
+        let known = if begun { known_leaves(stored, tree, *number, &leaves)? } else { 0 };
         let new = leaves.get(known..).unwrap_or_default();
         let full = stored.damaged("a new row, number", *number, "the tree is full");
-        track.checked.extend(new, &mut |tile| tiles.push(tile)).map_err(|_| full)?;
+        tree.extend(new, &mut |tile| tiles.push(tile)).map_err(|_| full)?;
     }
     Ok(())
 }
 
 /// How many entries of the first bundle stand in the checked tree already. They must have the hashes that they had.
-fn known_leaves(stored: &Stored<'_>, track: &mut Track, number: u64, leaves: &[Hash]) -> Result<usize, ReadError> {
-    let same_bundle = track.checked.size().get() / WIDTH == number;
-    let edge = track.checked.edge();
+fn known_leaves(stored: &Stored<'_>, tree: &mut GrowingTree, number: u64, leaves: &[Hash]) -> Result<usize, ReadError> {
+    let same_bundle = tree.size().get() / WIDTH == number;
+    let edge = tree.edge();
     let known = edge.hashes(0);
     match leaves.get(..known.len()) {
         Some(again) if same_bundle && again == known => Ok(known.len()),

@@ -7,6 +7,7 @@ use cairn_tree::store::{Batch, Key, LogId};
 use tokio::sync::oneshot;
 
 use super::pool::Weighed;
+use super::releaser::Unsound;
 use crate::engine::append::{AppendError, Appended, Bound};
 use crate::engine::batch::EntryBatch;
 use crate::engine::head::{LogInfo, Shared};
@@ -30,6 +31,8 @@ pub(in crate::engine) enum Job {
     Change(Box<ChangeJob>),
     /// Take a log out of service whose next head the signer refuses.
     Refused(Arc<Shared>, String),
+    /// Take a log out of service whose rows do not read back as they were placed.
+    Unsound(Box<Unsound>),
     /// Write rows that were prepared elsewhere and that no other job touches.
     Maintain(MaintainJob),
     /// Forget a log's expired idempotency keys.
@@ -190,6 +193,7 @@ impl Weighed for Job {
             Self::Record(job) => job.records.iter().map(Prepared::weight).sum(),
             Self::Create(_) | Self::Change(_) | Self::Sweep(_) => 0,
             Self::Release(..) | Self::Halt(..) | Self::Refused(..) | Self::Damaged(..) | Self::Freeze(_) => 0,
+            Self::Unsound(_) => 0,
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }
     }

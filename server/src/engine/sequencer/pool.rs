@@ -1,12 +1,13 @@
 //! The pool: what waits for the next commit, bounded in requests and bytes.
 //!
 //! Many threads put in; the writer takes everything that has gathered, up to one commit's worth. There is no timer: an
-//! idle writer sleeps, and the first request wakes it.
+//! idle writer sleeps, and the first request wakes it. While a commit is written by a thread of its own, only what is large
+//! is taken at once; small requests gather until it is done, so that fewer commits have more of them.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::bounds::{COMMIT_BYTES, COMMIT_REQUESTS};
+use crate::engine::bounds::{COMMIT_BYTES, COMMIT_REQUESTS, LARGE_COMMIT_BYTES};
 
 /// Something that waits, with the bytes it holds in memory.
 pub(super) trait Weighed {
@@ -36,18 +37,22 @@ pub(super) struct Pool<T> {
     bounds: PoolBounds,
     waiting: Mutex<Waiting<T>>,
     wake: Condvar,
+    /// Woken when no commit is being written any more.
+    written: Condvar,
 }
 
 struct Waiting<T> {
     jobs: VecDeque<T>,
     bytes: usize,
     closed: bool,
+    /// Whether a commit is being written beside the writer.
+    writing: bool,
 }
 
 impl<T: Weighed> Pool<T> {
     pub(super) fn new(bounds: PoolBounds) -> Self {
-        let waiting = Waiting { jobs: VecDeque::new(), bytes: 0, closed: false };
-        Self { bounds, waiting: Mutex::new(waiting), wake: Condvar::new() }
+        let waiting = Waiting { jobs: VecDeque::new(), bytes: 0, closed: false, writing: false };
+        Self { bounds, waiting: Mutex::new(waiting), wake: Condvar::new(), written: Condvar::new() }
     }
 
     /// Puts a job in, or hands it back. A job larger than all of the pool still finds room in an empty one.
@@ -63,8 +68,8 @@ impl<T: Weighed> Pool<T> {
         }
         waiting.bytes = waiting.bytes.saturating_add(job.weight());
         waiting.jobs.push_back(job);
-        // Only the first job can find the writer asleep.
-        if waiting.jobs.len() == 1 {
+        // Only the first job can find the writer asleep, or one that makes enough of them.
+        if waiting.jobs.len() == 1 || waiting.writing {
             self.wake.notify_one();
         }
         Ok(())
@@ -85,8 +90,8 @@ impl<T: Weighed> Pool<T> {
     /// Waits for jobs and takes one commit's worth of them, in order. `None` once closed and empty.
     pub(super) fn take(&self) -> Option<Vec<T>> {
         let mut waiting = self.lock();
-        while waiting.jobs.is_empty() {
-            if waiting.closed {
+        while waiting.jobs.is_empty() || waiting.gathers() {
+            if waiting.jobs.is_empty() && waiting.closed {
                 return None;
             }
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +111,28 @@ impl<T: Weighed> Pool<T> {
         Some(jobs)
     }
 
+    /// A commit is being written beside the writer, after the one before it.
+    pub(super) fn begin_writing(&self) {
+        self.wait_for_write().writing = true;
+    }
+
+    /// It is written, or never will be.
+    pub(super) fn end_writing(&self) {
+        self.lock().writing = false;
+        self.written.notify_all();
+        self.wake.notify_one();
+    }
+
+    /// Waits until no commit is being written beside the writer.
+    pub(super) fn await_write(&self) {
+        drop(self.wait_for_write());
+    }
+
+    fn wait_for_write(&self) -> MutexGuard<'_, Waiting<T>> {
+        let waiting = self.lock();
+        self.written.wait_while(waiting, |waiting| waiting.writing).unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many requests wait.
     pub(super) fn depth(&self) -> usize {
         self.lock().jobs.len()
@@ -120,6 +147,13 @@ impl<T: Weighed> Pool<T> {
     // A panic while the lock is held leaves the queue whole: every change above is complete before anything can panic.
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Waiting<T> {
+    /// Whether what waits had better wait for more.
+    fn gathers(&self) -> bool {
+        self.writing && !self.closed && self.bytes < LARGE_COMMIT_BYTES
     }
 }
 
@@ -158,6 +192,36 @@ mod tests {
         assert_eq!(pool.take(), Some(vec![COMMIT_BYTES + 1]));
         assert_eq!(pool.take(), Some(vec![COMMIT_BYTES]));
         assert_eq!(pool.take(), Some(vec![1]));
+    }
+
+    #[test]
+    fn while_a_commit_is_written_small_jobs_gather_and_large_ones_do_not() {
+        let pool = std::sync::Arc::new(pool(10, usize::MAX));
+        pool.begin_writing();
+        let taker = std::sync::Arc::clone(&pool);
+        let taken = std::thread::spawn(move || [taker.take(), taker.take()]);
+        assert_eq!(pool.submit(1), Ok(()));
+        assert_eq!(pool.submit(2), Ok(()));
+        // Nobody takes these two: the third makes enough of them.
+        assert_eq!(pool.submit(LARGE_COMMIT_BYTES), Ok(()));
+        while pool.depth() > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(pool.submit(4), Ok(()));
+        assert_eq!(pool.submit(5), Ok(()));
+        pool.end_writing();
+        pool.await_write();
+        assert_eq!(taken.join().unwrap(), [Some(vec![1, 2, LARGE_COMMIT_BYTES]), Some(vec![4, 5])]);
+    }
+
+    #[test]
+    fn a_closed_pool_gathers_nothing() {
+        let pool = pool(10, 10);
+        pool.begin_writing();
+        assert_eq!(pool.submit(1), Ok(()));
+        pool.close();
+        assert_eq!(pool.take(), Some(vec![1]));
+        assert_eq!(pool.take(), None);
     }
 
     #[test]

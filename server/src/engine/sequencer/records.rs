@@ -111,10 +111,9 @@ impl Writer {
         let log = job.log.info.id;
         let store = Arc::clone(&self.parts.store);
         let stored = Stored::new(&*store, log);
-        self.bring(&job.log)?;
+        self.bring_to_place(&job.log)?;
         let gone = || stored.damaged("the log, number", u64::from(log.get()), "it is not at hand");
         let track = self.residents.get_mut(log).ok_or_else(gone)?;
-        track.ensure_tail(&stored)?;
         let full = |_| Refusal::Request(AppendError::LogFull);
         track.size().plus(job.records.len() as u64).map_err(full)?;
         let records = core::mem::take(&mut job.records);

@@ -1,17 +1,19 @@
 //! What others than the store decide about a log: its witnesses, that what was committed before a start goes out or that
 //! the log is halted; its signer, that a head is not signed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key};
 use tokio::sync::oneshot;
 
+use super::handover::Work;
 use super::job::FreezeJob;
-use super::releaser::Work;
+use super::releaser::Unsound;
 use super::writer::{Halt, Poison, Writer};
 use crate::engine::head::Shared;
-use crate::engine::layout::{HeadRow, LogState};
+use crate::engine::layout::{BindingRow, HeadRow, LogState};
 use crate::engine::open::unreleased_rows;
 use crate::engine::stored::{ReadError, Stored};
 
@@ -59,6 +61,38 @@ impl Writer {
         self.halt_for(log, Halt::damage(reason), undo)
     }
 
+    /// Takes back what a commit brought to a log and does not read back as it was placed, or what came after such a commit,
+    /// and halts the log as it was before. Then those are told who wait for it.
+    pub(super) fn take_back(&mut self, mut unsound: Unsound) -> Result<(), Poison> {
+        let undo = core::mem::take(&mut unsound.undo);
+        match unsound.reason.take() {
+            Some(reason) => self.halt_unsound(&unsound.shared, reason, undo)?,
+            // It was halted for the commit before.
+            None => {
+                let mut batch = Batch::new();
+                self.next_commit(&mut batch);
+                BTreeSet::from_iter(undo).into_iter().for_each(|key| batch.delete(key));
+                self.commit(batch)?;
+            }
+        }
+        unsound.answer();
+        Ok(())
+    }
+
+    fn halt_unsound(&mut self, log: &Shared, reason: String, undo: Vec<Key>) -> Result<(), Poison> {
+        tracing::error!(log = %log.info.name, %reason, "the stored bytes do not match what was to be signed");
+        // Heads before that commit were sound, and have been signed.
+        self.release.drain()?;
+        // Were its rows not to be listed, those that are known to be unsound go all the same.
+        let undo: BTreeSet<Key> = self.unreleased_keys(log)?.into_iter().chain(undo).collect();
+        // The commit may have changed its binding.
+        let mut batch = Batch::new();
+        self.next_commit(&mut batch);
+        batch.put(BindingRow::key(log.info.id), log.standing().binding.encode());
+        self.commit(batch)?;
+        self.halt_for(log, Halt::damage(reason), undo.into_iter().collect())
+    }
+
     /// Halts a log whose head the signer refuses. From that head on nothing of it was signed.
     pub(super) fn halt_by_signer(&mut self, log: &Shared, reason: String) -> Result<(), Poison> {
         self.release.drain()?;
@@ -77,7 +111,7 @@ impl Writer {
     /// The size of the log's tree as committed, with the tree at hand.
     fn rest(&mut self, log: &Arc<Shared>) -> Result<TreeSize, ReadError> {
         self.bring(log)?;
-        Ok(self.residents.get_mut(log.info.id).map_or(log.head().size, |track| track.checked.size()))
+        Ok(self.residents.get_mut(log.info.id).map_or(log.head().size, |track| track.size()))
     }
 
     fn sign_rest(&mut self, log: &Arc<Shared>) -> Result<(), Poison> {

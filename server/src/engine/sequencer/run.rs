@@ -1,5 +1,5 @@
-//! The sequencer's two threads: the writer takes what has gathered, does it, and sleeps when there is nothing; the
-//! releaser signs and answers behind it. What ends one ends both.
+//! The sequencer's three threads: the writer takes what has gathered, does it, and sleeps when there is nothing; a second
+//! one writes large commits beside it; the releaser checks, signs and answers behind both. What ends one ends all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::thread::{Builder, JoinHandle};
 
 use cairn_tree::store::Key;
 
+use super::beside::beside;
 use super::job::{Done, Job, MaintainJob};
 use super::pool::{Pool, PoolBounds, Refused};
 use super::releaser::Releaser;
@@ -25,22 +26,31 @@ pub(in crate::engine) struct Sequencer {
 
 impl Sequencer {
     /// Starts the threads.
-    pub(in crate::engine) fn start(writer: Writer, releaser: Releaser, bounds: PoolBounds) -> std::io::Result<Self> {
+    pub(in crate::engine) fn start(
+        mut writer: Writer,
+        releaser: Releaser,
+        bounds: PoolBounds,
+    ) -> std::io::Result<Self> {
         let pool = Arc::new(Pool::new(bounds));
         let poison = Arc::clone(&writer.parts.poison);
         let observer = Arc::clone(&writer.parts.observer);
         let end = Arc::new(End { pool: Arc::clone(&pool), poison: Arc::clone(&poison), told: false.into(), observer });
-        let (writers, releasers) = (Arc::clone(&end), end);
+        let (writers, besides, releasers) = (Arc::clone(&end), Arc::clone(&end), end);
+        let (side, thread) =
+            beside(Arc::clone(&pool), Arc::clone(&writer.parts.store), writer.release.work(), Arc::clone(&poison));
+        writer.release.set_beside(side);
         let release = move || {
-            // A closed pool hands it back: the next start asks the signer again.
-            let halt = |log, reason| drop(releasers.pool.submit_own(Job::Refused(log, reason)));
-            releasers.guard(|| releaser.run(&halt));
+            // A closed pool hands it back: the next start asks the signer again, and checks what no mark covers.
+            let tell = |job| drop(releasers.pool.submit_own(job));
+            releasers.guard(|| releaser.run(&tell));
         };
         let release = Builder::new().name("releaser".to_owned()).spawn(release)?;
-        // Should this fail, its writer is dropped, and the releaser ends as well.
+        let write_large = move || besides.guard(|| thread.run());
+        // Should this or the next fail, its writer is dropped, and the others end as well.
+        let write_large = Builder::new().name("large-commits".to_owned()).spawn(write_large)?;
         let write =
             Builder::new().name("sequencer".to_owned()).spawn(move || writers.guard(|| run(writer, &writers)))?;
-        Ok(Self { pool, poison, threads: Mutex::new(vec![write, release]) })
+        Ok(Self { pool, poison, threads: Mutex::new(vec![write, write_large, release]) })
     }
 
     /// Hands a job over; one that is refused is dropped.

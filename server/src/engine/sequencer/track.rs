@@ -1,5 +1,4 @@
-//! What the writer knows of one log: its tree as committed, its tree with what has been placed since, and the rows that
-//! the next commit writes.
+//! What the writer knows of one log: its tree with everything that was placed, and the rows that the next commit writes.
 
 use core::ops::Range;
 use std::collections::VecDeque;
@@ -9,7 +8,8 @@ use bytes::Bytes;
 use cairn_tree::size::{LeafIndex, SizeError, TreeSize};
 use cairn_tree::store::{Batch, Key};
 
-use super::releaser::Unsigned;
+use super::check::Placed;
+use super::handover::Unsigned;
 use crate::engine::batch::EntryBatch;
 use crate::engine::bounds::TAIL_BYTES;
 use crate::engine::growing::{FullTile, GrowingTree};
@@ -20,10 +20,12 @@ use crate::engine::stored::{ReadError, Stored, WIDTH};
 /// One log, at hand.
 pub(super) struct Track {
     pub(super) shared: Arc<Shared>,
-    /// The tree of the last commit, as the store gave it back: of a head that is signed, or will be next.
-    pub(super) checked: GrowingTree,
-    /// The same with every entry that was placed since.
-    pub(super) working: GrowingTree,
+    /// The tree with every entry that was placed.
+    working: GrowingTree,
+    /// Its size with the last commit.
+    committed: TreeSize,
+    /// The tree with which the log was taken up, until its first commit since takes it along to be checked.
+    base: Option<GrowingTree>,
     /// When the last head was made. No record before it is later, and none after it earlier.
     pub(super) time_ms: u64,
     /// When the last record was sequenced, in microseconds; 0 if that is long ago.
@@ -91,11 +93,11 @@ pub(super) struct Written {
 
 impl Track {
     /// Takes up a log whose tree of the last commit is known.
-    pub(super) fn new(shared: Arc<Shared>, checked: GrowingTree, time_ms: u64) -> Self {
-        let tail = Tail { encoded: (checked.size().get().is_multiple_of(WIDTH)).then(Vec::new), pieces: Vec::new() };
-        let working = checked.clone();
-        let (stale, fresh) = (VecDeque::new(), Fresh::default());
-        Self { shared, checked, working, time_ms, record_us: 0, tail, stale, fresh }
+    pub(super) fn new(shared: Arc<Shared>, working: GrowingTree, time_ms: u64) -> Self {
+        let committed = working.size();
+        let tail = Tail { encoded: (committed.get().is_multiple_of(WIDTH)).then(Vec::new), pieces: Vec::new() };
+        let (base, stale, fresh) = (Some(working.clone()), VecDeque::new(), Fresh::default());
+        Self { shared, working, committed, base, time_ms, record_us: 0, tail, stale, fresh }
     }
 
     /// Takes up a log from its rows.
@@ -125,10 +127,10 @@ impl Track {
         self.working.size()
     }
 
-    /// The head of the checked tree.
+    /// The head of the tree with which the log was taken up. Since then nothing may have been placed.
     pub(super) fn unsigned(&mut self) -> Unsigned {
-        let (size, root, time_ms) = (self.checked.size(), self.checked.root(), self.time_ms);
-        Unsigned { shared: Arc::clone(&self.shared), size, root, time_ms, edge: Arc::new(self.checked.edge()) }
+        let (size, root, time_ms) = (self.working.size(), self.working.root(), self.time_ms);
+        Unsigned { shared: Arc::clone(&self.shared), size, root, time_ms, edge: Arc::new(self.working.edge()) }
     }
 
     /// Whether the next commit has something to write.
@@ -136,7 +138,12 @@ impl Track {
         self.fresh.entries > 0
     }
 
-    /// Makes sure that the unfinished bundle's entries are at hand.
+    /// Whether the unfinished bundle's entries are at hand.
+    pub(super) fn has_tail(&self) -> bool {
+        self.tail.encoded.is_some()
+    }
+
+    /// Makes sure that they are. The store has everything that was placed before.
     pub(super) fn ensure_tail(&mut self, stored: &Stored<'_>) -> Result<(), ReadError> {
         if self.tail.encoded.is_none() {
             let size = self.size().get();
@@ -195,8 +202,21 @@ impl Track {
         Ok(())
     }
 
-    /// Adds this log's rows to the batch of a commit, and says where they stand.
-    pub(super) fn write(&mut self, batch: &mut Batch, stored: &Stored<'_>, with: WriteAs) -> Written {
+    /// Adds this log's rows to the batch of a commit, and says where they stand and what is to be checked.
+    pub(super) fn write(&mut self, batch: &mut Batch, stored: &Stored<'_>, with: WriteAs) -> Placed {
+        let written = self.write_rows(batch, stored, with);
+        self.committed = self.working.size();
+        Placed {
+            shared: Arc::clone(&self.shared),
+            written,
+            time_ms: self.time_ms,
+            base: self.base.take(),
+            #[cfg(feature = "canaries")]
+            working: self.working.clone(),
+        }
+    }
+
+    fn write_rows(&mut self, batch: &mut Batch, stored: &Stored<'_>, with: WriteAs) -> Written {
         let id = self.shared.info.id;
         let fresh = core::mem::take(&mut self.fresh);
         // Only pieces whose bundle was read back and stands under a released head. Until its mark is durable a start would
@@ -204,7 +224,7 @@ impl Track {
         let released = self.stale.iter().take_while(|stale| stale.commit <= with.released).count();
         self.stale.drain(..released).for_each(|stale| batch.delete(stored.piece_key(stale.first)));
         let written_piece = (!fresh.piece.is_empty()).then(|| {
-            let first = bundle_start(self.working.size()).max(self.checked.size().get());
+            let first = bundle_start(self.working.size()).max(self.committed.get());
             self.tail.pieces.push(first);
             batch.put(stored.piece_key(first), fresh.piece);
             first

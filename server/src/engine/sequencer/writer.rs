@@ -9,8 +9,10 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
 
 use super::admit::Unreleased;
+use super::handover::{Created, Handover, Work};
 use super::job::{CreateError, CreateJob, Job, MaintainJob, Request};
-use super::releaser::{Created, Handover, Releaser, Work};
+use super::pool::Weighed;
+use super::releaser::Releaser;
 use super::residents::Residents;
 use super::track::Track;
 use crate::engine::bounds::{SWEEP_LOGS, SWEEP_ROWS};
@@ -113,6 +115,7 @@ impl Writer {
 
     /// Does one commit's worth of jobs, and answers them.
     pub(super) fn step(&mut self, jobs: Vec<Job>) -> Result<(), Poison> {
+        let bytes = jobs.iter().map(Weighed::weight).sum();
         let (mut requests, mut maintenance, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job {
@@ -121,6 +124,7 @@ impl Writer {
                 Job::Create(job) => self.create(*job)?,
                 Job::Change(job) => changes.push(job),
                 Job::Refused(log, reason) => self.halt_by_signer(&log, reason)?,
+                Job::Unsound(unsound) => self.take_back(*unsound)?,
                 Job::Maintain(job) => maintenance.push(job),
                 Job::Sweep(log) if self.to_sweep.contains(&log) => {}
                 Job::Sweep(log) => self.to_sweep.push_back(log),
@@ -138,7 +142,7 @@ impl Writer {
                 Job::Freeze(job) => self.freeze(*job)?,
             }
         }
-        self.append(requests, &mut maintenance)?;
+        self.append(requests, bytes, &mut maintenance)?;
         for job in changes {
             self.change(*job)?;
         }
@@ -163,7 +167,9 @@ impl Writer {
         self.parts.database.commit
     }
 
+    /// Writes a batch, after everything that was written before it.
     pub(super) fn commit(&self, batch: Batch) -> Result<(), Poison> {
+        self.release.await_sound_write()?;
         self.parts.store.commit(batch).map_err(|error| self.poison(error.to_string()))
     }
 
@@ -195,6 +201,11 @@ impl Writer {
     /// Deletes expired idempotency keys of the logs that are to be swept, one commit's worth. Decided here, where no append
     /// can use a key anew in between.
     fn sweep(&mut self) -> Result<(), Poison> {
+        if self.to_sweep.is_empty() {
+            return Ok(());
+        }
+        // What is on its way may use an expired key anew.
+        self.release.await_sound_write()?;
         let now_ms = self.parts.clock.now_ms();
         let mut deletes = Vec::new();
         for _ in 0..SWEEP_LOGS {
@@ -284,10 +295,24 @@ impl Writer {
         Ok((id, Standing { binding, signer }, head))
     }
 
+    /// Brings a log to hand with its unfinished bundle, so that entries can be placed.
+    pub(super) fn bring_to_place(&mut self, shared: &Arc<Shared>) -> Result<(), ReadError> {
+        self.bring(shared)?;
+        match self.residents.get_mut(shared.info.id) {
+            Some(track) if !track.has_tail() => {
+                self.release.await_sound_write().map_err(|Poison(problem)| StoreError::Io(problem))?;
+                track.ensure_tail(&Stored::new(&*self.parts.store, shared.info.id))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Brings a log to hand.
     pub(super) fn bring(&mut self, shared: &Arc<Shared>) -> Result<(), ReadError> {
         let log = shared.info.id;
         if self.residents.get_mut(log).is_none() {
+            // It may have been let go of while its last rows are on their way.
+            self.release.await_sound_write().map_err(|Poison(problem)| StoreError::Io(problem))?;
             let stored = Stored::new(&*self.parts.store, log);
             let missing = || stored.damaged("the head row, number", 0, "it is not there");
             let row = self.parts.store.get(&HeadRow::key(log))?.ok_or_else(missing)?;

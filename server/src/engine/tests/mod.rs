@@ -2,6 +2,7 @@
 
 mod faults;
 mod journey;
+mod large;
 mod life;
 mod model;
 mod pipeline;
