@@ -101,6 +101,31 @@ fn a_redaction_counts_for_its_record_alone() {
 }
 
 #[test]
+fn nothing_is_erased_of_a_redaction_record() {
+    let (victim, digest) = victim();
+    let first = entry(50, &redacting(Concerned { id: id(0), index: at(0) }, &[digest]), None, None);
+    let all: Vec<Digest> = first.disclosures.iter().map(|(digest, _)| digest).collect();
+    let about_first = redacting(Concerned { id: id(99), index: at(50) }, &all);
+    // Whoever knows the first one refuses the second.
+    let mut redactions = Redactions::new(log());
+    redactions.take_up(&first.open()).unwrap();
+    assert_eq!(redactions.take_up(&entry(60, &about_first, None, None).open()), Err(KindError::OfRedaction));
+    assert!(open(&victim, &victim.disclosures.filtered(|other| *other != digest), &redactions).is_ok());
+    // Whoever does not, counts it for nothing.
+    let mut alone = Redactions::new(log());
+    alone.take_up(&entry(60, &about_first, None, None).open()).unwrap();
+    let whole = open(&first, &first.disclosures, &alone).unwrap();
+    assert!(whole.is_redaction() && whole.still_disclosed().is_empty());
+    for gone in &all {
+        let left = first.disclosures.filtered(|other| other != gone);
+        let opened = open(&first, &left, &alone);
+        // Without its list a field has no place.
+        let is_refused = matches!(opened, Err(IntegrityError::Missing { .. } | IntegrityError::Unreferenced(_)));
+        assert!(is_refused, "{opened:?}");
+    }
+}
+
+#[test]
 fn what_looks_like_a_redaction_is_none() {
     let (_, digest) = victim();
     let concerned = |index| Concerned { id: id(0), index: at(index) };

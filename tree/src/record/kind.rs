@@ -82,6 +82,9 @@ pub enum KindError {
     /// It does not say of which record, by index and id, or of one that comes after it.
     #[error("the redaction record does not say which record before it is meant")]
     NoRecord,
+    /// It is about a redaction record, of which nothing is erased.
+    #[error("the redaction record is about another one, of which nothing is erased")]
+    OfRedaction,
     /// It names no digest, or its list is not shown.
     #[error("the redaction record names no digest, or its list of digests is not shown")]
     NoDigests,
@@ -257,6 +260,13 @@ pub fn redacts(record: &Record) -> Option<LeafIndex> {
     read_new(values, INDEX, |reader| reader.integer()).and_then(|index| LeafIndex::new(index).ok())
 }
 
+/// Whether only redaction records belong in a stream of this name: those about one record.
+#[must_use]
+pub(super) fn is_of_redactions(name: &StreamName<'_>) -> bool {
+    let StreamName::Entity { module, entity, .. } = name else { return false };
+    module.as_str() == OWN_MODULE && entity.as_str() == REDACTION_ENTITY
+}
+
 /// What was erased in one log, by the redaction records that say so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redactions {
@@ -265,13 +275,15 @@ pub struct Redactions {
     successors: BTreeSet<Origin>,
     /// The least index of a redaction record that names a digest of a record.
     least: BTreeMap<(Digest, Concerned), LeafIndex>,
+    /// The redaction records of the log itself that were taken up.
+    own: BTreeSet<Concerned>,
 }
 
 impl Redactions {
     /// None yet, in the log with this origin.
     #[must_use]
     pub const fn new(log: Origin) -> Self {
-        Self { log, successors: BTreeSet::new(), least: BTreeMap::new() }
+        Self { log, successors: BTreeSet::new(), least: BTreeMap::new(), own: BTreeSet::new() }
     }
 
     /// The same, also for redaction records of another log. The caller has proven that it is the successor of this one,
@@ -318,6 +330,12 @@ impl Redactions {
             reader.list(MAX_REDACTED, |reader| read_parsed::<Digest>(reader, "must be a digest"))
         });
         let digests = digests.filter(|digests| !digests.is_empty()).ok_or(KindError::NoDigests)?;
+        if self.own.contains(&Concerned { id, index }) {
+            return Err(KindError::OfRedaction);
+        }
+        if is_own {
+            self.own.insert(Concerned { id: head.id, index: record.index() });
+        }
         for digest in digests {
             let least = self.least.entry((digest, Concerned { id, index })).or_insert(record.index());
             *least = (*least).min(record.index());

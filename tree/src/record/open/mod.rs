@@ -20,7 +20,7 @@ use super::digest::Digest;
 use super::disclosure::Disclosures;
 use super::event::{Event, Part};
 use super::json::Json;
-use super::kind::{Concerned, RecordKind, Redactions};
+use super::kind::{Concerned, RecordKind, Redactions, is_of_redactions};
 use super::leaf::Leaf;
 use super::parts::{Actor, Context, Object, Subjects};
 use super::reserved::{Reserved, is_own_operation};
@@ -189,6 +189,12 @@ impl Opened {
     }
 }
 
+/// Whether a record is one that erases, by what is shown of it.
+fn is_redaction(content: &Opened, name: Option<&StreamName<'static>>) -> bool {
+    let object = content.object.disclosed();
+    object.is_some_and(|object| RecordKind::of(object) == RecordKind::Redaction) || name.is_some_and(is_of_redactions)
+}
+
 impl Record {
     /// Opens the entry at `index` of the log with this origin; the caller has proven, or proves, that it has these bytes.
     ///
@@ -232,14 +238,16 @@ impl Record {
             Place::After { .. } if matching.knows(&id) => (Some(matching.one(Piece::Stream, id, read::stream)?), None),
             Place::After { .. } => (None, None),
         };
-        let (traced, still_disclosed) = matching.finish()?;
-        let kind = content.object.disclosed().map(RecordKind::of);
-        let erased = traced.iter().find(|traced| matches!(traced.became, Shown::Erased(_)));
-        if kind == Some(RecordKind::Redaction)
-            && let Some(Traced { piece, digest, .. }) = erased.copied()
-        {
-            // What erases is not erased itself.
-            return Err(IntegrityError::Missing { piece, digest });
+        let (traced, mut still_disclosed) = matching.finish()?;
+        let name = stream.as_ref().and_then(Shown::disclosed);
+        if is_redaction(&content, name) {
+            // What erases is not erased itself: no redaction record counts for it.
+            still_disclosed.clear();
+            if let Some(Traced { piece, digest, .. }) =
+                traced.iter().find(|traced| matches!(traced.became, Shown::Erased(_))).copied()
+            {
+                return Err(IntegrityError::Missing { piece, digest });
+            }
         }
         if let Some(Shown::Disclosed(name)) = &stream
             && !name.may_hold(&content.object, &content.context)
@@ -320,6 +328,12 @@ impl Record {
     #[must_use]
     pub fn still_disclosed(&self) -> &[Digest] {
         &self.still_disclosed
+    }
+
+    /// Whether it is a redaction record, of which nothing is erased.
+    #[must_use]
+    pub fn is_redaction(&self) -> bool {
+        is_redaction(&self.content, self.stream.as_ref().and_then(Shown::disclosed))
     }
 
     /// The name of its stream; `None` if it is not the first record and the name did not come with it.
