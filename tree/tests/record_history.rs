@@ -9,12 +9,13 @@ use cairn_tree::record::chain::{Chain, ChainError, Followed, History};
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::event::{EventHead, Part};
 use cairn_tree::record::json::Json;
-use cairn_tree::record::kind::{Concerned, Redactions, redaction};
+use cairn_tree::record::kind::{CONTINUED, Concerned, Redactions, redaction};
 use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::Leaf;
 use cairn_tree::record::open::{Evidence, Record};
 use cairn_tree::record::replay::{Flag, Life, Misfit, Node, Oddity, Replayed, Until, View, diff, old_differs, replay};
 use cairn_tree::record::server_part::Seq;
+use cairn_tree::record::text::Operation;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::record::native::{NativeInput, parse};
@@ -275,6 +276,24 @@ fn a_record_whose_object_is_not_shown_may_have_done_anything() {
     assert!(matches!(oddities(&second)[..], [(1, Oddity::ObjectUnknown(_))]));
     let end = replay(&history, View::AsRecorded, Until::End);
     assert_eq!((data(&end).as_str(), end.flags.len()), (r#"{"a":2}"#, 1));
+}
+
+#[test]
+fn nothing_comes_after_the_record_that_says_that_the_stream_goes_on() {
+    let mut writer = Writer::new();
+    writer.append(&whole("create", "{}"));
+    let stream = Leaf::decode(&writer.entries[0].leaf).unwrap().server().stream;
+    let values = format!(r#""values":{{"whole":{{"new":{{"log":"log.example/other","stream":"{stream}"}}}}}}"#);
+    let classes = r#""classification":{"values":{"/log":"public","/stream":"public"}}"#;
+    let last = record("update", &format!("{values},{classes}"));
+    let Some(NativeInput::Plain(mut input)) = parse(last.as_bytes()).unwrap().pop() else { panic!("{last}") };
+    input.content.object.operation = Operation::new(CONTINUED).unwrap();
+    writer.append_input(*input);
+    let opened = |writer: &Writer| writer.entries.iter().map(Entry::open).collect::<Vec<_>>();
+    assert!(History::new(opened(&writer)).is_ok());
+    writer.append(&record("read", ""));
+    let seq = Seq::new(2).unwrap();
+    assert_eq!(History::new(opened(&writer)), Err(ChainError::Continued { seq }));
 }
 
 #[test]

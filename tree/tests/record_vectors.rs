@@ -396,6 +396,7 @@ fn streams_are_good_or_not_as_published() {
             Err(ChainError::Index { .. }) => "refused: index",
             Err(ChainError::Time { .. }) => "refused: time",
             Err(ChainError::Id { .. }) => "refused: id",
+            Err(ChainError::Continued { .. }) => "refused: continued",
             Err(ChainError::Name { .. }) => "refused: name",
             Err(ChainError::Leaf(error)) => panic!("{error}"),
         };

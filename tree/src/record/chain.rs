@@ -112,6 +112,12 @@ pub enum ChainError {
         /// The record's number.
         seq: Seq,
     },
+    /// The record comes after the one that says that the stream goes on in another log.
+    #[error("record {seq} comes after the one that says that the stream goes on in another log")]
+    Continued {
+        /// The record's number.
+        seq: Seq,
+    },
     /// An id comes again.
     #[error("record {seq} has the id {id}, as an earlier one of the stream")]
     Id {

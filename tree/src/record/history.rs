@@ -1,10 +1,11 @@
 //! The history of a stream: its records from the first on, with their chain checked, each belonging in the stream as far as
-//! it is shown, and no id twice.
+//! it is shown, no id twice, and none after the one that says that the stream goes on in another log.
 
 use std::collections::BTreeSet;
 
 use super::chain::{Chain, ChainError};
 use super::id::RecordId;
+use super::kind::goes_on;
 use super::later::Later;
 use super::open::Record;
 use super::parts::Object;
@@ -15,7 +16,7 @@ use super::text::Name;
 use crate::size::LeafIndex;
 
 /// All records of a stream from its beginning up to one of them, opened, with their chain checked, each belonging in the
-/// stream as far as it is shown, and no id twice.
+/// stream as far as it is shown, no id twice, and none after its last word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     records: Vec<Record>,
@@ -91,11 +92,16 @@ impl History {
                 Entered::Later(later) => chain.push_later(later)?,
             }
         }
+        let mut is_continued = false;
         for entered in history.entered() {
             let (seq, id) = (entered.seq(), entered.id());
             if !ids.insert(id) {
                 return Err(ChainError::Id { seq, id });
             }
+            if is_continued {
+                return Err(ChainError::Continued { seq });
+            }
+            is_continued = matches!(entered, Entered::Record(record) if goes_on(record).is_some());
         }
         history.check_names()?;
         Ok(history)

@@ -25,7 +25,7 @@ use crate::checkpoint::Origin;
 use crate::size::LeafIndex;
 
 /// The operation of the last record of a stream that goes on in another log.
-const CONTINUED: &str = "cairn.continued";
+pub const CONTINUED: &str = "cairn.continued";
 /// The entity of what a named stream is, where its last record is about itself.
 const STREAM_ENTITY: &str = "stream";
 /// The field of the values that names a log.

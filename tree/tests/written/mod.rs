@@ -69,7 +69,12 @@ impl Writer {
     pub(crate) fn append(&mut self, record: &str) -> &Entry {
         let mut inputs = parse(record.as_bytes()).unwrap_or_else(|fault| panic!("{record}: {fault}"));
         let Some(NativeInput::Plain(input)) = inputs.pop() else { panic!("{record}") };
-        let RecordInput { id: given, time, replaces, content, .. } = *input;
+        self.append_input(*input)
+    }
+
+    /// The same of what no producer may bring.
+    pub(crate) fn append_input(&mut self, input: RecordInput<'_>) -> &Entry {
+        let RecordInput { id: given, time, replaces, content, .. } = input;
         let number = self.entries.len() as u64;
         let time = time.unwrap_or_else(|| server_time(number));
         let head = EventHead {
