@@ -37,6 +37,8 @@ pub(super) const POSTING_FILTER_BYTES: usize = 128 << 20;
 pub(super) const POSTING_DELETE_ROWS: usize = 512;
 /// Groups of leaves that a check of a run keeps sums of.
 pub(super) const POSTING_CHECK_GROUPS: u64 = 1 << 16;
+/// Records that lack something of which a check of a run knows at a time, about: 8 MiB; of more, it is read in parts.
+pub(super) const POSTING_CHECK_PARTIAL: usize = if cfg!(test) { 3 } else { 1 << 20 };
 /// Bytes of rows that one maintenance commit writes.
 pub(super) const MAINTENANCE_BYTES: usize = 4 << 20;
 /// Rows that one maintenance commit deletes.

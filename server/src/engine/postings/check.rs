@@ -15,7 +15,7 @@ use super::manifest::Manifest;
 use super::print::{Print, PrintRow};
 use super::run::{Run, RunReader};
 use super::source::Source;
-use crate::engine::bounds::POSTING_CHECK_GROUPS;
+use crate::engine::bounds::{POSTING_CHECK_GROUPS, POSTING_CHECK_PARTIAL};
 use crate::engine::stored::ReadError;
 
 /// Reads every run of a log and all of its records that they cover: each posting must be a record's, and no record's may
@@ -45,49 +45,89 @@ fn check_run(source: &dyn Source, log: LogId, run: &Run, key: &[u8; 16]) -> Resu
     if run.end > source.size().get() {
         return Err(damaged(format!("it covers entries up to {}, which there are not", run.end)));
     }
-    let mut expected = Sums::new(run, key);
-    let partial = source.partial();
-    // Of what was erased since, a run may have what cannot be told any more; and what it has of a record of which nothing
-    // was, is not told from that either.
-    let mut lacking: BTreeSet<u64> = BTreeSet::new();
     let mut from = run.start;
-    let mut found = Vec::new();
-    while from < run.end {
-        let end = run.end.min(from.saturating_add(SOURCE_LEAVES));
-        found.clear();
-        source.postings(from..end, &mut found)?;
-        found.sort_unstable();
-        // A record with one value twice has one posting of it.
-        found.dedup();
-        lacking.extend(found.iter().filter(|(print, _)| Some(*print) == partial).map(|(_, index)| index.get()));
-        for (print, index) in &found {
-            if !(from..end).contains(&index.get()) {
-                return Err(damaged(format!("entry {index} was read where {from} to {end} were asked for")));
-            }
-            if !lacking.contains(&index.get()) {
-                expected.add(*print, index.get());
-            }
+    loop {
+        let part = Part::read(source, (log, run), from, key)?;
+        from = part.end;
+        part.compare(source, (log, run), key)?;
+        // An empty run is read once as well.
+        if from >= run.end {
+            return Ok(());
         }
-        from = end;
     }
-    let mut sums = Sums::new(run, key);
-    let mut reader = RunReader::new(source.store(), log, *run)?;
-    let (mut postings, mut filtered) = (0_u64, 0_u64);
-    while let Some(print) = reader.print() {
-        filtered += u64::from(print.is_filtered());
-        reader.drain(|span| {
-            postings += span.count();
-            let whole = (span.low..=span.high).filter(|index| !lacking.contains(index));
-            whole.for_each(|index| sums.add(print, index));
-            Ok::<_, ReadError>(())
-        })?;
+}
+
+/// What a part of a run's leaves should have, as far as that can be told. Only a run of which more records are partial than
+/// are held at a time is read in more than one.
+struct Part<'a> {
+    start: u64,
+    end: u64,
+    expected: Sums<'a>,
+    /// In order. Of what was erased since, a run may have what cannot be told any more; and what it has of a record of
+    /// which nothing was, is not told from that either.
+    lacking: Vec<u64>,
+}
+
+impl<'a> Part<'a> {
+    /// Reads the records from a leaf of a run on.
+    fn read(
+        source: &dyn Source,
+        (log, run): (LogId, &'a Run),
+        start: u64,
+        key: &'a [u8; 16],
+    ) -> Result<Self, ReadError> {
+        let mut part = Self { start, end: start, expected: Sums::new(run, key), lacking: Vec::new() };
+        let (partial, mut found) = (source.partial(), Vec::new());
+        while part.end < run.end && part.lacking.len() < POSTING_CHECK_PARTIAL {
+            let (from, end) = (part.end, run.end.min(part.end.saturating_add(SOURCE_LEAVES)));
+            found.clear();
+            source.postings(from..end, &mut found)?;
+            found.sort_unstable();
+            // A record with one value twice has one posting of it.
+            found.dedup();
+            let lacks = found.iter().filter(|(print, _)| Some(*print) == partial).map(|(_, index)| index.get());
+            // One print's, so that they are in the order of their indexes.
+            part.lacking.extend(lacks);
+            for (print, index) in &found {
+                if !(from..end).contains(&index.get()) {
+                    let words = format!("entry {index} was read where {from} to {end} were asked for");
+                    return Err(run.address(log).damaged(words));
+                }
+                if !part.lacks(index.get()) {
+                    part.expected.add(*print, index.get());
+                }
+            }
+            part.end = end;
+        }
+        Ok(part)
     }
-    if (postings, filtered) != (run.postings, run.filtered) {
-        return Err(damaged(format!("it has {postings} postings, and the manifest says {}", run.postings)));
+
+    fn lacks(&self, index: u64) -> bool {
+        self.lacking.binary_search(&index).is_ok()
     }
-    match sums.differs(&expected) {
-        None => Ok(()),
-        Some((from, to)) => Err(damaged(format!("it is wrong about entries {from} to {to}"))),
+
+    /// Reads the run, and compares what it has of these leaves.
+    fn compare(&self, source: &dyn Source, (log, run): (LogId, &Run), key: &[u8; 16]) -> Result<(), ReadError> {
+        let damaged = |problem: String| run.address(log).damaged(problem);
+        let mut sums = Sums::new(run, key);
+        let mut reader = RunReader::new(source.store(), log, *run)?;
+        let (mut postings, mut filtered) = (0_u64, 0_u64);
+        while let Some(print) = reader.print() {
+            filtered += u64::from(print.is_filtered());
+            reader.drain(|span| {
+                postings += span.count();
+                let here = span.low.max(self.start)..span.high.saturating_add(1).min(self.end);
+                here.filter(|index| !self.lacks(*index)).for_each(|index| sums.add(print, index));
+                Ok::<_, ReadError>(())
+            })?;
+        }
+        if (postings, filtered) != (run.postings, run.filtered) {
+            return Err(damaged(format!("it has {postings} postings, and the manifest says {}", run.postings)));
+        }
+        match sums.differs(&self.expected) {
+            None => Ok(()),
+            Some((from, to)) => Err(damaged(format!("it is wrong about entries {from} to {to}"))),
+        }
     }
 }
 

@@ -98,6 +98,36 @@ fn lost_and_misplaced_blocks_are_errors_or_change_nothing() {
     assert_eq!(answers(&ground, &prints), sound);
 }
 
+/// More partial records than a check knows of at a time: it reads the run in parts, and misses nothing between them.
+#[test]
+fn a_check_in_parts_finds_what_one_in_one_finds() {
+    const RECORDS: u64 = 3 * SOURCE_LEAVES;
+    let partial = print(Facet::StreamId, 1);
+    let record = |number: u64| {
+        let mut prints = vec![print(Facet::Topic, number % 5), print(Facet::RecordId, number)];
+        prints.extend(number.is_multiple_of(100).then_some(partial));
+        prints
+    };
+    let sizes = Sizes { run_bytes: usize::MAX, run_leaves: RECORDS, ..SMALL };
+    let mut ground = Ground { partial: Some(partial), ..Ground::new(0) };
+    let postings = ground.postings(sizes);
+    postings.complete_to(&ground).unwrap();
+    ground.append(&postings, (0..RECORDS).map(record).collect());
+    build(&postings, &ground, &ground.sink()).unwrap();
+    ground.check().unwrap();
+    for (number, is_seen) in [(5, true), (SOURCE_LEAVES, true), (RECORDS - 1, true), (4_100, false), (12_200, false)] {
+        let leaves = ground.leaves.get_mut().unwrap();
+        let whole = leaves[number as usize].clone();
+        leaves[number as usize].retain(|other| *other == partial || other.is_of(Facet::RecordId));
+        let found = ground.check().map_err(|error| error.to_string());
+        let expected = format!("it is wrong about entries {number} to {number}");
+        assert_eq!(found.is_err(), is_seen, "{number}");
+        assert!(found.err().is_none_or(|words| words.contains(&expected)), "{number}");
+        ground.leaves.get_mut().unwrap()[number as usize] = whole;
+    }
+    ground.check().unwrap();
+}
+
 /// A run that is whole but says other things than the log does: only the check can know.
 #[test]
 fn the_check_finds_runs_that_are_not_the_logs() {

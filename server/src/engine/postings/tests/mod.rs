@@ -43,6 +43,8 @@ struct Ground {
     /// The prints of each leaf.
     leaves: RwLock<Vec<Vec<Print>>>,
     first: u64,
+    /// What leaves have of which runs may say more.
+    partial: Option<Print>,
     reads: AtomicUsize,
 }
 
@@ -50,7 +52,7 @@ impl Ground {
     /// A log whose first record has the index `first`.
     fn new(first: u64) -> Self {
         let leaves = RwLock::new(vec![Vec::new(); first as usize]);
-        Self { store: MemoryStore::new(), leaves, first, reads: AtomicUsize::new(0) }
+        Self { store: MemoryStore::new(), leaves, first, partial: None, reads: AtomicUsize::new(0) }
     }
 
     fn postings(&self, sizes: Sizes) -> Postings {
@@ -104,6 +106,10 @@ impl Ground {
 impl Source for Ground {
     fn store(&self) -> &dyn Store {
         self
+    }
+
+    fn partial(&self) -> Option<Print> {
+        self.partial
     }
 
     fn size(&self) -> TreeSize {
