@@ -39,10 +39,9 @@ pub struct Ground<'l> {
 /// [`Unverified`].
 pub fn verified(log: &Log, head: &Head, stored: StoredRecord) -> Result<Verified, Unverified> {
     let located = Located::of(log, head, head, stored)?;
-    let excuses = match (located.lacks(), log.print_secret()?) {
-        (Some(_), Some(prints)) => Ground { log, head, under: head, prints: &prints }.excuses(located.header().id)?,
-        _ => None,
-    };
+    let Some(prints) = log.print_secret()? else { return located.open(None) };
+    let ground = Ground { log, head, under: head, prints: &prints };
+    let excuses = ground.excuses_for(&located, || Ok(ground.newest_redaction()?.is_some()))?;
     located.open(excuses)
 }
 
@@ -60,15 +59,32 @@ impl Ground<'_> {
         Ok(self.log.find_records(&prints, self.head.size, 1, LIST_WORK)?.hits.pop())
     }
 
+    /// What says that something of a record is erased: looked for if something is absent, and in a log with redactions in any
+    /// case, since what was erased may be there again.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub fn excuses_for(
+        &self,
+        located: &Located,
+        has_redactions: impl FnOnce() -> Result<bool, PostingsError>,
+    ) -> Result<Option<Arc<Excuses>>, Unverified> {
+        if located.lacks().is_none() && !has_redactions()? {
+            return Ok(None);
+        }
+        self.excuses(located.header().id)
+    }
+
     /// What excuses absences in the record with this id; `None` if nothing does.
     ///
     /// # Errors
     /// [`Unverified`].
     pub fn excuses(&self, id: RecordId) -> Result<Option<Arc<Excuses>>, Unverified> {
         let Ok(origin) = Origin::new(&*self.log.info().origin) else { return Ok(None) };
+        // The rarest first: it is asked for first in each run.
         let prints = [
-            self.print(Facet::Object, &id.to_string()),
             self.print(Facet::Operation, REDACTION),
+            self.print(Facet::Object, &id.to_string()),
             self.print(Facet::Module, OWN_MODULE),
         ];
         let mut excuses = Excuses { redactions: Redactions::new(origin), records: Vec::new() };

@@ -9,6 +9,7 @@ mod chronicle;
 mod draw;
 mod excuse;
 mod form;
+mod kept;
 mod make;
 mod own;
 mod own_reads;

@@ -19,13 +19,11 @@ use cairn_tree::record::shown::Shown;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::size::LeafIndex;
 
+use super::kept::Kept;
 use crate::auth::{Right, Rights};
 use crate::engine::postings::PostingsError;
 use crate::engine::records::{StoredRecord, stream_of};
 use crate::engine::{Head, Log, ProofError, ReadError};
-
-/// Missing disclosures of one record that are looked into, to tell what became of them.
-const MOST_MISSING: usize = 64;
 
 /// An entry that is proven to be in the tree of a head, and is a record of some version. Of its disclosures nothing is
 /// known yet.
@@ -148,7 +146,7 @@ impl Broken {
         Self { index, what: BrokenPart::Chain { not_found_from }, words: words.to_string() }
     }
 
-    fn of(index: LeafIndex, error: &IntegrityError) -> Self {
+    pub(super) fn of(index: LeafIndex, error: &IntegrityError) -> Self {
         let what = match error {
             IntegrityError::Missing { digest, .. } => BrokenPart::Disclosure(*digest, IncidentFault::Missing),
             IntegrityError::Malformed { digest, .. } => BrokenPart::Disclosure(*digest, IncidentFault::Malformed),
@@ -251,51 +249,33 @@ impl Located {
         Ok(VerifiedLater { later, leaf, before, proof })
     }
 
+    /// What is kept of its disclosures, beside its leaf.
+    const fn kept(&self) -> Kept<'_> {
+        Kept { log: &self.header.log, id: self.header.id, stored: &self.stored }
+    }
+
     /// The first digest that nothing is there for, if any.
     #[must_use]
     pub fn lacks(&self) -> Option<Digest> {
-        match self.record(&Redactions::new(self.header.log.clone()), &[]) {
-            Err(IntegrityError::Missing { digest, .. }) => Some(digest),
-            _ => None,
-        }
+        self.kept().lacks()
     }
 
-    fn record(&self, redactions: &Redactions, withheld: &[Digest]) -> Result<Record, IntegrityError> {
-        let StoredRecord { index, leaf, disclosures } = &self.stored;
-        Record::open(&self.header.log, *index, leaf, Evidence { disclosures, withheld, redactions })
-    }
-
-    /// Whether a disclosure is kept that belongs to no digest, where another is missing: then that one has changed.
-    fn has_others(&self, missing: Digest, redactions: &Redactions) -> bool {
-        let mut missing = vec![missing];
-        while missing.len() < MOST_MISSING {
-            match self.record(redactions, &missing) {
-                Err(IntegrityError::Missing { digest, .. }) => missing.push(digest),
-                Err(IntegrityError::Unreferenced(_)) => return true,
-                Ok(_) | Err(_) => return false,
-            }
-        }
-        false
-    }
-
-    /// Opens it; what is absent of it must be excused.
+    /// Opens it; what is absent of it must be excused. What is there though it was erased is left out.
     ///
     /// # Errors
     /// [`Unverified::Broken`].
-    pub fn open(self, excuses: Option<Arc<Excuses>>) -> Result<Verified, Unverified> {
+    pub fn open(mut self, excuses: Option<Arc<Excuses>>) -> Result<Verified, Unverified> {
         let none = Redactions::new(self.header.log.clone());
         let redactions = excuses.as_ref().map_or(&none, |excuses| &excuses.redactions);
-        let record = self.record(redactions, &[]).map_err(|error| {
-            let mut broken = Broken::of(self.stored.index, &error);
-            if let IntegrityError::Missing { digest, .. } = error
-                && self.has_others(digest, redactions)
-            {
-                broken.what = BrokenPart::Disclosure(digest, IncidentFault::Changed);
-                broken.words = format!("a disclosure is {}", IncidentFault::Changed.name());
-            }
-            Unverified::Broken(broken)
-        })?;
+        if excuses.is_some()
+            && let Some(left) = self.kept().without_erased(redactions)
+        {
+            self.stored.disclosures = left;
+        }
+        let record = self.kept().open(redactions).map_err(Unverified::Broken)?;
         let Self { stored, before, proof, .. } = self;
+        // None counts for a redaction record, and none is shown with it.
+        let excuses = excuses.filter(|_| !record.is_redaction());
         Ok(Verified { record, stored, before, proof, excuses })
     }
 }

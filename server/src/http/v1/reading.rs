@@ -2,8 +2,8 @@
 //! down. Nothing that could not be verified leaves.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use cairn_listen::Answer;
@@ -30,7 +30,7 @@ use super::super::{App, Ask};
 use super::{Credential, TENANT};
 use crate::auth::{Rights, Tenants};
 use crate::cores::Cores;
-use crate::engine::postings::{Print, PrintSecret};
+use crate::engine::postings::{PostingsError, Print, PrintSecret};
 use crate::engine::records::{StoredRecord, Unreadable, id_print};
 use crate::engine::{Head, Log, ProofError, ReadError};
 use crate::records::{
@@ -54,6 +54,8 @@ pub(in crate::http) struct Reading {
     tenants: Tenants,
     trail: Arc<Trail>,
     cores: Arc<Cores>,
+    /// Whether the log has any redaction record, once that was looked up.
+    redactions: Arc<OnceLock<bool>>,
 }
 
 /// The tenant that a request is about, if it says so; one that the token is not good for is not there.
@@ -110,6 +112,7 @@ impl Reading {
             tenants,
             trail,
             cores,
+            redactions: Arc::default(),
         })
     }
 
@@ -124,6 +127,15 @@ impl Reading {
         let redaction = self.ground(&self.head).newest_redaction()?;
         let last = redaction.map_or(last, |redaction| last.max(redaction));
         Ok(Arc::clone(if self.checkpoint.size.contains(last) { &self.checkpoint } else { &self.head }))
+    }
+
+    /// Whether the log has any redaction record; looked up once.
+    fn has_redactions(&self) -> Result<bool, PostingsError> {
+        if let Some(known) = self.redactions.get() {
+            return Ok(*known);
+        }
+        let found = self.ground(&self.head).newest_redaction()?.is_some();
+        Ok(*self.redactions.get_or_init(|| found))
     }
 
     fn ground<'r>(&'r self, under: &'r Head) -> Ground<'r> {
@@ -218,10 +230,8 @@ impl Reading {
 
     /// Opens an entry, and looks for what excuses that something of it is absent.
     pub(super) fn open(&self, located: Located, under: &Head) -> Result<Verified, NotGood> {
-        let excuses = match located.lacks() {
-            Some(_) => self.ground(under).excuses(located.header().id).map_err(|error| self.told(error))?,
-            None => None,
-        };
+        let excuses = self.ground(under).excuses_for(&located, || self.has_redactions());
+        let excuses = excuses.map_err(|error| self.told(error))?;
         located.open(excuses).map_err(|error| self.told(error))
     }
 
