@@ -31,7 +31,8 @@ pub struct Incident {
     pub number: u64,
     /// When it was found, in milliseconds since the epoch.
     pub time_ms: u64,
-    /// `damage`, `repaired`, `halted`: for good, or `integrity`: a record failed its check when it was read.
+    /// `damage`, `repaired`, `halted`: for good, or `integrity`: a record failed its check when it was read;
+    /// `returned`: a disclosure that was erased is there again.
     pub event: String,
     /// The log's name; absent for what belongs to no log.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,7 @@ use cairnd::http::{App, AppParts, Captures, Loopback, RecordParts};
 use cairnd::limits::Limits;
 use cairnd::metrics::{Metrics, Watched};
 use cairnd::records::capture::{Capture, Room};
-use cairnd::records::{Chronicle, Homes, Own, Reporter, SecretFile, Settings, States, SystemRandom};
+use cairnd::records::{Chronicle, Homes, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -104,7 +104,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let observer = Arc::clone(&metrics.http);
     let cosigners = start_cosigners(&engine, config, &stopping)?;
     // Ends with this function, however it ends, and lets go of the store then.
-    let scrubber = start_scrubber(&engine, config)?;
+    let scrubber = start_scrubber(&engine, config, &records.reporter)?;
     let app = App::new(AppParts {
         engine: engine.clone(),
         cosigners: Arc::clone(&cosigners),
@@ -275,10 +275,11 @@ async fn close(engine: Engine, scrubber: Scrubber) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(close).await.context("the writer failed")
 }
 
-fn start_scrubber(engine: &Engine, config: &Config) -> anyhow::Result<Scrubber> {
+fn start_scrubber(engine: &Engine, config: &Config, reporter: &Arc<Reporter>) -> anyhow::Result<Scrubber> {
     let limits = &config.limits;
     let options = ScrubOptions { bytes_per_second: limits.scrub_bytes_per_second(), rest: limits.scrub_rest() };
-    Scrubber::start(engine, options, Arc::new(SystemClock)).context("the scrubber can't be started")
+    let records = Arc::new(RecordScrub::new(Arc::clone(reporter)));
+    Scrubber::start(engine, options, Arc::new(SystemClock), records).context("the scrubber can't be started")
 }
 
 async fn sweep(engine: Engine) {

@@ -75,7 +75,7 @@ pub use published::{LogPolicy, Published};
 pub use reader::ProofError;
 pub use readmit::{ReadmitError, Readmitted, Verdict, examine, readmit};
 pub use reindex::{ReindexError, Reindexed, reindex};
-pub use scrub::{Damage, Place, ScrubFigures, ScrubOptions, ScrubState, Scrubber};
+pub use scrub::{CheckRecords, Checked, Damage, NoRecords, Place, ScrubFigures, ScrubOptions, ScrubState, Scrubber};
 pub use sequencer::{CreateError, PoolBounds};
 pub use stored::ReadError;
 

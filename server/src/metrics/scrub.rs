@@ -11,10 +11,15 @@ use crate::engine::ScrubState;
 
 /// Writes all of it; the position and the damage of a log only where that log is shown.
 pub(super) fn encode(seen: &Seen, now_ms: u64, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let ScrubState { bytes, entries, passes, findings, dismissed, unreadable, since_ms, position } = seen.scrub.state();
+    let state = seen.scrub.state();
+    let ScrubState { bytes, entries, records, record_findings, returned, .. } = state;
+    let ScrubState { passes, findings, dismissed, unreadable, since_ms, position, .. } = state;
     let counts = [
         ("scrub_bytes", "Bytes that the scrubber has read.", bytes),
         ("scrub_entries", "Entries that the scrubber has hashed.", entries),
+        ("scrub_records", "Records whose disclosures the scrubber has compared with their leaves.", records),
+        ("scrub_record_findings", "Disclosures that the scrubber was the first to find bad.", record_findings),
+        ("scrub_returned", "Disclosures that were there again though they were erased.", returned),
         ("scrub_passes", "Passes of the scrubber over everything.", passes),
         ("scrub_findings", "Places that the scrubber has found damaged.", findings),
         ("scrub_dismissed", "Places that looked damaged and were sound when read again.", dismissed),

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cairn_tree::record::digest::Digest;
 use cairn_tree::size::LeafIndex;
 use tokio::sync::Notify;
 
@@ -18,6 +19,8 @@ use crate::limits::REPORTED_INCIDENTS;
 
 /// What the lines here say happened.
 pub(super) const EVENT: &str = "integrity";
+/// What the lines about disclosures say that were erased and are there again.
+const RETURNED: &str = "returned";
 
 /// Reports what can't be verified.
 pub struct Reporter {
@@ -49,12 +52,10 @@ impl Reporter {
         Arc::clone(&self.told)
     }
 
-    /// Reports something of a log, unless it was reported before.
-    pub fn report(&self, log: &Log, broken: &Broken) {
+    /// Reports something of a log, unless it was reported before; true if it is a disclosure that was not.
+    pub fn report(&self, log: &Log, broken: &Broken) -> bool {
         match broken.what {
-            BrokenPart::Disclosure(..) => {
-                self.write_down(&log.info().name, broken);
-            }
+            BrokenPart::Disclosure(..) => return self.write_down(&log.info().name, broken),
             BrokenPart::Leaf => self.suspect(log, broken.index),
             BrokenPart::Chain { not_found_from } => {
                 // One that was told of before has halted the log before: what is signed so stays so, after a repair too.
@@ -67,6 +68,45 @@ impl Reporter {
                     None => {}
                 }
             }
+        }
+        false
+    }
+
+    /// Whether it was reported before.
+    pub(super) fn knows(&self, log: &Log, broken: &Broken) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&key(&log.info().name, broken))
+    }
+
+    /// Writes down that a disclosure is there again though it was erased, and will be gone. The log gets no record of it.
+    pub(super) fn returned(&self, log: &Log, index: LeafIndex, digest: Digest) {
+        let log = &*log.info().name;
+        let incident = Incident {
+            event: RETURNED.to_owned(),
+            expected: Some(digest.to_string()),
+            ..self.incident(log, index, ("disclosure", "erased before"))
+        };
+        match self.incidents.add(incident) {
+            Ok(number) => {
+                tracing::error!(log, index = index.get(), number, "a disclosure that was erased is there again")
+            }
+            Err(error) => tracing::error!(log, index = index.get(), %error, "an incident can't be written"),
+        }
+    }
+
+    fn incident(&self, log: &str, index: LeafIndex, (kind, found): (&str, &str)) -> Incident {
+        Incident {
+            number: 0,
+            time_ms: self.clock.now_ms(),
+            event: EVENT.to_owned(),
+            log: Some(log.to_owned()),
+            kind: kind.to_owned(),
+            place: None,
+            level: None,
+            first: Some(index.get()),
+            end: Some(index.get().saturating_add(1)),
+            expected: None,
+            found: found.to_owned(),
         }
     }
 
@@ -87,26 +127,13 @@ impl Reporter {
             BrokenPart::Leaf => ("leaf", None, "changed"),
             BrokenPart::Chain { .. } => ("chain", None, "broken"),
         };
-        let what = expected.clone().unwrap_or_else(|| broken.index.to_string());
-        let key = (log.to_owned(), what);
+        let key = key(log, broken);
         // Held while it is written, so that two readers at once report it once.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.contains(&key) || known.len() >= REPORTED_INCIDENTS {
             return false;
         }
-        let incident = Incident {
-            number: 0,
-            time_ms: self.clock.now_ms(),
-            event: EVENT.to_owned(),
-            log: Some(log.to_owned()),
-            kind: kind.to_owned(),
-            place: None,
-            level: None,
-            first: Some(broken.index.get()),
-            end: Some(broken.index.get().saturating_add(1)),
-            expected,
-            found: found.to_owned(),
-        };
+        let incident = Incident { expected, ..self.incident(log, broken.index, (kind, found)) };
         match self.incidents.add(incident) {
             Ok(number) => {
                 tracing::error!(log, index = broken.index.get(), number, kind, found, "a record can't be verified");
@@ -121,6 +148,15 @@ impl Reporter {
             }
         }
     }
+}
+
+/// What it is known by: the log, and the digest or the index.
+fn key(log: &str, broken: &Broken) -> (String, String) {
+    let what = match broken.what {
+        BrokenPart::Disclosure(digest, _) => digest.to_string(),
+        BrokenPart::Leaf | BrokenPart::Chain { .. } => broken.index.to_string(),
+    };
+    (log.to_owned(), what)
 }
 
 #[cfg(test)]

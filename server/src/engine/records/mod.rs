@@ -7,6 +7,7 @@
 
 mod append;
 mod check;
+mod erase;
 mod find;
 mod found;
 mod fsck;
@@ -33,6 +34,7 @@ use cairn_tree::size::LeafIndex;
 
 pub(super) use append::{RecordAnswer, Told};
 pub(super) use check::check_unreleased;
+pub use erase::EraseError;
 pub(super) use found::{Found, Indexes, Unserved};
 pub(super) use fsck::check_records;
 pub use newest::StreamTip;

@@ -1,15 +1,19 @@
 //! Reading records back: a leaf, and what is kept of its disclosures. Nothing here is verified; that is for whoever opens
 //! them (`cairn_tree::record::open`).
 
+use core::ops::Range;
+
 use bytes::Bytes;
 use cairn_tree::record::disclosure::Disclosures;
+use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::size::LeafIndex;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
 
 use crate::engine::Log;
 use crate::engine::head::Head;
 use crate::engine::layout::DisclosuresRow;
-use crate::engine::stored::ReadError;
+use crate::engine::postings::PrintRow;
+use crate::engine::stored::{ReadError, Stored};
 
 /// An entry, and what is kept of its disclosures: none of an entry that is no record, nor of a record of which all was
 /// erased.
@@ -85,6 +89,35 @@ impl Log {
             found.push(Ok(StoredRecord { index: *index, leaf, disclosures }));
         }
         Ok(found)
+    }
+}
+
+impl Log {
+    /// Hands on the records of this version among the entries in a range, which is below the head, with what is kept of
+    /// their disclosures; disclosures that are damaged are not there.
+    ///
+    /// # Errors
+    /// [`ReadError`] if an entry can't be read, or the store failed.
+    pub fn each_record(&self, range: Range<u64>, each: &mut dyn FnMut(StoredRecord)) -> Result<(), ReadError> {
+        let (store, log) = (&*self.running.reader.store, self.shared.info.id);
+        let Some(row) = PrintRow::read(store, log)? else { return Ok(()) };
+        let mut rows = Rows::new(store, log);
+        Stored::new(store, log).each_entry(range.start.max(row.first)..range.end, |index, entry| {
+            if !matches!(Leaf::classify(entry), Ok(Entry::Record(_))) {
+                return Ok(());
+            }
+            let disclosures = match rows.disclosures(index) {
+                Err(error) if error.is_failure() => return Err(error),
+                disclosures => disclosures.unwrap_or_else(|_| Disclosures::none()),
+            };
+            each(StoredRecord { index, leaf: Bytes::copy_from_slice(entry), disclosures });
+            Ok(())
+        })
+    }
+
+    /// Lets go of what is in memory of the store's files, so that the next reads are of these.
+    pub fn forget_blocks(&self) {
+        self.running.rocks.forget_blocks();
     }
 }
 

@@ -8,6 +8,9 @@ use std::sync::{Mutex, PoisonError};
 pub struct ScrubFigures {
     pub(super) bytes: AtomicU64,
     pub(super) entries: AtomicU64,
+    pub(super) records: AtomicU64,
+    pub(super) record_findings: AtomicU64,
+    pub(super) returned: AtomicU64,
     pub(super) passes: AtomicU64,
     pub(super) findings: AtomicU64,
     pub(super) dismissed: AtomicU64,
@@ -23,6 +26,12 @@ pub struct ScrubState {
     pub bytes: u64,
     /// Entries that were hashed.
     pub entries: u64,
+    /// Records whose disclosures were compared with their leaves.
+    pub records: u64,
+    /// Disclosures of which was found first here that they are not what they must be.
+    pub record_findings: u64,
+    /// Disclosures that were there again though they were erased.
+    pub returned: u64,
     /// Passes that became whole.
     pub passes: u64,
     /// Damage that was found.
@@ -44,6 +53,9 @@ impl ScrubFigures {
         ScrubState {
             bytes: self.bytes.load(Relaxed),
             entries: self.entries.load(Relaxed),
+            records: self.records.load(Relaxed),
+            record_findings: self.record_findings.load(Relaxed),
+            returned: self.returned.load(Relaxed),
             passes: self.passes.load(Relaxed),
             findings: self.findings.load(Relaxed),
             dismissed: self.dismissed.load(Relaxed),

@@ -1,5 +1,8 @@
 //! The scrubber: a thread that reads everything again while the server runs, slowly, and compares it with what was signed.
 //!
+//! What records disclose is compared with their leaves by whoever knows what excuses an absence ([`CheckRecords`]), right after
+//! the bundle that has the leaves was found sound. What is found there is told as a read's finding is, and halts nothing.
+//!
 //! Not here: what happens before a signature (`sequencer/check`), and mending.
 //!
 //! A pass reads each log's entries, tiles and index, then every block of the engine's tables, those included whose rows
@@ -17,6 +20,7 @@ mod figures;
 mod kept;
 mod pace;
 mod pass;
+mod records;
 mod suspect;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,6 +31,7 @@ use std::time::Duration;
 
 pub use damage::{Damage, Place};
 pub use figures::{ScrubFigures, ScrubState};
+pub use records::{CheckRecords, Checked, NoRecords};
 
 use super::clock::Clock;
 use super::layout::LogState;
@@ -60,7 +65,12 @@ impl Scrubber {
     ///
     /// # Errors
     /// If the incidents can't be read, or the thread not be started.
-    pub fn start(engine: &Engine, options: ScrubOptions, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
+    pub fn start(
+        engine: &Engine,
+        options: ScrubOptions,
+        clock: Arc<dyn Clock>,
+        records: Arc<dyn CheckRecords>,
+    ) -> std::io::Result<Self> {
         let running = &engine.inner;
         let incidents = Arc::clone(&running.incidents);
         recall(running, &crate::incidents::read(&running.data)?);
@@ -89,6 +99,7 @@ impl Scrubber {
                         clock: &*clock,
                         keeper: &keeper,
                         incidents: &incidents,
+                        records: &*records,
                     };
                     pass.run();
                     drop(running);

@@ -12,6 +12,7 @@ use super::damage::{Damage, Place};
 use super::figures::ScrubFigures;
 use super::kept::{Keeper, Kept};
 use super::pace::Pace;
+use super::records::CheckRecords;
 use crate::engine::Running;
 use crate::engine::bounds::{REPLAY_BUNDLES, SCRUB_BYTES, SCRUB_INDEX_LEAVES};
 use crate::engine::clock::Clock;
@@ -28,12 +29,13 @@ const KEEP: Duration = Duration::from_secs(5);
 const INDEX_TRIES: usize = 3;
 
 pub(super) struct Pass<'a> {
-    pub(super) running: &'a Running,
+    pub(super) running: &'a Arc<Running>,
     pub(super) pace: &'a Pace,
     pub(super) figures: &'a ScrubFigures,
     pub(super) clock: &'a dyn Clock,
     pub(super) keeper: &'a Keeper,
     pub(super) incidents: &'a Incidents,
+    pub(super) records: &'a dyn CheckRecords,
 }
 
 impl Pass<'_> {
@@ -91,13 +93,16 @@ impl Pass<'_> {
                 });
             }
             self.settle(Some(log), &portion);
-            kept.bundle = end;
             self.figures.at(Some((log.info.name.to_string(), end * WIDTH)));
+            self.pace.after(begun, portion.bytes, || self.running.sequencer.depth() > 0);
+            if !self.read_records(log, bundles.start * WIDTH..bundles.end * WIDTH) {
+                return false;
+            }
+            kept.bundle = end;
             if told.elapsed() >= KEEP {
                 told = Instant::now();
                 self.keeper.write(kept);
             }
-            self.pace.after(begun, portion.bytes, || self.running.sequencer.depth() > 0);
         }
         let mut portion = check_edge(&stored, &judge, (head.size.get(), head.root));
         if !portion.damage.is_empty() {
@@ -106,6 +111,9 @@ impl Pass<'_> {
             portion = self.again(log, portion, once_more);
         }
         self.settle(Some(log), &portion);
+        if portion.damage.is_empty() && !self.read_records(log, full * WIDTH..head.size.get()) {
+            return false;
+        }
         self.read_index(log, &stored);
         (kept.log, kept.bundle) = (log.info.id.get().saturating_add(1), 0);
         self.keeper.write(kept);

@@ -11,7 +11,7 @@ const QUICK: ScrubOptions = ScrubOptions { bytes_per_second: 1 << 40, rest: Dura
 
 impl World {
     fn scrubber(&self) -> Scrubber {
-        Scrubber::start(&self.engine, QUICK, Arc::clone(&self.clock) as _).unwrap()
+        Scrubber::start(&self.engine, QUICK, Arc::clone(&self.clock) as _, Arc::new(NoRecords)).unwrap()
     }
 
     /// Writes past the engine, as no program of ours does.
@@ -137,7 +137,7 @@ fn each_damaged_value_is_named_halts_its_log_alone_and_is_not_given_out() {
         world.stop();
         let clock = Arc::clone(&world.clock) as _;
         world.engine = Engine::open(&options(world.path()), clock, Arc::new(Unobserved)).unwrap();
-        let _known = Scrubber::start(&world.engine, slow, Arc::clone(&world.clock) as _).unwrap();
+        let _known = Scrubber::start(&world.engine, slow, Arc::clone(&world.clock) as _, Arc::new(NoRecords)).unwrap();
         assert_eq!(world.halted("main"), Some(reason));
         let log = world.engine.log("main").unwrap();
         let head = log.head();

@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::{Running, json_of, record, written};
 
 /// Takes all disclosures of the record at an index away, which is alone in its row.
-fn erase(data: &Data, index: u64) {
+pub(super) fn erase(data: &Data, index: u64) {
     let store = RocksStore::open(&data.path().join("db"), &Settings::default()).unwrap();
     let key = Key::numbered(LogId::new(1), Kind::Disclosures, index);
     assert!(store.get(&key).unwrap().is_some(), "the fault did not fire");
@@ -30,13 +30,19 @@ fn erase(data: &Data, index: u64) {
     store.commit(batch).unwrap();
 }
 
-fn name_of(object: &str) -> StreamName<'static> {
+/// The row of disclosures whose last record is at this index, in a database that nobody has open.
+pub(super) fn row_of(data: &Data, last: u64) -> Option<Vec<u8>> {
+    let store = RocksStore::open(&data.path().join("db"), &Settings::default()).unwrap();
+    store.get(&Key::numbered(LogId::new(1), Kind::Disclosures, last)).unwrap()
+}
+
+pub(super) fn name_of(object: &str) -> StreamName<'static> {
     let name = |text: &str| Name::new(text.to_owned()).unwrap();
     StreamName::Entity { tenant: name("pb"), module: name("tl"), entity: name("license"), object: name(object) }
 }
 
 /// Has the log say that these digests of a record are erased, and where that record is.
-fn redact(data: &Data, (id, index): (&str, u64), digests: &[Digest], name: &StreamName<'static>) -> u64 {
+pub(super) fn redact(data: &Data, (id, index): (&str, u64), digests: &[Digest], name: &StreamName<'static>) -> u64 {
     written(data, async |own, log| {
         let concerned = Concerned { id: id.parse().unwrap(), index: LeafIndex::new(index).unwrap() };
         let (object, values) = redaction(Name::new("pb").unwrap(), concerned, digests).unwrap();
@@ -50,7 +56,7 @@ fn redact(data: &Data, (id, index): (&str, u64), digests: &[Digest], name: &Stre
 }
 
 /// The digests of all that a record discloses.
-fn digests(record: &Value) -> Vec<Digest> {
+pub(super) fn digests(record: &Value) -> Vec<Digest> {
     record["disclosures"].as_array().unwrap().iter().map(|text| Digest::of(text.as_str().unwrap())).collect()
 }
 

@@ -20,6 +20,7 @@ mod reports;
 mod retries;
 mod rights;
 mod rotated;
+mod scrubbed;
 mod settings;
 mod signed;
 mod strict;

@@ -1,0 +1,148 @@
+//! What the scrubber asks about records: whether what is kept of each belongs to its leaf, as a read asks it, and whether
+//! something is there again that was erased.
+//!
+//! A finding is a read's: a line in the file of incidents per digest, and a record in the log; nothing is halted. What looks
+//! bad is read a second time, past all caches, and with the excuses that there are by then.
+
+use core::ops::Range;
+use std::sync::Arc;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::header::Header;
+use cairn_tree::record::kind::{Redactions, redacts};
+use cairn_tree::record::open::Record;
+use cairn_tree::size::LeafIndex;
+
+use super::excuse::verified;
+use super::kept::Kept;
+use super::report::Reporter;
+use super::verify::{Broken, BrokenPart, Unverified};
+use crate::engine::postings::PostingsError;
+use crate::engine::records::StoredRecord;
+use crate::engine::{CheckRecords, Checked, Log, ProofError};
+
+/// Looks through records for the scrubber.
+pub struct RecordScrub {
+    reporter: Arc<Reporter>,
+}
+
+/// One log on its way through.
+struct Look<'l> {
+    log: &'l Log,
+    origin: Origin,
+    reporter: &'l Reporter,
+    checked: Checked,
+}
+
+impl RecordScrub {
+    /// Tells of what it finds by this reporter.
+    #[must_use]
+    pub fn new(reporter: Arc<Reporter>) -> Self {
+        Self { reporter }
+    }
+}
+
+impl CheckRecords for RecordScrub {
+    fn check(&self, log: &Log, range: Range<u64>) -> Checked {
+        let Ok(origin) = Origin::new(&*log.info().origin) else { return Checked::default() };
+        let mut look = Look { log, origin, reporter: &self.reporter, checked: Checked::default() };
+        let (mut suspects, mut redactions) = (Vec::new(), Vec::new());
+        let nothing = Redactions::new(look.origin.clone());
+        let read = log.each_record(range, &mut |stored| {
+            look.checked.records += 1;
+            look.checked.bytes += stored.disclosures.as_str().len() as u64;
+            let Ok(header) = Header::decode(stored.index, &stored.leaf) else { return };
+            match (Kept { log: &look.origin, id: header.id, stored: &stored }).open(&nothing) {
+                Ok(record) if redacts(&record).is_some() => redactions.push(record),
+                Ok(_) => {}
+                Err(_) => suspects.push(stored.index),
+            }
+        });
+        if let Err(error) = read {
+            look.checked.unreadable.push(error.to_string());
+        }
+        suspects.into_iter().for_each(|index| look.suspect(index));
+        redactions.iter().for_each(|record| look.redaction(record));
+        look.checked
+    }
+}
+
+impl Look<'_> {
+    /// Looks at a record as a read does; twice, unless it is known to be bad.
+    fn suspect(&mut self, index: LeafIndex) {
+        for is_second in [false, true] {
+            match self.broken(index) {
+                None => return,
+                // Leaves are judged by what was signed, elsewhere.
+                Some(broken) if !matches!(broken.what, BrokenPart::Disclosure(..)) => return,
+                Some(broken) if self.reporter.knows(self.log, &broken) => return,
+                Some(broken) if is_second => {
+                    self.checked.findings += u64::from(self.reporter.report(self.log, &broken));
+                }
+                Some(_) => self.log.forget_blocks(),
+            }
+        }
+    }
+
+    /// What is wrong with a record, as far as that can be told.
+    fn broken(&mut self, index: LeafIndex) -> Option<Broken> {
+        let head = self.log.head();
+        let stored = match self.log.stored_record(&head, index) {
+            Ok(stored) => stored?,
+            Err(error) => {
+                self.unread(index, &error, error.is_failure());
+                return None;
+            }
+        };
+        match verified(self.log, &head, stored) {
+            Ok(_) => None,
+            Err(Unverified::Broken(broken)) => Some(broken),
+            // Whether something excuses it is not known before the indexes are there: the next pass tells.
+            Err(Unverified::Postings(PostingsError::Behind { .. })) => None,
+            Err(error) => {
+                let is_failure = match &error {
+                    Unverified::Read(error) | Unverified::Postings(PostingsError::Read(error)) => error.is_failure(),
+                    Unverified::Proof(ProofError::Read(error)) => error.is_failure(),
+                    _ => false,
+                };
+                self.unread(index, &error, is_failure);
+                None
+            }
+        }
+    }
+
+    fn unread(&mut self, index: LeafIndex, error: &dyn core::fmt::Display, is_failure: bool) {
+        if is_failure {
+            self.checked.unreadable.push(format!("record {index}: {error}"));
+        }
+    }
+
+    /// Sees to it that what a redaction record names is gone.
+    fn redaction(&mut self, record: &Record) {
+        let mut redactions = Redactions::new(self.origin.clone());
+        if redactions.take_up(record).is_err() {
+            return;
+        }
+        let head = self.log.head();
+        let target = redacts(record).and_then(|index| self.log.stored_record(&head, index).ok().flatten());
+        let Some(stored) = target else { return };
+        let Ok(header) = Header::decode(stored.index, &stored.leaf) else { return };
+        let erased = Kept { log: &self.origin, id: header.id, stored: &stored }.erased(&redactions);
+        // The redaction record itself must be what was signed.
+        if erased.is_empty() || self.broken_redaction(record.index()) {
+            return;
+        }
+        erased.iter().for_each(|digest| self.reporter.returned(self.log, stored.index, *digest));
+        self.checked.returned += erased.len() as u64;
+        let StoredRecord { index, .. } = stored;
+        if let Err(error) = self.log.erase(index, &erased) {
+            tracing::error!(log = %self.log.info().name, %index, %error, "what was erased can't be erased again");
+        }
+    }
+
+    fn broken_redaction(&mut self, index: LeafIndex) -> bool {
+        let head = self.log.head();
+        let stored = self.log.stored_record(&head, index).ok().flatten();
+        stored.is_none_or(|stored| verified(self.log, &head, stored).is_err())
+    }
+}
