@@ -159,9 +159,10 @@ impl Asked {
     /// have the number `from`.
     pub(super) fn row_at(&self, begin: LeafIndex, from: u64, (most, bytes): (usize, usize)) -> Result<Row, Problem> {
         // One more, to know whether there is one.
-        let found = self.found(self.stream()?, begin, most.saturating_add(1))?;
+        let stream = self.stream()?;
+        let found = self.found(stream, begin, most.saturating_add(1))?;
         let wanted = found.get(..most.min(found.len())).unwrap_or_default();
-        let (verifying, under) = self.verifying(wanted, bytes)?;
+        let (verifying, under) = self.verifying(stream, wanted, bytes)?;
         let Verifying { records, broken_from, redacting, .. } = verifying;
         if let Some(Ok(first)) = records.first().filter(|first| first.as_ref().is_ok_and(|first| first.seq() != from)) {
             let index = first.index();
@@ -201,7 +202,7 @@ impl Asked {
         if found.len() > REPLAY_RECORDS {
             return Err(too_long());
         }
-        let (Verifying { records: all, .. }, under) = self.verifying(&found, REPLAY_BYTES)?;
+        let (Verifying { records: all, .. }, under) = self.verifying(stream, &found, REPLAY_BYTES)?;
         if all.len() < found.len() {
             return Err(too_long());
         }
@@ -239,13 +240,13 @@ impl Asked {
 
     /// The records at these places, which follow one another; fewer if they have more bytes than `most`. Some at a time on
     /// each core; the first of those looks up the one before it.
-    fn verifying(&self, found: &[LeafIndex], most: usize) -> Result<(Verifying, Arc<Head>), Problem> {
-        let reading = &self.reading;
+    fn verifying(&self, stream: Print, found: &[LeafIndex], most: usize) -> Result<(Verifying, Arc<Head>), Problem> {
+        let (reading, ended) = (&self.reading, self.reading.ended(stream)?);
         let under = match found.last() {
             Some(last) => reading.under(*last)?,
             None => Arc::clone(&reading.checkpoint),
         };
-        let parts = reading.in_parts(found, most, |indexes, stored| self.verify(indexes, stored, &under))?;
+        let parts = reading.in_parts(found, most, |indexes, stored| self.verify(indexes, stored, (&under, ended)))?;
         let mut all = Verifying::default();
         for part in parts {
             let part_is_whole = part.is_whole;
@@ -262,10 +263,15 @@ impl Asked {
     }
 
     /// Some records that were read, which follow one another.
-    fn verify(&self, indexes: &[LeafIndex], stored: Vec<ReadBack>, under: &Head) -> Result<Verifying, Problem> {
+    fn verify(
+        &self,
+        indexes: &[LeafIndex],
+        stored: Vec<ReadBack>,
+        (under, ended): (&Head, Option<LeafIndex>),
+    ) -> Result<Verifying, Problem> {
         let mut verifying = Verifying { is_whole: stored.len() == indexes.len(), ..Verifying::default() };
         for (index, stored) in indexes.iter().zip(stored) {
-            match self.next(stored, under, &mut verifying) {
+            match self.next(stored, (under, ended), &mut verifying) {
                 Ok(entry) => {
                     if let SeenEntry::Record(seen) = &entry
                         && !verifying.redacting.add(seen)
@@ -289,13 +295,21 @@ impl Asked {
     }
 
     /// The next record.
-    fn next(&self, stored: ReadBack, under: &Head, so_far: &mut Verifying) -> Result<SeenEntry, NotGood> {
+    fn next(
+        &self,
+        stored: ReadBack,
+        (under, ended): (&Head, Option<LeafIndex>),
+        so_far: &mut Verifying,
+    ) -> Result<SeenEntry, NotGood> {
         let reading = &self.reading;
         // What comes after one whose leaf can't be read looks for it in the tree.
         let before = so_far.last.take();
         let mut located = reading.located(stored, under)?;
         so_far.last = Some(Predecessor::Leaf(located.index(), located.leaf().clone()));
         reading.chained(&mut located, under, before)?;
+        if ended.is_some_and(|ended| located.index() > ended) {
+            return Err(reading.past_the_end(located.index()));
+        }
         if located.is_later() {
             return Ok(SeenEntry::Later(Box::new(reading.later(located)?)));
         }

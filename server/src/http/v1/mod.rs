@@ -5,6 +5,7 @@
 
 mod again;
 pub(super) mod append;
+mod ended;
 pub(super) mod events;
 mod history;
 mod judged;

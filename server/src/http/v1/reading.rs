@@ -258,7 +258,7 @@ impl Reading {
         self.trail.note(verified.record());
     }
 
-    fn told(&self, error: Unverified) -> NotGood {
+    pub(super) fn told(&self, error: Unverified) -> NotGood {
         match error {
             Unverified::Read(error) => NotGood::Other(error.into()),
             Unverified::Proof(error) => NotGood::Other(error.into()),

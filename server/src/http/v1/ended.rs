@@ -1,0 +1,42 @@
+//! Where a stream says that it goes on in another log: no record comes after that one.
+
+use cairn_tree::record::kind::{CONTINUED, goes_on};
+use cairn_tree::size::LeafIndex;
+
+use super::super::problem::Problem;
+use super::reading::{NotGood, Reading};
+use crate::engine::postings::{Facet, PostingsError, Print};
+use crate::limits::LIST_WORK;
+use crate::records::{Broken, Unverified, verified};
+
+/// Records of a stream that may say so, which are looked at.
+const ENDINGS: usize = 16;
+
+impl Reading {
+    /// Where the first record of a stream is that says so, if one does. One that can't be verified is told of in its place.
+    pub(super) fn ended(&self, stream: Print) -> Result<Option<LeafIndex>, Problem> {
+        // The rarer first: few runs have it.
+        let prints = [Print::new(&self.prints, Facet::Operation, &[CONTINUED]), stream];
+        let hits = self.log.find_records(&prints, self.head.size, ENDINGS, LIST_WORK)?.hits;
+        for index in hits.into_iter().rev() {
+            let stored = self.log.stored_record(&self.head, index);
+            let stored = match stored {
+                Err(error) if error.is_failure() => return Err(error.into()),
+                stored => stored.ok().flatten(),
+            };
+            let Some(stored) = stored else { continue };
+            match verified(&self.log, &self.head, stored) {
+                Ok(verified) if goes_on(verified.record()).is_some() => return Ok(Some(index)),
+                Err(Unverified::Postings(error @ PostingsError::Behind { .. })) => return Err(error.into()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is wrong with a record that comes after it.
+    pub(super) fn past_the_end(&self, index: LeafIndex) -> NotGood {
+        let words = "it comes after the record that says that its stream goes on in another log";
+        self.told(Unverified::Broken(Broken::chain(index, Some(index), words)))
+    }
+}
