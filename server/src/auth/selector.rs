@@ -73,6 +73,12 @@ impl Tenants {
         self.patterns().any(|pattern| selects(pattern, tenant))
     }
 
+    /// Whether all tenants are meant, whatever they are called.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.patterns().any(|pattern| pattern == "*")
+    }
+
     /// Whether no tenant is meant.
     #[must_use]
     pub fn is_none(&self) -> bool {

@@ -9,6 +9,7 @@ mod ended;
 pub(super) mod events;
 mod history;
 mod judged;
+mod later;
 pub(super) mod list;
 mod place;
 mod places;

@@ -51,7 +51,7 @@ pub(in crate::http) struct Reading {
     pub(in crate::http) prints: PrintSecret,
     reporter: Arc<Reporter>,
     rights: Rights,
-    tenants: Tenants,
+    pub(super) tenants: Tenants,
     trail: Arc<Trail>,
     cores: Arc<Cores>,
     /// Whether the log has any redaction record, once that was looked up.
@@ -136,6 +136,11 @@ impl Reading {
         }
         let found = self.ground(&self.head).newest_redaction()?.is_some();
         Ok(*self.redactions.get_or_init(|| found))
+    }
+
+    /// Takes note that a record of this tenant is shown, of which nobody knows more.
+    pub(super) fn shows_of(&self, tenant: &str) {
+        self.trail.begin(Some(tenant));
     }
 
     fn ground<'r>(&'r self, under: &'r Head) -> Ground<'r> {

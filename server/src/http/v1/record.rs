@@ -14,11 +14,12 @@ use super::super::json::Object;
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::reading::{fresh, varying};
+use super::later::Whose;
 use super::reading::{Reading, Redacting, checkpoint, private, tenant};
 use super::{PROOF, TENANT};
 use crate::auth::Right;
 use crate::engine::Head;
-use crate::records::Verified;
+use crate::records::{Home, Verified, VerifiedLater};
 
 /// Room for a proof of a large tree and a checkpoint.
 const ROOM: usize = 8_192;
@@ -47,11 +48,17 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (query, id) = (Query::parse(ask.parts.uri.query(), &[TENANT, PROOF])?, ask.target.item);
     let proof = query.flag_or(PROOF, true)?;
     media_type(&ask.parts.headers, &[media::JSON])?;
-    let body = found(ask, &query, id, move |reading, verified, under| {
-        let seen = reading.seen(verified)?;
+    let body = found(ask, &query, id, move |reading, found, under| {
         let mut redacting = Redacting::default();
-        redacting.add(&seen);
-        let (record, redactions) = (reading.body(&seen, under, proof)?, redacting.bodies(reading, under)?);
+        let record = match found {
+            Found::Record(verified) => {
+                let seen = reading.seen(*verified)?;
+                redacting.add(&seen);
+                reading.body(&seen, under, proof)?
+            }
+            Found::Later(later) => reading.later_body(&later, under, proof)?,
+        };
+        let redactions = redacting.bodies(reading, under)?;
         Ok(RecordAnswer { record, redactions, checkpoint: checkpoint(under)? }.to_json())
     });
     Ok(private(body.await?))
@@ -81,10 +88,14 @@ pub(crate) async fn receipt(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let id = ask.target.item;
     let query = Query::parse(ask.parts.uri.query(), &[TENANT])?;
     let form = media_type(&ask.parts.headers, &[media::JSON, "text/plain"])?;
-    let answer = found(ask, &query, id, move |reading, verified, under| {
-        let (index, leaf) = (verified.record().index(), verified.leaf().clone());
-        reading.shows(&verified);
-        let proof = verified.into_proof();
+    let answer = found(ask, &query, id, move |reading, found, under| {
+        let (index, leaf, proof) = match found {
+            Found::Record(verified) => {
+                reading.shows(&verified);
+                (verified.record().index(), verified.leaf().clone(), verified.into_proof())
+            }
+            Found::Later(later) => (later.later.index(), later.leaf, later.proof),
+        };
         if form != media::JSON {
             let checkpoint = SignedCheckpoint::parse(&under.note).map_err(Problem::internal)?;
             return Ok((media::TEXT, Receipt::new(index, proof, checkpoint).to_string().into_bytes()));
@@ -98,12 +109,20 @@ pub(crate) async fn receipt(ask: &Ask<'_>) -> Result<Answer, Problem> {
     Ok(varying(fresh(media_type, body), "accept"))
 }
 
+/// The record that was asked for.
+enum Found {
+    /// One that was opened.
+    Record(Box<Verified>),
+    /// One of a later version.
+    Later(Box<VerifiedLater>),
+}
+
 /// Looks for a record where the token's tenants are at home, verifies it, and does something with it.
 async fn found<T: Send + 'static>(
     ask: &Ask<'_>,
     query: &Query<'_>,
     id: &str,
-    answer: impl Fn(&Reading, Verified, &Head) -> Result<T, Problem> + Clone + Send + 'static,
+    answer: impl Fn(&Reading, Found, &Head) -> Result<T, Problem> + Clone + Send + 'static,
 ) -> Result<T, Problem> {
     let credential = ask.credential(Right::Read)?;
     let tenant = tenant(ask, &credential, query)?;
@@ -115,16 +134,26 @@ async fn found<T: Send + 'static>(
         None => ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants),
     };
     for log in logs {
+        let own = |(_, home): &(String, Home)| matches!(home, Home::Own(name) if *name == *log.info().name);
+        let owner = ask.app.records.homes.list().into_iter().find(own).map(|(tenant, _)| tenant);
+        let whose = Whose { asked: tenant.clone(), owner };
         let reading = Reading::of(ask, &credential, log, tenant.as_deref())?;
         let (tenant, answer) = (tenant.clone(), answer.clone());
         let read = move || {
             let Some(index) = reading.find(id)? else { return Ok(None) };
             let under = reading.under(index)?;
             let Some(stored) = reading.log.stored_records(&reading.head, &[index], 0)?.pop() else { return Ok(None) };
-            let Some(verified) = reading.verified(stored, &under)? else { return Ok(None) };
+            let Some(verified) = reading.verified(stored.clone(), &under)? else {
+                let later = reading.later_of(stored, &under, &whose)?.filter(|later| later.later.id() == id);
+                return later.map(|later| answer(&reading, Found::Later(Box::new(later)), &under)).transpose();
+            };
             let is_meant = tenant.is_none_or(|tenant| verified.is_of(|other| other == tenant));
             let is_it = verified.record().leaf().event().head().id == id;
-            if is_meant && is_it { answer(&reading, verified, &under).map(Some) } else { Ok::<_, Problem>(None) }
+            if is_meant && is_it {
+                answer(&reading, Found::Record(Box::new(verified)), &under).map(Some)
+            } else {
+                Ok::<_, Problem>(None)
+            }
         };
         if let Some(found) = ask.read(read).await? {
             return Ok(found);

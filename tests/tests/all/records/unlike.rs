@@ -1,11 +1,17 @@
 //! Leaves that no sequencer of this version makes: of a later version, which are carried as they are, and in contradiction
 //! to others, which halt the log.
 
-use cairn_tests::server::Data;
+use cairn_tests::http::Request;
+use cairn_tests::server::{Data, cairnd};
+use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
+use cairn_tree::record::draft::Content;
+use cairn_tree::record::kind::continued;
 use cairnd::engine::EntryBatch;
+use cairnd::records::OwnRecord;
 use serde_json::Value;
 
+use super::erased::name_of;
 use super::{Running, json_of, record, written};
 
 /// Puts a leaf into the log as it is, while nobody serves it.
@@ -52,6 +58,22 @@ fn a_record_of_a_later_version_is_carried_in_its_place() {
         // What it did nobody knows.
         let state = running.shown(&format!("{path}/state"));
         assert!(state["flags"].as_array().unwrap().iter().any(|flag| flag["index"] == 2), "{state}");
+        // By its id as well, for whoever may read its stream.
+        let id = "01939f5a-7c00-7a3b-8c4d-5e6f708192a2";
+        let found = running.shown(&format!("/v1/records/{id}?tenant=pb"));
+        assert_eq!(
+            (&found["record"]["view"]["later_version"], &found["record"]["leaf"]),
+            (&true.into(), &later["leaf"])
+        );
+        assert_eq!(found["record"]["before"]["index"], 1);
+        let receipt = running.shown(&format!("/v1/records/{id}/receipt"));
+        assert_eq!(receipt["index"], 2);
+        for tenant in ["ka", "pb.amritsar"] {
+            assert_eq!(running.read(&format!("/v1/records/{id}?tenant={tenant}")).status, 404);
+        }
+        let foreign = running.new_token(&["--rights", "read", "--tenants", "ka,ka.*"]);
+        let asked = Request::get(format!("/v1/records/{id}"));
+        assert_eq!(running.ask_with(&foreign, asked).status, 404);
     };
     check(&running, 3);
     // The stream goes on from it.
@@ -63,6 +85,45 @@ fn a_record_of_a_later_version_is_carried_in_its_place() {
     assert_eq!(running.shown("/v1/records?tenant=pb&object=1")["records"].as_array().unwrap().len(), 3);
     running.server.stop();
     running.data.assert_sound();
+}
+
+/// A stream whose last record says that it goes on in another log has no record behind that one.
+#[test]
+fn what_comes_after_a_streams_last_word_is_flagged_by_everybody() {
+    let running = Running::start();
+    let path = "/v1/streams/entity/pb/tl/license/1";
+    running.brought(&record("pb", "1", "create"));
+    let stream = running.shown(path)["stream"].as_str().unwrap().to_owned();
+    let running = running.restarted_after(|data| {
+        written(data, async |own, log| {
+            let other = Origin::new("log.example/logs/other").unwrap();
+            let (object, context, values) = continued(&name_of("1"), &other, stream.parse().unwrap()).unwrap();
+            let (actor, subjects, attributes) = (None, None, None);
+            let content = Content { object, actor, subjects, context, values: Some(values), attributes };
+            own.write(log, OwnRecord::new(content)).await.unwrap()
+        });
+        data.assert_sound();
+    });
+    assert_eq!(running.shown(path).get("broken_from"), None);
+    let late = running.brought(&record("pb", "1", "update"))["records"][0]["id"].as_str().unwrap().to_owned();
+    running.brought(&record("pb", "2", "create"));
+    for from in [0, 2] {
+        let history = running.shown(&format!("{path}?from_seq={from}"));
+        let problem = &history["records"][2 - from]["problem"];
+        assert_eq!(
+            (&problem["part"], &problem["index"], &history["broken_from"]),
+            (&"chain".into(), &2.into(), &2.into())
+        );
+        assert!(problem["detail"].as_str().unwrap().contains("goes on in another log"), "{history}");
+    }
+    assert_eq!(running.read(&format!("{path}/state")).status, 500);
+    // By itself it is what it is, and the log goes on.
+    assert_eq!(running.shown(&format!("/v1/records/{late}"))["record"]["view"]["seq"], 2);
+    running.brought(&record("pb", "2", "update"));
+    let Running { data, server, _folder } = running;
+    assert_eq!(server.stop().code, Some(0));
+    let ended = cairnd(data.path(), &["fsck"]);
+    assert!(ended.code == Some(1) && ended.stdout.contains("goes on in another log"), "{ended:?}");
 }
 
 #[test]
