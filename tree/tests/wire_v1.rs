@@ -142,7 +142,8 @@ impl World {
         let stream = Some(self.entries[0].open().leaf().server().stream);
         let (redactions, checkpoint) = (vec![self.body(&self.redaction)], self.checkpoint.clone());
         let complete_to = TreeSize::new(10).unwrap();
-        Page { stream, records, broken_from: None, redactions, checkpoint, complete_to, next }
+        let except = vec![LeafIndex::new(3).unwrap()];
+        Page { stream, records, broken_from: None, redactions, checkpoint, complete_to, except, next }
     }
 }
 

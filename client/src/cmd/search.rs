@@ -91,6 +91,9 @@ struct Claimed {
     unverified: u64,
     /// Up to which size of the log the server says that these are all.
     complete_to: u64,
+    /// Records before that which the server says it may have missed, by their indexes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    except: Vec<u64>,
     /// Whether there are more.
     more: bool,
 }
@@ -155,18 +158,28 @@ impl Search {
             Ok(())
         };
         let found = session.trail.search(filter, most, &mut print).await?;
-        let Found { records, complete_to, more } = found;
-        let last = match (records, more) {
+        let Found { records, complete_to, except, more } = found;
+        let except: Vec<u64> = except.iter().map(|index| index.get()).collect();
+        let mut last = match (records, more) {
             (_, true) => "there are more (--limit N, or --all)".to_owned(),
             (0, false) => format!("the server says that none matches among the first {}", entries(complete_to.get())),
             (_, false) => {
                 format!("the server says that no other matches among the first {}", entries(complete_to.get()))
             }
         };
+        if !except.is_empty() {
+            let indexes: Vec<String> = except.iter().map(u64::to_string).collect();
+            last = format!("{last}, except perhaps {}, which its indexes don't find", indexes.join(", "));
+        }
+        let missed = except.len() as u64;
         let (records, complete_to) = (records - unverified, complete_to.get());
-        let claimed = Claimed { records, unverified, complete_to, more };
+        let claimed = Claimed { records, unverified, complete_to, except, more };
         let words = (counted(records, "record", "records").to_string(), last);
         terminal.output.print(form, &Summary::of("search", session.trail.ground(), claimed, words))?;
+        if unverified == 0 && missed > 0 {
+            let records = counted(missed, "record", "records");
+            return Err(Failure::Refused(format!("the server says that it may have missed {records}")).into());
+        }
         if unverified == 0 {
             return Ok(());
         }

@@ -12,6 +12,9 @@ use serde::Serialize;
 use super::folder::Folder;
 use super::{Data, print, print_json};
 
+/// Damaged records that are named.
+const SHOWN: usize = 100;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum IndexCommand {
     /// Drop every index and make it anew from the entries.
@@ -42,6 +45,8 @@ struct Line {
     size: u64,
     hash_index: bool,
     records: bool,
+    /// Records that searches may miss, since what they say is damaged.
+    damaged: Vec<u64>,
 }
 
 impl IndexCommand {
@@ -69,17 +74,25 @@ impl Rebuild {
 }
 
 fn line(done: Reindexed) -> Line {
-    let Reindexed { log, size, hash_index, records } = done;
-    Line { log, size: size.get(), hash_index, records }
+    let Reindexed { log, size, hash_index, records, damaged } = done;
+    let damaged = damaged.iter().map(|index| index.get()).collect();
+    Line { log, size: size.get(), hash_index, records, damaged }
 }
 
 fn described(done: &Reindexed) -> String {
-    let Reindexed { log, size, hash_index, records } = done;
+    let Reindexed { log, size, hash_index, records, damaged } = done;
     let indexes = match (hash_index, records) {
         (true, true) => "leaf hashes and records",
         (true, false) => "leaf hashes",
         (false, true) => "records",
         (false, false) => "nothing, for it has no index",
     };
-    format!("{log}: indexed {indexes}, {}", counted(size.get(), "entry", "entries"))
+    let line = format!("{log}: indexed {indexes}, {}", counted(size.get(), "entry", "entries"));
+    if damaged.is_empty() {
+        return line;
+    }
+    let count = counted(damaged.len() as u64, "record", "records");
+    let shown: Vec<String> = damaged.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if damaged.len() > SHOWN { " ..." } else { "" };
+    format!("{line}; searches may miss {count}, of which what they say is damaged: {}{more}", shown.join(" "))
 }

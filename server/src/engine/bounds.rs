@@ -39,6 +39,10 @@ pub(super) const POSTING_DELETE_ROWS: usize = 512;
 pub(super) const POSTING_CHECK_GROUPS: u64 = 1 << 16;
 /// Records that lack something of which a check of a run knows at a time, about: 8 MiB; of more, it is read in parts.
 pub(super) const POSTING_CHECK_PARTIAL: usize = if cfg!(test) { 3 } else { 1 << 20 };
+/// Records that lack something which one search looks into, to say up to where searches miss nothing.
+pub(super) const UNFOUND_LOOKS: usize = 4_096;
+/// Such records that an answer names, which has room for no more; from the first further one on, nothing is claimed.
+pub(super) const UNFOUND_LISTED: usize = 256;
 /// Bytes of rows that one maintenance commit writes.
 pub(super) const MAINTENANCE_BYTES: usize = 4 << 20;
 /// Rows that one maintenance commit deletes.

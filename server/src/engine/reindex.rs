@@ -12,7 +12,7 @@ use super::index::Anew;
 use super::layout::BindingRow;
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database};
 use super::postings::{self, DirectSink, PrintRow};
-use super::records::Unserved;
+use super::records::{Unserved, damaged_records};
 use super::stored::ReadError;
 use crate::high_water::HighWater;
 
@@ -46,6 +46,8 @@ pub struct Reindexed {
     pub hash_index: bool,
     /// Whether it has one of records.
     pub records: bool,
+    /// Records that searches may miss: what they say is damaged, so that nothing of it finds them.
+    pub damaged: Vec<LeafIndex>,
 }
 
 /// Drops every index of one log, or of all, and makes it anew, up to the last released head. Of a database that no server
@@ -71,23 +73,29 @@ pub fn reindex(
         let size = marks.get(id).map_or(TreeSize::ZERO, |mark| mark.size);
         let log = binding.name.to_string();
         let made = reindex_log(&store, id, &binding, size);
-        let records = made.map_err(|problem| ReindexError::Log { log: log.clone(), problem })?;
-        done(Reindexed { log, size, hash_index: binding.hash_index, records });
+        let damaged = made.map_err(|problem| ReindexError::Log { log: log.clone(), problem })?;
+        let (records, damaged) = (damaged.is_some(), damaged.unwrap_or_default());
+        done(Reindexed { log, size, hash_index: binding.hash_index, records, damaged });
     }
     Ok(())
 }
 
-/// Makes one log's indexes anew; says whether it has one of records.
-fn reindex_log(store: &dyn Store, log: LogId, binding: &BindingRow, size: TreeSize) -> Result<bool, String> {
+/// Makes one log's indexes anew; says which records are not found by what they say, if it has an index of records.
+fn reindex_log(
+    store: &dyn Store,
+    log: LogId,
+    binding: &BindingRow,
+    size: TreeSize,
+) -> Result<Option<Vec<LeafIndex>>, String> {
     if binding.hash_index {
         index_leaves(store, log, size)?;
     }
     let row = PrintRow::read(store, log).map_err(|error: ReadError| error.to_string())?;
-    let Some(PrintRow { secret, first }) = row else { return Ok(false) };
+    let Some(PrintRow { secret, first }) = row else { return Ok(None) };
     let first = LeafIndex::new(first).map_err(|error| error.to_string())?;
     let source = Unserved { store, log, size, secret: &secret };
     postings::rebuild(log, first, &source, &DirectSink(store)).map_err(|error| error.to_string())?;
-    Ok(true)
+    damaged_records(&source, &binding.origin, first).map(Some)
 }
 
 fn index_leaves(store: &dyn Store, log: LogId, size: TreeSize) -> Result<(), String> {

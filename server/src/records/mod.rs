@@ -26,6 +26,7 @@ mod strict;
 mod submit;
 mod table;
 mod tenants;
+mod unfound;
 mod verify;
 
 pub use chronicle::Chronicle;
@@ -49,4 +50,5 @@ pub use strict::{Judge, Unfit, is_judged};
 pub use submit::Submit;
 pub use table::TableError;
 pub use tenants::{Admission, FILE_NAME as TENANTS_FILE_NAME, Home, Homes, HomesError, Move};
+pub use unfound::is_excused;
 pub use verify::{Broken, BrokenPart, Excuses, Located, Predecessor, Seen, Unverified, Verified, VerifiedLater};

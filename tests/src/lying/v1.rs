@@ -62,6 +62,7 @@ impl Answers<'_> {
             redactions: self.trail.redactions().map(|stored| body(&stored.index)).collect(),
             checkpoint: signed(self.model, self.shown),
             complete_to: TreeSize::new(self.shown).expect("a size"),
+            except: Vec::new(),
             next: next.map(|next| next.parse().expect("a cursor")),
         }
     }

@@ -1,7 +1,10 @@
 //! Searches: page after page, newest first, each record verified and compared with what was asked for.
 
+use std::collections::BTreeSet;
+
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::v1::MAX_EXCEPT;
 
 use super::error::TrailError;
 use super::filter::Filter;
@@ -9,12 +12,14 @@ use super::{Met, Trail};
 use crate::bounds;
 
 /// What a search came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// How many records, those included that the server could not verify.
     pub records: u64,
     /// The server says that among the leaves of a tree of this size no other record matches.
     pub complete_to: TreeSize,
+    /// Except perhaps these, which its indexes don't find by what they say.
+    pub except: Vec<LeafIndex>,
     /// Whether there are more.
     pub more: bool,
 }
@@ -32,7 +37,7 @@ impl Trail {
         each: &mut dyn FnMut(&Met) -> Result<(), E>,
     ) -> Result<Found, E> {
         let (mut records, mut last, mut cursor) = (0, None, None::<String>);
-        let mut complete_to: Option<TreeSize> = None;
+        let (mut complete_to, mut except) = (None::<TreeSize>, BTreeSet::new());
         let mut in_vain = 0;
         loop {
             let room = most.saturating_sub(records);
@@ -42,6 +47,7 @@ impl Trail {
             let page = self.records.search(query).await.map_err(TrailError::from)?;
             let found = self.verified(&page).await?;
             complete_to = Some(complete_to.map_or(page.complete_to, |size| size.min(page.complete_to)));
+            except.extend(page.except.iter().copied());
             in_vain = if found.is_empty() { in_vain + 1 } else { 0 };
             for met in &found {
                 if records == most {
@@ -56,7 +62,8 @@ impl Trail {
             let more = page.next.is_some() || found.last().is_some_and(|met| Some(met.index()) != last);
             if !more || records >= most {
                 let complete_to = complete_to.unwrap_or(TreeSize::ZERO);
-                return Ok(Found { records, complete_to, more });
+                let except = except.into_iter().take(MAX_EXCEPT).collect();
+                return Ok(Found { records, complete_to, except, more });
             }
             if in_vain == bounds::EMPTY_PAGES {
                 return Err(TrailError::Empty("page after page of a search that goes on").into());

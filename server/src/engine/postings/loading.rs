@@ -57,6 +57,10 @@ impl Postings {
         if loaded.active.end() - loaded.active.start() >= self.sizes.reload_leaves {
             loaded.freeze();
         }
+        {
+            let mut read_from = self.read_from.lock().unwrap_or_else(PoisonError::into_inner);
+            *read_from = (read_from.0 + 1, indexed);
+        }
         *inner = Inner::Loaded(loaded);
         // Its runs have no filters yet.
         self.upkeep.due.push(self.log);

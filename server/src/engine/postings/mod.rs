@@ -127,6 +127,8 @@ pub struct Postings {
     inner: RwLock<Inner>,
     /// Held by whoever loads, so that many who look up at once read the log once.
     loading: Mutex<()>,
+    /// How often it was loaded, and the leaf from which on it was read from the records the last time.
+    read_from: Mutex<(u64, u64)>,
 }
 
 /// Before their first use a log's postings are not loaded: an idle log costs nothing.
@@ -171,7 +173,7 @@ impl Postings {
 
     fn sized(log: LogId, first: u64, upkeep: Arc<Upkeep>, sizes: Sizes) -> Self {
         let inner = RwLock::new(Inner::Absent { unread: None });
-        Self { log, first, sizes, upkeep, inner, loading: Mutex::default() }
+        Self { log, first, sizes, upkeep, inner, loading: Mutex::default(), read_from: Mutex::default() }
     }
 
     /// Adds the postings of a commit that is released: those of all leaves from where the last call ended up to `size`,
@@ -241,6 +243,13 @@ impl Postings {
         if let Inner::Loaded(loaded) = &*inner {
             *inner = Inner::Absent { unread: Some((loaded.manifest.end(), loaded.active.end())) };
         }
+    }
+
+    /// How often its newest part was read from the records, and from which leaf on it was the last time: before it, what is
+    /// found by a print only grows at the end.
+    #[must_use]
+    pub fn read_from(&self) -> (u64, u64) {
+        *self.read_from.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The manifest as it is now.

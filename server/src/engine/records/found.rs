@@ -4,12 +4,13 @@
 //! postings are (`postings`).
 
 use core::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
 use super::prints::{partial_print, stored_postings};
+use super::unfound::Settled;
 use crate::engine::head::Shared;
 use crate::engine::postings::{Indexed, Logs, Postings, Print, PrintRow, PrintSecret, Sink, Source, Upkeep};
 use crate::engine::registry::Registry;
@@ -20,12 +21,18 @@ use crate::engine::stored::{ReadError, Stored};
 pub(in crate::engine) struct Found {
     pub(in crate::engine) secret: PrintSecret,
     pub(in crate::engine) postings: Arc<Postings>,
+    /// What is known of the records that the postings may not find.
+    pub(in crate::engine) settled: Mutex<Settled>,
 }
 
 impl Found {
     pub(super) fn new(log: LogId, row: PrintRow, upkeep: &Arc<Upkeep>) -> Self {
         let first = LeafIndex::new(row.first).unwrap_or(LeafIndex::ZERO);
-        Self { secret: row.secret, postings: Arc::new(Postings::absent(log, first, Arc::clone(upkeep))) }
+        Self {
+            secret: row.secret,
+            postings: Arc::new(Postings::absent(log, first, Arc::clone(upkeep))),
+            settled: Mutex::default(),
+        }
     }
 }
 
@@ -115,7 +122,7 @@ impl Logs for Indexes {
         let found = log.found(&*self.store, &self.upkeep).inspect_err(|error| {
             tracing::error!(log = %log.info.name, %error, "the secret of the log's prints can't be read");
         });
-        let Found { secret, postings } = found.ok()??;
+        let Found { secret, postings, .. } = found.ok()??;
         let (name, postings, secret) = (log.info.name.to_string(), Arc::clone(postings), secret.clone());
         let source = Released { log: Arc::clone(&log), store: Arc::clone(&self.store), secret };
         Some(Indexed { name, postings, source: Box::new(source) })

@@ -7,6 +7,7 @@
 
 mod append;
 mod check;
+mod damaged;
 mod erase;
 mod find;
 mod found;
@@ -17,6 +18,7 @@ mod prepare;
 mod prints;
 mod read;
 mod secret;
+mod unfound;
 
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ use cairn_tree::size::LeafIndex;
 
 pub(super) use append::{RecordAnswer, Told};
 pub(super) use check::check_unreleased;
+pub(super) use damaged::damaged_records;
 pub use erase::EraseError;
 pub(super) use found::{Found, Indexes, Unserved};
 pub(super) use fsck::check_records;
@@ -42,6 +45,7 @@ pub(super) use newest::{Earlier, NewRecord, Newest};
 pub(super) use prepare::{Looked, Prepared};
 pub use prints::{Says, erased_name, id_print, name_print, stream_of, stream_print, topic_prints};
 pub use read::{StoredRecord, Unreadable};
+pub use unfound::Completeness;
 
 use super::append::{AppendError, IdempotencyKey};
 use super::head::Head;

@@ -125,6 +125,9 @@ pub(crate) struct RecordsAnswer {
     checkpoint: String,
     /// The size of the log up to which the pages together are complete.
     complete_to: u64,
+    /// Of a search: except perhaps the records at these indexes. What they say is damaged, or was when the indexes were
+    /// made of it, so that only their ids and streams find them. Absent if there are none.
+    except: Option<Vec<u64>>,
     /// The cursor of the next page; absent if there is none.
     next: Option<String>,
 }
@@ -144,8 +147,12 @@ pub(crate) struct ReportAnswer {
     listed: Option<Vec<serde_json::Value>>,
     /// How many records were counted or listed.
     records: Option<u64>,
+    /// How many could not be verified: each stands as `{"problem":{...}}` among the others, and is in no number.
+    unverified: Option<u64>,
     /// The size of the log up to which the server says that nothing is left out.
     complete_to: Option<u64>,
+    /// Records before that which may be left out all the same, by their indexes; absent if there are none.
+    except: Option<Vec<u64>>,
     /// When the head was made that was read.
     as_of: Option<String>,
     /// A signed checkpoint's text, of that size at least.

@@ -1,7 +1,7 @@
 //! `GET /v1/records`: the records of a tenant that have all of some properties, newest first.
 //!
 //! The order is that of the log, from the newest record to the oldest, and does not change: what comes while somebody pages
-//! stands before the first page. `size` says up to which size of the log the pages together are complete.
+//! stands before the first page. `complete_to` says up to which size of the log the pages together are complete, and `except` which records they may miss.
 
 use cairn_listen::Answer;
 use cairn_tree::wire::media;
@@ -17,6 +17,7 @@ use super::wanted::{self, PageOf, Wanted};
 use super::{CURSOR, LIMIT, LOG, PROOF, TENANT};
 use crate::auth::Right;
 use crate::engine::Head;
+use crate::engine::records::Completeness;
 use crate::limits::{LIST_RECORDS, LIST_RECORDS_MOST};
 use crate::records::{Secret, Seen};
 
@@ -84,6 +85,7 @@ fn page(
     most: usize,
     proof: bool,
 ) -> Result<Vec<u8>, Problem> {
+    let Completeness { to, mut except } = reading.completeness()?;
     let begin = match begin {
         Some(begin) => begin,
         None => {
@@ -102,6 +104,8 @@ fn page(
     let next = next.map(|next| next.parse()).transpose().map_err(Problem::internal)?;
     let (redactions, checkpoint) = (redacting.bodies(reading, &under)?, checkpoint(&under)?);
     // No more is claimed than the checkpoint has: its witnesses may lag.
-    let complete_to = begin.size.min(under.size);
-    Ok(Page { stream: None, records, broken_from: None, redactions, checkpoint, complete_to, next }.to_json())
+    let complete_to = begin.size.min(under.size).min(to);
+    except.retain(|index| complete_to.contains(*index));
+    let (stream, broken_from) = (None, None);
+    Ok(Page { stream, records, broken_from, redactions, checkpoint, complete_to, except, next }.to_json())
 }

@@ -31,10 +31,11 @@ use super::{Credential, TENANT};
 use crate::auth::{Rights, Tenants};
 use crate::cores::Cores;
 use crate::engine::postings::{PostingsError, Print, PrintSecret};
-use crate::engine::records::{StoredRecord, Unreadable, id_print};
+use crate::engine::records::{Completeness, StoredRecord, Unreadable, id_print};
 use crate::engine::{Head, Log, ProofError, ReadError};
 use crate::records::{
     Broken, BrokenPart, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater,
+    is_excused,
 };
 
 /// Records that one core works on at a time.
@@ -151,6 +152,13 @@ impl Reading {
     pub(super) fn complete_to(&self) -> Result<TreeSize, Problem> {
         // A head is out a moment before its records can be found.
         Ok(self.log.indexed_to()?.min(self.head.size))
+    }
+
+    /// The same with the records that such a search may miss all the same.
+    pub(in crate::http) fn completeness(&self) -> Result<Completeness, Problem> {
+        let found = self.log.completeness(&|index| is_excused(&self.log, index));
+        let Completeness { to, except } = found.map_err(|error| self.told(error))?;
+        Ok(Completeness { to: to.min(self.head.size), except })
     }
 
     /// The record with this id.

@@ -25,6 +25,7 @@ mod settings;
 mod signed;
 mod strict;
 mod tenants;
+mod unfound;
 mod unlike;
 
 use std::sync::Arc;

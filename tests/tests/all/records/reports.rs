@@ -206,13 +206,33 @@ fn groups_are_bounded_and_the_bound_is_told() {
     assert_eq!(running.shown("/v1/reports?tenant=pb&by=module")["records"], 11_000);
 }
 
-/// A bad disclosure is counted by nobody.
+/// A bad record is counted by nobody, and hides no other one.
 #[test]
-fn what_cannot_be_verified_is_not_counted() {
+fn what_cannot_be_verified_stands_as_a_problem_and_the_report_goes_on() {
     let running = Running::start();
-    running.brought(&record("pb", "1", "create"));
-    running.brought(&record("pb", "2", "create"));
-    let running = running.restarted_after(|data| super::integrity::edit(data, 0, |row| *row.last_mut().unwrap() ^= 1));
-    let answer = running.read("/v1/reports?tenant=pb");
-    assert_eq!((answer.status, &json_of(&answer)["type"]), (500, &json!("urn:cairn:problem:integrity")));
+    for object in ["1", "2", "3"] {
+        running.brought(&record("pb", object, "create"));
+    }
+    let running = running.restarted_after(|data| super::integrity::edit(data, 1, |row| *row.last_mut().unwrap() ^= 1));
+    for query in ["by=module", "show=records"] {
+        let report = running.shown(&format!("/v1/reports?tenant=pb&{query}"));
+        let rows = report["groups"].as_array().or(report["listed"].as_array()).unwrap();
+        let problems: Vec<&Value> = rows.iter().filter_map(|row| row.get("problem")).collect();
+        assert_eq!((problems.len(), &problems[0]["index"], &problems[0]["part"]), (1, &json!(1), &json!("disclosure")));
+        assert_eq!((&report["records"], &report["unverified"]), (&json!(2), &json!(1)), "{report}");
+        assert_eq!((&report["complete"], &report["complete_to"]), (&json!(false), &json!(3)), "{report}");
+        assert!(report["checkpoint"].is_string() && !report.to_string().contains("\"object\":\"2\""), "{report}");
+        let csv = running.read(&format!("/v1/reports?tenant=pb&{query}&format=csv"));
+        let text = csv.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let columns = lines[0].matches(',').count();
+        let problem = lines.iter().find(|line| line.starts_with("problem,")).unwrap();
+        assert!(problem.contains("the record at 1 can't be verified"), "{text}");
+        assert_eq!(problem.matches(',').count(), columns, "{text}");
+        let last = lines.last().unwrap();
+        assert!(
+            last.starts_with("incomplete,") && last.contains(",2,3,20") && last.contains("1 record can't be"),
+            "{text}"
+        );
+    }
 }

@@ -104,7 +104,7 @@ impl Listed {
 }
 
 impl IntegrityProblem {
-    fn push(&self, json: &mut Vec<u8>) {
+    pub(super) fn push(&self, json: &mut Vec<u8>) {
         Object::write(json, |problem| {
             let kind = ProblemKind::Integrity;
             problem.string("type", kind.uri());

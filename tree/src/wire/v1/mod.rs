@@ -50,6 +50,8 @@ pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub const MAX_PAGE: usize = 1_000;
 /// The most redaction records that come with an answer.
 pub const MAX_REDACTIONS: usize = 4 * 1024;
+/// The most records of which a search says that it may have missed them.
+pub const MAX_EXCEPT: usize = 256;
 /// How deep an answer may nest: a value may, and the pointer to it may have as many tokens, and the answer is around it.
 pub(crate) const MAX_ANSWER_DEPTH: usize = 2 * MAX_VALUE_DEPTH + 16;
 /// The most objects, the most flags, and the most places in one document that are unknown, of a replay.

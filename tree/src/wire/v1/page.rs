@@ -4,8 +4,9 @@ use super::answer::RecordBody;
 use super::cursor::Cursor;
 use super::json::{self, MEMBERS, Object};
 use super::listed::Listed;
-use super::{MAX_ANSWER_BYTES, MAX_PAGE, MAX_REDACTIONS};
+use super::{MAX_ANSWER_BYTES, MAX_EXCEPT, MAX_PAGE, MAX_REDACTIONS};
 use crate::checkpoint::SignedCheckpoint;
+use crate::record::json::canonical::push_integer;
 use crate::record::json::{Fault, Reader, Trouble};
 use crate::record::stream::StreamId;
 use crate::size::{LeafIndex, TreeSize};
@@ -26,6 +27,8 @@ pub struct Page {
     /// The server says that among the leaves of a tree of this size nothing is missing from the listing: it is of this page
     /// and those after it.
     pub complete_to: TreeSize,
+    /// Of a search: except perhaps these, which the server's indexes don't find by what they say. Its word as well.
+    pub except: Vec<LeafIndex>,
     /// Where the listing goes on; `None` at its end.
     pub next: Option<Cursor>,
 }
@@ -49,6 +52,9 @@ impl Page {
             }
             page.text("checkpoint", &self.checkpoint);
             page.integer("complete_to", self.complete_to.get());
+            if !self.except.is_empty() {
+                page.array("except", &self.except, |json, index| push_integer(json, index.get()));
+            }
             if let Some(next) = &self.next {
                 page.text("next", next);
             }
@@ -64,7 +70,7 @@ impl Page {
         Reader::read(body, MAX_ANSWER_BYTES, |reader| {
             let start = reader.offset();
             let (mut stream, mut records, mut broken_from, mut redactions) = (None, None, None, Vec::new());
-            let (mut checkpoint, mut complete_to, mut next) = (None, None, None);
+            let (mut checkpoint, mut complete_to, mut except, mut next) = (None, None, Vec::new(), None);
             reader.object(MEMBERS, |reader, name, _| {
                 match &*name {
                     "stream" => stream = Some(json::from_text(reader, "must be a stream's id")?),
@@ -73,6 +79,7 @@ impl Page {
                     "redactions" => redactions = reader.list(MAX_REDACTIONS, RecordBody::read)?,
                     "checkpoint" => checkpoint = Some(json::checkpoint(reader)?),
                     "complete_to" => complete_to = Some(json::size(reader)?),
+                    "except" => except = reader.list(MAX_EXCEPT, json::index)?,
                     "next" => next = json::or_null(reader, |reader| json::from_text(reader, "must be a cursor"))?,
                     _ => drop(reader.json()?),
                 }
@@ -86,6 +93,7 @@ impl Page {
                 redactions,
                 checkpoint: checkpoint.ok_or_else(missing("checkpoint"))?,
                 complete_to: complete_to.ok_or_else(missing("complete_to"))?,
+                except,
                 next,
             })
         })

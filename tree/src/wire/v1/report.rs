@@ -5,10 +5,11 @@
 //! Whoever wants proof reads the records, or all leaves.
 
 use super::json::Object;
+use super::listed::IntegrityProblem;
 use crate::checkpoint::SignedCheckpoint;
 use crate::hash::Hash;
 use crate::record::id::RecordId;
-use crate::record::json::canonical::push_string;
+use crate::record::json::canonical::{push_integer, push_string};
 use crate::record::server_part::Seq;
 use crate::record::time::Time;
 use crate::size::{LeafIndex, TreeSize};
@@ -78,8 +79,12 @@ pub struct ReportRecord {
 pub struct ReportEnd {
     /// How many records are in it.
     pub records: u64,
-    /// The server says that among the leaves of a tree of this size no record is left out.
+    /// How many could not be verified: they are told of one by one, and are in no number.
+    pub unverified: u64,
+    /// The server says that among the leaves of a tree of this size no record is left out,
     pub complete_to: TreeSize,
+    /// except perhaps these, which its indexes don't find by what they say.
+    pub except: Vec<LeafIndex>,
     /// When the head of the tree was made that was read, as the server says.
     pub as_of: Time,
     /// A checkpoint, of this size at least.
@@ -136,6 +141,14 @@ impl ReportCell {
             Self::Withheld => json.extend_from_slice(b"{\"withheld\":true}"),
             Self::Erased => json.extend_from_slice(b"{\"erased\":true}"),
         }
+    }
+}
+
+impl ReportEnd {
+    /// Whether nothing is missing from the report that should be in it, by the server's word.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unverified == 0 && self.except.is_empty()
     }
 }
 
@@ -216,16 +229,25 @@ impl ReportWriter {
         push(json);
     }
 
-    /// Writes the end of a report that has all that it should.
+    /// Writes what stands in the place of a record that can't be verified.
+    pub fn problem(&mut self, json: &mut Vec<u8>, problem: &IntegrityProblem) {
+        self.add(json, |json| Object::write(json, |entry| entry.member("problem", |json| problem.push(json))));
+    }
+
+    /// Writes the end of a report that went through all that it should.
     pub fn end(self, json: &mut Vec<u8>, end: &ReportEnd) {
         json.push(b']');
         let mut members = Vec::new();
         Object::write(&mut members, |members| {
             members.integer("records", end.records);
+            members.integer("unverified", end.unverified);
             members.integer("complete_to", end.complete_to.get());
+            if !end.except.is_empty() {
+                members.array("except", &end.except, |json, index| push_integer(json, index.get()));
+            }
             members.time("as_of", end.as_of);
             members.text("checkpoint", &end.checkpoint);
-            members.boolean("complete", true);
+            members.boolean("complete", end.is_complete());
         });
         splice(json, &members);
     }

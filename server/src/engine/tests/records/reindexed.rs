@@ -64,7 +64,7 @@ fn damaged_indexes_are_named_and_made_anew_from_the_log() {
     let (mut archive, log) = grown();
     assert_eq!(problem(&archive), None);
     let size = TreeSize::new(RAW as u64 + RECORDS).unwrap();
-    let all = vec![Reindexed { log: "main".to_owned(), size, hash_index: true, records: true }];
+    let all = vec![Reindexed { log: "main".to_owned(), size, hash_index: true, records: true, damaged: Vec::new() }];
     assert_eq!(rebuild(&archive), all);
     assert_eq!(problem(&archive), None);
     find_all(&mut archive);
@@ -108,7 +108,7 @@ fn only_the_log_that_is_named_is_made_anew() {
         ended.map(|()| done).map_err(|error| error.to_string())
     };
     let size = TreeSize::new(3).unwrap();
-    let other = Reindexed { log: "other".to_owned(), size, hash_index: false, records: false };
+    let other = Reindexed { log: "other".to_owned(), size, hash_index: false, records: false, damaged: Vec::new() };
     assert_eq!(rebuild("other"), Ok(vec![other]));
     assert_eq!(rebuild("another"), Err("there is no log named another".to_owned()));
 }

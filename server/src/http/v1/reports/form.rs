@@ -1,8 +1,11 @@
 //! A report in one of its forms, piece by piece: CSV, or JSON as `wire::v1` writes it. Both end with a word that says that
-//! all of it is there; what lacks that word is not whole.
+//! all of it is there; what lacks that word is not whole. A record that can't be verified stands as a problem in its place.
 
 use cairn_tree::record::time::Time;
-use cairn_tree::wire::v1::{Dimension, ReportCell, ReportEnd, ReportGroup, ReportRecord, ReportWriter};
+use cairn_tree::size::counted;
+use cairn_tree::wire::v1::{
+    Dimension, IntegrityProblem, ReportCell, ReportEnd, ReportGroup, ReportRecord, ReportWriter,
+};
 
 use super::csv::Row;
 use crate::http::problem::Problem;
@@ -87,17 +90,30 @@ impl Writer {
         }
     }
 
-    /// Writes the end of a report that has all that it should.
+    /// Writes what stands in the place of a record that can't be verified.
+    pub(super) fn problem(&mut self, out: &mut Vec<u8>, problem: &IntegrityProblem) {
+        let middle = self.middle();
+        match self {
+            Self::Json(json) => json.problem(out, problem),
+            Self::Csv(_) => Row::write(out, |row| {
+                row.plain("problem");
+                nothing(row, middle + 3);
+                row.text(&problem.to_string());
+            }),
+        }
+    }
+
+    /// Writes the end of a report that went through all that it should.
     pub(super) fn end(self, out: &mut Vec<u8>, end: &ReportEnd) {
         match &self {
             Self::Json(json) => json.end(out, end),
             Self::Csv(_) => Row::write(out, |row| {
-                row.plain("complete");
+                row.plain(if end.is_complete() { "complete" } else { "incomplete" });
                 nothing(row, self.middle());
                 row.plain(&end.records.to_string());
                 row.plain(&end.complete_to.to_string());
                 time(row, end.as_of);
-                row.text(CLAIM);
+                row.text(&note(end));
             }),
         }
     }
@@ -122,6 +138,20 @@ impl Writer {
             Self::Csv(None) => BEFORE.len() + ReportRecord::NAMES.iter().map(|name| width(name)).sum::<usize>() + 1,
         }
     }
+}
+
+/// What is said of the numbers in the last row.
+fn note(end: &ReportEnd) -> String {
+    let mut note = String::new();
+    if end.unverified > 0 {
+        let records = counted(end.unverified, "record", "records");
+        note = format!("not whole: {records} can't be verified (see the rows above) and in no number; ");
+    }
+    if !end.except.is_empty() {
+        let indexes: Vec<String> = end.except.iter().map(ToString::to_string).collect();
+        note = format!("{note}not whole: may lack the records {}; ", indexes.join(" "));
+    }
+    format!("{note}{CLAIM}")
 }
 
 /// The actor alone can be hidden where the rest of what is counted by is shown, and is told apart in a column of its own.

@@ -1,6 +1,7 @@
 //! `GET /v1/reports`: how many records of a tenant there are of each kind, or which, as CSV or JSON.
 //!
-//! Every record that is counted or listed is verified as a list's are. A report is read page by page, newest first, and
+//! Every record that is counted or listed is verified as a list's are. One that can't be stands as a problem in its place, is
+//! in no number, and makes the whole report incomplete. A report is read page by page, newest first, and
 //! goes out as it comes: memory holds the groups that are not written yet, and those are bounded. One that breaks off says
 //! so in its last row or member, and its transfer is cut; one that lacks the word that it is complete is not.
 //! Pages stop when the reader is gone, takes nothing for long, or loses the right to read.
@@ -26,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::accept::media_type;
-use super::super::problem::{Kind, Problem};
+use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::reading::NOT_KEPT;
 use super::super::trail::Trail;
@@ -37,6 +38,7 @@ use super::wanted::{self, Wanted};
 use super::{LOG, TENANT};
 use crate::auth::Right;
 use crate::engine::Head;
+use crate::engine::records::Completeness;
 use crate::limits::{LIST_BYTES, REPORT_PAGE_RECORDS};
 use crate::records::Seen;
 use count::{Groups, line};
@@ -63,9 +65,9 @@ const USUAL: [Dimension; 3] = [Dimension::Module, Dimension::Actor, Dimension::D
         ("x-tenant-id" = Option<String>, Header, description = "Whose records"),
     ),
     responses(
-        (status = 200, description = "The report. Its last row begins with `complete`, or it has the member `complete` with true; without that it is not whole. `complete_to` is the size of the log, and `as_of` the time, up to which the server says that nothing is left out. In CSV, take one apostrophe from the front of a text that has one: it keeps spreadsheets from calculating", content((crate::http::docs::ReportAnswer = "application/json"), (String = "text/csv"))),
+        (status = 200, description = "The report. Its last row begins with `complete`, or it has the member `complete` with true; without that it is not whole. A record that can't be verified stands as a row or an object `problem` in its place, and is in no number; a report with one is not complete, nor is one that may miss records (`except`). `complete_to` is the size of the log, and `as_of` the time, up to which the server says that nothing is left out. In CSV, take one apostrophe from the front of a text that has one: it keeps spreadsheets from calculating", content((crate::http::docs::ReportAnswer = "application/json"), (String = "text/csv"))),
         (status = "4XX", description = "The asker's mistake, or more groups than one report has; 404 for a tenant that the token is not good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
-        (status = "5XX", description = "What is stored can't be verified, and is not counted; or a bound of the server is reached", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = "5XX", description = "A bound of the server is reached", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn reports(ask: &Ask<'_>) -> Result<Answer, Problem> {
@@ -162,17 +164,18 @@ struct Report {
     /// Everything from here up is looked at; `None`: everything.
     below: Option<TreeSize>,
     records: u64,
-    complete_to: TreeSize,
+    unverified: u64,
+    complete: Completeness,
 }
 
 impl Report {
     fn begin(reading: Reading, wanted: Wanted, form: Form, by: Option<Vec<Dimension>>) -> Result<Self, Problem> {
-        let complete_to = reading.complete_to()?;
-        let below = Some(wanted.beginning(&reading, complete_to)?);
+        let complete = reading.completeness()?;
+        let below = Some(wanted.beginning(&reading, reading.complete_to()?)?);
         let mut out = Vec::new();
         let writer = Writer::begin(form, &mut out, &wanted.tenant, by.as_deref());
         let groups = by.map(Groups::new);
-        Ok(Self { reading, wanted, writer, groups, out, below, records: 0, complete_to })
+        Ok(Self { reading, wanted, writer, groups, out, below, records: 0, unverified: 0, complete })
     }
 
     const fn is_done(&self) -> bool {
@@ -194,10 +197,15 @@ impl Report {
         let shown = |seen: &Seen, _: &Head| Ok(seen.record.clone());
         let page = self.wanted.page(&self.reading, (below, REPORT_PAGE_RECORDS), shown)?;
         for record in page.met {
-            // What can't be verified is not counted, and without it the count is wrong.
-            let record = record.map_err(|problem| {
-                Problem::new(Kind::Integrity, problem.to_string()).value(problem.index.to_string())
-            })?;
+            let record = match record {
+                Ok(record) => record,
+                Err(problem) => {
+                    // What can't be verified is not counted, and without it the count is wrong: that is said at the end.
+                    self.unverified = self.unverified.saturating_add(1);
+                    self.writer.problem(&mut self.out, &problem);
+                    continue;
+                }
+            };
             self.records = self.records.saturating_add(1);
             match &mut self.groups {
                 Some(groups) => groups.add(&record, &mut self.writer, &mut self.out)?,
@@ -215,10 +223,11 @@ impl Report {
         }
         // The one that has all, be it not witnessed yet.
         let checkpointed = self.reading.log.checkpoint();
-        let under = if checkpointed.size < self.complete_to { Arc::clone(&self.reading.head) } else { checkpointed };
+        let Completeness { to: complete_to, except } = self.complete;
+        let under = if checkpointed.size < complete_to { Arc::clone(&self.reading.head) } else { checkpointed };
         let as_of = Time::from_millis(self.reading.head.time_ms).map_err(Problem::internal)?;
-        let (records, complete_to) = (self.records, self.complete_to);
-        let end = ReportEnd { records, complete_to, as_of, checkpoint: checkpoint(&under)? };
+        let (records, unverified, checkpoint) = (self.records, self.unverified, checkpoint(&under)?);
+        let end = ReportEnd { records, unverified, complete_to, except, as_of, checkpoint };
         self.writer.end(&mut self.out, &end);
         Ok(self.out.into())
     }
