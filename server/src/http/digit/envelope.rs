@@ -2,6 +2,7 @@
 
 use cairn_listen::Answer;
 use cairn_tree::record::json::Value;
+use cairn_tree::record::json::canonical::push_string;
 use cairn_tree::record::text::Name;
 use cairn_tree::wire::media;
 use cairn_tree::wire::record::digit::RequestInfo;
@@ -61,6 +62,34 @@ pub(super) fn done(write: impl FnOnce(&mut Members<'_>)) -> Answer {
     let mut out = Vec::new();
     object(&mut out, write);
     fresh(media::JSON, out)
+}
+
+/// An error among those of an answer: its code, message, description and parameters.
+pub(super) struct OneError {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) description: &'static str,
+    pub(super) params: Vec<String>,
+}
+
+/// An answer that is not whole, with what there is of it: 400, so that nobody takes it for the whole.
+pub(super) fn partly(echo: &Echo, errors: &[OneError], write: impl FnOnce(&mut Members<'_>)) -> Answer {
+    let mut out = Vec::new();
+    object(&mut out, |members| {
+        members.object("ResponseInfo", |members| echo.write(members, "failed"));
+        members.array("Errors", errors, |out, error| {
+            object(out, |members| {
+                members.text("code", error.code);
+                members.text("message", &error.message);
+                members.text("description", error.description);
+                members.array("params", &error.params, |out, text| push_string(out, text));
+            });
+        });
+        write(members);
+    });
+    let mut answer = fresh(media::JSON, out);
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer
 }
 
 /// An error, as that service tells it: with the code of the route, and always 400.

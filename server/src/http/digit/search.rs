@@ -1,9 +1,13 @@
 //! `POST /audit-service/log/v1/_search`: the rows of an object, newest first.
 
 use cairn_listen::Answer;
+use cairn_tree::record::header::Header;
+use cairn_tree::record::id::RecordId;
 use cairn_tree::record::open::Record;
 use cairn_tree::record::text::Name;
-use cairn_tree::wire::record::digit::parse_search;
+use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::record::digit::{VERIFICATION_ERROR, parse_search};
+use cairn_tree::wire::v1::{IntegrityProblem, WrongPart};
 use hyper::body::Incoming;
 
 use super::super::Ask;
@@ -11,12 +15,13 @@ use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::v1::Credential;
 use super::super::v1::Reading;
-use super::envelope::{Echo, done, person};
-use super::json::object;
+use super::envelope::{Echo, OneError, done, partly, person};
+use super::json::{Members, object};
 use super::row::Row;
 use super::{caller, integrity_hash, read, refused, require};
 use crate::auth::Right;
 use crate::engine::postings::{Facet, Print};
+use crate::engine::records::id_print;
 use crate::limits::{DIGIT_OFFSET, DIGIT_ROWS, DIGIT_ROWS_MOST, LIST_BYTES, LIST_WORK};
 use crate::records::Refusal;
 
@@ -49,7 +54,7 @@ struct Wanted {
     request_body(content = Object, content_type = "application/json", description = "`RequestInfo`. The token is `Authorization`, else `RequestInfo.authToken`"),
     responses(
         (status = 200, description = "`responseInfo`, and `AuditLogs`: the rows, newest first", body = Object, content_type = "application/json"),
-        (status = 400, description = "Every error: `ResponseInfo` and `Errors`", body = Object, content_type = "application/json"),
+        (status = 400, description = "Every error: `ResponseInfo` and `Errors`. If rows can't be verified, an error for each (`EG_AUDIT_LOG_VERIFICATION_ERR`, its id and index in `params`), and the good ones in `AuditLogs`", body = Object, content_type = "application/json"),
     )
 )]
 pub(crate) async fn search(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
@@ -71,11 +76,10 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     ask.trail(credential.id)?.add(person(&info), []);
     let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
     let found = reading.clone();
-    let rows = ask.read_large(move || wanted.rows(&found)).await?;
+    let Rows { rows, unverified, bad, except } = ask.read_large(move || wanted.rows(&found)).await?;
     let hashed = rows.iter().map(|record| Ok((record, integrity_hash(&reading.log, &reading.head, record.hash())?)));
     let hashed = hashed.collect::<Result<Vec<_>, Problem>>()?;
-    Ok(done(|members| {
-        members.object("responseInfo", |members| echo.write(members, "successful"));
+    let write = |members: &mut Members<'_>| {
         members.array("AuditLogs", hashed, |out, (record, hash)| {
             object(out, |members| {
                 if let Some(row) = Row::stored(record, hash) {
@@ -83,7 +87,68 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
                 }
             });
         });
-    }))
+        if !except.is_empty() {
+            members.array("except", except, |out, index| out.extend_from_slice(index.to_string().as_bytes()));
+        }
+    };
+    if bad.is_empty() {
+        return Ok(done(|members| {
+            members.object("responseInfo", |members| echo.write(members, "successful"));
+            write(members);
+        }));
+    }
+    let errors: Vec<OneError> = bad.iter().map(|bad| bad.told(unverified)).collect();
+    Ok(partly(echo, &errors, write))
+}
+
+/// What was found.
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Record>,
+    /// How many stand among these that can't be verified,
+    unverified: u64,
+    /// and the first of them.
+    bad: Vec<Bad>,
+    /// Records that may belong here, and are found by nothing that they say.
+    except: Vec<LeafIndex>,
+}
+
+/// A record that can't be verified.
+struct Bad {
+    problem: IntegrityProblem,
+    /// As far as its leaf is what was signed.
+    id: Option<RecordId>,
+}
+
+impl Rows {
+    /// Adds a record that can't be verified, as far as so many are told of.
+    fn add(&mut self, problem: IntegrityProblem, reading: &Reading) -> Result<(), Problem> {
+        if self.bad.len() >= DIGIT_ROWS_MOST {
+            return Ok(());
+        }
+        let leaf = match problem.part {
+            WrongPart::Leaf => None,
+            WrongPart::Disclosure(..) | WrongPart::Chain => reading.log.entry(&reading.head, problem.index)?,
+        };
+        let id = leaf.and_then(|leaf| Header::decode(problem.index, &leaf).ok()).map(|header| header.id);
+        self.bad.push(Bad { problem, id });
+        Ok(())
+    }
+}
+
+impl Bad {
+    fn told(&self, unverified: u64) -> OneError {
+        let Self { problem, id } = self;
+        let name = id.map_or_else(|| problem.index.to_string(), |id| id.to_string());
+        let one = format!("the row {name} can't be verified and is left out");
+        let count = if unverified > 1 { format!(", one of {unverified} such rows") } else { String::new() };
+        OneError {
+            code: VERIFICATION_ERROR,
+            message: format!("{one}{count}: {problem}"),
+            description: "What is stored is not what was signed. AuditLogs has the other rows; a request for one of them by id, or from a later offset, has no such error.",
+            params: vec![name, problem.index.to_string()],
+        }
+    }
 }
 
 impl Wanted {
@@ -122,13 +187,17 @@ impl Wanted {
         })
     }
 
-    fn rows(&self, reading: &Reading) -> Result<Vec<Record>, Problem> {
+    fn rows(&self, reading: &Reading) -> Result<Rows, Problem> {
         let print = |facet, value: &str| Print::new(&reading.prints, facet, &[value]);
         let mut prints = vec![print(Facet::Object, &self.object), print(Facet::Tenant, &self.tenant)];
         prints.extend(self.module.as_deref().map(|module| print(Facet::Module, module)));
         prints.extend(self.user.as_deref().map(|user| print(Facet::Actor, user)));
-        let (mut rows, mut passed, mut below) = (Vec::new(), 0, Some(reading.head.size));
-        while let Some(from) = below.filter(|_| rows.len() < self.limit) {
+        // So that a row that is bad stands in the way of none that is asked for by its id.
+        let id = self.id.as_deref().and_then(|id| id.parse().ok());
+        prints.extend(id.map(|id| id_print(&reading.prints, id)));
+        let mut found = Rows { except: reading.completeness()?.except, ..Rows::default() };
+        let (mut passed, mut below) = (0, Some(reading.head.size));
+        while let Some(from) = below.filter(|_| found.rows.len() < self.limit) {
             let page = reading.log.find_records(&prints, from, DIGIT_ROWS_MOST, LIST_WORK)?;
             below = page.next;
             let stored = reading.log.stored_records(&reading.head, &page.hits, LIST_BYTES)?;
@@ -136,17 +205,29 @@ impl Wanted {
                 below = Some(left.size_with());
             }
             for stored in stored {
-                let Some(verified) = reading.verified(stored, &reading.head)? else { continue };
+                let is_here = passed >= self.offset && found.rows.len() < self.limit;
+                let verified = match reading.verified(stored, &reading.head) {
+                    Ok(Some(verified)) => verified,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        let problem = error.in_place()?;
+                        if is_here {
+                            found.unverified += 1;
+                            found.add(problem, reading)?;
+                        }
+                        continue;
+                    }
+                };
                 if !self.is_met_by(verified.record()) {
                     continue;
                 }
                 passed += 1;
-                if passed > self.offset && rows.len() < self.limit {
-                    rows.push(reading.seen(verified)?.record);
+                if is_here {
+                    found.rows.push(reading.seen(verified)?.record);
                 }
             }
         }
-        Ok(rows)
+        Ok(found)
     }
 
     fn is_met_by(&self, record: &Record) -> bool {

@@ -308,7 +308,7 @@ pub(in crate::http) enum NotGood {
 
 impl NotGood {
     /// What stands in a listing in the place of the record.
-    pub(super) fn in_place(self) -> Result<IntegrityProblem, Problem> {
+    pub(in crate::http) fn in_place(self) -> Result<IntegrityProblem, Problem> {
         match self {
             Self::Broken(Broken { index, what, words }) => {
                 let part = match what {

@@ -112,3 +112,39 @@ fn every_error_is_told_as_that_service_tells_it() {
     let by_header = create("x", json!([good()])).with("authorization", format!("Bearer {token}"));
     assert_eq!(running.ask(by_header).status, 200);
 }
+
+/// A row that is not what was signed is told of, and given to nobody; the others are there.
+#[test]
+fn a_bad_row_keeps_nobody_from_the_others_and_is_never_taken_for_good() {
+    let running = Running::start();
+    let token = running.data.token.clone();
+    let ids: Vec<String> = ["CREATE", "UPDATE", "UPDATE"]
+        .map(|operation| {
+            let answer = running.ask(create(&token, json!([row("L-1", operation, json!({"id": "r-1", "a": 1}))])));
+            json_of(&answer)["AuditLogs"][0]["id"].as_str().unwrap().to_owned()
+        })
+        .into();
+    let running = running.restarted_after(|data| super::integrity::edit(data, 1, |row| *row.last_mut().unwrap() ^= 1));
+    let ask = |query: &str| running.ask(search(&token, &format!("objectId=L-1&tenantId=pb.amritsar{query}")));
+    let found = |answer: &Response| -> Vec<String> {
+        let rows = json_of(answer)["AuditLogs"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let answer = ask("");
+    refused(&answer, "EG_AUDIT_LOG_VERIFICATION_ERR");
+    let body = json_of(&answer);
+    assert_eq!((body["Errors"].as_array().unwrap().len(), &body["Errors"][0]["params"]), (1, &json!([ids[1], "1"])));
+    assert_eq!(found(&answer), [ids[2].clone(), ids[0].clone()], "{body}");
+    // Before it and behind it, and by their ids, nothing is wrong.
+    for (query, expected) in [
+        ("&limit=1".to_owned(), vec![ids[2].clone()]),
+        ("&offset=2".to_owned(), vec![]),
+        (format!("&id={}", ids[0]), vec![ids[0].clone()]),
+    ] {
+        let answer = ask(&query);
+        assert_eq!((answer.status, found(&answer)), (200, expected), "{query}: {}", answer.text());
+    }
+    let alone = ask(&format!("&id={}", ids[1]));
+    refused(&alone, "EG_AUDIT_LOG_VERIFICATION_ERR");
+    assert_eq!(found(&alone), Vec::<String>::new());
+}
