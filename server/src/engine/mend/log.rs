@@ -1,9 +1,10 @@
 //! One log's entries and tiles: read whole, judged by its signed root, and made anew.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cairn_tree::merkle::Root;
-use cairn_tree::size::TreeSize;
+use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::statement::reserved_prefix;
 use cairn_tree::tile::{Entries, Width};
 
@@ -12,9 +13,10 @@ use super::report::{Remedy, Report};
 use super::sink::Sink;
 use super::sources::{Had, Parts};
 use super::{MendError, Step};
-use crate::engine::bounds::REPLAY_BUNDLES;
+use crate::engine::bounds::{MEND_CHANGED, REPLAY_BUNDLES};
 use crate::engine::growing::{FullTile, GrowingTree, perfect_root};
 use crate::engine::judge::{Judge, LEVELS};
+use crate::engine::records::{Rows, discloses_others};
 use crate::engine::scrub::Place;
 use crate::engine::stored::{RECORD, WIDTH};
 
@@ -33,6 +35,8 @@ pub(super) struct Walked {
     pub(super) is_sealed: bool,
     /// The indexes of its first and its last record, if it has any.
     pub(super) records: Option<(u64, u64)>,
+    /// Those whose disclosures are there and are none of theirs, in order.
+    pub(super) changed: BTreeSet<u64>,
 }
 
 /// A walk over one log from its first entry to its last.
@@ -53,6 +57,7 @@ struct Made {
     key_statements: Vec<u64>,
     is_sealed: bool,
     records: Option<(u64, u64)>,
+    changed: BTreeSet<u64>,
     /// Whether all entries so far are in it.
     is_whole: bool,
 }
@@ -72,6 +77,7 @@ impl Walk<'_, '_> {
             key_statements: Vec::new(),
             is_sealed: false,
             records: None,
+            changed: BTreeSet::new(),
             is_whole: true,
         };
         for number in 0..judge.full(0) {
@@ -89,12 +95,12 @@ impl Walk<'_, '_> {
         self.look_at_tail(&tail);
         self.take(&mut made, size.get() - size.get() % WIDTH, &tail)?;
         (self.step)(self.name, size, size);
-        let Made { tree, key_statements, is_sealed, records, is_whole } = made;
+        let Made { tree, key_statements, is_sealed, records, changed, is_whole } = made;
         if !is_whole {
             return Ok(None);
         }
         if (tree.size(), tree.root()) == (size, hash) {
-            return Ok(Some(Walked { tree, key_statements, is_sealed, records }));
+            return Ok(Some(Walked { tree, key_statements, is_sealed, records, changed }));
         }
         let problem = format!("its entries hash to {} at size {}", tree.root(), tree.size());
         Err(MendError::Unsound { log: self.name.to_owned(), problem })
@@ -172,6 +178,7 @@ impl Walk<'_, '_> {
         let unsound = |problem: String| MendError::Unsound { log: self.name.to_owned(), problem };
         let entries =
             Entries::parse_batch(&had.encoded, Width::FULL.get()).map_err(|error| unsound(error.to_string()))?;
+        let mut rows = Rows::new(self.parts.own_store, self.parts.own.log());
         for (index, entry) in (first..).zip(entries.iter()) {
             let prefix = reserved_prefix(entry);
             made.is_sealed = prefix == Some(SEAL);
@@ -180,6 +187,9 @@ impl Walk<'_, '_> {
             }
             if prefix == Some(RECORD) {
                 made.records = Some((made.records.map_or(index, |(first, _)| first), index));
+                if is_changed(&mut rows, index, entry) && made.changed.len() < MEND_CHANGED {
+                    made.changed.insert(index);
+                }
             }
         }
         let mut tiles: Vec<FullTile> = Vec::new();
@@ -200,4 +210,11 @@ impl Walk<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether what is kept of a record, as the entry that was signed has it, has a disclosure that is none of its own. What
+/// can't be read is told of by whoever copies it.
+fn is_changed(rows: &mut Rows<'_>, index: u64, entry: &[u8]) -> bool {
+    let Ok(index) = LeafIndex::new(index) else { return false };
+    rows.disclosures(index).is_ok_and(|kept| discloses_others(index, entry, &kept))
 }

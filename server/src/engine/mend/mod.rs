@@ -231,8 +231,8 @@ impl Mending {
             sink.put(head_key, self.mended_head(target, &walked, state.clone()).encode())?;
         }
         let in_part = self.in_part;
-        let records = walked.records;
-        Rest { parts: &parts, log, binding, size, records, in_part, report: &mut *report, sink }.run()?;
+        let (records, changed) = (walked.records, &walked.changed);
+        Rest { parts: &parts, log, binding, size, records, changed, in_part, report: &mut *report, sink }.run()?;
         let ended = match state {
             LogState::Open => None,
             LogState::Sealed => Some("sealed".to_owned()),

@@ -1,6 +1,8 @@
 //! What a log has beside its entries and tiles: what follows from these is made anew, what follows from nothing is taken
 //! along.
 
+use std::collections::BTreeSet;
+
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
 
@@ -60,6 +62,8 @@ pub(super) struct Rest<'a, 'b> {
     pub(super) size: TreeSize,
     /// The indexes of its first and its last record, if it has any.
     pub(super) records: Option<(u64, u64)>,
+    /// The records whose disclosures are there and are none of theirs.
+    pub(super) changed: &'b BTreeSet<u64>,
     /// Whether rows may be missing without a trace: the database could be opened in part only.
     pub(super) in_part: bool,
     pub(super) report: &'b mut Report,
@@ -186,12 +190,12 @@ impl<'a> Rest<'a, '_> {
     fn disclosures(&mut self) -> Result<(), MendError> {
         let Some((first, last)) = self.records else { return Ok(()) };
         let range = KeyRange::numbers(self.log, Kind::Disclosures, first..last.saturating_add(1));
-        let parts = self.parts;
+        let (parts, changed) = (self.parts, self.changed);
         let (mut missing, mut problem) = (Vec::new(), None);
         let gaps = scan_past(parts.own_store, range.clone(), &mut |key, row| {
-            match DisclosuresRow::decode(&key, row.clone()) {
-                Ok(_) => return self.put(key, row),
-                Err(error) => problem = Some(error.to_string()),
+            match own_row(&key, &row, changed) {
+                Ok(()) => return self.put(key, row),
+                Err(error) => problem = Some(error),
             }
             let after = key.number().unwrap_or(last).saturating_add(1);
             missing.push(range.starting_at(&key).ending_at(&Key::numbered(key.log(), key.kind(), after)));
@@ -219,7 +223,7 @@ impl<'a> Rest<'a, '_> {
         for part in missing {
             let put = &mut |key: Key, row: Vec<u8>| {
                 let own = parts.own_store.get(&key).ok().flatten();
-                let is_there = own.is_some_and(|own| DisclosuresRow::decode(&key, own).is_ok());
+                let is_there = own.is_some_and(|own| own_row(&key, &own, changed).is_ok());
                 if is_there { Ok(()) } else { self.put(key, row) }
             };
             scan_past(&covering.store, part, put)?;
@@ -263,6 +267,15 @@ impl<'a> Rest<'a, '_> {
         }
         let (key, row) = anew.finish();
         sink.put(key, row)
+    }
+}
+
+/// Whether a row of disclosures is what was written: it can be read, and none of its records has one that is not its own.
+fn own_row(key: &Key, row: &[u8], changed: &BTreeSet<u64>) -> Result<(), String> {
+    let decoded = DisclosuresRow::decode(key, row.to_vec()).map_err(|error| error.to_string())?;
+    match decoded.indexes().find(|index| changed.contains(&index.get())) {
+        Some(index) => Err(format!("of the record {index}: one has a digest that is none of the record's")),
+        None => Ok(()),
     }
 }
 

@@ -46,6 +46,13 @@ pub(in crate::engine) fn kept(index: LeafIndex, entry: &[u8], disclosures: &Disc
     lacks(&missing)
 }
 
+/// Whether a record's entry stands beside a disclosure that is none of its own.
+pub(in crate::engine) fn discloses_others(index: LeafIndex, entry: &[u8], disclosures: &Disclosures) -> bool {
+    let Ok(Entry::Record(leaf)) = Leaf::classify(entry) else { return false };
+    let nothing = Redactions::new(leaf.event().head().log.clone());
+    matches!(kept(index, entry, disclosures, &nothing), Kept::Changed(_))
+}
+
 /// Checks the records in `range`, which nobody was told of yet, so that nothing of them can have been erased.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
 
 pub(super) use append::{RecordAnswer, Told};
-pub(super) use check::check_unreleased;
+pub(super) use check::{check_unreleased, discloses_others};
 pub(super) use damaged::damaged_records;
 pub use erase::EraseError;
 pub(super) use found::{Found, Indexes, Unserved};
@@ -44,6 +44,7 @@ pub use newest::StreamTip;
 pub(super) use newest::{Earlier, NewRecord, Newest};
 pub(super) use prepare::{Looked, Prepared};
 pub use prints::{Says, erased_name, id_print, name_print, stream_of, stream_print, topic_prints};
+pub(super) use read::Rows;
 pub use read::{StoredRecord, Unreadable};
 pub use unfound::Completeness;
 

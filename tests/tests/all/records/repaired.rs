@@ -94,3 +94,28 @@ fn mend(data: &Data, backups: &str) {
         assert!(line.contains("generation 1"), "{line}");
     }
 }
+
+/// Its row can be read, and what stands in it is another's: a copy has what was signed.
+#[test]
+fn a_disclosure_that_changed_is_mended_from_a_backup() {
+    let running = Running::start();
+    for object in ["L-1", "L-2", "L-3"] {
+        running.brought(&record("pb", object, "create"));
+    }
+    let history = "/v1/streams/entity/pb/tl/license/L-2";
+    let before = running.shown(history)["records"].take();
+    let running = running.restarted_after(|data| {
+        let backups = data.path().with_file_name("backups");
+        let backups = backups.to_str().unwrap();
+        assert_eq!(command(data.path(), "backup", &["--to", backups]).code, Some(0));
+        super::integrity::edit(data, 1, |row| *row.last_mut().unwrap() ^= 1);
+        assert_eq!(command(data.path(), "fsck", &[]).code, Some(1));
+        let alone = command(data.path(), "repair", &[]);
+        assert!(alone.code == Some(4) && alone.stdout.contains("none of the record's"), "{alone:?}");
+        let mended = command(data.path(), "repair", &["--from", backups]);
+        assert!(mended.code == Some(0) && mended.stdout.contains("disclosures of records"), "{mended:?}");
+        data.assert_sound();
+    });
+    let after = running.shown(history)["records"].take();
+    assert_eq!(lasting(&[after]), lasting(&[before]));
+}
