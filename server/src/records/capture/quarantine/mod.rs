@@ -5,6 +5,10 @@
 //! was kept. The quarantine is bounded, as a whole and for each credential; what it has no room for is refused. What is
 //! here can be erased, so that only the lines, which have nothing of a message but its topic, are held in memory.
 
+mod error;
+mod id;
+mod line;
+
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _};
@@ -12,19 +16,20 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::unmapped::{Reason, Unmapped};
-use crate::auth::{Tenants, TokenId};
+pub use self::error::QuarantineError;
+pub use self::id::Id;
+use self::id::hex;
+pub use self::line::{Coming, Line, Listed};
+use self::line::{FORMAT, read_line};
+use super::unmapped::Unmapped;
+use crate::auth::TokenId;
 use crate::replace::replace_file;
 
 /// The folder's name.
 pub const FOLDER_NAME: &str = "quarantine";
 const EXTENSION: &str = "message";
-const FORMAT: u32 = 1;
-/// Longer than any line.
-const LINE_BYTES: u64 = 65_536;
 /// Of the whole, what one credential may take up.
 const SHARE: u64 = 2;
 
@@ -44,106 +49,12 @@ pub struct Room {
     pub bytes: u64,
 }
 
-/// What a message is known by: the digest of its topic and content, or of the key that it came with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Id([u8; 16]);
-
-/// A text that is no id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the id of a quarantined message is 32 lower-case hexadecimal digits; see: cairnd quarantine list")]
-pub struct IdError;
-
-/// What is said of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Line {
-    format: u32,
-    /// What it is known by.
-    pub id: Id,
-    /// Its topic, if it has one that can be read.
-    pub topic: Option<String>,
-    /// The name of the [`Reason`].
-    pub reason: String,
-    /// What could not be followed.
-    pub place: String,
-    /// When it came first, in milliseconds since 1970.
-    pub received_ms: u64,
-    /// Which token brought it.
-    pub token: TokenId,
-    /// The tenants that the token was good for.
-    pub tenants: Tenants,
-    /// The key that it came with.
-    pub key: Option<String>,
-    /// SHA-256 of the message as it is kept, in hexadecimal digits.
-    pub digest: String,
-}
-
-/// A message that is to be kept.
-pub struct Coming {
-    /// What it is known by.
-    pub id: Id,
-    /// Its topic, if it has one that can be read.
-    pub topic: Option<String>,
-    /// Why.
-    pub why: Unmapped,
-    /// When it came, in milliseconds since 1970.
-    pub received_ms: u64,
-    /// Which token brought it.
-    pub token: TokenId,
-    /// The tenants that the token is good for.
-    pub tenants: Tenants,
-    /// The key that it came with.
-    pub key: Option<String>,
-    /// The message.
-    pub body: Vec<u8>,
-}
-
-/// Why the quarantine does not do what it is asked.
-#[derive(Debug, thiserror::Error)]
-pub enum QuarantineError {
-    /// There is no room for another message.
-    #[error(
-        "the quarantine is full, {0}: look at what is there (cairnd quarantine list), and retry or drop it, or raise \
-         limits.quarantine_messages and limits.quarantine_bytes"
-    )]
-    Full(&'static str),
-    /// There is no such message.
-    #[error("there is no quarantined message {0}")]
-    Absent(String),
-    /// A file is not what was written.
-    #[error("{path} is damaged; what it held is lost, and it can only be dropped", path = path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error("{path}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
 /// A message as it is held in memory.
 #[derive(Debug, Clone)]
 struct Kept {
     /// `None` if its file is damaged.
     line: Option<Line>,
     bytes: u64,
-}
-
-/// What is listed of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// What it is known by.
-    pub id: Id,
-    /// What is said of it; nothing if its file is damaged.
-    pub line: Option<Line>,
-    /// The bytes of its file.
-    pub bytes: u64,
 }
 
 impl Quarantine {
@@ -333,78 +244,20 @@ impl Quarantine {
     }
 }
 
-impl Line {
-    /// Why it is here.
-    #[must_use]
-    pub fn why(&self) -> Unmapped {
-        let reason = Reason::from_name(&self.reason).unwrap_or(Reason::Refused);
-        Unmapped { reason, place: self.place.clone() }
-    }
-}
-
-fn read_line(path: &Path) -> io::Result<Option<Line>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LINE_BYTES).read_to_end(&mut bytes)?;
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    Ok(serde_json::from_slice(line).ok().filter(|line: &Line| line.format == FORMAT))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl Id {
-    /// The beginning of a digest.
-    #[must_use]
-    pub fn of(digest: &[u8; 32]) -> Self {
-        Self(digest.first_chunk().copied().unwrap_or_default())
-    }
-
-    /// Reads an id.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let plain = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        plain.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(|number| Self(number.to_be_bytes()))
-    }
-}
-
-impl core::fmt::Display for Id {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl TryFrom<String> for Id {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        Self::parse(&text).ok_or(IdError)
-    }
-}
-
-impl core::str::FromStr for Id {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        Self::parse(text).ok_or(IdError)
-    }
-}
-
-impl From<Id> for String {
-    fn from(id: Id) -> Self {
-        id.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use super::super::unmapped::Reason;
     use super::*;
+
+    fn id(number: u8) -> Id {
+        Id::of(&[number; 32])
+    }
 
     fn coming(number: u8, token: &str, body: &[u8]) -> Coming {
         Coming {
-            id: Id([number; 16]),
+            id: id(number),
             topic: Some("save-it".into()),
             why: Unmapped::of(Reason::NoMapping).at("here"),
             received_ms: u64::from(number),
@@ -436,8 +289,8 @@ mod tests {
         fs::write(folder.join("notes.txt"), b"not ours").unwrap();
         let quarantine = open();
         let order: Vec<Id> = quarantine.list().into_iter().map(|listed| listed.id).collect();
-        assert_eq!(order, [Id([1; 16]), Id([2; 16])]);
-        assert_eq!(quarantine.read(Id([2; 16])).unwrap(), (line.clone(), b"{\n}".to_vec()));
+        assert_eq!(order, [id(1), id(2)]);
+        assert_eq!(quarantine.read(id(2)).unwrap(), (line.clone(), b"{\n}".to_vec()));
         assert!(!folder.join("0123.message.new").exists() && folder.join("notes.txt").exists());
         let other = quarantine.keep_again(line.id, &Unmapped::of(Reason::Refused)).unwrap();
         assert_eq!((other.reason.as_str(), other.received_ms), ("refused", 2));
@@ -459,7 +312,7 @@ mod tests {
         quarantine.keep(coming(3, TWO, b"3")).unwrap();
         quarantine.keep(coming(4, TWO, b"4")).unwrap();
         assert!(full(coming(5, "000000000003", b"5")));
-        quarantine.remove(Id([1; 16])).unwrap();
+        quarantine.remove(id(1)).unwrap();
         quarantine.keep(coming(5, ONE, b"5")).unwrap();
     }
 
@@ -484,14 +337,5 @@ mod tests {
         let quarantine = Quarantine::open(data.path(), room).unwrap();
         quarantine.remove(line.id).unwrap();
         assert_eq!(quarantine.size(), (0, 0));
-    }
-
-    #[test]
-    fn ids_are_written_one_way() {
-        let id = Id(*b"0123456789abcdef");
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in ["", "00", &"g".repeat(32), &"A".repeat(32), &"0".repeat(33)] {
-            assert_eq!(bad.parse::<Id>(), Err(IdError));
-        }
     }
 }
