@@ -7,7 +7,7 @@
 //! | object, tenant, transaction code | below `auditAttributeBasePath`, in the element that the row is in |
 //! | user | at the path for it, else in that element's `auditDetails`: `lastModifiedBy`, `createdBy` |
 //! | time | in that element's `auditDetails`: `lastModifiedTime`, else `createdTime`, in milliseconds |
-//! | key | the column `id`, else `uuid`, or those that the operator names |
+//! | key | the column `id`, else `uuid`, or those that the operator names; a row in which one of them is null has no identity |
 //! | columns | in the row's element where a path has `*.`, by what stands behind its last one; else in the message |
 //!
 //! As for the persister, a row whose element is null is none, and a column whose member is missing in the row is null.
@@ -198,17 +198,19 @@ impl<'m> Making<'m> {
             columns.push((number, column.name.clone(), self.value(&column.source, element, time).map_err(place)?));
         }
         let key_of = |number: &usize| {
-            let (.., value) = columns.iter().find(|(place, ..)| place == number)?;
-            value.as_ref().map(Json::value).as_ref().and_then(scalar).map(str::to_owned)
+            let found = columns.iter().find(|(place, ..)| place == number);
+            let (name, value) = found.map(|(_, name, value)| (name.as_str(), value.as_ref())).unwrap_or_default();
+            let nameless = || Unmapped::of(Reason::NoIdentity).at(format!("column {name:?}"));
+            value.map(Json::value).as_ref().and_then(key_part).ok_or_else(nameless)
         };
-        let key: Option<Vec<String>> = write.key.iter().map(key_of).collect();
+        let key = write.key.iter().map(key_of).collect::<Result<Vec<String>, Unmapped>>()?;
         let correlation = Some((self.correlation)(&tenant, &object));
         Ok(CapturedRow {
             tenant,
             module: audited.module.clone(),
             table: write.table.clone(),
             object,
-            key: key.filter(|key| !key.is_empty()).map(|key| key.join(",")),
+            key: key_of_parts(&key),
             operation: match write.verb {
                 Verb::Insert => Operation::CREATE,
                 Verb::Update => Operation::UPDATE,
@@ -263,6 +265,27 @@ impl<'m> Making<'m> {
     }
 }
 
+/// The text of a column that a row is known by. Null, and what is no single value, tells no row from another.
+fn key_part(value: &Value) -> Option<String> {
+    match value {
+        Value::Boolean(value) => Some(value.to_string()),
+        other => scalar(other).filter(|text| !text.is_empty()).map(str::to_owned),
+    }
+}
+
+/// The key of a row. One column is as it is; of several, commas and backslashes within one have a backslash before them, so
+/// that no two rows have one key.
+fn key_of_parts(parts: &[String]) -> Option<String> {
+    match parts {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => {
+            let escaped = several.iter().map(|part| part.replace('\\', "\\\\").replace(',', "\\,"));
+            Some(escaped.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
 /// Whether there is something so many names down.
 fn has(element: &Value, names: &[Segment]) -> bool {
     let mut value = element;
@@ -303,19 +326,19 @@ impl<'m> Details<'m> {
         Self(members.get("auditDetails"))
     }
 
-    fn first(&self, names: [&str; 2]) -> Option<&'m str> {
+    /// The first of these members that says something.
+    fn first<T>(&self, names: [&str; 2], says: impl Fn(&'m str) -> Option<T>) -> Option<T> {
         let Some(Value::Object(members)) = self.0 else { return None };
-        let text = |name: &str| members.get(name).and_then(scalar).filter(|text| !text.is_empty());
-        names.into_iter().find_map(text)
+        names.into_iter().find_map(|name| members.get(name).and_then(scalar).and_then(&says))
     }
 
     fn user(&self) -> Option<String> {
-        self.first(["lastModifiedBy", "createdBy"]).map(str::to_owned)
+        self.first(["lastModifiedBy", "createdBy"], |text| Some(text.to_owned()).filter(|text| !text.is_empty()))
     }
 
     fn time(&self) -> Option<Time> {
-        let millis = self.first(["lastModifiedTime", "createdTime"])?.parse().ok()?;
         // There, zero is what was never set.
-        Time::from_millis(millis).ok().filter(|_| millis > 0)
+        let time = |text: &str| text.parse().ok().filter(|millis| *millis > 0);
+        self.first(["lastModifiedTime", "createdTime"], |text| Time::from_millis(time(text)?).ok())
     }
 }

@@ -306,11 +306,14 @@ impl Check<'_> {
         let rows = rows.filter(|_| whole)?;
         let write = statement.map(|statement| {
             let write = Write::of(statement, values, options);
-            if write.key.is_empty() && rows.at_last_all().0.len() > outer.len() {
+            let table = &write.table;
+            if write.key.is_empty() && options.row_keys.contains_key(table) {
+                let why = format!("it has no value for a column that digit.row_keys names for {table}");
+                self.warnings.push(self.problem(field("query"), format!("{why}, so that rows are taken for one")));
+            } else if write.key.is_empty() && rows.at_last_all().0.len() > outer.len() {
                 let why = format!(
-                    "an object may have several rows in {}, and neither id nor uuid tells them apart: name what does in \
-                     digit.row_keys",
-                    write.table
+                    "an object may have several rows in {table}, and neither id nor uuid tells them apart: name what does \
+                     in digit.row_keys"
                 );
                 self.warnings.push(self.problem(field("query"), why));
             }
@@ -338,7 +341,14 @@ impl Check<'_> {
 impl Write {
     fn of(statement: Statement, values: Vec<Nameless>, options: &Options) -> Self {
         let (values, places) = distinct(values, &statement);
-        let place = |column: &str| statement.parameter_of(column).and_then(|number| places.get(number).copied());
+        // What the database makes up is not known here, and tells no row from another.
+        let is_told = |place: &usize| {
+            values.get(*place).is_some_and(|value| !matches!(value.source, Source::Null | Source::Time))
+        };
+        let place = |column: &str| {
+            let place = statement.parameter_of(column).and_then(|number| places.get(number).copied());
+            place.filter(is_told)
+        };
         let named_by_operator = options.row_keys.get(&statement.table);
         let key = match named_by_operator {
             Some(names) => names.iter().map(|name| place(&name.to_lowercase())).collect::<Option<Vec<_>>>(),

@@ -54,6 +54,9 @@ pub enum StatementError {
     /// The columns of an INSERT can't be told.
     #[error("its columns and values can't be told apart")]
     Columns,
+    /// An INSERT has several rows of values, which can't be told apart as records.
+    #[error("it writes several rows at once; write one row, and name where its rows are in basePath")]
+    Rows,
     /// There is something behind its end.
     #[error("it is more than one statement")]
     Several,
@@ -182,14 +185,12 @@ impl Tokens<'_> {
         let columns = self.columns()?;
         let mut parameters = Vec::new();
         if self.words(&["values"]) {
-            loop {
-                if !self.sign('(') {
-                    return Err(StatementError::Columns);
-                }
-                self.tuple(&columns, &mut parameters)?;
-                if !self.sign(',') {
-                    break;
-                }
+            if !self.sign('(') {
+                return Err(StatementError::Columns);
+            }
+            self.tuple(&columns, &mut parameters)?;
+            if self.sign(',') {
+                return Err(StatementError::Rows);
             }
         }
         parameters.extend(self.clauses());
@@ -393,7 +394,6 @@ mod tests {
             ("  insert into  public.T_A ( Id,b ) values (? ,now(),?)", Verb::Insert, "t_a", "id -"),
             ("INSERT INTO s.t(seq,id,n) VALUES (nextval('a,(?'), ?, ?::numeric)", Verb::Insert, "s.t", "id n"),
             ("INSERT INTO t(a,b) VALUES (cast(? as double precision), to_json((?, 1)))", Verb::Insert, "t", "a b"),
-            ("INSERT INTO t(a,b) VALUES (?,?), (?,?)", Verb::Insert, "t", "a b a b"),
             (
                 "INSERT INTO t(id,b) VALUES (?,?) ON CONFLICT (id, x) WHERE id IS NOT NULL DO UPDATE SET b=?, c = EXCLUDED.c, d =?",
                 Verb::Insert,
@@ -441,6 +441,8 @@ mod tests {
             ("INSERT INTO t(a VALUES (?)", StatementError::Columns),
             ("INSERT INTO t(a) VALUES (?", StatementError::Columns),
             ("INSERT INTO t(a) VALUES ?", StatementError::Columns),
+            ("INSERT INTO t(a,b) VALUES (?,?), (?,?)", StatementError::Rows),
+            ("INSERT INTO t(a) VALUES (1),(?) ON CONFLICT DO NOTHING", StatementError::Rows),
             ("DELETE FROM t WHERE a='?", StatementError::Endless),
             ("DELETE FROM t /* ", StatementError::Endless),
             ("DELETE FROM t; DELETE FROM u", StatementError::Several),

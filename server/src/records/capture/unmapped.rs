@@ -48,13 +48,13 @@ reasons! {
     /// Something that must be there is not.
     PathMissing = "path-missing", "a path of the mapping leads nowhere in it";
     /// The object's id or the tenant is not told.
-    NoIdentity = "no-identity", "the id of its object, or the tenant, is no text and no number, or empty";
+    NoIdentity = "no-identity", "the id of its object, or the tenant, or a column that a row is known by, is no text and no number, or empty";
     /// A query of the mapping is not understood.
     QueryUnclear = "query-unclear", "a query of its mapping is not understood";
     /// It has more rows than a message may.
     TooMany = "too-many-rows", "it has more rows than one message may";
-    /// Its rows are too large.
-    TooLarge = "too-large", "its rows are larger than those of one message may be";
+    /// It or its rows are too large.
+    TooLarge = "too-large", "it is longer than a message may be, or its rows are larger than those of one message";
     /// Looking through it takes too long.
     Work = "too-much-work", "finding its rows takes more steps than one message may";
     /// A row is no record.

@@ -1,5 +1,6 @@
 //! Messages of DIGIT's persister: what becomes of them, whoever brings them how often.
 
+mod identity;
 mod loopback;
 mod model;
 mod quarantine;

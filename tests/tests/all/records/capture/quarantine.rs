@@ -10,18 +10,18 @@ use super::super::{Running, json_of};
 use super::{CAPTURE, LICENCES, capture, changed, configured, error, licences, running};
 
 impl Running {
-    fn quarantine(&self, arguments: &[&str]) -> Ended {
+    pub(super) fn quarantine(&self, arguments: &[&str]) -> Ended {
         cairnd(self.data.path(), &[&["quarantine"], arguments].concat())
     }
 
-    fn listed(&self) -> Vec<Value> {
+    pub(super) fn listed(&self) -> Vec<Value> {
         let ended = self.quarantine(&["list", "--json"]);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// What the server has put on record about the quarantine, oldest first.
-    fn on_record(&self) -> Vec<(String, Value)> {
+    pub(super) fn on_record(&self) -> Vec<(String, Value)> {
         let shown = self.shown("/v1/records?module=cairn&tenant=cairn&limit=100");
         let records = shown["records"].as_array().unwrap();
         let told = |record: &Value| {
@@ -34,7 +34,7 @@ impl Running {
 }
 
 /// The id and the reason of a message that was quarantined.
-fn kept(answer: &Response) -> (String, String) {
+pub(super) fn kept(answer: &Response) -> (String, String) {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = json_of(answer);
     assert_eq!(
@@ -79,8 +79,8 @@ fn every_reason_is_told_in_full() {
         (&token, "save-licence", without(&["Licences"]), "path-missing", format!("a path of the mapping leads nowhere in it ({in_query}, basePath)")),
         (&token, "change-licence", json!({"licence": {"id": "L-9", "tenantId": "pb"}}), "path-missing", "a path of the mapping leads nowhere in it (mapping 2, queryMaps[0], column \"name\")".into()),
         (&token, "save-licence", without(&["Licences", "0", "tenantId"]), "path-missing", format!("a path of the mapping leads nowhere in it ({in_query}, tenantIdJsonPath)")),
-        (&token, "save-licence", with(&|value| value["Licences"][1]["id"] = json!("")), "no-identity", format!("the id of its object, or the tenant, is no text and no number, or empty ({in_query}, objecIdJsonPath)")),
-        (&token, "save-licence", with(&|value| value["Licences"][0]["tenantId"] = Value::Null), "no-identity", format!("the id of its object, or the tenant, is no text and no number, or empty ({in_query}, tenantIdJsonPath)")),
+        (&token, "save-licence", with(&|value| value["Licences"][1]["id"] = json!("")), "no-identity", format!("the id of its object, or the tenant, or a column that a row is known by, is no text and no number, or empty ({in_query}, objecIdJsonPath)")),
+        (&token, "save-licence", with(&|value| value["Licences"][0]["tenantId"] = Value::Null), "no-identity", format!("the id of its object, or the tenant, or a column that a row is known by, is no text and no number, or empty ({in_query}, tenantIdJsonPath)")),
         (&token, "unclear-licence", changed("x"), "query-unclear", "a query of its mapping is not understood (mapping 3, queryMaps[0])".into()),
         (&token, "save-licence", with(&|value| value["Licences"][0]["tenantId"] = json!("x".repeat(257))), "not-a-record", "a row of it can't be a record (row 0, the tenant: longer than 256 bytes)".into()),
         (&token, "save-licence", with(&|value| value["Licences"][1]["tenantId"] = json!("cairn")), "not-a-record", "a row of it can't be a record (row 1, the tenant cairn is the log's own, and no producer's)".into()),
