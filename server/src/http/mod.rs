@@ -207,6 +207,7 @@ async fn handle(app: &Arc<App>, peer: SocketAddr, request: Request<Incoming>, st
         Ok(answer) => (answer, None),
         Err(problem) => {
             let mut answer = problem.to_answer(http1);
+            digit::enveloped(target.route, &problem, &mut answer);
             if parts.method == Method::HEAD {
                 strip(&mut answer);
             }

@@ -24,14 +24,17 @@ use bytes::Bytes;
 use cairn_listen::Answer;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
+use cairn_tree::wire::record::digit::{CREATE_ERROR, VERIFICATION_ERROR};
 use cairn_tree::wire::v1::IntegrityHash;
 use hyper::body::Incoming;
 
 use tracing::error;
 
 use self::envelope::{Echo, failed};
+use self::search::SEARCH_ERROR;
 use super::Ask;
 use super::body::{self, Bound};
+use super::path::Route;
 use super::problem::{Kind, Problem};
 use super::v1::signer;
 use crate::auth::{Caller, Right};
@@ -67,6 +70,23 @@ fn refused(echo: &Echo, code: &str, problem: &Problem) -> Answer {
         error!(cause, "a request to DIGIT's routes failed");
     }
     failed(echo, code, problem)
+}
+
+/// Says a problem of these routes that came up before they were reached (a target that is too long, another method) as they
+/// say theirs.
+pub(super) fn enveloped(route: Route, problem: &Problem, answer: &mut Answer) {
+    let code = match route {
+        Route::DigitCapture | Route::DigitCreate => CREATE_ERROR,
+        Route::DigitSearch => SEARCH_ERROR,
+        Route::DigitVerify => VERIFICATION_ERROR,
+        _ => return,
+    };
+    let (told, body) = failed(&Echo::default(), code, problem).into_parts();
+    let headers = answer.headers_mut();
+    // What is said of the connection and of another try stays.
+    headers.extend(told.headers);
+    *answer.status_mut() = told.status;
+    *answer.body_mut() = body;
 }
 
 /// Refuses a caller without the right.

@@ -25,7 +25,7 @@ use crate::engine::records::id_print;
 use crate::limits::{DIGIT_OFFSET, DIGIT_ROWS, DIGIT_ROWS_MOST, LIST_BYTES, LIST_WORK};
 use crate::records::Refusal;
 
-const SEARCH_ERROR: &str = "EG_AUDIT_LOGS_SEARCH_ERR";
+pub(super) const SEARCH_ERROR: &str = "EG_AUDIT_LOGS_SEARCH_ERR";
 const NAMES: [&str; 7] = ["objectId", "tenantId", "id", "module", "userUUID", "offset", "limit"];
 
 /// What is looked for.

@@ -148,3 +148,25 @@ fn a_bad_row_keeps_nobody_from_the_others_and_is_never_taken_for_good() {
     refused(&alone, "EG_AUDIT_LOG_VERIFICATION_ERR");
     assert_eq!(found(&alone), Vec::<String>::new());
 }
+
+/// What is refused before a route is reached is told in its words too.
+#[test]
+fn a_target_that_is_too_long_and_another_method_are_told_in_the_same_words() {
+    let running = Running::start();
+    for (route, code) in [
+        ("_create", "EG_AUDIT_LOGS_CREATE_ERR"),
+        ("_capture", "EG_AUDIT_LOGS_CREATE_ERR"),
+        ("_search", "EG_AUDIT_LOGS_SEARCH_ERR"),
+        ("_verify", "EG_AUDIT_LOG_VERIFICATION_ERR"),
+    ] {
+        let long = Request::post(format!("{BASE}/{route}?objectId={}", "x".repeat(3_000)), "{}");
+        let get = Request::get(format!("{BASE}/{route}"));
+        for (request, message) in [(long, "target: longer than 2048 bytes"), (get, "method: this resource knows POST")]
+        {
+            let answer = running.ask(request);
+            refused(&answer, code);
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert_eq!(json_of(&answer)["Errors"][0]["message"], message);
+        }
+    }
+}
