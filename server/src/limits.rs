@@ -200,7 +200,8 @@ pub const STATE_RECORDS: usize = 10_000;
 pub const JUDGE_ROUNDS: usize = 32;
 /// Bytes of a request to DIGIT's routes: a hundred rows of the largest kind.
 pub const DIGIT_BODY_BYTES: usize = 32 << 20;
-/// Bytes of a message that is captured: four of the largest that Kafka takes unless it is told otherwise.
+/// Bytes of a message that is captured: four of the largest that Kafka takes unless it is told otherwise. A longer one is
+/// quarantined unread.
 pub const CAPTURE_BODY_BYTES: usize = 4 << 20;
 /// Rows of an answer of DIGIT's search, unless a request says how many.
 pub const DIGIT_ROWS: usize = 10;

@@ -128,12 +128,14 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let witnesses = cosigners.let_go(&engine);
     // Witnesses that take longer are waited for by their own logs.
     let _ = tokio::time::timeout(PROMPT_WITNESSES, witnesses).await;
+    let catching_up = tokio::spawn(async move { captures.catch_up().await });
     print(&format!("cairnd is ready at {url}"))?;
     info!(url, "ready");
     let clean = signals.first_or(&mut poisoned).await;
     // Nobody listens only if everything has ended already.
     let _ = stop.send(true);
     sweeping.abort();
+    catching_up.abort();
     if !clean {
         tokio::time::sleep(LAST_WORDS).await;
         return Ok(ExitCode::from(FAILED));

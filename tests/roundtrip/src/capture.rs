@@ -9,7 +9,7 @@ use std::path::Path as FilePath;
 use cairn_tree::record::text::Name;
 use cairn_tree::wire::record::capture::parse_capture;
 use cairnd::records::capture::bounds::PATH_BYTES;
-use cairnd::records::capture::{Message, Options, Path, Persister, Statement, Version, VersionRange, message_text};
+use cairnd::records::capture::{Message, Options, Path, Persister, ReadMessage, Statement, Version, VersionRange};
 
 use crate::text;
 
@@ -78,9 +78,9 @@ fn mapped(yaml: &str, message: &str) -> bool {
         }
         // What is kept of it is read again, as the same.
         if Name::new(topic).is_ok() {
-            let kept = message_text(topic, value.clone());
+            let kept = ReadMessage::new(topic, value.clone()).text;
             let again = parse_capture(kept.as_bytes()).unwrap_or_else(|fault| panic!("{fault}"));
-            assert_eq!(message_text(again.topic.as_str(), again.value), kept);
+            assert_eq!(ReadMessage::new(again.topic.as_str(), again.value).text, kept);
         }
     }
     found

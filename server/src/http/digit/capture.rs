@@ -18,7 +18,7 @@ use super::recording::{Arrival, Outcome, Recorded, Stop, quarantine, record};
 use super::row::Row;
 use super::{caller, integrity_hash, refused, require};
 use crate::auth::{Caller, Right};
-use crate::limits::CAPTURE_BODY_BYTES;
+use crate::limits::{CAPTURE_BODY_BYTES, DIGIT_BODY_BYTES};
 use crate::records::Refusal;
 use crate::records::capture::{Line, Reason, Unmapped};
 
@@ -48,12 +48,14 @@ pub(crate) async fn capture(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
 }
 
 async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Result<Outcome, Problem> {
-    let bound = Bound { field: "body", most: ask.app.limits.body_bytes().min(CAPTURE_BODY_BYTES) };
+    let bound = Bound { field: "body", most: ask.app.limits.body_bytes().min(DIGIT_BODY_BYTES) };
     let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
-    let parsed = parse_capture(&read.bytes);
-    let token = parsed.as_ref().ok().and_then(|input| input.request_info.auth_token.as_deref());
-    let caller = caller(ask, token);
-    require(&caller, Right::Append)?;
+    // What is too long to be taken apart beside others is kept unread, so that whoever brings it goes on to the next.
+    let is_long = read.bytes.len() > CAPTURE_BODY_BYTES;
+    let parsed = if is_long { None } else { Some(parse_capture(&read.bytes)) };
+    let info = parsed.as_ref().and_then(|parsed| parsed.as_ref().ok()).map(|input| &input.request_info);
+    let caller = caller(ask, info.and_then(|info| info.auth_token.as_deref()));
+    require(&caller, Right::Append).map_err(|problem| if is_long { unread(problem) } else { problem })?;
     let Caller::Known { id: token, tenants, .. } = caller else {
         return Err(Problem::new(Kind::Unauthorized, "no such token is in force"));
     };
@@ -62,15 +64,21 @@ async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) ->
         return Err(Problem::new(Kind::NotFound, detail));
     }
     let key = idempotency_text(&ask.parts.headers)?.map(std::borrow::Cow::into_owned);
-    let input = match parsed {
-        Ok(input) => input,
+    let why = match &parsed {
         // Nothing at all is no message.
-        Err(fault) if read.bytes.is_empty() => return Err(Refusal::from(fault).into()),
-        Err(fault) => {
-            let why = Unmapped::of(Reason::Unreadable).at(fault.to_string());
-            let arrival = Arrival::unread(&read.bytes, key, (token, tenants));
-            return Ok(Outcome::Quarantined(quarantine(ask.app, &arrival, why).await?));
-        }
+        Some(Err(fault)) if read.bytes.is_empty() => return Err(Refusal::from(fault.clone()).into()),
+        Some(Err(fault)) => Some(Unmapped::of(Reason::Unreadable).at(fault.to_string())),
+        Some(Ok(_)) => None,
+        None => Some(Unmapped::of(Reason::TooLarge).at(format!("{} bytes", read.bytes.len()))),
+    };
+    let (None, Some(Ok(input))) = (&why, parsed) else {
+        // As many at once as are mapped: each takes several times its own bytes meanwhile.
+        let _slot = ask.app.records.capture.slots().acquire_owned().await.map_err(Problem::internal)?;
+        let bytes = read.bytes.clone();
+        let arrival = tokio::task::spawn_blocking(move || Arrival::unread(&bytes, key, (token, tenants))).await;
+        let arrival = arrival.map_err(Problem::internal)?;
+        let why = why.unwrap_or(Unmapped::of(Reason::Unreadable));
+        return Ok(Outcome::Quarantined(quarantine(ask.app, &arrival, why).await?));
     };
     *echo = Echo::of(&input.request_info);
     let arrival = Arrival::new(input.topic.as_str(), input.value, key, (token, tenants));
@@ -80,6 +88,18 @@ async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) ->
         Err(Stop::Unmapped(why)) => Ok(Outcome::Quarantined(quarantine(ask.app, &arrival, why).await?)),
         Err(Stop::Problem(problem)) => Err(problem),
     }
+}
+
+/// Where a long message's credential must stand.
+fn unread(problem: Problem) -> Problem {
+    if problem.kind() != Kind::Unauthorized {
+        return problem;
+    }
+    let most = CAPTURE_BODY_BYTES;
+    Problem::new(
+        Kind::Unauthorized,
+        format!("a message longer than {most} bytes is not read: send its token as Authorization"),
+    )
 }
 
 /// The rows, with what they got.

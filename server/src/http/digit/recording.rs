@@ -21,8 +21,8 @@ use crate::auth::{Tenants, TokenId};
 use crate::engine::records::Sequenced;
 use crate::engine::{Head, Log};
 use crate::records::capture::{
-    Captured, Coming, Line, Mapped, Message, QuarantineError, QuarantineId, Reason, Unmapped, message_digest,
-    message_text,
+    Captured, Coming, Line, Mapped, Message, Note, Quarantine, QuarantineError, QuarantineId, ReadMessage, Reason,
+    Unmapped, message_digest, unread_text,
 };
 use crate::records::{Form, OwnError, OwnRecord, Said, own_object, own_values};
 
@@ -86,7 +86,8 @@ impl From<Problem> for Stop {
 
 impl Arrival {
     pub(super) fn new(topic: &str, value: Value, key: Option<String>, (token, tenants): (TokenId, Tenants)) -> Self {
-        let body = message_text(topic, value.clone()).into_bytes();
+        let ReadMessage { value, text } = ReadMessage::new(topic, value);
+        let body = text.into_bytes();
         let digest = digest(&body, token, key.as_deref());
         Self { digest, topic: Some(topic.to_owned()), value: Arc::new(value), body, key, token, tenants }
     }
@@ -94,15 +95,18 @@ impl Arrival {
     /// A message that was kept, as somebody brings it again.
     pub(super) fn kept(line: &Line, topic: &str, value: Value, body: &[u8], caller: (TokenId, Tenants)) -> Self {
         let digest = digest(body, line.token, line.key.as_deref());
+        // One that an older server kept may have credentials in it still.
+        let ReadMessage { value, .. } = ReadMessage::new(topic, value);
         let (token, tenants) = caller;
         let (topic, key) = (Some(topic.to_owned()), line.key.clone());
         Self { digest, topic, value: Arc::new(value), body: body.to_vec(), key, token, tenants }
     }
 
-    /// What can't be read is kept as it came.
+    /// What can't be read is kept as it came, but for credentials.
     pub(super) fn unread(body: &[u8], key: Option<String>, (token, tenants): (TokenId, Tenants)) -> Self {
-        let digest = digest(body, token, key.as_deref());
-        Self { digest, topic: None, value: Arc::new(Value::Null), body: body.to_vec(), key, token, tenants }
+        let body = unread_text(body);
+        let digest = digest(&body, token, key.as_deref());
+        Self { digest, topic: None, value: Arc::new(Value::Null), body, key, token, tenants }
     }
 
     /// Of what a key stands for twice each is kept by itself: what was said under it before may never have been recorded.
@@ -166,7 +170,7 @@ pub(super) async fn record(app: &Arc<App>, arrival: &Arrival) -> Result<Recorded
 /// A message that became records is in quarantine no more.
 async fn leave(app: &Arc<App>, arrival: &Arrival) -> Result<(), Stop> {
     if app.records.capture.quarantine().has(arrival.id()) {
-        take_out(app, arrival.id(), "cairn.quarantine-released").await.map_err(Stop::Problem)?;
+        take_out(app, arrival.id(), Note::Released).await.map_err(Stop::Problem)?;
     }
     Ok(())
 }
@@ -213,28 +217,63 @@ pub(super) async fn quarantine(app: &Arc<App>, arrival: &Arrival, why: Unmapped)
         key: arrival.key.clone(),
         body: arrival.body.clone(),
     };
-    let keeping = Arc::clone(app);
-    let kept = tokio::task::spawn_blocking(move || keeping.records.capture.quarantine().keep(coming)).await;
-    let line = kept.map_err(Problem::internal)?.map_err(problem)?;
-    put_on_record(app, &line, "cairn.quarantined").await?;
+    let line = on_disk(app, move |quarantine| quarantine.keep(coming)).await?;
+    put_on_record(app, &line, Note::Quarantined).await?;
+    told(app, line.id).await?;
     app.records.capture.figures().quarantined(reason);
     warn!(id = %line.id, reason = reason.name(), "a message was quarantined; see: cairnd quarantine show");
     Ok(line)
 }
 
-/// Puts on record that a message leaves the quarantine, and removes it.
-pub(super) async fn take_out(app: &Arc<App>, id: QuarantineId, operation: &'static str) -> Result<(), Problem> {
+/// Puts on record that a message leaves the quarantine, and removes it. Once it is noted that it leaves, it does, after a
+/// crash as well.
+pub(super) async fn take_out(app: &Arc<App>, id: QuarantineId, why: Note) -> Result<(), Problem> {
+    let why = on_disk(app, move |quarantine| quarantine.leave(id, why)).await?;
     // Of a damaged one nothing is known but its id.
     if let Some(line) = app.records.capture.quarantine().line(id) {
-        put_on_record(app, &line, operation).await?;
+        put_on_record(app, &line, why).await?;
     }
-    let removing = Arc::clone(app);
-    let removed = tokio::task::spawn_blocking(move || removing.records.capture.quarantine().remove(id)).await;
-    removed.map_err(Problem::internal)?.map_err(problem)
+    on_disk(app, move |quarantine| quarantine.remove(id)).await
+}
+
+/// Tells the log what it was not told, because the server stopped in between or the log could not be written.
+pub(super) async fn catch_up(app: &Arc<App>) {
+    for (id, note) in app.records.capture.quarantine().owed() {
+        let told = match (note, app.records.capture.quarantine().line(id)) {
+            (Note::Quarantined, Some(line)) => match put_on_record(app, &line, note).await {
+                Ok(()) => told(app, id).await,
+                Err(problem) => Err(problem),
+            },
+            (Note::Quarantined, None) => continue,
+            (leaving, _) => take_out(app, id, leaving).await,
+        };
+        if let Err(problem) = told {
+            let why = problem.cause().unwrap_or(problem.detail());
+            warn!(%id, why, "the log can't be told of a quarantined message now");
+        }
+    }
+}
+
+async fn told(app: &Arc<App>, id: QuarantineId) -> Result<(), Problem> {
+    on_disk(app, move |quarantine| {
+        quarantine.told(id);
+        Ok(())
+    })
+    .await
+}
+
+async fn on_disk<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&Quarantine) -> Result<T, QuarantineError> + Send + 'static,
+) -> Result<T, Problem> {
+    let app = Arc::clone(app);
+    let done = tokio::task::spawn_blocking(move || work(app.records.capture.quarantine())).await;
+    done.map_err(Problem::internal)?.map_err(problem)
 }
 
 /// One record of each stay in the quarantine, however often somebody tries to write it.
-async fn put_on_record(app: &Arc<App>, line: &Line, operation: &'static str) -> Result<(), Problem> {
+async fn put_on_record(app: &Arc<App>, line: &Line, note: Note) -> Result<(), Problem> {
+    let operation = note.operation();
     let log = app.records.homes.of(&app.engine, OWN_MODULE).ok_or_else(Problem::not_found)?;
     let invalid = |error: &dyn core::fmt::Display| Problem::internal(error);
     let tenant = Name::new(OWN_MODULE).map_err(|error| invalid(&error))?;
@@ -249,7 +288,7 @@ async fn put_on_record(app: &Arc<App>, line: &Line, operation: &'static str) -> 
     }
 }
 
-pub(super) fn problem(error: QuarantineError) -> Problem {
+fn problem(error: QuarantineError) -> Problem {
     match error {
         QuarantineError::Full(_) => Problem::busy(error.to_string()),
         QuarantineError::Absent(_) => Problem::new(Kind::NotFound, error.to_string()),

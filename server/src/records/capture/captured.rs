@@ -9,6 +9,7 @@ use cairn_tree::wire::record::capture::{CapturedRow, RowError};
 use sha2::{Digest as _, Sha256};
 
 use super::super::form::{Delivery, Input};
+use super::credential::{scrubbed, take_credentials_out};
 
 /// What is hashed before all else, so that no other digest is one of these.
 const LABEL: &[u8] = b"cairn captured message\n";
@@ -51,18 +52,36 @@ impl Captured {
     }
 }
 
-/// A message in the form that it is kept and known by: members in order, and without the caller's own credential, which is
-/// none of the log's and another one when the message is sent again.
-#[must_use]
-pub fn message_text(topic: &str, mut value: Value) -> String {
-    if let Value::Object(members) = &mut value
-        && let Some(Value::Object(info)) = members.get_mut("RequestInfo")
-    {
-        info.remove("authToken");
+/// A message that was read, without credentials: they are none of the log's, and others when the message is sent again.
+pub struct ReadMessage {
+    /// What it says.
+    pub value: Value,
+    /// The form that it is kept and known by: members in order.
+    pub text: String,
+}
+
+impl ReadMessage {
+    /// A message on a topic.
+    #[must_use]
+    pub fn new(topic: &str, mut value: Value) -> Self {
+        take_credentials_out(&mut value);
+        let members = [("topic", Value::String(topic.into())), ("value", value.clone())];
+        let message = Value::Object(members.into_iter().map(|(name, value)| (name.into(), value)).collect());
+        Self { value, text: message.to_json().as_str().to_owned() }
     }
-    let members = [("topic", Value::String(topic.into())), ("value", value)];
-    let message = Value::Object(members.into_iter().map(|(name, value)| (name.into(), value)).collect());
-    message.to_json().as_str().to_owned()
+}
+
+/// Its length and no content, which may tell of a person.
+impl fmt::Debug for ReadMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadMessage({} bytes)", self.text.len())
+    }
+}
+
+/// A message that can't be read, as it is kept: as it came, without credentials.
+#[must_use]
+pub fn unread_text(body: &[u8]) -> Vec<u8> {
+    scrubbed(body)
 }
 
 /// What a message is known by: its content, or the key that its sender gave it, which is that sender's alone.
@@ -83,7 +102,7 @@ mod tests {
     use super::*;
 
     fn text(json: &str) -> String {
-        message_text("t", Json::parse(json.as_bytes()).unwrap().value())
+        ReadMessage::new("t", Json::parse(json.as_bytes()).unwrap().value()).text
     }
 
     #[test]

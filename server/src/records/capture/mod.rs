@@ -6,6 +6,7 @@
 pub mod bounds;
 mod captured;
 mod columns;
+mod credential;
 mod map;
 mod office;
 mod path;
@@ -17,14 +18,15 @@ mod version;
 mod yaml;
 
 pub use cairn_tree::wire::record::capture::RowError;
-pub use captured::{Captured, message_digest, message_text};
+pub use captured::{Captured, ReadMessage, message_digest, unread_text};
 pub use columns::{Column, Source};
 pub use map::{Mapped, Message};
 pub use office::{Capture, CaptureError, Figures};
 pub use path::{Path, PathError};
 pub use persister::{Options, Persister, PersisterError, Problem};
 pub use quarantine::{
-    Coming, FOLDER_NAME as QUARANTINE_FOLDER_NAME, Id as QuarantineId, Line, Listed, Quarantine, QuarantineError, Room,
+    Coming, FOLDER_NAME as QUARANTINE_FOLDER_NAME, Id as QuarantineId, Line, Listed, Note, Quarantine, QuarantineError,
+    Room,
 };
 pub use statement::{Parameter, Statement, StatementError, Verb};
 pub use unmapped::{Reason, Unmapped};

@@ -8,11 +8,14 @@
 mod error;
 mod id;
 mod line;
+mod note;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +26,7 @@ pub use self::id::Id;
 use self::id::hex;
 pub use self::line::{Coming, Line, Listed};
 use self::line::{FORMAT, read_line};
+pub use self::note::Note;
 use super::unmapped::Unmapped;
 use crate::auth::TokenId;
 use crate::replace::replace_file;
@@ -55,6 +59,8 @@ struct Kept {
     /// `None` if its file is damaged.
     line: Option<Line>,
     bytes: u64,
+    /// What the log is still to be told.
+    notes: BTreeSet<Note>,
 }
 
 impl Quarantine {
@@ -68,7 +74,7 @@ impl Quarantine {
             let path = path.to_owned();
             move |source| QuarantineError::Io { path, source }
         };
-        let mut kept = BTreeMap::new();
+        let (mut kept, mut notes) = (BTreeMap::new(), Vec::new());
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             entries => Some(entries.map_err(io(&folder))?),
@@ -81,18 +87,32 @@ impl Quarantine {
                 fs::remove_file(&path).map_err(io(&path))?;
                 continue;
             }
+            if let Some(note) = Note::parse(&name) {
+                notes.push((path, note));
+                continue;
+            }
             let Some(id) = name.strip_suffix(EXTENSION).and_then(|name| name.strip_suffix('.')).and_then(Id::parse)
             else {
                 continue;
             };
             let bytes = fs::metadata(&path).map_err(io(&path))?.len();
             let line = read_line(&path).map_err(io(&path))?.filter(|line| line.id == id);
-            kept.insert(id, Kept { line, bytes });
+            kept.insert(id, Kept { line, bytes, notes: BTreeSet::new() });
+        }
+        for (path, (id, note)) in notes {
+            match kept.get_mut(&id) {
+                Some(kept) => {
+                    kept.notes.insert(note);
+                }
+                // The message was never kept, or is gone, which the log knew before.
+                None => fs::remove_file(&path).map_err(io(&path))?,
+            }
         }
         Ok(Self { folder, room, kept: Mutex::new(kept) })
     }
 
-    /// Keeps a message, durably. One that is there already stays as it is.
+    /// Keeps a message, durably, and notes that the log is to know of it ([`Self::told`]). One that is there already stays as
+    /// it is.
     ///
     /// # Errors
     /// [`QuarantineError`].
@@ -110,8 +130,14 @@ impl Quarantine {
         let bytes = self.bytes(&line, &body)?;
         let size = bytes.len() as u64;
         self.room_for(&kept, token, size)?;
-        self.write(&line, &bytes)?;
-        kept.insert(id, Kept { line: Some(line.clone()), bytes: size });
+        self.make_folder()?;
+        // Durable with the message, which syncs the folder.
+        self.write_note(id, Note::Quarantined)?;
+        if let Err(error) = self.write(&line, &bytes) {
+            self.forget(id);
+            return Err(error);
+        }
+        kept.insert(id, Kept { line: Some(line.clone()), bytes: size, notes: BTreeSet::from([Note::Quarantined]) });
         Ok(line)
     }
 
@@ -120,13 +146,49 @@ impl Quarantine {
     /// # Errors
     /// [`QuarantineError`].
     pub fn keep_again(&self, id: Id, why: &Unmapped) -> Result<Line, QuarantineError> {
-        let (line, body) = self.read(id)?;
+        // Held from before the reading: what is removed meanwhile must not come back.
         let mut kept = self.kept();
+        let there = kept.get_mut(&id).ok_or_else(|| QuarantineError::Absent(id.to_string()))?;
+        let (line, body) = self.read_kept(id, there.clone())?;
         let line = Line { reason: why.reason.name().to_owned(), place: why.place.clone(), ..line };
         let bytes = self.bytes(&line, &body)?;
         self.write(&line, &bytes)?;
-        kept.insert(id, Kept { line: Some(line.clone()), bytes: bytes.len() as u64 });
+        (there.line, there.bytes) = (Some(line.clone()), bytes.len() as u64);
         Ok(line)
+    }
+
+    /// What the log is still to be told, of a message that was kept before one that leaves.
+    #[must_use]
+    pub fn owed(&self) -> Vec<(Id, Note)> {
+        let kept = self.kept();
+        kept.iter().flat_map(|(id, kept)| kept.notes.iter().map(|note| (*id, *note))).collect()
+    }
+
+    /// The log knows that a message was kept.
+    pub fn told(&self, id: Id) {
+        let mut kept = self.kept();
+        if let Some(there) = kept.get_mut(&id)
+            && there.notes.remove(&Note::Quarantined)
+        {
+            // One that stays is only told once more.
+            let _ = fs::remove_file(self.folder.join(Note::Quarantined.name(id)));
+        }
+    }
+
+    /// Notes, durably, that a message is to leave and why; returns why it does, which may have been decided before.
+    ///
+    /// # Errors
+    /// [`QuarantineError::Io`].
+    pub fn leave(&self, id: Id, why: Note) -> Result<Note, QuarantineError> {
+        let mut kept = self.kept();
+        let Some(there) = kept.get_mut(&id) else { return Ok(why) };
+        if let Some(before) = there.notes.iter().find(|note| note.is_of_leaving()) {
+            return Ok(*before);
+        }
+        self.write_note(id, why)?;
+        self.sync()?;
+        there.notes.insert(why);
+        Ok(why)
     }
 
     /// All messages, the oldest first.
@@ -152,6 +214,10 @@ impl Quarantine {
     pub fn read(&self, id: Id) -> Result<(Line, Vec<u8>), QuarantineError> {
         let absent = || QuarantineError::Absent(id.to_string());
         let kept = self.kept().get(&id).cloned().ok_or_else(absent)?;
+        self.read_kept(id, kept)
+    }
+
+    fn read_kept(&self, id: Id, kept: Kept) -> Result<(Line, Vec<u8>), QuarantineError> {
         let path = self.path(id);
         let damaged = || QuarantineError::Damaged { path: path.clone() };
         let io = |source| QuarantineError::Io { path: path.clone(), source };
@@ -187,11 +253,35 @@ impl Quarantine {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        if kept.remove(&id).is_some() {
+        if let Some(Kept { notes, .. }) = kept.remove(&id) {
             // What was erased must not come back with a crash.
-            File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+            self.sync()?;
+            for note in notes {
+                // Without a message it means nothing, and the next start removes it.
+                let _ = fs::remove_file(self.folder.join(note.name(id)));
+            }
         }
         Ok(())
+    }
+
+    /// Removes what a write that failed left, on a full disk say, unless the message has its name already.
+    fn forget(&self, id: Id) {
+        let path = self.path(id);
+        if !path.exists() {
+            let _ = fs::remove_file(path.with_extension(format!("{EXTENSION}.new")));
+            let _ = fs::remove_file(self.folder.join(Note::Quarantined.name(id)));
+        }
+    }
+
+    fn sync(&self) -> Result<(), QuarantineError> {
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| QuarantineError::Io { path: self.folder.clone(), source })
+    }
+
+    fn write_note(&self, id: Id, note: Note) -> Result<(), QuarantineError> {
+        let path = self.folder.join(note.name(id));
+        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        written.map(drop).map_err(|source| QuarantineError::Io { path, source })
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<Id, Kept>> {
@@ -225,7 +315,7 @@ impl Quarantine {
         Ok(bytes)
     }
 
-    fn write(&self, line: &Line, bytes: &[u8]) -> Result<(), QuarantineError> {
+    fn make_folder(&self) -> Result<(), QuarantineError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| QuarantineError::Io { path, source }
@@ -239,103 +329,11 @@ impl Quarantine {
                 File::open(parent).and_then(|parent| parent.sync_all()).map_err(io(parent))?;
             }
         }
+        Ok(())
+    }
+
+    fn write(&self, line: &Line, bytes: &[u8]) -> Result<(), QuarantineError> {
         let path = self.path(line.id);
-        replace_file(&path, bytes).map_err(io(&path))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::super::unmapped::Reason;
-    use super::*;
-
-    fn id(number: u8) -> Id {
-        Id::of(&[number; 32])
-    }
-
-    fn coming(number: u8, token: &str, body: &[u8]) -> Coming {
-        Coming {
-            id: id(number),
-            topic: Some("save-it".into()),
-            why: Unmapped::of(Reason::NoMapping).at("here"),
-            received_ms: u64::from(number),
-            token: token.parse().unwrap(),
-            tenants: "pb,pb.*".parse().unwrap(),
-            key: None,
-            body: body.to_vec(),
-        }
-    }
-
-    const ONE: &str = "000000000001";
-    const TWO: &str = "000000000002";
-
-    #[test]
-    fn what_is_kept_is_there_after_a_restart_for_its_owner_alone() {
-        let data = tempfile::tempdir().unwrap();
-        let open = || Quarantine::open(data.path(), Room { messages: 10, bytes: 10_000 }).unwrap();
-        let quarantine = open();
-        let line = quarantine.keep(coming(2, ONE, b"{\n}")).unwrap();
-        quarantine.keep(coming(1, ONE, b"")).unwrap();
-        let again = quarantine.keep(Coming { received_ms: 9, ..coming(2, TWO, b"{\n}") }).unwrap();
-        assert_eq!(again, line, "a second delivery changes nothing");
-        let folder = data.path().join(FOLDER_NAME);
-        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
-        for entry in fs::read_dir(&folder).unwrap() {
-            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        fs::write(folder.join("0123.message.new"), b"torn").unwrap();
-        fs::write(folder.join("notes.txt"), b"not ours").unwrap();
-        let quarantine = open();
-        let order: Vec<Id> = quarantine.list().into_iter().map(|listed| listed.id).collect();
-        assert_eq!(order, [id(1), id(2)]);
-        assert_eq!(quarantine.read(id(2)).unwrap(), (line.clone(), b"{\n}".to_vec()));
-        assert!(!folder.join("0123.message.new").exists() && folder.join("notes.txt").exists());
-        let other = quarantine.keep_again(line.id, &Unmapped::of(Reason::Refused)).unwrap();
-        assert_eq!((other.reason.as_str(), other.received_ms), ("refused", 2));
-        quarantine.remove(line.id).unwrap();
-        quarantine.remove(line.id).unwrap();
-        assert!(matches!(quarantine.read(line.id), Err(QuarantineError::Absent(_))));
-        assert_eq!(open().list().len(), 1);
-    }
-
-    #[test]
-    fn a_full_quarantine_refuses_and_no_credential_fills_it_alone() {
-        let data = tempfile::tempdir().unwrap();
-        let quarantine = Quarantine::open(data.path(), Room { messages: 4, bytes: 4_000 }).unwrap();
-        quarantine.keep(coming(1, ONE, b"1")).unwrap();
-        quarantine.keep(coming(2, ONE, b"2")).unwrap();
-        let full = |coming| matches!(quarantine.keep(coming), Err(QuarantineError::Full(_)));
-        assert!(full(coming(3, ONE, b"3")));
-        assert!(full(coming(3, TWO, &[b'x'; 2_000])));
-        quarantine.keep(coming(3, TWO, b"3")).unwrap();
-        quarantine.keep(coming(4, TWO, b"4")).unwrap();
-        assert!(full(coming(5, "000000000003", b"5")));
-        quarantine.remove(id(1)).unwrap();
-        quarantine.keep(coming(5, ONE, b"5")).unwrap();
-    }
-
-    #[test]
-    fn damage_is_told_and_can_be_dropped() {
-        let data = tempfile::tempdir().unwrap();
-        let room = Room { messages: 4, bytes: 4_000 };
-        let line = Quarantine::open(data.path(), room).unwrap().keep(coming(1, ONE, b"body")).unwrap();
-        let path = data.path().join(FOLDER_NAME).join(format!("{}.message", line.id));
-        let whole = fs::read(&path).unwrap();
-        for place in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[place] ^= 1;
-            fs::write(&path, bytes).unwrap();
-            let quarantine = Quarantine::open(data.path(), room).unwrap();
-            match quarantine.read(line.id) {
-                Ok((read, body)) => assert!(read != line && body == b"body", "byte {place}"),
-                Err(error) => assert!(matches!(error, QuarantineError::Damaged { .. }), "byte {place}"),
-            }
-            assert_eq!(quarantine.list().len(), 1);
-        }
-        let quarantine = Quarantine::open(data.path(), room).unwrap();
-        quarantine.remove(line.id).unwrap();
-        assert_eq!(quarantine.size(), (0, 0));
+        replace_file(&path, bytes).map_err(|source| QuarantineError::Io { path, source })
     }
 }

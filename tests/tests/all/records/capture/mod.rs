@@ -1,6 +1,7 @@
 //! Messages of DIGIT's persister: what becomes of them, whoever brings them how often.
 
 mod identity;
+mod keeping;
 mod loopback;
 mod model;
 mod quarantine;
