@@ -94,7 +94,7 @@ pub fn make<'a>(
     let Making { partial, files, new_bytes, .. } = making;
     // 1. The names of tables and of everything in the generation are durable.
     copy::sync_folder(&tables(dest))?;
-    for inner in files.iter().filter_map(|file| Path::new(&file.path).parent()) {
+    for inner in files.iter().flat_map(|file| Path::new(&file.path).ancestors().skip(1)) {
         if partial.join(inner).is_dir() {
             copy::sync_folder(&partial.join(inner))?;
         }

@@ -10,6 +10,9 @@
 //!     manifest                       what it is; written last
 //!     db/                            the database's other files: CURRENT, MANIFEST-*, OPTIONS-*, *.log
 //!     high-water  cairnd.toml  tokens.json  records.secret  tenants.json  settings.json
+//!     quarantine/                    messages that became no records
+//!     ...                            the persister's configuration, where it stands beside cairnd.toml
+//!     persister-outside/NUMBER/      what of it stands elsewhere, by its place in digit.persister
 //!     keys/                          only when asked for
 //! DEST/generations/NUMBER.partial/   one that was never finished; removed by the next backup
 //! ```
@@ -37,6 +40,7 @@ mod make;
 mod manifest;
 mod open;
 mod prune;
+mod quarantine;
 mod restore;
 
 use std::io;
@@ -47,6 +51,7 @@ pub use hold::hold;
 pub use make::{Extra, Made, Source, make};
 pub use manifest::{FileLine, Generation, Listed, Manifest, list};
 pub use prune::{Pruned, prune};
+pub use quarantine::{LinkedQuarantine, OUTSIDE, persister_files, remove_links};
 pub use restore::{Restoring, verify};
 
 /// Why a backup was not made, read or restored.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::copy;
+use super::make::{Extra, files_in};
 use super::manifest::{FileLine, Generation};
 use super::{BackupError, Progress};
 
@@ -63,11 +64,7 @@ impl Restoring {
     /// # Errors
     /// [`BackupError::Exists`] if something has come to stand there.
     pub fn finish(self) -> Result<(), BackupError> {
-        for folder in ["", "db", "keys"].map(|folder| self.staging.join(folder)) {
-            if folder.is_dir() {
-                copy::sync_folder(&folder)?;
-            }
-        }
+        sync_folders(&self.staging)?;
         if self.target.symlink_metadata().is_ok() {
             return Err(BackupError::Exists(self.target));
         }
@@ -81,6 +78,16 @@ impl Restoring {
     pub fn abandon(self) -> Result<(), BackupError> {
         copy::remove_folder(&self.staging)
     }
+}
+
+/// Makes the names in a folder and in all below it durable; as deep as paths of a configuration are.
+fn sync_folders(folder: &Path) -> Result<(), BackupError> {
+    for Extra { from, .. } in files_in(folder, "")? {
+        if from.is_dir() {
+            sync_folders(&from)?;
+        }
+    }
+    copy::sync_folder(folder)
 }
 
 fn staging(target: &Path) -> PathBuf {

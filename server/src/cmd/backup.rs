@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use cairn_tree::size::counted;
 use cairnd::admin::{Reply, Request, Session};
-use cairnd::backup::{self, Extra, Generation, Listed, Source};
+use cairnd::backup::{self, Extra, Generation, LinkedQuarantine, Listed, Source, persister_files};
 use cairnd::config;
 use cairnd::engine::{Clock as _, Frozen, SystemClock, freeze_stopped, frozen_folder, remove_frozen};
 use serde::Serialize;
@@ -122,8 +122,17 @@ impl Make {
         let config = self.data.config.clone().unwrap_or_else(|| folder.path.join(config::FILE_NAME));
         // Held to the end: a second backup would take the first one's frozen copy for what a crash left.
         let _lock = backup::hold(&folder.path)?;
+        let quarantine = LinkedQuarantine::begin(&folder.path)?;
         let frozen = freeze(&folder)?;
-        let extras = Extra::of(&folder.path, &config, self.with_keys)?;
+        quarantine.go_on()?;
+        let mut extras = Extra::of(&folder.path, &config, self.with_keys)?;
+        let (persister, absent) = persister_files(&config, &folder.config.digit.persister);
+        for place in absent {
+            // The database is no worse for it.
+            let _ =
+                writeln!(io::stderr(), "{} can't be read, and is not in the backup (digit.persister)", place.display());
+        }
+        extras.extend(persister.into_iter().chain(quarantine.extras()?));
         let source = Source { folder: frozen_folder(&folder.path), frozen, extras, with_keys: self.with_keys };
         let made = backup::make(&self.to, source, SystemClock.now_ms(), &mut show("copied"));
         // Whatever came of it: it keeps tables from being deleted.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
-use cairnd::backup::{Generation, Restoring};
+use cairnd::backup::{Generation, OUTSIDE, Restoring};
 use cairnd::config::{self, Config};
 use cairnd::engine::{
     Clock as _, EngineOptions, Frozen, FrozenLog, Readmitted, SystemClock, Verdict, examine, readmit,
@@ -106,6 +106,13 @@ impl Restore {
         if !generation.manifest.with_keys {
             let keys = self.data.join("keys");
             print(&format!("the backup holds no keys: put the logs' key files into {} (mode 0600)", keys.display()))?;
+        }
+        if self.data.join(OUTSIDE).is_dir() {
+            let outside = self.data.join(OUTSIDE);
+            print(&format!(
+                "of the persister's files, those in {} stood elsewhere: see digit.persister",
+                outside.display()
+            ))?;
         }
         print(&format!("serve with: cairnd serve --data {}", self.data.display()))
     }

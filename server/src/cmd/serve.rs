@@ -264,7 +264,10 @@ fn operator(
 fn clear_left(data: &Path) -> anyhow::Result<()> {
     clear_undecided(data).context("what is left of a repair can't be removed")?;
     match backup::hold(data) {
-        Ok(_nobody_copies) => remove_frozen(data).context("the frozen copy of a backup can't be removed"),
+        Ok(_nobody_copies) => {
+            backup::remove_links(data)?;
+            remove_frozen(data).context("the frozen copy of a backup can't be removed")
+        }
         Err(_) => Ok(()),
     }
 }

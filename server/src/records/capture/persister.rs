@@ -129,6 +129,14 @@ impl Persister {
         Self::parse(texts.iter().map(|(file, text)| (file.as_path(), text.as_str())), options)
     }
 
+    /// The files that are read of these places.
+    ///
+    /// # Errors
+    /// [`PersisterError`] if one can't be found.
+    pub fn files(places: &[PathBuf]) -> Result<Vec<PathBuf>, PersisterError> {
+        files(places)
+    }
+
     /// Checks the texts of files.
     ///
     /// # Errors

@@ -2,11 +2,13 @@
 //! were taken away meanwhile; and a server that was killed between a message and its record.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cairn_tests::http::Request;
-use cairn_tests::server::cairnd;
+use cairn_tests::server::{cairnd, program, run};
 use serde_json::{Value, json};
 
 use super::super::Running;
@@ -140,4 +142,54 @@ fn what_a_kill_cut_short_is_finished_by_the_next_start() {
     }
     // What is gone can come again.
     assert_eq!(running.captured("change-licence", &changed("uno"))["captured"], 2);
+}
+
+/// A backup of a server at work has the messages and the configuration, and its copy goes on with both.
+#[test]
+fn a_backup_brings_back_the_quarantine_and_the_configuration() {
+    let outside = tempfile::tempdir().unwrap();
+    let more = LICENCES.replace("fromTopic: ", "fromTopic: more-");
+    fs::write(outside.path().join("more.yml"), more).unwrap();
+    let running = Running::start_with(|data| {
+        configured(data, LICENCES, "");
+        let file = data.path().join("cairnd.toml");
+        let places = format!("persister = [\"persister\", {:?}]", outside.path());
+        let text = fs::read_to_string(&file).unwrap().replace("persister = [\"persister\"]", &places);
+        fs::write(file, text).unwrap();
+    });
+    let token = running.data.token.clone();
+    let (id, _) = kept(&running.ask_with(&token, capture("other", &json!({"who": "Ada"}))));
+    let (dropped, _) = kept(&running.ask_with(&token, capture("other", &json!({"who": "Eve"}))));
+    let dest = outside.path().join("backups");
+    let arguments = ["backup", "--with-keys", "--to", dest.to_str().unwrap()];
+    let made = cairnd(running.data.path(), &arguments);
+    assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""), "{made:?}");
+    assert!(!running.data.path().join("quarantine.frozen").exists());
+    let checked = run(Command::new(program("cairnd")).args(["backup", "check", "--from"]).arg(&dest));
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert_eq!(running.quarantine(&["drop", &dropped]).code, Some(0));
+
+    let new = outside.path().join("new");
+    let high_water = running.data.path().join("high-water");
+    let mut restore = Command::new(program("cairnd"));
+    restore.args(["restore", "--from"]).arg(&dest).arg("--high-water").arg(&high_water).arg("--data").arg(&new);
+    let restored = run(&mut restore);
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    let elsewhere = new.join("persister-outside");
+    assert!(restored.stdout.contains(&format!("those in {} stood elsewhere", elsewhere.display())), "{restored:?}");
+    assert!(elsewhere.join("1/more.yml").is_file() && new.join("persister/tl.yml").is_file());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let message = new.join(format!("quarantine/{id}.message"));
+    assert_eq!((mode(&new.join("quarantine")), mode(&message)), (0o700, 0o600));
+    let original = running.data.path().join(format!("quarantine/{id}.message"));
+    assert_eq!(fs::read(&message).unwrap(), fs::read(original).unwrap());
+    // What is dropped after a backup is in the backup, as everything is that was there.
+    assert!(new.join(format!("quarantine/{dropped}.message")).is_file());
+    // A damaged copy of a message is found as a damaged table is.
+    let kept = dest.join(format!("generations/000001/quarantine/{id}.message"));
+    let mut bytes = fs::read(&kept).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&kept, bytes).unwrap();
+    let checked = run(Command::new(program("cairnd")).args(["backup", "check", "--from"]).arg(&dest));
+    assert!(checked.code == Some(1) && checked.stderr.contains("quarantine/"), "{checked:?}");
 }
