@@ -33,6 +33,13 @@ pub const ANSWER_CHARS: usize = 400;
 /// How many refused batches a status lists; the rest is counted.
 pub const LISTED: usize = 1_000;
 
+/// The most records of a batch that each get a record of their own when it is dropped.
+pub const DROP_RECORDS: usize = 100;
+/// The most streams that are told of the drop of a larger batch.
+pub const DROP_STREAMS: usize = 1_000;
+/// How many ids such a record names; it counts the others.
+pub const DROP_IDS: usize = 20;
+
 /// How many batches are on their way at a time, unless [`super::Policy`] says otherwise.
 pub const PARALLEL: usize = 8;
 /// The most that may be.

@@ -98,6 +98,8 @@ struct Round<'d> {
     /// Failures in a row that concerned all.
     gate_failures: u32,
     delivered: u64,
+    /// How many batches had been given up when that was last looked at.
+    dropped: u64,
 }
 
 impl Target {
@@ -176,6 +178,7 @@ impl Delivery {
             gate: None,
             gate_failures: 0,
             delivered: 0,
+            dropped: 0,
         };
         let ended = round.work(once, stop).await;
         self.outbox.0.shared.state().wake_all();
@@ -230,6 +233,7 @@ impl<'d> Round<'d> {
             if let Some(failure) = outbox.0.shared.has_failed() {
                 return Err(DeliveryError::Outbox(failure));
             }
+            self.forget_gone();
             self.wake_due();
             self.start(&mut flight);
             let shut = self.gate.is_some();
@@ -249,6 +253,23 @@ impl<'d> Round<'d> {
                 changed = change.changed() => if changed.is_err() { return Ok(()) },
                 () = alarm => {}
             }
+        }
+    }
+
+    /// What was given up meanwhile is in trouble no more.
+    fn forget_gone(&mut self) {
+        let shared = &self.delivery.outbox.0.shared;
+        let state = shared.state();
+        if self.dropped == state.dropped() {
+            return;
+        }
+        self.dropped = state.dropped();
+        let were_any = !self.failures.is_empty();
+        self.failures.retain(|number, _| state.batches().contains_key(number));
+        self.resting.retain(|(_, number)| state.batches().contains_key(number));
+        drop(state);
+        if were_any && self.failures.is_empty() {
+            shared.set_trouble(None);
         }
     }
 

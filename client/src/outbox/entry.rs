@@ -167,7 +167,7 @@ impl Entry {
                 number: rest.batch()?,
                 key: rest.array()?,
                 at: rest.time()?,
-                is_drop: rest.byte()? != 0,
+                is_drop: rest.flag()?,
                 ids: rest.list(|rest| RecordId::from_bytes(rest.array()?).map_err(|_| NoEntry))?,
                 streams: rest.list(|rest| rest.array().map(Stream))?,
                 body: rest.counted()?.to_vec(),
@@ -188,6 +188,16 @@ impl Entry {
         };
         if rest.0.is_empty() { Ok(entry) } else { Err(NoEntry) }
     }
+}
+
+/// Reads what a commit of an outbox's journal says and writes it again, which gives the same bytes; `None` if it says nothing
+/// that an outbox would have written.
+#[must_use]
+pub fn commit_again(payload: &[u8]) -> Option<Vec<u8>> {
+    let entries = Entry::read_all(payload).ok()?;
+    let mut again = Vec::with_capacity(payload.len());
+    entries.iter().for_each(|(entry, ..)| entry.push(&mut again));
+    Some(again)
 }
 
 fn number64(bytes: &mut Vec<u8>, number: u64) {
@@ -220,6 +230,14 @@ impl<'a> Rest<'a> {
 
     fn byte(&mut self) -> Result<u8, NoEntry> {
         self.array().map(|[byte]| byte)
+    }
+
+    fn flag(&mut self) -> Result<bool, NoEntry> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(NoEntry),
+        }
     }
 
     fn number(&mut self) -> Result<u64, NoEntry> {

@@ -8,9 +8,8 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use cairn_tree::checkpoint::Origin;
-use cairn_tree::hash::Hash;
 use cairn_tree::record::disclosure::Salt;
-use cairn_tree::record::draft::{Content, SealError};
+use cairn_tree::record::draft::SealError;
 use cairn_tree::record::event::EventHead;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::json::canonical::push_string;
@@ -19,20 +18,15 @@ use cairn_tree::record::open::{IntegrityError, Opened};
 use cairn_tree::record::parts::{Context, Object};
 use cairn_tree::record::signature::ProducerSigner;
 use cairn_tree::record::stream::StreamName;
-use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
 use cairn_tree::wire::record::RecordInput;
 use cairn_tree::wire::record::native::{NativeInput, SignedInput, members, parse, texts};
 use sha2::{Digest as _, Sha256};
 
-use super::entry::Refusal;
 use super::surroundings::{NoRandomness, Surroundings, draw};
 
 /// The members of a record that are not part of what its producer signs.
 const BESIDE: [&str; 3] = ["topics", "expected_seq", "expected_prev"];
-
-/// What a producer does to an object whose record it drops. Replay passes over it.
-const DROPPED: &str = "outbox.dropped";
 
 /// A record that is to be appended, in the native form: well-formed, and not yet complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +119,7 @@ impl Event {
 impl Stream {
     pub(super) const LEN: usize = 16;
 
-    fn of(object: &Object<'_>, context: Option<&Context<'_>>) -> Self {
+    pub(super) fn of(object: &Object<'_>, context: Option<&Context<'_>>) -> Self {
         let name = match context.and_then(|context| context.stream.as_ref()) {
             Some(name) => StreamName::Named { tenant: object.tenant.clone(), name: name.clone() },
             None => StreamName::of(object),
@@ -187,61 +181,6 @@ pub(super) fn prepare(
     streams.dedup();
     let body = body(records)?;
     Ok(Prepared { ids, streams, body })
-}
-
-/// For each record of a body, one that says that it was dropped, for this reason; in the same stream.
-pub(super) fn of_drop(body: &[u8], reason: &str, refusal: Option<&Refusal>) -> Result<Vec<Event>, EventError> {
-    let mut events = Vec::new();
-    for (number, (input, json)) in parse(body)?.into_iter().zip(texts(body)?).enumerate() {
-        let (id, object, stream) = match input {
-            NativeInput::Plain(input) => {
-                let Content { object, context, .. } = input.content;
-                (input.id, object.into_owned(), context.and_then(|context| context.stream).map(Name::into_owned))
-            }
-            NativeInput::Signed(input) => {
-                let wrong = |error| EventError::Signed { number, error };
-                let opened = Opened::of_event(&input.event, &input.disclosures).map_err(wrong)?;
-                let object = opened.object.disclosed().ok_or(EventError::Empty)?.clone();
-                let context = opened.context.disclosed().and_then(Option::as_ref);
-                let stream = context.and_then(|context| context.stream.clone());
-                (Some(input.event.head().id), object, stream)
-            }
-        };
-        let mut text = b"{\"object\":{".to_vec();
-        let Object { tenant, module, entity, id: object, row, .. } = &object;
-        let named = [("tenant", tenant), ("module", module), ("entity", entity), ("id", object)];
-        for (name, value) in named.into_iter().chain(row.as_ref().map(|row| ("row", row))) {
-            push_member(&mut text, name, value.as_str());
-        }
-        push_member(&mut text, "operation", DROPPED);
-        text.extend_from_slice(b"},\"context\":{");
-        push_member(&mut text, "reason", reason);
-        if let Some(stream) = &stream {
-            push_member(&mut text, "stream", stream.as_str());
-        }
-        text.extend_from_slice(b"},\"attributes\":{");
-        if let Some(id) = id {
-            push_member(&mut text, "outbox-record", &id.to_string());
-        }
-        let digest = Hash::new(Sha256::digest(json.as_str().as_bytes()).into());
-        push_member(&mut text, "outbox-sha256", &digest.to_string());
-        if let Some(Refusal { status, words, .. }) = refusal {
-            push_member(&mut text, "outbox-answer", &format!("{status}: {words}"));
-        }
-        text.extend_from_slice(b"}}");
-        events.push(Event::parse(&text)?);
-    }
-    Ok(events)
-}
-
-/// Appends a member, behind a comma if there is one before it.
-fn push_member(json: &mut Vec<u8>, name: &str, value: &str) {
-    if json.last() != Some(&b'{') {
-        json.push(b',');
-    }
-    push_string(json, name);
-    json.push(b':');
-    push_string(json, value);
 }
 
 /// The body of the request: one record as it is, several as an array.

@@ -11,11 +11,13 @@
 //! others reach it. `docs/outbox.md` tells what is promised and what is not.
 //!
 //! Rooms: [`entry`] what the journal says, [`segment`] and [`store`] its files, [`state`] what follows from it, [`writer`]
-//! the one thread that writes, [`event`] what is fixed before sending, [`delivery`] and [`judge`] the way to the log,
+//! the one thread that writes, [`event`] what is fixed before sending, [`dropped`] what tells
+//! of a drop, [`delivery`] and [`judge`] the way to the log,
 //! [`socket`] the way in for other processes.
 
 pub mod bounds;
 mod delivery;
+mod dropped;
 mod entry;
 mod event;
 mod judge;
@@ -43,8 +45,8 @@ use cairn_tree::record::id::RecordId;
 use tokio::sync::watch;
 
 pub use self::delivery::{Delivery, DeliveryError, Ended, Policy, Target};
-pub use self::entry::Refusal;
 use self::entry::{BatchNumber, Entry};
+pub use self::entry::{Refusal, commit_again};
 pub use self::event::{Event, EventError, Signing};
 use self::reply::Reply;
 pub use self::socket::{Reply as SocketReply, Request as SocketRequest, Session, SocketError, answer, listen};
@@ -247,6 +249,7 @@ impl Outbox {
             sweep_after: sweep_after.max(bounds::LEAST_SWEEP_AFTER),
             unwritten: Vec::new(),
             dirty: is_dirty.then(Instant::now),
+            sweeping: None,
         };
         let thread = std::thread::Builder::new().name("outbox".into()).spawn(move || writer.run());
         let writer = Some(thread.map_err(|error| io(error.to_string()))?);
@@ -312,9 +315,10 @@ impl Outbox {
         receiver.recv().unwrap_or_else(|_| Err(ChangeError::Failed(self.0.shared.failure())))
     }
 
-    /// Gives up the batch that a record is in. For each of its records, another one that tells of it is put into the outbox
-    /// in the same commit: an ordinary record in the same stream, with the operation `outbox.dropped`, the reason, and id
-    /// and digest of what was dropped. A batch of such records that is dropped itself is only noted in the outbox.
+    /// Gives up the batch that a record is in. For each of its records (of more than a hundred, for each of their streams,
+    /// up to a thousand), another one that tells of it is put into the outbox in the same commit: an ordinary record in the
+    /// same stream, with the operation `outbox.dropped`, the reason, and ids and digest of what was dropped. A batch of such
+    /// records that is dropped itself is only noted in the outbox.
     ///
     /// # Errors
     /// [`ChangeError`]. What is being sent at this moment is not dropped.
@@ -327,7 +331,7 @@ impl Outbox {
         };
         let put = batch.place.read(number).map_err(|error| ChangeError::Damaged(error.to_string()))?;
         // Also where nothing is made of it: a reason is words that a record can hold.
-        let events = event::of_drop(&put.body, reason, batch.refused.as_ref())?;
+        let events = dropped::of_drop(&put.body, reason, batch.refused.as_ref())?;
         let record = if batch.is_drop {
             None
         } else {

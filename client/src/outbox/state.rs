@@ -39,11 +39,17 @@ pub(super) struct State {
     taken: HashSet<BatchNumber>,
     /// Not to be tried before somebody wakes them.
     resting: HashSet<BatchNumber>,
+    /// Not to be sent any more: that they are given up is being written.
+    held: HashSet<BatchNumber>,
+    /// The streams of what is with somebody. One that was refused and is tried again comes before what may be on its way.
+    sending: HashSet<Stream>,
     /// How many batches each segment holds.
     segments: BTreeMap<u64, usize>,
     records: usize,
     bytes: u64,
     refused: usize,
+    /// How many batches were given up since it was opened.
+    dropped: u64,
     next: u64,
     goes_on: bool,
 }
@@ -67,7 +73,11 @@ impl State {
     pub(super) fn note(&mut self, entry: &Entry) {
         match entry {
             Entry::Begin(begin) => self.next = self.next.max(begin.next),
-            Entry::Delivered(number) | Entry::Dropped(number, ..) => self.remove(*number),
+            Entry::Delivered(number) => self.remove(*number),
+            Entry::Dropped(number, ..) => {
+                self.dropped += 1;
+                self.remove(*number);
+            }
             Entry::Refused(number, refusal) => self.refuse(*number, refusal.clone()),
             Entry::Retried(number) => self.retry(*number),
             Entry::Put(_) | Entry::Cut(_) => {}
@@ -112,8 +122,9 @@ impl State {
             }
         }
         self.leave_segment(batch.place.segment());
-        self.taken.remove(&number);
+        self.give_back(number, &batch.streams);
         self.resting.remove(&number);
+        self.held.remove(&number);
         self.leave(number, &batch.streams);
     }
 
@@ -122,7 +133,7 @@ impl State {
         self.refused += usize::from(batch.refused.is_none());
         batch.refused = Some(refusal);
         let streams = batch.streams.clone();
-        self.taken.remove(&number);
+        self.give_back(number, &streams);
         self.ready.remove(&number);
         if self.goes_on {
             self.leave(number, &streams);
@@ -141,7 +152,12 @@ impl State {
     fn enter(&mut self, number: BatchNumber) {
         let Some(batch) = self.batches.get(&number) else { return };
         for stream in &batch.streams {
-            self.streams.entry(*stream).or_default().insert(number);
+            let waiting = self.streams.entry(*stream).or_default();
+            waiting.insert(number);
+            // What comes back goes before what was appended later.
+            if let Some(behind) = waiting.range(number..).nth(1) {
+                self.ready.remove(behind);
+            }
         }
         self.make_ready(number);
     }
@@ -152,18 +168,27 @@ impl State {
         for stream in streams {
             let Some(waiting) = self.streams.get_mut(stream) else { continue };
             waiting.remove(&number);
-            match waiting.first().copied() {
-                Some(first) => self.make_ready(first),
-                None => drop(self.streams.remove(stream)),
+            if waiting.is_empty() {
+                self.streams.remove(stream);
             }
+        }
+        self.make_firsts_ready(streams);
+    }
+
+    /// What is at the front of these streams may go, if nothing else stands against it.
+    fn make_firsts_ready(&mut self, streams: &[Stream]) {
+        for stream in streams {
+            let first = self.streams.get(stream).and_then(|waiting| waiting.first().copied());
+            first.into_iter().for_each(|first| self.make_ready(first));
         }
     }
 
     fn make_ready(&mut self, number: BatchNumber) {
         let Some(batch) = self.batches.get(&number) else { return };
         let first = |stream: &Stream| self.streams.get(stream).and_then(BTreeSet::first) == Some(&number);
-        let is_free = !self.taken.contains(&number) && !self.resting.contains(&number);
-        if batch.refused.is_none() && is_free && batch.streams.iter().all(first) {
+        let is_free = ![&self.taken, &self.resting, &self.held].into_iter().any(|others| others.contains(&number));
+        let may = |stream: &Stream| first(stream) && !self.sending.contains(stream);
+        if batch.refused.is_none() && is_free && batch.streams.iter().all(may) {
             self.ready.insert(number);
         }
     }
@@ -171,14 +196,43 @@ impl State {
     /// The first batch that may go; it is with the caller from now on.
     pub(super) fn take(&mut self) -> Option<(BatchNumber, Batch)> {
         let number = self.ready.pop_first()?;
+        let batch = self.batches.get(&number)?.clone();
         self.taken.insert(number);
-        self.batches.get(&number).map(|batch| (number, batch.clone()))
+        self.sending.extend(&batch.streams);
+        Some((number, batch))
     }
 
     /// A batch that was taken is with nobody again, and rests.
     pub(super) fn rest(&mut self, number: BatchNumber) {
-        if self.taken.remove(&number) {
+        let streams = self.batches.get(&number).map(|batch| batch.streams.clone()).unwrap_or_default();
+        if self.give_back(number, &streams) {
             self.resting.insert(number);
+            self.make_firsts_ready(&streams);
+        }
+    }
+
+    /// Whether a batch was taken; it is so no more.
+    fn give_back(&mut self, number: BatchNumber, streams: &[Stream]) -> bool {
+        let was = self.taken.remove(&number);
+        if was {
+            for stream in streams {
+                self.sending.remove(stream);
+            }
+        }
+        was
+    }
+
+    /// A batch that is with nobody is not to be sent any more, until it is released or removed.
+    pub(super) fn hold(&mut self, number: BatchNumber) {
+        self.ready.remove(&number);
+        self.resting.remove(&number);
+        self.held.insert(number);
+    }
+
+    /// A batch that was held may go again.
+    pub(super) fn release(&mut self, number: BatchNumber) {
+        if self.held.remove(&number) {
+            self.make_ready(number);
         }
     }
 
@@ -192,6 +246,7 @@ impl State {
     /// Nothing is with anybody, and nothing rests: whoever had it has gone.
     pub(super) fn wake_all(&mut self) {
         let all: Vec<BatchNumber> = self.taken.drain().chain(self.resting.drain()).collect();
+        self.sending.clear();
         all.into_iter().for_each(|number| self.make_ready(number));
     }
 
@@ -217,7 +272,7 @@ impl State {
     /// How many batches wait behind others of their streams.
     pub(super) fn behind(&self) -> usize {
         let waiting = self.batches.len().saturating_sub(self.refused);
-        waiting.saturating_sub(self.ready.len() + self.taken.len() + self.resting.len())
+        waiting.saturating_sub(self.ready.len() + self.taken.len() + self.resting.len() + self.held.len())
     }
 
     /// The oldest segment that holds a batch.
@@ -235,6 +290,11 @@ impl State {
 
     pub(super) const fn refused(&self) -> usize {
         self.refused
+    }
+
+    /// How many batches were given up so far.
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// The number of the next batch.

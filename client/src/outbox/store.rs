@@ -52,6 +52,16 @@ pub enum StoreError {
         /// What it said.
         error: io::Error,
     },
+    /// Others may enter the folder, and that can't be changed.
+    #[error("{}: others may enter it (mode {mode:o}), and this can't be changed: {error}; make it 0700", path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What the system said.
+        error: io::Error,
+    },
     /// There is no room for another segment. Nothing was written.
     #[error("{}: no room for more: {error}", path.display())]
     NoRoom {
@@ -142,10 +152,15 @@ impl Store {
         fs::set_permissions(&lock, fs::Permissions::from_mode(0o600)).map_err(StoreError::io(&lock))?;
         let segment_bytes = segment_bytes.max(bounds::LEAST_SEGMENT_BYTES).next_multiple_of(sector::PAGE);
         let binding = match (read_binding(folder)?, make) {
-            (Some(binding), _) => binding,
+            (Some(binding), _) => {
+                close_to_others(folder)?;
+                binding
+            }
             (None, None) => return Err(StoreError::Absent(folder.to_owned())),
             (None, Some(id)) => {
                 refuse_others(folder)?;
+                // Not before: a folder that is somebody else's stays as it is.
+                close_to_others(folder)?;
                 let binding = Binding { format: FORMAT, id, newest: 0 };
                 write_binding(folder, &binding)?;
                 binding
@@ -308,6 +323,18 @@ impl Store {
         }
         sync_folder(&self.folder)
     }
+}
+
+/// Whoever may enter the folder may read names and wait for files: it is its owner's alone, whoever made it.
+fn close_to_others(folder: &Path) -> Result<(), StoreError> {
+    let mode = fs::metadata(folder).map_err(StoreError::io(folder))?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let closed = fs::set_permissions(folder, fs::Permissions::from_mode(mode & 0o700));
+    closed.map_err(|error| StoreError::Open { path: folder.to_owned(), mode, error })?;
+    tracing::warn!(folder = %folder.display(), mode = format!("{mode:o}"), "others could enter the outbox; its mode is 0700 now");
+    Ok(())
 }
 
 fn check_before(path: &Path, before: Option<u64>, begin: Begin) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
@@ -320,4 +321,139 @@ fn a_batch_waits_for_those_before_it_in_each_of_its_streams() {
 
 fn outbox_id(outbox: &Outbox, number: u64) -> RecordId {
     outbox.0.shared.state().batches()[&BatchNumber(number)].ids[0]
+}
+
+/// What is given up while it rests is either on its way, and then not given up, or it is never sent.
+#[test]
+fn what_is_being_dropped_is_not_sent_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path()).unwrap();
+    let (mut dropped, mut sent) = (0, 0);
+    for round in 0..200 {
+        let ticket = outbox.append(&[event(&round.to_string(), "x")]).unwrap();
+        let number = BatchNumber(ticket.number);
+        assert_eq!(outbox.take().map(|(number, _)| number), Some(number));
+        let state = || outbox.0.shared.state();
+        state().rest(number);
+        let over = AtomicBool::new(false);
+        let taken = std::thread::scope(|scope| {
+            let taking = scope.spawn(|| {
+                let mut taken = false;
+                while !over.load(Ordering::SeqCst) && !taken {
+                    state().wake(number);
+                    // The record of the drop may be the first that can go.
+                    taken = outbox.take().is_some_and(|(found, _)| found == number);
+                }
+                taken
+            });
+            let result = outbox.drop(ticket.ids[0], "why");
+            over.store(true, Ordering::SeqCst);
+            let taken = taking.join().unwrap();
+            match result {
+                Ok(_) => assert!(!taken, "round {round}: it was sent and dropped"),
+                Err(ChangeError::UnderWay) => assert!(taken, "round {round}"),
+                Err(other) => panic!("{other}"),
+            }
+            taken
+        });
+        sent += u64::from(taken);
+        dropped += u64::from(!taken);
+        // Nothing is left for the next round.
+        let all: Vec<u64> = state().batches().keys().map(|number| number.0).collect();
+        all.iter().for_each(|number| note(&outbox, *number, None));
+        settle(&outbox, 0, 0);
+    }
+    assert_eq!(dropped + sent, 200);
+}
+
+#[test]
+fn what_goes_on_and_comes_back_keeps_one_batch_of_a_stream_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options { after_refusal: AfterRefusal::GoOn, ..options() };
+    let outbox = Outbox::open(folder.path(), options()).unwrap();
+    (0..3).for_each(|_| drop(outbox.append(&[event("a", "x")]).unwrap()));
+    let take = || outbox.take().map(|(number, _)| number.0);
+    assert_eq!(take(), Some(1));
+    note(&outbox, 1, Some(refusal()));
+    settle(&outbox, 3, 1);
+    assert_eq!([take(), take()], [Some(2), None]);
+    assert_eq!(outbox.retry(None), Ok(1));
+    assert_eq!(take(), None, "one of the stream is on its way");
+    outbox.0.shared.state().rest(BatchNumber(2));
+    assert_eq!([take(), take()], [Some(1), None], "what comes back goes first");
+    outbox.0.shared.state().wake(BatchNumber(2));
+    assert_eq!(take(), None);
+    note(&outbox, 1, Some(refusal()));
+    settle(&outbox, 3, 1);
+    // Ready, but not taken, when the first comes back.
+    assert_eq!(outbox.retry(None), Ok(1));
+    assert_eq!([take(), take()], [Some(1), None]);
+    note(&outbox, 1, None);
+    settle(&outbox, 2, 0);
+    assert_eq!([take(), take()], [Some(2), None]);
+    // Opened again, the same.
+    drop(outbox);
+    let outbox = Outbox::open(folder.path(), options()).unwrap();
+    assert_eq!(outbox.take().map(|(number, _)| number.0), Some(2));
+    assert!(outbox.take().is_none());
+}
+
+#[test]
+fn the_largest_batch_can_be_dropped_and_is_told_of_within_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(folder.path(), Options::default()).unwrap();
+    let reason = "r".repeat(4_096);
+    for (objects, told) in [(10_000, bounds::DROP_STREAMS), (3, 3), (100, 100)] {
+        let events: Vec<Event> = (0..10_000).map(|number| event(&(number % objects).to_string(), "x")).collect();
+        let events = if objects == 100 { &events[..100] } else { &events };
+        let ticket = outbox.append(events).unwrap();
+        note(&outbox, ticket.number, Some(Refusal { words: "\u{1F4A9}".repeat(bounds::ANSWER_CHARS), ..refusal() }));
+        settle(&outbox, 1, 1);
+        let dropped = outbox.drop(ticket.ids[ticket.ids.len() - 1], &reason).unwrap();
+        assert_eq!((dropped.ids.len(), dropped.records.len()), (events.len(), told));
+        let (number, _, body, _) = contents(&outbox).pop().unwrap();
+        let text = String::from_utf8(body).unwrap();
+        if events.len() > bounds::DROP_RECORDS {
+            assert!(text.contains("\"outbox-batch-count\":\"10000\""), "{objects}");
+            let of_stream = 10_000_usize.div_ceil(objects);
+            assert!(text.contains(&format!("\"outbox-count\":\"{of_stream}\"")), "{objects}");
+        } else {
+            assert!(text.contains(&format!("\"outbox-record\":\"{}\"", ticket.ids[99])));
+        }
+        note(&outbox, number, None);
+        settle(&outbox, 0, 0);
+    }
+}
+
+#[test]
+fn a_folder_that_others_may_enter_is_closed_to_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let outbox = open(folder.path()).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(folder.path()), 0o700);
+    drop(outbox);
+    assert!(files(folder.path()).iter().all(|path| mode(path) == 0o600));
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).unwrap();
+    drop(open(folder.path()).unwrap());
+    assert_eq!(mode(folder.path()), 0o700);
+    // What is no outbox stays as it is.
+    let other = tempfile::tempdir().unwrap();
+    fs::set_permissions(other.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(other.path().join("somebody's"), b"").unwrap();
+    assert!(matches!(open(other.path()), Err(StoreError::NotOne(_))));
+    assert_eq!(mode(other.path()), 0o755);
+}
+
+#[test]
+fn trouble_ends_with_what_was_in_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = open(folder.path()).unwrap();
+    let ticket = outbox.append(&[event("a", "x")]).unwrap();
+    outbox.0.shared.set_trouble(Some("no connection".into()));
+    let dropped = outbox.drop(ticket.ids[0], "why").unwrap();
+    assert!(outbox.status().trouble.is_some(), "the record of the drop waits");
+    outbox.drop(dropped.records[0], "why").unwrap();
+    assert_eq!((outbox.status().batches, outbox.status().trouble), (0, None));
 }

@@ -45,6 +45,8 @@ pub(super) struct Writer {
     pub(super) unwritten: Vec<Entry>,
     /// Since when something that is not needed any more has been on the disk.
     pub(super) dirty: Option<Instant>,
+    /// The first segment that what waits is being moved to, if that was not finished.
+    pub(super) sweeping: Option<u64>,
 }
 
 /// What one commit is made of.
@@ -81,7 +83,17 @@ impl Writer {
             self.commit(group)?;
             self.free()?;
         }
-        if self.dirty.is_some() { self.sweep(false) } else { Ok(()) }
+        if self.dirty.is_some() { self.tidy() } else { Ok(()) }
+    }
+
+    /// Writes what found no room, and frees the disk: first what needs no room for that.
+    fn tidy(&mut self) -> Result<(), StoreError> {
+        self.dirty = None;
+        if !self.unwritten.is_empty() {
+            let (entries, next) = (core::mem::take(&mut self.unwritten), self.state().next());
+            self.commit(Group { entries, next, ..Group::default() })?;
+        }
+        if self.free()? { Ok(()) } else { self.sweep(false) }
     }
 
     /// The next job, whenever it comes; `None` once nobody can send any.
@@ -90,7 +102,7 @@ impl Writer {
             match self.jobs.recv_timeout(self.sweep_after.saturating_sub(since.elapsed())) {
                 Ok(job) => return Ok(Some(job)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) => self.sweep(false)?,
+                Err(RecvTimeoutError::Timeout) => self.tidy()?,
             }
         }
         Ok(self.jobs.recv().ok())
@@ -127,7 +139,7 @@ impl Writer {
                 group.told.push(Box::new(move |done| reply.give(done.map(|()| count).map_err(ChangeError::of))));
             }
             Job::Drop(number, reason, at, record, reply) => {
-                let state = self.state();
+                let mut state = self.state();
                 let Some(batch) = state.batches().get(&number) else { return reply.give(Err(ChangeError::Unknown)) };
                 let is_dropped = |entry: &Entry| matches!(entry, Entry::Dropped(other, ..) if *other == number);
                 if state.is_taken(number) || group.entries.iter().any(is_dropped) {
@@ -135,6 +147,8 @@ impl Writer {
                 }
                 let was_refused = batch.refused.is_some();
                 let ids = batch.ids.clone();
+                // Under the lock that it was not on its way under: what is given up must not be sent while that is written.
+                state.hold(number);
                 drop(state);
                 let (mut records, mut of) = (Vec::new(), None);
                 if let Some((prepared, key)) = record {
@@ -178,9 +192,14 @@ impl Writer {
                 let mut state = self.shared.state();
                 let frees = entries.iter().any(|entry| matches!(entry, Entry::Delivered(_) | Entry::Dropped(..)));
                 entries.into_iter().zip(places).for_each(|(entry, place)| state.apply(entry, place));
+                let is_empty = state.batches().is_empty();
                 drop(state);
                 if frees {
                     self.dirty.get_or_insert_with(Instant::now);
+                }
+                if is_empty {
+                    // Nothing is there that could be in trouble, whoever delivers.
+                    self.shared.set_trouble(None);
                 }
                 self.shared.changed();
                 // Durable: from here on it may be told.
@@ -193,52 +212,77 @@ impl Writer {
                     return Err(error);
                 }
                 // What was delivered stays delivered: it is noted as soon as there is room.
+                let mut state = self.shared.state();
+                for entry in &entries {
+                    match entry {
+                        Entry::Delivered(_) | Entry::Refused(..) => state.note(entry),
+                        Entry::Dropped(number, ..) => state.release(*number),
+                        _ => {}
+                    }
+                }
+                drop(state);
                 let notes = |entry: &Entry| matches!(entry, Entry::Delivered(_) | Entry::Refused(..));
                 self.unwritten = entries.into_iter().filter(notes).collect();
-                let mut state = self.shared.state();
-                self.unwritten.iter().for_each(|entry| state.note(entry));
-                drop(state);
+                if !self.unwritten.is_empty() {
+                    // They are tried again though nobody asks for anything, and so is what they free.
+                    self.dirty.get_or_insert_with(Instant::now);
+                }
                 self.shared.changed();
                 Ok(())
             }
         }
     }
 
-    /// Removes the segments at the beginning of the row that hold nothing any more.
-    fn free(&mut self) -> Result<(), StoreError> {
+    /// Removes the segments at the beginning of the row that hold nothing any more; says whether it moved what waits, too.
+    fn free(&mut self) -> Result<bool, StoreError> {
         let (oldest, next) = {
             let state = self.state();
             (state.oldest_segment(), state.next())
         };
         let first = oldest.unwrap_or(self.store.newest());
         if self.store.first() < first.min(self.store.newest()) {
-            return full_is_well(self.store.cut(first, next));
+            full_is_well(self.store.cut(first, next))?;
+            return Ok(false);
         }
         // What waits among what was delivered must not make the row longer than twice what there is.
         let live = usize::try_from(self.state().bytes()).unwrap_or(usize::MAX) / self.store.segment_bytes();
-        if self.store.count() > 2 * live + bounds::SPARE_SEGMENTS { self.sweep(true) } else { Ok(()) }
+        let is_long = self.store.count() > 2 * live + bounds::SPARE_SEGMENTS;
+        if is_long {
+            self.sweep(true)?;
+        }
+        Ok(is_long)
     }
 
     /// Moves what waits out of the segments that also hold what was delivered, and removes them; if much waits, only where
-    /// it must be.
+    /// it must be. One that finds no room goes on where it was when it is tried again, so that a disk that is nearly full
+    /// does not become fuller by that.
     fn sweep(&mut self, must: bool) -> Result<(), StoreError> {
-        self.dirty = None;
+        if !must && self.state().bytes() > bounds::SWEEP_BYTES {
+            // So much is soon delivered, or stays; whole segments go in either case.
+            self.dirty = Some(Instant::now());
+            return Ok(());
+        }
+        let swept = self.sweep_all();
+        let is_left = matches!(swept, Err(StoreError::NoRoom { .. })) || !self.unwritten.is_empty();
+        self.dirty = is_left.then(Instant::now);
+        full_is_well(swept)
+    }
+
+    fn sweep_all(&mut self) -> Result<(), StoreError> {
+        let next = self.state().next();
+        let first = match self.sweeping {
+            Some(first) => first,
+            None => {
+                self.store.begin(0, next)?;
+                self.store.newest()
+            }
+        };
+        self.sweeping = Some(first);
         let moved: Vec<(BatchNumber, super::segment::Place, Option<Refusal>)> = {
             let state = self.shared.state();
-            if !must && state.bytes() > bounds::SWEEP_BYTES {
-                // So much is soon delivered, or stays; whole segments go in either case.
-                self.dirty = Some(Instant::now());
-                return Ok(());
-            }
-            let all = state.batches().iter();
+            let all = state.batches().iter().filter(|(_, batch)| batch.place.segment() < first);
             all.map(|(number, batch)| (*number, batch.place.clone(), batch.refused.clone())).collect()
         };
-        let next = self.state().next();
-        if let Err(error) = self.store.begin(0, next) {
-            self.dirty = Some(Instant::now());
-            return full_is_well(Err(error));
-        }
-        let first = self.store.newest();
         for batches in moved.chunks(bounds::COMMIT_JOBS / 8) {
             let mut entries = Vec::new();
             for (number, place, refused) in batches {
@@ -247,13 +291,7 @@ impl Writer {
                 entries.push(Entry::Put(put));
                 entries.extend(refused.clone().map(|refusal| Entry::Refused(*number, refusal)));
             }
-            let places = match self.store.commit(&entries, next) {
-                Ok(places) => places,
-                Err(error) => {
-                    self.dirty = Some(Instant::now());
-                    return full_is_well(Err(error));
-                }
-            };
+            let places = self.store.commit(&entries, next)?;
             let mut state = self.shared.state();
             entries.into_iter().zip(places).for_each(|(entry, place)| {
                 if matches!(entry, Entry::Put(_)) {
@@ -261,7 +299,9 @@ impl Writer {
                 }
             });
         }
-        full_is_well(self.store.cut(first, next))
+        self.store.cut(first, next)?;
+        self.sweeping = None;
+        Ok(())
     }
 }
 
