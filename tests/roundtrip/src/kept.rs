@@ -1,7 +1,8 @@
-//! The files that monitors and witnesses keep. Evidence and records are JSON, written in one form and read again as the
+//! The files that monitors, witnesses and outboxes keep. Evidence and records are JSON, written in one form and read again as the
 //! same; a journal is read as what was written, or as what a crash left of it.
 
 use cairn::monitor::{Case, Evidence, Kept, State, Weight};
+use cairn::outbox::commit_again;
 use cairn::witness::Log;
 use cairn::witness::state::{StoreId, read_commit, read_journal, seal_sectors, write_journal};
 use cairn_tree::checkpoint::LogKeys;
@@ -63,6 +64,13 @@ pub(crate) fn witness_journal(bytes: &[u8]) -> bool {
         !commits.is_empty()
     });
     accepted.contains(&true)
+}
+
+/// A commit of an outbox's journal: only what is written again as the same bytes is read.
+pub(crate) fn outbox_commit(bytes: &[u8]) -> bool {
+    let Some(again) = commit_again(bytes) else { return false };
+    assert_eq!(again, bytes, "it is read as another commit");
+    !bytes.is_empty()
 }
 
 /// The bytes are a file as it is, and also what stands after the first line of one: no fuzzer finds a checksum.

@@ -64,6 +64,8 @@ targets! {
     witness_record = kept::witness_record, MANY;
     /// A witness's journal.
     witness_journal = kept::witness_journal, MANY;
+    /// A commit of an outbox's journal.
+    outbox_commit = kept::outbox_commit, MANY;
     /// The files in which monitors and watchers keep what they verified.
     kept = kept::kept, MANY;
     /// The answer about a log's keys, and following them by it.
