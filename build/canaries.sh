@@ -29,7 +29,8 @@ found() {
 }
 
 failed=()
-for case in "ack-before-fsync power" "no-high-water copies" "sign-before-check bundle" "wal-by-default wal"; do
+for case in "ack-before-fsync power" "no-high-water copies" "sign-before-check bundle" "wal-by-default wal" \
+    "late-disclosures kill" "no-overlay kill"; do
     read -r canary fault <<<"$case"
     line=$(torture "$canary" "$fault" 0.5)
     if [ "$(found "$line")" -gt 0 ]; then say "$canary: found by $fault: $line"; else failed+=("$canary is not found by $fault: $line"); fi

@@ -233,7 +233,7 @@ impl Engine {
         let rocks = Arc::new(open::open_store(options)?);
         let store = Arc::clone(&rocks) as Arc<dyn Store>;
         #[cfg(feature = "canaries")]
-        let store = crate::canary::flipping(store);
+        let store = crate::canary::late(crate::canary::flipping(store));
         Self::start(options, store, rocks, HighWater::open, clock, observer)
     }
 

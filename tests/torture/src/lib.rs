@@ -3,12 +3,14 @@
 //!
 //! A *kind* is a sort of fault. It is tried in *worlds*: a fresh database with clients, which is broken many times over
 //! and looked at by an oracle that stands outside of it (`cairn_tests::oracle`): every acknowledged entry is there, byte
-//! for byte, and every head that was ever seen is of one history. A fault counts only where it was seen to happen.
+//! for byte, and every head that was ever seen is of one history. Audit records have a ledger besides, which looks for them as
+//! an auditor does (`records`). A fault counts only where it was seen to happen.
 //!
 //! Not here: damage that is refused by rules of its own (`tests/all/crash`), overload, and parsers (`tests/fuzz`).
 
 pub mod kinds;
 mod load;
+mod records;
 mod run;
 pub mod tally;
 mod world;

@@ -74,8 +74,10 @@ pub struct Tally {
     pub cycles: u64,
     /// Faults that were seen to happen.
     pub fired: u64,
-    /// Entries that were acknowledged.
+    /// Entries that were acknowledged, records among them.
     pub acked: u64,
+    /// Records that were acknowledged.
+    pub records: u64,
     /// What came of it, by name: for people.
     pub notes: BTreeMap<String, u64>,
     findings: BTreeMap<Sort, u64>,
@@ -89,6 +91,7 @@ pub struct Line {
     cycles: u64,
     faults_fired: u64,
     acked: u64,
+    records: u64,
     lost: u64,
     contradictions: u64,
     bad_bytes: u64,
@@ -120,6 +123,7 @@ impl Tally {
         self.cycles += other.cycles;
         self.fired += other.fired;
         self.acked += other.acked;
+        self.records += other.records;
         other.notes.into_iter().for_each(|(what, count)| self.note_many(what, count));
         other.findings.into_iter().for_each(|(sort, count)| *self.findings.entry(sort).or_default() += count);
         self.words.extend(other.words);
@@ -158,6 +162,7 @@ impl Tally {
             cycles: self.cycles,
             faults_fired: self.fired,
             acked: self.acked,
+            records: self.records,
             lost: self.count(Sort::Lost),
             contradictions: self.count(Sort::Contradiction),
             bad_bytes: self.count(Sort::BadBytes),
@@ -170,8 +175,8 @@ impl Tally {
 /// What people read.
 #[must_use]
 pub fn table(tallies: &[(Kind, Tally)]) -> String {
-    const HEADS: [&str; 8] =
-        ["kind", "cycles", "faults fired", "acked", "lost", "contradictions", "bad bytes", "failed"];
+    const HEADS: [&str; 9] =
+        ["kind", "cycles", "faults fired", "acked", "records", "lost", "contradictions", "bad bytes", "failed"];
     let mut text = String::new();
     for (kind, tally) in tallies {
         if !tally.notes.is_empty() {
@@ -183,7 +188,7 @@ pub fn table(tallies: &[(Kind, Tally)]) -> String {
             let _ = writeln!(text, "FOUND in {}: {words}", kind.name());
         }
     }
-    let row = |cells: [String; 8]| {
+    let row = |cells: [String; 9]| {
         let [kind, rest @ ..] = cells;
         let rest: Vec<_> = rest.iter().map(|cell| format!("{cell:>14}")).collect();
         format!("{kind:<10}{}\n", rest.concat())
@@ -191,12 +196,12 @@ pub fn table(tallies: &[(Kind, Tally)]) -> String {
     text.push('\n');
     text.push_str(&row(HEADS.map(str::to_owned)));
     for (kind, tally) in tallies {
-        let counts = [tally.cycles, tally.fired, tally.acked].map(|count| count.to_string());
+        let counts = [tally.cycles, tally.fired, tally.acked, tally.records].map(|count| count.to_string());
         let sorts =
             [Sort::Lost, Sort::Contradiction, Sort::BadBytes, Sort::Failed].map(|sort| tally.count(sort).to_string());
-        let [cycles, fired, acked] = counts;
+        let [cycles, fired, acked, records] = counts;
         let [lost, contradictions, bad, failed] = sorts;
-        text.push_str(&row([kind.name().to_owned(), cycles, fired, acked, lost, contradictions, bad, failed]));
+        text.push_str(&row([kind.name().to_owned(), cycles, fired, acked, records, lost, contradictions, bad, failed]));
     }
     text
 }

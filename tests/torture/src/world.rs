@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use cairn_tests::http::Connection;
 use cairn_tests::oracle::{Content, Oracle};
 use cairn_tests::random::Random;
 use cairn_tests::server::{Data, Ended, LogKey, PATIENCE, Starting, cairnd};
+use cairn_tree::checkpoint::LogKeys;
+use serde::Deserialize;
 
 use crate::load::{Answer, Client, Signals, Way, judge, watch};
+use crate::records::{Ledger, Recorder, Way as RecordWay};
 use crate::tally::{Finding, Sort, Tally};
 
 /// How often a world looks whether something has come about that nobody tells it of.
@@ -21,9 +25,23 @@ pub(crate) struct World {
     /// None once it is to be kept.
     folder: Option<tempfile::TempDir>,
     pub(crate) data: Data,
-    pub(crate) oracles: Vec<Oracle>,
+    pub(crate) seen: Seen,
     clients: Vec<Client>,
     pub(crate) random: Random,
+}
+
+/// What was ever seen of a database from outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) oracles: Vec<Oracle>,
+    /// Of those logs that take records.
+    ledgers: Vec<Ledger>,
+}
+
+/// What `cairnd tenant create` says.
+#[derive(Deserialize)]
+struct Tenant {
+    log: LogKey,
 }
 
 /// A server that is ready.
@@ -33,16 +51,37 @@ pub(crate) struct Up {
 }
 
 impl World {
-    /// Makes a database with two logs, `main` and one whose heads carry a time, below `folder`.
+    /// Makes a database with three logs below `folder`: `main`, which takes the records of one tenant too, one whose heads
+    /// carry a time, and one of another tenant's own.
     pub(crate) fn new(folder: &Path, mut random: Random) -> Result<Self, Finding> {
         let folder = tempfile::Builder::new().prefix("torture-").tempdir_in(folder)?;
         let data = Data::init(folder.path().join("data"));
         let timed = data.create_log("timed", &["--ml-dsa"]);
-        let clients = [("main", Way::Json), ("main", Way::Batch), ("timed", Way::Proof)].into_iter().enumerate();
-        let clients = clients.map(|(number, (log, way))| Client::new(number, log, &data.token, way, random.fork()));
-        let clients = clients.collect();
-        let oracles = [&data.main, &timed].into_iter().map(|key: &LogKey| Oracle::new(key)).collect();
-        Ok(Self { folder: Some(folder), data, oracles, clients, random })
+        let tenant = cairnd(data.path(), &["tenant", "create", "ka", "--json"]);
+        let tenant: Tenant =
+            serde_json::from_str(&tenant.stdout).map_err(|error| Finding::failed(format!("{error}: {tenant:?}")))?;
+        let ways = [("main", Way::Json), ("main", Way::Batch), ("timed", Way::Proof)].into_iter().enumerate();
+        let mut clients: Vec<Client> =
+            ways.map(|(number, (log, way))| Client::new(number, log, &data.token, way, random.fork())).collect();
+        let ways = [
+            ("main", "pb", RecordWay::Keyed),
+            ("main", "pb", RecordWay::Batch),
+            ("main", "pb", RecordWay::Expecting),
+            ("main", "pb", RecordWay::Expecting),
+            ("ka", "ka", RecordWay::Batch),
+        ];
+        for (number, (log, tenant, way)) in ways.into_iter().enumerate() {
+            let recorder = Recorder::new(number, tenant, way, random.fork());
+            clients.push(Client::recording(log, &data.token, recorder));
+        }
+        let mut ledgers = Vec::new();
+        for (tenant, log) in [("pb", &data.main), ("ka", &tenant.log)] {
+            let keys = LogKeys::new(vec![log.vkey.parse().map_err(|_| Finding::failed("no key of a log"))?]);
+            let keys = keys.map_err(|error| Finding::failed(error.to_string()))?;
+            ledgers.push(Ledger::new(tenant, &log.name, &keys, &data.auditor));
+        }
+        let oracles = [&data.main, &timed, &tenant.log].into_iter().map(|key: &LogKey| Oracle::new(key)).collect();
+        Ok(Self { folder: Some(folder), data, seen: Seen { oracles, ledgers }, clients, random })
     }
 
     /// The folder around the database.
@@ -71,8 +110,13 @@ impl World {
 
     /// Reads all logs as any client may, and compares them with all that was ever seen.
     pub(crate) fn check(&mut self, address: SocketAddr) -> Result<Vec<Content>, Finding> {
-        let random = &mut self.random;
-        self.oracles.iter_mut().map(|oracle| Ok(oracle.check(address, random)?)).collect()
+        self.seen.check(address, &mut self.random, Sort::Lost)
+    }
+
+    /// The same of a copy that may be damaged: what is learnt of it is not the world's, and that it says so of something is
+    /// no loss.
+    pub(crate) fn check_copy(&mut self, address: SocketAddr) -> Result<(), Finding> {
+        self.seen.clone().check(address, &mut self.random, Sort::Failed).map(drop)
     }
 
     /// Lets all clients work at a server until `end` returns, and then until the server is gone or they have their last
@@ -84,7 +128,7 @@ impl World {
         end: impl FnOnce(&Signals, &mut Random) -> Result<(), Finding>,
     ) -> Result<(), Finding> {
         let signals = Signals::default();
-        let logs: Vec<String> = self.oracles.iter().map(|oracle| oracle.name().to_owned()).collect();
+        let logs: Vec<String> = self.seen.oracles.iter().map(|oracle| oracle.name().to_owned()).collect();
         let (clients, random) = (&mut self.clients, &mut self.random);
         let (answers, ended) = std::thread::scope(|scope| {
             let works: Vec<_> = clients
@@ -106,11 +150,19 @@ impl World {
         });
         let answers = answers.map_err(|_| Finding::failed("the harness: a client panicked"))?;
         for (log, answer) in answers.into_iter().flatten() {
-            if let Some(oracle) = self.oracles.iter_mut().find(|oracle| oracle.name() == log) {
-                tally.acked += judge(oracle, answer)?;
-            }
+            self.seen.judge(&log, answer, tally)?;
         }
         ended
+    }
+
+    /// Has each client bring something to a server that nothing is wrong with.
+    pub(crate) fn bring(&mut self, address: SocketAddr, tally: &mut Tally) -> Result<(), Finding> {
+        let mut connection = Connection::open(address)?;
+        for client in &mut self.clients {
+            let answer = client.bring(&mut connection)?;
+            self.seen.judge(client.log(), answer, tally)?;
+        }
+        Ok(())
     }
 
     /// The end of a world: everybody gets the answer to what they asked last, everything that was acknowledged is there
@@ -121,7 +173,8 @@ impl World {
         if self.clients.iter().any(Client::is_waiting) {
             return Err(Finding::failed("a sound server does not answer an append"));
         }
-        for content in self.check(up.address)? {
+        let contents = self.check(up.address)?;
+        for content in &contents {
             let mut places: HashMap<&[u8], usize> = HashMap::new();
             for entry in &content.entries {
                 *places.entry(entry).or_default() += 1;
@@ -131,8 +184,34 @@ impl World {
                 return Err(Finding { sort: Sort::Contradiction, words });
             }
         }
+        let Seen { oracles, ledgers } = &mut self.seen;
+        for (oracle, content) in oracles.iter().zip(&contents) {
+            for ledger in ledgers.iter_mut().filter(|ledger| ledger.log() == oracle.name()) {
+                ledger.check_all((up.address, content), &mut self.random, exactly)?;
+            }
+        }
         up.process.kill();
         sound(self.data.path())
+    }
+}
+
+impl Seen {
+    /// Reads all logs as any client may, and their records as an auditor does.
+    fn check(&mut self, address: SocketAddr, random: &mut Random, unverified: Sort) -> Result<Vec<Content>, Finding> {
+        let checked = self.oracles.iter_mut().map(|oracle| Ok(oracle.check(address, random)?));
+        let contents = checked.collect::<Result<Vec<_>, Finding>>()?;
+        self.ledgers.iter_mut().try_for_each(|ledger| ledger.check(address, random, unverified))?;
+        Ok(contents)
+    }
+
+    /// Verifies an answer that concerns a log, and counts what it acknowledges.
+    fn judge(&mut self, log: &str, answer: Answer, tally: &mut Tally) -> Result<(), Finding> {
+        let Some(oracle) = self.oracles.iter_mut().find(|oracle| oracle.name() == log) else { return Ok(()) };
+        let ledger = self.ledgers.iter_mut().find(|ledger| ledger.log() == log);
+        let acknowledged = judge(oracle, ledger, answer)?;
+        tally.acked += acknowledged.entries;
+        tally.records += acknowledged.records;
+        Ok(())
     }
 }
 

@@ -20,6 +20,10 @@ pub enum Canary {
     SignBeforeCheck,
     /// Recovers the write-ahead log as RocksDB does by default, and has no high-water.
     WalByDefault,
+    /// Acknowledges records whose disclosures are written with the commit after.
+    LateDisclosures,
+    /// Looks for the head of a stream without what the same request has just put there.
+    NoOverlay,
 }
 
 impl Canary {
@@ -31,6 +35,8 @@ impl Canary {
             Self::NoHighWater => "no-high-water",
             Self::SignBeforeCheck => "sign-before-check",
             Self::WalByDefault => "wal-by-default",
+            Self::LateDisclosures => "late-disclosures",
+            Self::NoOverlay => "no-overlay",
         }
     }
 

@@ -212,7 +212,10 @@ impl<'a> Setting<'a> {
             return Ok(());
         }
         // 2. Its stream is where it is expected to be.
-        let tip = match self.tips.get(&record.name_print) {
+        let known = self.tips.get(&record.name_print);
+        #[cfg(feature = "canaries")]
+        let known = known.filter(|_| !crate::canary::Canary::NoOverlay.sings());
+        let tip = match known {
             Some(tip) => Some(*tip),
             None => self.tip_before(record)?,
         };

@@ -1,6 +1,7 @@
 //! What operators do to folders: copies of a server at work, parts of older copies put back, and a second server on the
 //! same folder. Whatever starts has everything that was acknowledged before, and the first server goes on.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -30,7 +31,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         let process = &mut up.process;
         let mut second = None;
         // What was acknowledged before the copy began.
-        let before = world.oracles.clone();
+        let before = world.seen.clone();
         let mut parts = ["db", "high-water"];
         world.work(up.address, tally, |signals, random| {
             wait_for_answers(signals, 2 + random.below(10) as u64, WORK)?;
@@ -50,9 +51,9 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         }
         tally.fired += 1;
         tally.note("a second server was refused");
-        let after = core::mem::replace(&mut world.oracles, before);
+        let after = core::mem::replace(&mut world.seen, before);
         let outcome = judge(world, &image);
-        world.oracles = after;
+        world.seen = after;
         let [first, last] = parts;
         tally.fired += 1;
         tally.note(format!("a copy at work, {first} before {last}: {}", outcome?));
@@ -70,8 +71,16 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
 /// Copies these parts one after the other while the server writes, and then what never changes.
 fn copy_at_work(data: &Path, image: &Path, parts: [&str; 2]) -> io::Result<()> {
     fs::create_dir(image)?;
-    for part in parts.into_iter().chain(["keys", "cairnd.toml", "tokens.json"]) {
-        let (from, to) = (data.join(part), image.join(part));
+    let mut names: Vec<_> = parts.into_iter().map(OsString::from).collect();
+    for file in fs::read_dir(data)? {
+        let file = file?;
+        let (name, kind) = (file.file_name(), file.file_type()?);
+        if (kind.is_file() || kind.is_dir()) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        let (from, to) = (data.join(&name), image.join(&name));
         if from.is_dir() {
             copy(&from, &to)?;
         } else {

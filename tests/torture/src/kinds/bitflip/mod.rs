@@ -70,7 +70,7 @@ impl Flip {
 }
 
 pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) -> Result<(), Finding> {
-    let mut victim = Victim::make(setting.folder, random.fork())?;
+    let mut victim = Victim::make(setting.folder, random.fork(), tally)?;
     let slice = setting.number as usize % SLICES;
     let mut flips = Vec::new();
     for (file, length) in victim.files()? {
@@ -90,7 +90,8 @@ pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) 
         tally.cycles += 1;
         tally.fired += 1;
         let sort = sort(&flip.file);
-        let engine_reads = !matches!(sort.as_str(), "cairnd.toml" | "tokens.json" | "keys/main.vkey");
+        let engine_reads =
+            !matches!(sort.as_str(), "cairnd.toml" | "tokens.json" | "records.secret" | "keys/main.vkey");
         if !engine_reads || done % REAL == 0 {
             let outcome = real(&mut victim, &flip).map_err(|finding| finding.within(format_args!("{flip:?}")))?;
             tally.note(format!("real server: {sort}: {outcome}"));
@@ -114,14 +115,12 @@ pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) 
         let kept = victim.keep();
         return Err(Finding { sort: found, words: format!("{flip:?} of {kept:?}: {words}") });
     }
-    tally.acked += victim.acked();
     Ok(())
 }
 
 /// Every byte of the write-ahead log in turn, before the real server.
 pub(super) fn run_wal(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) -> Result<(), Finding> {
-    let mut victim = Victim::make(setting.folder, random.fork())?;
-    tally.acked += victim.acked();
+    let mut victim = Victim::make(setting.folder, random.fork(), tally)?;
     let logs = victim.files()?.into_iter().filter(|(file, _)| file.extension().is_some_and(|end| end == "log"));
     let mut flips = Vec::new();
     for (file, length) in logs {
@@ -143,8 +142,7 @@ pub(super) fn run_wal(setting: &Setting<'_>, mut random: Random, tally: &mut Tal
 /// One flipped bit in a file of the database, byte after byte, and a repair with a backup: it says that all is sound, or
 /// mends it, and the real server serves everything then.
 pub(super) fn run_repair(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) -> Result<(), Finding> {
-    let mut victim = Victim::make(setting.folder, random.fork())?;
-    tally.acked += victim.acked();
+    let mut victim = Victim::make(setting.folder, random.fork(), tally)?;
     // Of a copy: to be backed up, a database is opened, which writes what stands in the write-ahead log to tables.
     let (twin, backups) = (victim.path().with_file_name("twin"), victim.path().with_file_name("backups"));
     copy(victim.path(), &twin)?;

@@ -1,4 +1,5 @@
-//! A small stopped database with rows in tables and in the write-ahead log, whose entries follow from their numbers.
+//! A small stopped database with rows in tables and in the write-ahead log: entries, records, and what those disclose and
+//! are found by. What is in its first log stands beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,14 @@ use cairn_tree::tile::Entries;
 use cairn_tree::wire::append::BatchAnswer;
 use cairn_tree::wire::media;
 
-use crate::tally::{Finding, Sort};
+use crate::tally::{Finding, Sort, Tally};
 use crate::world::World;
 
 /// Entries before the last start, which are in tables, and after it, which are in the write-ahead log.
 const IN_TABLES: u64 = 300;
-pub(super) const IN_ALL: u64 = 560;
+const IN_ALL: u64 = 560;
+/// How often each client of the world brings something, before and after.
+const ROUNDS: usize = 8;
 /// Entries per append.
 const BATCH: u64 = 20;
 /// Of the high-water's zeros behind its frames, one step of so many bytes is enough.
@@ -25,24 +28,37 @@ pub(super) struct Victim {
     pub(super) world: World,
 }
 
+/// The file beside a victim that has the entries of its first log.
+pub(super) fn truth_beside(victim: &Path) -> PathBuf {
+    victim.with_file_name("truth.json")
+}
+
 /// The entry of this number; lengths differ.
-pub(super) fn entry(number: u64) -> Vec<u8> {
+fn entry(number: u64) -> Vec<u8> {
     let mut entry = format!("entry {number} ").into_bytes();
     entry.extend((0..number % 61).map(|position| (position * number) as u8));
     entry
 }
 
 impl Victim {
-    pub(super) fn make(folder: &Path, random: Random) -> Result<Self, Finding> {
+    pub(super) fn make(folder: &Path, random: Random, tally: &mut Tally) -> Result<Self, Finding> {
         let mut world = World::new(folder, random)?;
         for numbers in [0..IN_TABLES, IN_TABLES..IN_ALL] {
             let mut up = world.up()?;
             let mut connection = Connection::open(up.address)?;
             for first in numbers.step_by(BATCH as usize) {
                 let entries: Vec<_> = (first..(first + BATCH).min(IN_ALL)).map(entry).collect();
-                let Some(oracle) = world.oracles.first_mut() else { continue };
+                let Some(oracle) = world.seen.oracles.first_mut() else { continue };
                 append(&mut connection, oracle, &world.data.token, &entries)?;
+                tally.acked += entries.len() as u64;
             }
+            for _ in 0..ROUNDS {
+                world.bring(up.address, tally)?;
+            }
+            let contents = world.check(up.address)?;
+            let entries = contents.first().map(|content| content.entries.as_slice()).unwrap_or_default();
+            let text = serde_json::to_string(entries).map_err(|error| Finding::failed(error.to_string()))?;
+            fs::write(truth_beside(world.data.path()), text)?;
             // What a clean stop may tidy up is to be there too.
             up.process.kill();
         }
@@ -55,10 +71,6 @@ impl Victim {
 
     pub(super) fn vkey(&self) -> String {
         self.world.data.main.vkey.clone()
-    }
-
-    pub(super) fn acked(&self) -> u64 {
-        IN_ALL
     }
 
     pub(super) fn keep(&mut self) -> Option<PathBuf> {

@@ -10,27 +10,39 @@ use bytes::Bytes;
 use cairn_rocks::Settings;
 use cairn_tests::oracle::Oracle;
 use cairn_tests::server::LogKey;
+use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, Frontier, Growth, Root};
 use cairn_tree::receipt::Receipt;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::kind::Redactions;
+use cairn_tree::record::leaf::{Entry, Leaf};
+use cairn_tree::record::open::{Evidence, Record};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::tile::{BundleCoord, Entries, TileCoord};
+use cairnd::engine::records::id_print;
 use cairnd::engine::{
     AppendError, Engine, EngineOptions, EntryBatch, Head, Log, LogState, PoolBounds, SystemClock, Unobserved,
 };
 
-use super::victim::{IN_ALL, entry};
+use super::victim::truth_beside;
 use super::{Flip, Outcome};
 
-/// Sizes from which proofs are asked for.
-const PROVEN: [u64; 5] = [1, 200, 256, 300, IN_ALL];
+/// Sizes from which proofs are asked for, and the whole.
+const PROVEN: [u64; 4] = [1, 200, 256, 300];
+/// Entries whose proofs are asked for, and the last.
+const ENTRIES: [u64; 5] = [0, 255, 256, 299, 300];
+/// Records that are looked for in one attempt.
+const LOOKED_FOR: usize = 24;
+/// What is appended.
+const NEXT: &[u8] = b"the entry after all others";
 
 /// Answers flips until there are no more.
 ///
 /// # Errors
 /// What the system says.
 pub fn run(victim: &Path, vkey: &str) -> io::Result<()> {
-    let truth = Truth::new(vkey);
+    let truth = Truth::new(serde_json::from_slice(&fs::read(truth_beside(victim))?)?, vkey);
     let files = read(victim)?;
     let image = victim.with_file_name("engine");
     for line in io::stdin().lock().lines() {
@@ -74,7 +86,12 @@ fn read(victim: &Path) -> io::Result<Vec<Kept>> {
 
 /// What the log has shown, all of which follows from its entries.
 struct Truth {
+    /// The entries, and the one that is appended.
     entries: Vec<Vec<u8>>,
+    /// The size of the log.
+    size: u64,
+    /// Those that are records.
+    records: Vec<(LeafIndex, RecordId)>,
     roots: Vec<Hash>,
     oracle: Oracle,
 }
@@ -101,8 +118,14 @@ fn size(number: u64) -> Result<TreeSize, Outcome> {
 }
 
 impl Truth {
-    fn new(vkey: &str) -> Self {
-        let entries: Vec<_> = (0..=IN_ALL).map(entry).collect();
+    fn new(mut entries: Vec<Vec<u8>>, vkey: &str) -> Self {
+        let size = entries.len() as u64;
+        let record = |(index, entry): (u64, &Vec<u8>)| match Leaf::classify(entry) {
+            Ok(Entry::Record(leaf)) => Some((LeafIndex::new(index).ok()?, leaf.event().head().id)),
+            _ => None,
+        };
+        let records = (0..).zip(&entries).filter_map(record).collect();
+        entries.push(NEXT.to_vec());
         let mut frontier = Frontier::new();
         let mut roots = vec![frontier.root().hash];
         for entry in &entries {
@@ -111,7 +134,7 @@ impl Truth {
             roots.push(frontier.root().hash);
         }
         let oracle = Oracle::new(&LogKey { name: "main".to_owned(), vkey: vkey.to_owned() });
-        Self { entries, roots, oracle }
+        Self { entries, size, records, roots, oracle }
     }
 
     /// Opens a damaged copy. An error is an outcome that must never be.
@@ -140,6 +163,7 @@ impl Truth {
         self.check_head(&head)?;
         self.check_tree(&log, &head, &mut reads)?;
         self.check_proofs(&log, &head, &mut reads)?;
+        self.check_records(&log, &head, &mut reads)?;
         let appended = self.append(&log, &mut reads)?;
         let newest = log.head();
         self.check_head(&newest)?;
@@ -156,7 +180,7 @@ impl Truth {
     fn check_head(&self, head: &Head) -> Result<(), Outcome> {
         let seen = self.oracle.clone().see_head(&head.note).map_err(|wrong| bad(wrong.to_string()))?;
         let expected = self.roots.get(seen.size.get() as usize);
-        if seen.size.get() < IN_ALL {
+        if seen.size.get() < self.size {
             return Err(Outcome::Lost(format!("the head is at {}", seen.size)));
         }
         if expected != Some(&seen.hash) || seen.size != head.size || seen.hash != head.root {
@@ -166,7 +190,7 @@ impl Truth {
     }
 
     fn check_tree(&self, log: &Log, head: &Head, reads: &mut Reads) -> Result<(), Outcome> {
-        let size = size(IN_ALL)?;
+        let size = size(self.size)?;
         for coord in (0..).map_while(|number| BundleCoord::in_tree(number, size)) {
             let expected = self.entries.get(coord.start() as usize..coord.end() as usize).unwrap_or_default();
             if let Some(bundle) = reads.good(log.bundle(head, coord)) {
@@ -196,7 +220,7 @@ impl Truth {
 
     fn check_proofs(&self, log: &Log, head: &Head, reads: &mut Reads) -> Result<(), Outcome> {
         let new = Root { size: head.size, hash: head.root };
-        for number in PROVEN {
+        for number in PROVEN.into_iter().chain([self.size]) {
             let old = size(number)?;
             let hash = *self.roots.get(number as usize).ok_or_else(|| bad("no root"))?;
             let growth = Growth { from: old, to: head.size };
@@ -205,7 +229,7 @@ impl Truth {
                 proof.verify(&claim).map_err(|error| bad(format!("from {old}: {error}")))?;
             }
         }
-        for number in [0, 255, 256, 299, 300, IN_ALL - 1] {
+        for number in ENTRIES.into_iter().chain([self.size - 1]) {
             let index = LeafIndex::new(number).map_err(|error| Outcome::Failed(error.to_string()))?;
             let (entry, proof) = (log.entry(head, index), log.inclusion(head, index, head.size));
             let (Some(entry), Some(proof)) = (reads.good(entry), reads.good(proof)) else { continue };
@@ -223,11 +247,37 @@ impl Truth {
         Ok(())
     }
 
+    /// Records open with what is disclosed of them, or it shows that they don't; and they are found by their ids.
+    fn check_records(&self, log: &Log, head: &Head, reads: &mut Reads) -> Result<(), Outcome> {
+        let indexes: Vec<LeafIndex> = self.records.iter().map(|(index, _)| *index).collect();
+        let origin = Origin::new(log.info().origin.clone()).map_err(|error| Outcome::Failed(error.to_string()))?;
+        let redactions = Redactions::new(origin.clone());
+        let stored = reads.good(log.stored_records(head, &indexes, usize::MAX)).unwrap_or_default();
+        for (index, stored) in indexes.iter().zip(stored) {
+            let Some(stored) = reads.good(stored) else { continue };
+            if self.entries.get(index.get() as usize).is_none_or(|entry| *entry != stored.leaf) {
+                return Err(bad(format!("record {index} has another leaf")));
+            }
+            let evidence = Evidence { disclosures: &stored.disclosures, withheld: &[], redactions: &redactions };
+            // Whoever shows it opens it like this, and tells what is wrong with it.
+            reads.good(Record::open(&origin, *index, &stored.leaf, evidence));
+        }
+        let Some(secret) = reads.good(log.print_secret()) else { return Ok(()) };
+        let secret = secret.ok_or_else(|| Outcome::Lost("what records are found by is gone".to_owned()))?;
+        let step = self.records.len().div_ceil(LOOKED_FOR).max(1);
+        for (index, id) in self.records.iter().step_by(step) {
+            let found = log.find_records(&[id_print(&secret, *id)], head.size, 1, u64::MAX);
+            if reads.good(found).is_some_and(|found| found.hits != [*index]) {
+                return Err(Outcome::Lost(format!("record {index} is not found by its id")));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the log took another entry.
     fn append(&self, log: &Log, reads: &mut Reads) -> Result<bool, Outcome> {
         let mut encoded = Vec::new();
-        let next = self.entries.get(IN_ALL as usize).cloned().unwrap_or_default();
-        Entries::encode(&next, &mut encoded).map_err(|error| Outcome::Failed(error.to_string()))?;
+        Entries::encode(NEXT, &mut encoded).map_err(|error| Outcome::Failed(error.to_string()))?;
         let batch = EntryBatch::from_encoded(Bytes::from(encoded), 1);
         let batch = batch.map_err(|error| Outcome::Failed(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().build();
