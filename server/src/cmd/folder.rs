@@ -9,7 +9,7 @@ use cairnd::admin::{Operator, Progress, Reply, Request, Session, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
-use cairnd::records::{Homes, Own, SecretFile, Settings, SystemRandom};
+use cairnd::records::{Homes, Own, SecretFile, Settings, SystemRandom, TENANTS_FILE_NAME};
 
 use super::Data;
 
@@ -63,10 +63,11 @@ impl Folder {
 
 /// Opens a database that no server has open, to do what an operator asks.
 pub(super) fn operator(data: &Path, config: &Config, tokens: TokenOffice) -> anyhow::Result<Operator> {
+    let engine = Engine::open(&engine_options(data, config), Arc::new(SystemClock), Arc::new(Unobserved))?;
     Ok(Operator {
-        engine: Engine::open(&engine_options(data, config), Arc::new(SystemClock), Arc::new(Unobserved))?,
+        homes: homes(data, &engine)?,
+        engine,
         tokens,
-        homes: Arc::new(Homes::open(data)?),
         settings: Arc::new(Settings::open(data)?),
         own: own(data)?,
         origin_prefix: config.logs.origin_prefix.clone(),
@@ -74,6 +75,19 @@ pub(super) fn operator(data: &Path, config: &Config, tokens: TokenOffice) -> any
         open_append_allowed: true,
         captures: Arc::default(),
     })
+}
+
+/// Which log has whose records.
+pub(super) fn homes(data: &Path, engine: &Engine) -> anyhow::Result<Arc<Homes>> {
+    let homes = Homes::open(data)?;
+    if let Some(log) = homes.stray(engine)? {
+        anyhow::bail!(
+            "log {} has records, and {} does not say whose they are; put that file back, from a backup for one",
+            log.info().name,
+            data.join(TENANTS_FILE_NAME).display()
+        );
+    }
+    Ok(Arc::new(homes))
 }
 
 /// What writes about the database itself.

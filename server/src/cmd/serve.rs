@@ -18,13 +18,13 @@ use cairnd::http::{App, AppParts, Captures, Loopback, RecordParts};
 use cairnd::limits::Limits;
 use cairnd::metrics::{Metrics, Watched};
 use cairnd::records::capture::{Capture, Room};
-use cairnd::records::{Chronicle, Homes, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
+use cairnd::records::{Chronicle, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::folder::Folder;
+use super::folder::{Folder, homes};
 use super::{Data, FAILED, print};
 
 /// Files that are not connections: tables, logs, sockets of our own.
@@ -169,7 +169,7 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
     let own = Arc::new(Own::new(Arc::clone(&secret), Arc::new(SystemRandom), Arc::new(SystemClock)));
     let reporter = Reporter::open(&folder.path, engine.incidents(), Arc::new(SystemClock));
     let reporter = Arc::new(reporter.context("incidents can't be read")?);
-    let homes = Arc::new(Homes::open(&folder.path)?);
+    let homes = homes(&folder.path, engine)?;
     let settings = Arc::new(Settings::open(&folder.path)?);
     let capture = Arc::new(capture(folder)?);
     Ok(RecordParts {

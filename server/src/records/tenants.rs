@@ -4,17 +4,18 @@
 //! are about to go on in a log of its own is read where they were, and nobody brings records of it until all are linked
 //! (`crate::admin`). Not here: who may see that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use cairn_tree::store::LogId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard, OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 
 use super::table::{Table, TableError};
 use crate::auth::Tenants;
-use crate::engine::{Engine, Log};
+use crate::engine::{Engine, Log, ReadError};
 use crate::limits::TENANTS;
 
 /// The file's name.
@@ -74,6 +75,29 @@ impl Homes {
         let table = Table::of(data, FILE_NAME);
         let named = ArcSwap::from_pointee(table.read()?);
         Ok(Self { table, named, door: Arc::default(), turns: Mutex::new(()) })
+    }
+
+    /// A log that was to have records, and is nobody's: the file that says whose they are is gone, or an older one. Served
+    /// like that, they would be found by nobody, and their streams begun anew in the default log.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn stray(&self, engine: &Engine) -> Result<Option<Log>, ReadError> {
+        let logs = engine.logs();
+        let named = self.list().into_iter().flat_map(|(_, home)| match home {
+            Home::Own(log) => vec![log],
+            Home::Moving(way) => vec![way.from, way.to],
+        });
+        let named: Vec<String> = named.collect();
+        let default = logs.iter().min_by_key(|log| log.info().id);
+        let firsts = logs.iter().filter(|log| named.iter().any(|name| *log.info().name == **name)).chain(default);
+        let known: BTreeSet<LogId> = firsts.flat_map(|first| chain(&logs, first)).map(|log| log.info().id).collect();
+        for log in logs.iter().filter(|log| !known.contains(&log.info().id)) {
+            if log.print_secret()?.is_some() {
+                return Ok(Some(log.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// The name of a tenant's own log, if it has one.

@@ -64,3 +64,24 @@ fn a_tenant_is_created_once_and_before_its_first_record() {
     // With the record of the creation.
     assert_eq!(running.size(), 2);
 }
+
+/// Without the file nobody would find the tenant's records, and its streams would begin again in the default log.
+#[test]
+fn nothing_is_served_that_nobody_knows_whose_it_is() {
+    let running = Running::start();
+    create(&running, &["pb"]);
+    let id = running.brought(&record("pb", "1", "create"))["records"][0]["id"].as_str().unwrap().to_owned();
+    let mut taken = Vec::new();
+    let running = running.restarted_after(|data| {
+        let file = data.path().join("tenants.json");
+        taken = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let ended = data.try_serve().err().unwrap();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("log pb has records, and "), "{ended:?}");
+        let asked = cairnd(data.path(), &["tenant", "create", "ka"]);
+        assert_eq!(asked.code, Some(1), "{asked:?}");
+        std::fs::write(&file, &taken).unwrap();
+    });
+    assert_eq!(running.read(&format!("/v1/records/{id}")).status, 200);
+}
