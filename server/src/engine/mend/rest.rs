@@ -207,7 +207,7 @@ impl<'a> Rest<'a, '_> {
             missing.push(to.map_or_else(|| part.clone(), |to| part.ending_at(&to)));
         }
         if self.in_part {
-            // Rows may be gone without a trace; those that are there are not written twice.
+            // Rows may be gone without a trace.
             missing = vec![range];
         }
         let Some(covering) = self.copy_with(last, &missing) else {
@@ -222,9 +222,11 @@ impl<'a> Rest<'a, '_> {
         }
         for part in missing {
             let put = &mut |key: Key, row: Vec<u8>| {
+                // Its own row, wherever that can be read: what was erased since is not in it. The last row before a block
+                // that can't be read is one of them, which no scan gives out.
                 let own = parts.own_store.get(&key).ok().flatten();
-                let is_there = own.is_some_and(|own| own_row(&key, &own, changed).is_ok());
-                if is_there { Ok(()) } else { self.put(key, row) }
+                let own = own.filter(|own| own_row(&key, own, changed).is_ok());
+                self.put(key, own.unwrap_or(row))
             };
             scan_past(&covering.store, part, put)?;
         }
