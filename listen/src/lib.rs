@@ -18,6 +18,7 @@ mod payload;
 mod pulse;
 mod service;
 mod tls;
+mod turn;
 mod wire;
 
 pub use body::{BodyBounds, BodyError, Budget, ReadBody, Reservation, drain, read};

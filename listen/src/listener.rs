@@ -19,11 +19,10 @@ use tracing::{debug, warn};
 
 use crate::bounds::Bounds;
 use crate::connections::{Connections, Membership, stopped};
-use crate::pace::Pace;
 use crate::pulse::Verdict;
 use crate::service::{Observer, Service};
 use crate::tls::ALPN_HTTP2;
-use crate::wire::Wire;
+use crate::wire::{Paces, Wire};
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: u32 = 4_096;
@@ -119,7 +118,7 @@ struct Server<S> {
     connections: Arc<Connections>,
     open: Arc<Semaphore>,
     refused: Arc<Semaphore>,
-    pace: Arc<Pace>,
+    paces: Paces,
     most: u32,
 }
 
@@ -147,7 +146,7 @@ impl<S: Service> Server<S> {
             connections: Arc::default(),
             open: Arc::new(Semaphore::new(most as usize)),
             refused: Arc::new(Semaphore::new(bounds.refused_connections)),
-            pace: Arc::new(Pace::new(Instant::now())),
+            paces: Paces::new(Instant::now()),
             most,
             bounds,
         }
@@ -230,7 +229,7 @@ impl<S: Service> Server<S> {
             return;
         }
         let pulse = Arc::clone(&member.line.pulse);
-        let wire = Wire::new(stream, pulse, self.bounds.body.drain_bytes, Arc::clone(&self.pace));
+        let wire = Wire::new(stream, pulse, self.bounds.body.drain_bytes, &self.paces);
         let Some(tls) = &self.tls else {
             return self.drive(wire, peer, member, admission).await;
         };

@@ -20,6 +20,8 @@ pub(super) struct Pulse {
     written: AtomicU64,
     /// Bytes that had come in when the last request was answered: any more belong to the next header.
     settled: AtomicU64,
+    /// The same when the last request was begun.
+    read_at_begin: AtomicU64,
     /// Requests that were begun, ever.
     begun: AtomicU64,
     /// Requests whose handler is at work.
@@ -39,6 +41,15 @@ impl Pulse {
 
     pub(super) fn nothing_read_yet(&self) -> bool {
         self.read.load(Relaxed) == 0
+    }
+
+    /// Bytes that came in and that no request has asked for: those of a header that is not whole.
+    pub(super) fn unasked(&self) -> u64 {
+        if self.handling.load(Relaxed) > 0 {
+            return 0;
+        }
+        let known = self.settled.load(Relaxed).max(self.read_at_begin.load(Relaxed));
+        self.read.load(Relaxed).saturating_sub(known)
     }
 
     pub(super) fn written(&self, bytes: usize) {
@@ -64,6 +75,7 @@ impl Pulse {
     /// A handler begins its work.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Relaxed);
+        self.read_at_begin.store(self.read.load(Relaxed), Relaxed);
         self.handling.fetch_add(1, Relaxed);
         Busy { pulse: Arc::clone(self), phase: Phase::Handling }
     }
@@ -199,6 +211,20 @@ mod tests {
 
     fn ticks_until(verdict: Verdict, pulse: &Pulse, watchdog: &mut Watchdog) -> Option<usize> {
         (1..400).find(|_| watchdog.step(pulse, false) == verdict)
+    }
+
+    #[test]
+    fn only_what_no_request_asked_for_is_unasked() {
+        let (pulse, _) = watchdog();
+        pulse.read(700);
+        assert_eq!(pulse.unasked(), 700);
+        let busy = pulse.begin();
+        pulse.read(60_000);
+        assert_eq!(pulse.unasked(), 0, "a body is asked for");
+        drop(busy);
+        assert_eq!(pulse.unasked(), 0);
+        pulse.read(5);
+        assert_eq!(pulse.unasked(), 5);
     }
 
     #[test]

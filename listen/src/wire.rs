@@ -1,4 +1,4 @@
-//! One TCP stream as hyper sees it: it counts what passes, and closes lingering.
+//! One TCP stream as hyper sees it: it counts what passes, takes turns with the others, and closes lingering.
 //!
 //! A server that closes while the peer still sends makes the kernel reset the connection, and the peer may never read the
 //! refusal that it was sent. So the sending side is closed first, and what still comes in is dropped, within bounds.
@@ -15,13 +15,18 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::pace::Pace;
 use crate::pulse::Pulse;
+use crate::turn::{TURN, Turn};
 
 /// What the preface of HTTP/2 begins with (RFC 9113, section 3.4) and no request of HTTP/1.1 does.
 const HTTP2_PREFACE: &[u8] = b"PRI ";
 /// How long a peer may go on sending after it was told that the connection is over.
 const LINGER: Duration = Duration::from_secs(5);
 /// Bytes that one connection drops before it lets others go on.
-const TURN: usize = 256 << 10;
+const DROPPED: usize = 256 << 10;
+/// Bytes of a header that are read at once; few have more.
+const HEADER: u64 = 8 << 10;
+/// Bytes that are read at once of a header that has more.
+const PIECE: usize = 2 << 10;
 /// The shortest pause between two turns.
 const BREATH: Duration = Duration::from_millis(1);
 
@@ -29,7 +34,31 @@ const BREATH: Duration = Duration::from_millis(1);
 pub(super) struct Wire {
     stream: TcpStream,
     pulse: Arc<Pulse>,
+    turn: Turn,
+    header: Header,
     closing: Closing,
+}
+
+/// What paces all connections together.
+#[derive(Debug, Clone)]
+pub(super) struct Paces {
+    dropped: Arc<Pace>,
+    headers: Arc<Pace>,
+}
+
+impl Paces {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { dropped: Arc::new(Pace::of_dropped(now)), headers: Arc::new(Pace::of_headers(now)) }
+    }
+}
+
+/// How a header is read that has more than nearly all do.
+#[derive(Debug)]
+struct Header {
+    /// Shared by all connections.
+    pace: Arc<Pace>,
+    /// Until when nothing is read, because all connections together read enough.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 /// What happens between our last byte and the peer's.
@@ -46,13 +75,19 @@ struct Closing {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>, drain: u64, pace: Arc<Pace>) -> Self {
-        Self { stream, pulse, closing: Closing { left: drain, pace, end: None, pause: None } }
+    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>, drain: u64, paces: &Paces) -> Self {
+        let Paces { dropped, headers } = paces.clone();
+        let header = Header { pace: headers, pause: None };
+        let closing = Closing { left: drain, pace: dropped, end: None, pause: None };
+        Self { stream, pulse, turn: Turn::default(), header, closing }
     }
 
-    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(Ok(bytes)) => self.pulse.written(*bytes),
+            Poll::Ready(Ok(bytes)) => {
+                self.pulse.written(*bytes);
+                self.turn.count(*bytes);
+            }
             Poll::Pending => self.pulse.blocked(),
             Poll::Ready(Err(_)) => {}
         }
@@ -60,8 +95,37 @@ impl Wire {
     }
 }
 
+impl Header {
+    /// Reads on in a long header, at the pace of all of them.
+    fn poll_read(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        let mut piece = [0; PIECE];
+        let most = buf.remaining().min(PIECE);
+        let mut piece = ReadBuf::new(piece.get_mut(..most).unwrap_or_default());
+        ready!(Pin::new(stream).poll_read(cx, &mut piece))?;
+        buf.put_slice(piece.filled());
+        let read = piece.filled().len();
+        self.pause = self.pace.spend(read, Instant::now()).map(|until| Box::pin(sleep_until(until)));
+        Poll::Ready(Ok(read))
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.unasked() >= HEADER {
+            let Self { stream, header, pulse, .. } = self.get_mut();
+            let read = ready!(header.poll_read(stream, cx, buf))?;
+            pulse.read(read);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let fresh = buf.filled().get(before..).unwrap_or_default();
@@ -75,7 +139,9 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        ready!(self.turn.poll(cx));
+        let some = bytes.get(..TURN).unwrap_or(bytes);
+        let written = Pin::new(&mut self.stream).poll_write(cx, some);
         self.count(written)
     }
 
@@ -84,7 +150,18 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let mut bytes = 0;
+        let fits = |slice: &&IoSlice<'_>| {
+            bytes += slice.len();
+            bytes <= TURN
+        };
+        let some = slices.iter().take_while(fits).count();
+        if some == 0 {
+            return self.poll_write(cx, slices.first().map(|slice| &**slice).unwrap_or_default());
+        }
+        ready!(self.turn.poll(cx));
+        let some = slices.get(..some).unwrap_or(slices);
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, some);
         self.count(written)
     }
 
@@ -123,7 +200,7 @@ impl Closing {
                 self.pause = None;
             }
             let mut dropped = 0;
-            while dropped < TURN {
+            while dropped < DROPPED {
                 let mut buf = ReadBuf::new(&mut scratch);
                 match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
                     Poll::Ready(Ok(())) if !buf.filled().is_empty() => dropped += buf.filled().len(),
@@ -134,7 +211,7 @@ impl Closing {
             }
             self.left = self.left.saturating_sub(dropped as u64);
             // Also without a wait the task yields after each turn, so that a fast sender does not keep its thread.
-            let until = self.pace.drop_bytes(dropped, now).unwrap_or(now);
+            let until = self.pace.spend(dropped, now).unwrap_or(now);
             self.pause = Some(Box::pin(sleep_until(until.max(now + BREATH))));
         }
     }
