@@ -24,9 +24,15 @@ impl Disk {
 
     /// Checks the reserve on every disk. A file system that gives no answer is taken to be full.
     pub(super) fn check(&self) -> Result<(), BelowReserve> {
+        self.check_for(0)
+    }
+
+    /// The same, before so many bytes are written to every disk.
+    pub(super) fn check_for(&self, bytes: u64) -> Result<(), BelowReserve> {
         let free =
             |path: &PathBuf| rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
         let free = self.paths.iter().map(free).min().unwrap_or(0);
-        if free < self.reserve { Err(BelowReserve { free, reserve: self.reserve }) } else { Ok(()) }
+        let holds = free >= self.reserve.saturating_add(bytes);
+        if holds { Ok(()) } else { Err(BelowReserve { free, reserve: self.reserve }) }
     }
 }

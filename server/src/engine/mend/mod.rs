@@ -102,6 +102,18 @@ pub enum MendError {
         /// Bytes that must stay free.
         reserve: u64,
     },
+    /// The same, before anything was written.
+    #[error(
+        "the disk has too little room for a second copy of the database, which takes about {needed} bytes: {free} are free, and the reserve is {reserve}; nothing was changed"
+    )]
+    NoRoom {
+        /// Bytes that the damaged database has.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that must stay free.
+        reserve: u64,
+    },
     /// A folder beside the database could not be made or removed.
     #[error("{}: {error}", path.display())]
     Io {
@@ -150,12 +162,29 @@ impl Mending {
         if report.is_missing {
             return Err(MendError::NotMendable);
         }
+        self.check_room()?;
         if let Err(error) = self.make(step) {
             // The reason comes first; what can't be removed is removed by the next repair.
             let _ = fs::remove_dir_all(self.options.data.join(MENDING));
             return Err(error);
         }
         Ok(swap::swap(&self.options.data, report.incidents(now_ms), now_ms)?)
+    }
+
+    /// That there is room for as much as the damaged database has: what it lost comes besides, what was overwritten in it is
+    /// left out.
+    fn check_room(&self) -> Result<(), MendError> {
+        let path = self.options.database_path();
+        let on_io = |error| MendError::Io { path: path.clone(), error };
+        let mut needed = 0_u64;
+        for file in fs::read_dir(&path).map_err(on_io)? {
+            needed = needed.saturating_add(file.and_then(|file| file.metadata()).map_err(on_io)?.len());
+        }
+        let no_room = |low: crate::engine::disk::BelowReserve| {
+            let (free, reserve) = (low.free, low.reserve);
+            MendError::NoRoom { needed, free, reserve }
+        };
+        self.disk().check_for(needed).map_err(no_room)
     }
 
     fn make(&self, step: &mut Progress<'_>) -> Result<(), MendError> {

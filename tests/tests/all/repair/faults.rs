@@ -128,6 +128,7 @@ fn a_repair_leaves_the_reserve_of_the_disk_free() {
     broken.image.set_limit("disk_reserve_bytes", 1_125_899_906_842_624);
     let refused = repair(broken.image.path(), &["--from", &broken.scene.backups()]);
     assert!(refused.code == Some(1) && refused.stderr.contains("the reserve is"), "{refused:?}");
+    assert!(refused.stderr.contains("second copy of the database, which takes about"), "told before any work");
     assert_eq!(kept(broken.image.path()), Vec::<String>::new());
     assert_eq!(repair(broken.image.path(), &[]).code, MISSING);
 }
