@@ -92,9 +92,8 @@ impl Store for Late {
 
     fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
         let kept = self.kept();
-        let within = |key: &Key| range.start() <= key.as_bytes() && key.as_bytes() < range.end();
         let mut rows: BTreeMap<Key, Vec<u8>> = self.store.scan(range, limit)?.into_iter().collect();
-        rows.extend(kept.iter().filter(|(key, _)| within(key)).map(|(key, row)| (key.clone(), row.clone())));
+        rows.extend(kept.iter().filter(|(key, _)| range.contains(key)).map(|(key, row)| (key.clone(), row.clone())));
         Ok(rows.into_iter().take(limit).collect())
     }
 

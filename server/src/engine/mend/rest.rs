@@ -206,6 +206,7 @@ impl<'a> Rest<'a, '_> {
             let part = range.starting_at(&from);
             missing.push(to.map_or_else(|| part.clone(), |to| part.ending_at(&to)));
         }
+        let torn = missing.clone();
         if self.in_part {
             // Rows may be gone without a trace.
             missing = vec![range];
@@ -222,11 +223,12 @@ impl<'a> Rest<'a, '_> {
         }
         for part in missing {
             let put = &mut |key: Key, row: Vec<u8>| {
-                // Its own row, wherever that can be read: what was erased since is not in it. The last row before a block
-                // that can't be read is one of them, which no scan gives out.
+                // Its own row, wherever that can be read: what was erased since is not in it. A scan gave out all of those but
+                // the last before a block that can't be read.
                 let own = parts.own_store.get(&key).ok().flatten();
                 let own = own.filter(|own| own_row(&key, own, changed).is_ok());
-                self.put(key, own.unwrap_or(row))
+                let is_there = own.is_some() && !torn.iter().any(|part| part.contains(&key));
+                if is_there { Ok(()) } else { self.put(key, own.unwrap_or(row)) }
             };
             scan_past(&covering.store, part, put)?;
         }
