@@ -27,6 +27,6 @@ pub use connections::stopped;
 pub use listener::Listener;
 pub use local::{LocalListener, connect};
 pub use open_files::raise_open_files;
-pub use payload::{Answer, Payload};
+pub use payload::{Answer, Leash, Payload};
 pub use service::{Observer, Service};
 pub use tls::{TlsError, acceptor};

@@ -1,6 +1,7 @@
 //! The body of an answer: nothing, whole bytes, a stream of events, or pieces of something that has an end.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::body::Reservation;
-use crate::pulse::Busy;
+use crate::pulse::{Busy, Pulse};
 
 /// An answer on its way to hyper.
 pub type Answer = Response<Payload>;
@@ -20,6 +21,21 @@ pub struct Payload {
     content: Content,
     part: Option<Reservation>,
     busy: Option<Busy>,
+    leash: Option<Leash>,
+}
+
+/// Cuts the connection that an answer goes over: for whoever makes it piece by piece, and knows that its reader takes a
+/// piece too slowly. To end the answer would not do: what was handed on before would wait for the reader.
+#[derive(Debug, Clone, Default)]
+pub struct Leash(Arc<OnceLock<Arc<Pulse>>>);
+
+impl Leash {
+    /// Cuts the connection soon, with all that goes over it.
+    pub fn cut(&self) {
+        if let Some(pulse) = self.0.get() {
+            pulse.overdue();
+        }
+    }
 }
 
 /// The bytes of an answer until the last of them is written, however long hyper queues them for a peer that does not
@@ -55,26 +71,31 @@ impl Payload {
     /// No body.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { content: Content::Empty, part: None, busy: None }
+        Self { content: Content::Empty, part: None, busy: None, leash: None }
     }
 
     /// All bytes at once.
     #[must_use]
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Whole(bytes.into()), part: None, busy: None }
+        Self { content: Content::Whole(bytes.into()), part: None, busy: None, leash: None }
     }
 
     /// Chunks as they come; it ends when the sender is dropped.
     #[must_use]
     pub const fn stream(chunks: mpsc::Receiver<Bytes>) -> Self {
-        Self { content: Content::Stream(chunks), part: None, busy: None }
+        Self { content: Content::Stream(chunks), part: None, busy: None, leash: None }
     }
 
     /// Pieces of something that has an end, which `None` tells. If the sender is dropped before, the transfer is cut, so that
     /// nobody takes what came for all of it.
     #[must_use]
     pub const fn ending(chunks: mpsc::Receiver<Option<Bytes>>) -> Self {
-        Self { content: Content::Ending(chunks), part: None, busy: None }
+        Self { content: Content::Ending(chunks), part: None, busy: None, leash: None }
+    }
+
+    /// Gives whoever has the leash the connection, once the answer goes over one.
+    pub fn tie(&mut self, leash: &Leash) {
+        self.leash = Some(leash.clone());
     }
 
     /// The number of bytes, if it is known.
@@ -94,6 +115,10 @@ impl Payload {
 
     /// Keeps the connection marked as busy until the last byte is written, or dropped.
     pub(super) fn hold(mut self, mut busy: Busy) -> Self {
+        if let Some(Leash(pulse)) = self.leash.take() {
+            // It goes over one connection, once.
+            let _ = pulse.set(Arc::clone(busy.pulse()));
+        }
         match &mut self.content {
             // Streams stay at work: they may be silent for long.
             Content::Stream(_) | Content::Ending(_) => self.busy = Some(busy),
@@ -173,6 +198,18 @@ mod tests {
             let last = payload.frame().await;
             assert!(if ends { last.is_none() } else { matches!(last, Some(Err(Cut))) }, "{last:?}");
         }
+    }
+
+    #[test]
+    fn a_leash_holds_the_connection_that_the_answer_goes_over() {
+        let (leash, pulse) = (Leash::default(), Arc::<Pulse>::default());
+        leash.cut();
+        let mut payload = Payload::stream(mpsc::channel(1).1);
+        payload.tie(&leash);
+        let _payload = payload.hold(pulse.begin());
+        assert!(!pulse.is_overdue());
+        leash.cut();
+        assert!(pulse.is_overdue());
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub(super) struct Pulse {
     blocked: AtomicBool,
     /// Frames that come in between requests are no header here.
     http2: AtomicBool,
+    /// Whoever makes an answer gave its reader up.
+    overdue: AtomicBool,
 }
 
 impl Pulse {
@@ -72,6 +74,15 @@ impl Pulse {
         self.answering.load(Relaxed) > 0 || self.blocked.load(Relaxed)
     }
 
+    /// Its peer takes an answer too slowly; the connection is cut at the next look.
+    pub(super) fn overdue(&self) {
+        self.overdue.store(true, Relaxed);
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.overdue.load(Relaxed)
+    }
+
     /// A handler begins its work.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Relaxed);
@@ -95,6 +106,11 @@ pub(super) struct Busy {
 }
 
 impl Busy {
+    /// The connection whose request it is.
+    pub(super) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
     /// The handler is done; from here on it is the peer's turn to read. Event streams stay at work instead: they may be
     /// silent for long.
     pub(super) fn answering(&mut self) {
@@ -164,7 +180,7 @@ impl Watchdog {
         // A peer that keeps answers in memory by taking them in drops, or that sends only pings, is let go when others
         // need the room.
         self.answering_for = if answering { self.answering_for + 1 } else { 0 };
-        if self.stalled_for > self.stall || (pressed && self.answering_for > self.stall) {
+        if pulse.is_overdue() || self.stalled_for > self.stall || (pressed && self.answering_for > self.stall) {
             return Verdict::Cut;
         }
         let begun = pulse.begun.load(Relaxed);
@@ -285,6 +301,17 @@ mod tests {
         assert_eq!(watchdog.when_crowded(&asked), Verdict::Leave, "it may ask again soon");
         (0..2).for_each(|_| assert_eq!(watchdog.step(&asked, false), Verdict::Leave));
         assert_eq!(watchdog.when_crowded(&asked), Verdict::Close);
+    }
+
+    #[test]
+    fn whoever_was_given_up_is_cut_though_it_takes_something() {
+        let (pulse, mut watchdog) = watchdog();
+        let _busy = pulse.begin();
+        pulse.written(1);
+        assert_eq!(watchdog.step(&pulse, false), Verdict::Leave);
+        pulse.overdue();
+        pulse.written(1);
+        assert_eq!(watchdog.step(&pulse, false), Verdict::Cut);
     }
 
     #[test]
