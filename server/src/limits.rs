@@ -90,7 +90,8 @@ table! {
     body_seconds = 8, 1 ..= 600;
     /// Slowest rate at which a request's body may come in.
     body_bytes_per_second = 65_536, 1 ..= 1 << 40;
-    /// Seconds until a reader that takes nothing of its answer is cut off.
+    /// Seconds until a reader that takes nothing of its answer is cut off; one who follows has as long for each chunk,
+    /// besides what its bytes take at body_bytes_per_second.
     write_stall_seconds = 8, 1 ..= 600;
     /// Seconds that a clean stop waits for requests in flight.
     shutdown_seconds = 30, 1 ..= 3_600;
@@ -110,10 +111,13 @@ table! {
     range_bytes = 4_194_304, 65_538 ..= 1 << 30;
     /// Entries in one answer to a range of entries.
     range_entries = 16_384, 1 ..= 1 << 20;
-    /// Open event streams.
-    event_streams = 1_024, 1 ..= 1 << 20;
+    /// Readers who follow logs. One token, or all readers without one, have no more of these places than are left for others.
+    event_streams = 2_048, 1 ..= 1 << 20;
     /// Readers who follow streams of records. One token has no more of these places than are left for the others.
     stream_followers = 2_048, 2 ..= 1 << 20;
+    /// Bytes of what is made for all readers who follow something, until they have taken it; of these one token, or all
+    /// readers without one, have half. Past them, followers wait for their turn.
+    follower_bytes = 134_217_728, 67_108_864 ..= 1 << 40;
     /// Reports that are made at once. One token has no more of these places than are left for the others.
     reports = 8, 2 ..= 1_024;
     /// Seconds between two heartbeats of an event stream.
@@ -164,6 +168,12 @@ pub const REQUEST_ID_BYTES: usize = 128;
 pub const TARGET_BYTES: usize = 2_048;
 /// Bytes of entries in one chunk of an event stream.
 pub const EVENT_CHUNK_BYTES: usize = 65_536;
+/// Most entries in one chunk of an event stream.
+pub const EVENT_CHUNK_ENTRIES: u64 = 1_024;
+/// Bytes that are set aside for a chunk with entries before it is made: one of the longest entry, or of the most short ones.
+pub const EVENT_ENTRIES_ROOM: usize = 4 * EVENT_CHUNK_BYTES;
+/// Bytes that are set aside for a chunk with records before it is made: one of the largest record takes about as many.
+pub const EVENT_RECORDS_ROOM: usize = 16 << 20;
 /// Most records in one chunk of an event stream.
 pub const EVENT_CHUNK_RECORDS: usize = 64;
 /// Longest line on the admin socket; a policy file of the longest kind fits.
@@ -255,7 +265,7 @@ impl Limits {
         answers_in_flight_bytes: usize, queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
-        event_streams: usize, stream_followers: usize, reports: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
+        event_streams: usize, stream_followers: usize, follower_bytes: usize, reports: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
         disk_reserve_bytes: u64, witness_requests: usize, quarantine_messages: u64,
         quarantine_bytes: u64, scrub_bytes_per_second: u64,
     }

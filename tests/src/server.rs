@@ -330,6 +330,18 @@ impl Server {
         format!("http://{}/logs/{log}", self.address)
     }
 
+    /// The memory that it has now, in bytes.
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "support for tests: it fails by panicking")]
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).expect("a running server");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
+    }
+
     /// Asks for a clean stop.
     ///
     /// # Panics

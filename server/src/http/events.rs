@@ -13,17 +13,19 @@ use cairn_tree::wire::header;
 use cairn_tree::wire::read::EventKind;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::event_stream::{self, Ended, Outlet, event};
+use super::followers::Room;
 use super::json::Object;
+use super::places::Party;
 use super::problem::Problem;
 use super::query::{self, Query, out_of_range};
 use super::{App, Ask};
 use crate::auth::Right;
 use crate::engine::{Head, Log, Published, ReadError};
-use crate::limits::EVENT_CHUNK_BYTES;
+use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_ENTRIES, EVENT_ENTRIES_ROOM};
 
 /// New heads and entries, as they come.
 #[utoipa::path(
@@ -37,22 +39,21 @@ use crate::limits::EVENT_CHUNK_BYTES;
         (status = 200, description = "Events head, entry and, for a log with a witness policy, checkpoint; the id of each is the number of entries seen", body = String, content_type = "text/event-stream"),
         (status = 400, description = "Not a place in this log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "As many streams are open as the server holds", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "As many readers follow logs with this token as may", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "As many readers follow logs as the server holds, or as many without a token as may; a reader who does not take in time what is sent is cut off", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = ask.log()?;
     let (heads, checkpoints) = (log.heads(), log.checkpoints());
     let next = first(ask, log.head().size)?;
-    let permit = Arc::clone(&ask.app.event_streams).try_acquire_owned();
-    let permit = permit.map_err(|_| Problem::busy("as many event streams are open as the server holds"))?;
-    let (answer, outlet) = event_stream::begin(ask.app);
+    let seat = ask.app.followers.of_log(Party::of(ask.caller()))?;
+    let (answer, outlet) = event_stream::begin(ask.app, seat);
     if ask.parts.method != http::Method::HEAD {
         let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
         let app = Arc::clone(ask.app);
         let (told, shown) = (Bytes::new(), Bytes::new());
-        let follower =
-            Follower { app, log, authorization, heads, checkpoints, told, shown, next, outlet, _permit: permit };
+        let follower = Follower { app, log, authorization, heads, checkpoints, told, shown, next, outlet };
         event_stream::run(ask.app, follower.follow());
     }
     Ok(answer)
@@ -90,7 +91,6 @@ struct Follower {
     /// How many entries the reader has been sent.
     next: TreeSize,
     outlet: Outlet,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Follower {
@@ -122,8 +122,9 @@ impl Follower {
     /// Sends every entry that the head covers, then the head.
     async fn catch_up(&mut self, head: &Arc<Head>) -> Result<(), Ended> {
         while self.next < head.size {
+            let room = self.outlet.room(EVENT_ENTRIES_ROOM).await?;
             let (log, from, upto) = (self.log.clone(), self.next, Arc::clone(head));
-            let read = self.app.read_bundles(move || entries(&log, &upto, from)).await;
+            let read = self.outlet.read(move || entries(&log, &upto, from)).await;
             let (chunk, next) = read.map_err(|problem| {
                 warn!(log = %self.log.info().name, cause = problem.cause(), "an event stream ended at a failed read");
                 Ended
@@ -131,14 +132,14 @@ impl Follower {
             if next == self.next {
                 return Err(Ended);
             }
-            self.send(chunk).await?;
+            self.send(chunk, room).await?;
             self.next = next;
         }
         if self.told == head.note {
             return Ok(());
         }
         self.told = head.note.clone();
-        self.send(head_event(EventKind::Head, head, head.size)).await
+        self.tell(head_event(EventKind::Head, head, head.size)).await
     }
 
     /// Sends a checkpoint that is new to the reader.
@@ -146,7 +147,7 @@ impl Follower {
         match checkpoint {
             Some(checkpoint) if checkpoint.note != self.shown => {
                 self.shown = checkpoint.note.clone();
-                self.send(head_event(EventKind::Checkpoint, &checkpoint, self.next)).await
+                self.tell(head_event(EventKind::Checkpoint, &checkpoint, self.next)).await
             }
             _ => Ok(()),
         }
@@ -168,30 +169,38 @@ impl Follower {
     }
 
     /// Hands on a chunk, if the reader may still have it.
-    async fn send(&self, chunk: Bytes) -> Result<(), Ended> {
-        if self.may_read() { self.outlet.send(chunk).await } else { Err(Ended) }
+    async fn send(&self, chunk: Vec<u8>, room: Room) -> Result<(), Ended> {
+        if self.may_read() { self.outlet.send(chunk, room).await } else { Err(Ended) }
+    }
+
+    /// The same for what is small and there already.
+    async fn tell(&self, chunk: Vec<u8>) -> Result<(), Ended> {
+        let room = self.outlet.room(chunk.capacity()).await?;
+        self.send(chunk, room).await
     }
 }
 
 /// The events of some entries, and how many entries the reader has then seen.
-fn entries(log: &Log, head: &Head, from: TreeSize) -> Result<(Bytes, TreeSize), ReadError> {
-    let Ok(first) = from.next_index() else { return Ok((Bytes::new(), from)) };
+fn entries(log: &Log, head: &Head, from: TreeSize) -> Result<(Vec<u8>, TreeSize), ReadError> {
+    let Ok(first) = from.next_index() else { return Ok((Vec::new(), from)) };
     let mut chunk = Vec::new();
     let mut seen = from;
-    for entry in log.entries(head, first, head.size, EVENT_CHUNK_BYTES)? {
+    // Empty entries have no bytes to be bounded by, and are told in many.
+    let end = TreeSize::new(from.get().saturating_add(EVENT_CHUNK_ENTRIES)).map_or(head.size, |end| end.min(head.size));
+    for entry in log.entries(head, first, end, EVENT_CHUNK_BYTES)? {
         let Ok(index) = LeafIndex::new(seen.get()) else { break };
         let mut data = Object::with_capacity(entry.len() * 4 / 3 + 128);
         data.number("index", index.get()).hash("leaf_hash", &Hash::leaf(&entry)).bytes("entry", &entry);
         event(&mut chunk, EventKind::Entry.as_str(), Some(&index.size_with()), &data.finish());
         seen = index.size_with();
     }
-    Ok((chunk.into(), seen))
+    Ok((chunk, seen))
 }
 
-fn head_event(kind: EventKind, head: &Head, seen: TreeSize) -> Bytes {
+fn head_event(kind: EventKind, head: &Head, seen: TreeSize) -> Vec<u8> {
     let mut data = Object::with_capacity(head.note.len() + 64);
     data.number("size", head.size.get()).text("checkpoint", &head.note);
     let mut chunk = Vec::new();
     event(&mut chunk, kind.as_str(), Some(&seen), &data.finish());
-    chunk.into()
+    chunk
 }

@@ -13,12 +13,14 @@ mod docs;
 mod entries;
 mod event_stream;
 mod events;
+mod followers;
 mod heads;
 mod json;
 mod keys;
 mod loopback;
 mod ops;
 pub(crate) mod path;
+mod places;
 mod problem;
 mod proofs;
 mod query;
@@ -47,7 +49,9 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 use self::answers::Answers;
+use self::followers::Followers;
 use self::path::{Route, Target};
+use self::places::Places;
 use self::problem::{Kind, Problem};
 use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use self::trail::Trail;
@@ -76,9 +80,8 @@ pub struct App {
     disk_reads: Arc<Semaphore>,
     bundle_reads: Arc<Semaphore>,
     compressions: Arc<Semaphore>,
-    event_streams: Arc<Semaphore>,
-    followers: Arc<v1::Places>,
-    reports: Arc<v1::Places>,
+    followers: Arc<Followers>,
+    reports: Arc<Places>,
     cores: Arc<Cores>,
     stop: watch::Receiver<bool>,
     ids: RequestIds,
@@ -150,9 +153,8 @@ impl App {
             disk_reads: Arc::new(Semaphore::new(limits.disk_reads())),
             bundle_reads: Arc::new(Semaphore::new(limits.bundle_reads())),
             compressions: Arc::new(Semaphore::new(limits.compressions())),
-            event_streams: Arc::new(Semaphore::new(limits.event_streams())),
-            followers: Arc::new(v1::Places::new(limits.stream_followers())),
-            reports: Arc::new(v1::Places::new(limits.reports())),
+            followers: Arc::new(Followers::new(&limits)),
+            reports: Arc::new(Places::new(limits.reports(), "reports and long replays are being made")),
             cores: Arc::new(Cores::of_machine()),
             limits,
             metrics,

@@ -143,7 +143,8 @@ pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let app = ask.app;
     let logs = app.engine.logs().into_iter().filter(|log| ask.may_read(log)).collect();
     let (engine, cosigners, scrub) = (app.engine.clone(), Arc::clone(&app.cosigners), Arc::clone(&app.scrub));
-    let seen = Seen { engine, cosigners, scrub, capture: Arc::clone(&app.records.capture), logs };
+    let (capture, following) = (Arc::clone(&app.records.capture), app.followers.seen());
+    let seen = Seen { engine, cosigners, scrub, capture, following, logs };
     app.metrics.http.bodies(app.bodies.used());
     let text = app.metrics.render(seen, app.clock.now_ms()).map_err(Problem::internal)?;
     let mut answer = fresh(media::TEXT, "");

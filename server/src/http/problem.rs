@@ -59,6 +59,11 @@ impl Problem {
         Self::new(Kind::Busy, detail).retry_after(SHORTLY)
     }
 
+    /// More at once than this caller may have, whatever others do.
+    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
+        Self::new(Kind::RateLimited, detail).retry_after(SHORTLY)
+    }
+
     /// Something that only the operator can mend; the cause goes to the log, not to the caller.
     pub(crate) fn internal(cause: impl Display) -> Self {
         let problem = Self::new(Kind::Internal, "the server's log says more under this request id");

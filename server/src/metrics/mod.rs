@@ -6,11 +6,13 @@ mod capture;
 mod cosigners;
 mod engine;
 mod figure;
+mod following;
 mod http;
 mod scrub;
 
 pub use self::engine::{EngineMetrics, Watched};
 pub use self::figure::{Histogram, TIMES};
+pub use self::following::Following;
 pub use self::http::HttpMetrics;
 
 use std::fmt;
@@ -59,6 +61,8 @@ pub struct Seen {
     pub scrub: Arc<ScrubFigures>,
     /// Messages of DIGIT's persister.
     pub capture: Arc<Capture>,
+    /// Readers who follow something.
+    pub following: Following,
     /// The logs whose own figures are shown.
     pub logs: Vec<Log>,
 }
@@ -82,6 +86,7 @@ impl Collector for Scrape {
         engine::encode_store(&self.seen.engine, &mut encoder)?;
         engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;
         capture::encode(&self.seen.capture, &mut encoder)?;
+        self.seen.following.encode(&mut encoder)?;
         scrub::encode(&self.seen, self.now_ms, &mut encoder)?;
         cosigners::encode(&self.seen, self.now_ms, &mut encoder)
     }

@@ -6,11 +6,11 @@
 //! up for each chunk and each heartbeat: a stream ends with its token.
 //!
 //! A stream without records is not there (404), as for the other routes: a name that is misspelt is told at once.
-//! A follower waits to be woken by a record of its stream, and costs nothing until then but heartbeats.
+//! A follower waits to be woken by a record of its stream, and costs nothing until then but heartbeats. What it costs from
+//! then on is bounded for all of them together (`followers`).
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cairn_listen::Answer;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::size::LeafIndex;
@@ -20,17 +20,17 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
 use super::super::event_stream::{self, Ended, Outlet, event};
+use super::super::places::Party;
 use super::super::problem::{Kind, Problem};
 use super::super::query::{self, out_of_range};
 use super::super::trail::Trail;
 use super::super::{App, Ask};
 use super::history::{Asked, asked};
-use super::places::Place;
 use super::reading::{Reading, checkpoint};
 use super::{Credential, FROM_SEQ, PROOF};
 use crate::auth::Right;
 use crate::engine::{Following, Log};
-use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_RECORDS};
+use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_RECORDS, EVENT_RECORDS_ROOM};
 
 /// The records of a stream, as they come.
 #[utoipa::path(
@@ -46,7 +46,8 @@ use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_RECORDS};
     responses(
         (status = 200, description = "Events `record`, each a RecordAnswer, verified; `head`, when all records are sent that the log has: `seen`, `complete_to` and `checkpoint`; and `problem`, the last one, when the stream can't go on. The id of each is the number of records seen", body = String, content_type = "text/event-stream"),
         (status = "4XX", description = "The asker's mistake; 404 for a stream that is not there, and for every one of a tenant that the token is not good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "As many readers follow streams as the server holds, or as this token may have", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "As many readers follow streams with this token as may", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "As many readers follow streams as the server holds; a reader who does not take in time what is sent is cut off", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
@@ -74,15 +75,14 @@ pub(crate) async fn events(ask: &Ask<'_>) -> Result<Answer, Problem> {
         let next = if seen == there { last.size_with().get() } else { stream.index_of(seen)?.get() };
         Ok((seen, LeafIndex::new(next).map_err(Problem::internal)?))
     };
-    let (seen, next) = ask.read(begin).await?;
-    let busy = || Problem::busy("as many readers follow streams as the server holds, or as this token may have");
-    let place = ask.app.followers.take(token).ok_or_else(busy)?;
-    let (answer, outlet) = event_stream::begin(ask.app);
+    // All that is read for followers is read on few threads: each keeps memory of its own.
+    let seat = ask.app.followers.of_stream(Party::Token(token))?;
+    let (seen, next) = seat.read(ask.app, begin).await?;
+    let (answer, outlet) = event_stream::begin(ask.app, seat);
     if ask.parts.method != http::Method::HEAD {
         let authorization = ask.parts.headers.get(AUTHORIZATION).cloned();
         let app = Arc::clone(ask.app);
-        let follower =
-            Follower { app, outlet, authorization, trail, log, name, following, seen, next, proof, _place: place };
+        let follower = Follower { app, outlet, authorization, trail, log, name, following, seen, next, proof };
         event_stream::run(ask.app, follower.follow());
     }
     Ok(answer)
@@ -104,12 +104,11 @@ struct Follower {
     /// Where the next one is, or some place before it and behind the last one.
     next: LeafIndex,
     proof: bool,
-    _place: Place,
 }
 
 /// Events that are ready to go.
 struct Chunk {
-    events: Bytes,
+    events: Vec<u8>,
     seen: u64,
     next: LeafIndex,
     /// Whether it ends with all records that there are.
@@ -132,17 +131,18 @@ impl Follower {
     /// Sends every record that a head has.
     async fn catch_up(&mut self) -> Result<(), Ended> {
         loop {
+            let room = self.outlet.room(EVENT_RECORDS_ROOM).await?;
             // Each time anew: the head, and what the reader may see.
             let reading = self.reading()?;
             let (name, seen, next, proof) = (self.name.clone(), self.seen, self.next, self.proof);
             let read = move || chunk(&Asked::of_name(reading, name), seen, next, proof);
-            let read = match self.app.read(read).await {
+            let read = match self.outlet.read(read).await {
                 Ok(chunk) => self.trail.record(&self.app).await.map(|()| chunk),
                 Err(problem) => Err(problem),
             };
             match read {
                 Ok(chunk) => {
-                    self.outlet.send(chunk.events).await?;
+                    self.outlet.send(chunk.events, room).await?;
                     (self.seen, self.next) = (chunk.seen, chunk.next);
                     if chunk.caught_up {
                         return Ok(());
@@ -155,7 +155,7 @@ impl Follower {
                     );
                     let mut told = Vec::new();
                     event(&mut told, StreamEventKind::Problem.as_str(), None, &problem.document());
-                    self.outlet.send(told.into()).await?;
+                    self.outlet.send(told, room).await?;
                     return Err(Ended);
                 }
             }
@@ -212,5 +212,5 @@ fn chunk(stream: &Asked, mut seen: u64, mut next: LeafIndex, proof: bool) -> Res
         let head = StreamHeadEvent { seen, complete_to, checkpoint: checkpoint(&row.under)? };
         event(&mut events, StreamEventKind::Head.as_str(), Some(&seen), &head.to_json());
     }
-    Ok(Chunk { events: events.into(), seen, next, caught_up })
+    Ok(Chunk { events, seen, next, caught_up })
 }

@@ -81,7 +81,7 @@ fn a_reader_that_comes_back_misses_nothing_and_gets_nothing_twice() {
 
 #[test]
 fn streams_are_bounded_in_number_and_end_with_the_server() {
-    let running = Running::start_with(|data| data.set_limit("event_streams", 2));
+    let running = Running::start_with(|data| data.set_limit("event_streams", 4));
     let mut streams = [(); 2].map(|()| Stream::open(&running, "/logs/main/events", None));
     streams.iter_mut().for_each(|stream| stream.head(0));
     let over = running.get("/logs/main/events");

@@ -162,10 +162,16 @@ fn one_token_leaves_places_for_others() {
     let held = [(); 2].map(|()| Follower::open(&running, one, "1", None));
     let ask = |token: &str| running.ask_with(token, Request::get(events("1")));
     let refused = ask(one);
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    assert_eq!(json_of(&refused)["type"], "urn:cairn:problem:rate-limited");
     let mut others = Follower::open(&running, &other, "1", None);
     others.head(1, 1);
-    assert_eq!(ask(&other).status, 503);
+    assert_eq!(ask(&other).status, 429, "the last one is for whoever has none");
+    let third = running.new_token(&["--rights", "read"]);
+    let last = Follower::open(&running, &third, "1", None);
+    let full = ask(&third);
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("1")));
+    drop(last);
     drop(held);
     // The server learns of it when it next looks.
     while Connection::open(running.server.address())
@@ -197,6 +203,53 @@ fn of_a_thousand_followers_those_alone_are_woken_whose_stream_got_a_record() {
         assert_eq!(answer["record"]["view"]["object"]["id"], names[number]);
         follower.head(seq + 1, 2_010);
     }
+}
+
+/// A figure of the server's.
+fn figure(running: &Running, name: &str) -> u64 {
+    let text = running.ask(Request::get("/metrics")).text();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+    line.trim().parse::<f64>().unwrap() as u64
+}
+
+/// What followers leave unread is bounded, whatever there is to read, and holds up nobody else.
+#[test]
+fn followers_who_take_nothing_are_bounded_in_memory_and_let_go() {
+    const BOUND: u64 = 64 << 20;
+    let running = Running::start_with(|data| {
+        data.set_limit("follower_bytes", BOUND);
+        data.set_limit("write_stall_seconds", 1);
+    });
+    let mut large = record("pb", "1", "create");
+    for field in 0..8 {
+        large["values"]["whole"]["new"][format!("large{field}")] = json!("x".repeat(120_000));
+    }
+    // More than the kernel takes for anybody.
+    for _ in 0..16 {
+        running.brought(&large);
+        large["object"]["operation"] = json!("update");
+    }
+    let before = running.server.resident();
+    let many: Vec<Follower> = (0..150).map(|_| Follower::open(&running, &running.data.auditor, "1", Some(0))).collect();
+    let other = running.new_token(&["--rights", "read,disclose:secret"]);
+    let (mut most, mut rounds) = (0, 0);
+    while figure(&running, "cairn_http_connections_cut_total") < 20 {
+        let held = figure(&running, "cairn_follower_bytes");
+        assert!(held <= BOUND, "{held}");
+        most = most.max(held);
+        // Twice what is bounded, and what making takes. Unbounded it is many times that.
+        let grown = running.server.resident().saturating_sub(before);
+        assert!(grown < 4 * BOUND, "{grown}");
+        rounds += 1;
+        if rounds % 8 == 1 {
+            Follower::open(&running, &other, "1", Some(15)).record(15);
+            running.brought(&record("pb", "2", "note"));
+        }
+    }
+    assert!(most > 2 << 20, "{most}: they had something to take");
+    drop(many);
+    while figure(&running, "cairn_followers{of=\"streams\"}") > 0 {}
+    assert_eq!(figure(&running, "cairn_follower_bytes"), 0);
 }
 
 /// What is stored of a record and is not what was signed ends the stream, with the reason.

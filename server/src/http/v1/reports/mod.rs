@@ -27,12 +27,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::accept::media_type;
+use super::super::places::{Party, Place};
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::reading::NOT_KEPT;
 use super::super::trail::Trail;
 use super::super::{App, Ask};
-use super::places::Place;
 use super::reading::{Reading, checkpoint, tenant};
 use super::wanted::{self, Wanted};
 use super::{LOG, TENANT};
@@ -82,9 +82,7 @@ pub(crate) async fn reports(ask: &Ask<'_>) -> Result<Answer, Problem> {
     if ask.parts.method == Method::HEAD {
         return Ok(answer(form, Payload::ending(mpsc::channel(CHUNKS).1)));
     }
-    let busy =
-        || Problem::busy("as many reports are being made as the server makes at once, or as this token may have");
-    let place = ask.app.reports.take(credential.id).ok_or_else(busy)?;
+    let place = ask.app.reports.take(Party::Token(credential.id))?;
     let mut report = ask.read(move || Report::begin(reading, wanted, form, by)).await?;
     let begun = Instant::now();
     while !report.is_done() && begun.elapsed() < PATIENCE && report.out.len() < LIST_BYTES {
