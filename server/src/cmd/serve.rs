@@ -65,6 +65,7 @@ impl Serve {
         // Anyone at all could fill such a log: one slip must not be enough.
         config.serve.open_append_off_loopback &= self.open_append_off_loopback;
         start_logging(&config.logging)?;
+        refuse_huge_pages();
         refuse_bare(config)?;
         let most = raise_open_files().saturating_sub(OTHER_FILES);
         config.limits.cap_connections(most);
@@ -79,6 +80,14 @@ impl Serve {
         // aborts when it is closed while its own statics are taken down. Work that nobody waits for must not hold that up.
         runtime.shutdown_timeout(LAST_WORK);
         Ok(code)
+    }
+}
+
+/// Keeps the kernel from backing memory with huge pages. Every thread that reads has some memory of its own, of which it uses
+/// little; in huge pages, a hundred such threads take a gigabyte.
+fn refuse_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        warn!(%error, "the kernel may go on using huge pages; the server will take more memory");
     }
 }
 
