@@ -120,6 +120,11 @@ table! {
     follower_bytes = 134_217_728, 67_108_864 ..= 1 << 40;
     /// Reports that are made at once. One token has no more of these places than are left for the others.
     reports = 8, 2 ..= 1_024;
+    /// Reads of records that one token has put on record in a second, in the long run; past them, such reads answer 429.
+    /// What it follows has as many again, and waits.
+    audited_reads_per_second = 50, 1 ..= 1_000_000;
+    /// Reads of records that one token has put on record in a row, before it is held to their rate.
+    audited_reads_in_a_row = 500, 1 ..= 1_000_000;
     /// Seconds between two heartbeats of an event stream.
     event_heartbeat_seconds = 15, 1 ..= 600;
     /// Reads from disk at once, those of whole bundles aside.
@@ -192,6 +197,10 @@ pub const LIST_RECORDS_MOST: usize = 500;
 pub const LIST_BYTES: usize = 4 << 20;
 /// Blocks of an index that are read for one page, about; a rare combination of frequent names takes several pages.
 pub const LIST_WORK: u64 = 4_096;
+/// How long a chunk of what is followed may wait to be put on record because its token has too many.
+pub const FOLLOWED_READ_WAIT: Duration = Duration::from_secs(60);
+/// Most tenants in whose logs a read of nobody's record in particular is put on record.
+pub const AUDITED_TENANTS: usize = 16;
 /// Records that are looked at for a report at a time.
 pub const REPORT_PAGE_RECORDS: usize = 512;
 /// Groups of a report that are in memory: of all of it, or of one day where it goes by day.
@@ -265,7 +274,7 @@ impl Limits {
         answers_in_flight_bytes: usize, queue_requests: usize, queue_bytes: usize, connections: usize, refused_connections: usize,
         body_bytes_per_second: u64, drain_bytes: u64, header_bytes: usize, header_fields: usize,
         h2_streams: u32, h2_resets: usize, h2_window_bytes: u32, range_bytes: usize, range_entries: u64,
-        event_streams: usize, stream_followers: usize, follower_bytes: usize, reports: usize, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
+        event_streams: usize, stream_followers: usize, follower_bytes: usize, reports: usize, audited_reads_per_second: u32, audited_reads_in_a_row: u32, disk_reads: usize, bundle_reads: usize, compressions: usize, admin_connections: usize,
         disk_reserve_bytes: u64, witness_requests: usize, quarantine_messages: u64,
         quarantine_bytes: u64, scrub_bytes_per_second: u64,
     }

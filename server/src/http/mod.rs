@@ -24,6 +24,7 @@ mod places;
 mod problem;
 mod proofs;
 mod query;
+mod read_rate;
 mod reading;
 mod request_id;
 mod settled;
@@ -53,6 +54,7 @@ use self::followers::Followers;
 use self::path::{Route, Target};
 use self::places::Places;
 use self::problem::{Kind, Problem};
+use self::read_rate::ReadRate;
 use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use self::trail::Trail;
 use crate::auth::{Caller, Right, TokenId, Tokens};
@@ -82,6 +84,7 @@ pub struct App {
     compressions: Arc<Semaphore>,
     followers: Arc<Followers>,
     reports: Arc<Places>,
+    read_rate: ReadRate,
     cores: Arc<Cores>,
     stop: watch::Receiver<bool>,
     ids: RequestIds,
@@ -155,6 +158,7 @@ impl App {
             compressions: Arc::new(Semaphore::new(limits.compressions())),
             followers: Arc::new(Followers::new(&limits)),
             reports: Arc::new(Places::new(limits.reports(), "reports and long replays are being made")),
+            read_rate: ReadRate::new(&limits),
             cores: Arc::new(Cores::of_machine()),
             limits,
             metrics,

@@ -93,6 +93,22 @@ impl Problem {
         }
     }
 
+    /// Too many reads that were to be put on record.
+    pub(crate) fn read_too_often(after: Duration) -> Self {
+        let detail = "reads of these records are put on record, and of those this token has as many as it may";
+        Self::new(Kind::RateLimited, detail).retry_after(after)
+    }
+
+    /// Whether it tells something of what there is: all that is said of a request that could be understood, and that a
+    /// record is not what it should be. What the server can't do now tells nothing.
+    pub(crate) fn tells(&self) -> bool {
+        match self.kind() {
+            Kind::Integrity | Kind::Damaged => true,
+            Kind::RateLimited => false,
+            _ => self.status.is_client_error(),
+        }
+    }
+
     /// Adds to what happened.
     pub(crate) fn detail_more(mut self, more: &str) -> Self {
         self.document.detail = format!("{}\n{more}", self.document.detail).trim_end().to_owned();
@@ -116,7 +132,7 @@ impl Problem {
     }
 
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
-        self.header = Some((RETRY_AFTER, HeaderValue::from(after.as_secs().max(1))));
+        self.header = Some((RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).max(1) as u64)));
         self
     }
 

@@ -5,14 +5,18 @@
 //! that fails. The record is under a released head before the first byte of the answer is sent. Readers who follow a
 //! stream are put on record again with each chunk.
 //!
-//! Recorded are answers that show records, lists that are empty, and "there is nothing": that tells something too. Other
-//! refusals show nothing and are not. A read of the trail is one as any other, of which metadata alone is kept; a reader
+//! Recorded are answers that show records, lists that are empty, and refusals that say what there is: "there is nothing", "at
+//! most so many". Where nobody's records in particular were asked for, "there is nothing" is on record for each tenant that
+//! the token covers and that wants it; where those are many, a request must name one. What the server can't do now tells
+//! nothing, and is not recorded. How many records of reads a token may have made is bounded (`read_rate`), so that nobody
+//! fills a log by reading. A read of the trail is one as any other, of which metadata alone is kept; a reader
 //! who follows the trail is put on record when he begins, since his own record would come to him next, without end.
 //!
 //! Not here: what the record says (`records::own_reads`). C2SP reads of a log are anonymous and carry no disclosures.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cairn_tree::record::class::Class;
 use cairn_tree::record::json::Json;
@@ -26,9 +30,11 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Required, ResponseBuilder};
 
 use super::path::Route;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::{Answer, App, Ask};
-use crate::auth::TokenId;
+use crate::auth::{Tenants, TokenId};
+use crate::limits::AUDITED_TENANTS;
+use crate::metrics::ReadOutcome;
 use crate::records::{Read, ReadAudit, Said, Shown};
 
 /// What a request reads, until that is put on record.
@@ -50,8 +56,10 @@ struct Noted {
     terms: Vec<Term>,
     /// Whether something was read since the last time that this was put on record.
     open: bool,
-    /// Whose records were asked for, as far as the request says so.
-    asked: Option<String>,
+    /// Whose records were asked for, of those that want that on record.
+    asked: Vec<String>,
+    /// Whether the trail of reads is asked for, and nothing else.
+    of_reads: bool,
     shown: BTreeMap<String, Shown>,
     /// Whether what comes is more of something whose beginning is on record.
     follows: bool,
@@ -73,13 +81,44 @@ impl Trail {
         Arc::new(Self { route, target, said, token, noted: Mutex::new(noted) })
     }
 
-    /// Says that records are read: those of this tenant, if the request names one.
-    pub(in crate::http) fn begin(&self, tenant: Option<&str>) {
-        let mut noted = self.lock();
-        noted.open = true;
-        if let Some(tenant) = tenant {
-            noted.asked = Some(tenant.to_owned());
+    /// Says that records are read: those of this tenant, or of any of those, and whatever comes of it.
+    ///
+    /// # Errors
+    /// If that could not be put on record; then nothing may be looked at.
+    pub(in crate::http) fn begin(&self, app: &App, tenant: Option<&str>, any: &Tenants) -> Result<(), Problem> {
+        let settings = &app.records.settings;
+        let asked: Vec<String> = match tenant {
+            Some(tenant) if settings.tenant(tenant).reads == ReadAudit::Off => Vec::new(),
+            Some(tenant) => vec![tenant.to_owned()],
+            None => {
+                let audited = settings.tenants().into_iter().filter(|(_, settings)| settings.reads != ReadAudit::Off);
+                let covered = audited.map(|(tenant, _)| tenant).filter(|tenant| any.matches(tenant));
+                covered.take(AUDITED_TENANTS + 1).collect()
+            }
+        };
+        if asked.len() > AUDITED_TENANTS {
+            let detail = "say whose records: too many tenants of the token have their reads put on record";
+            return Err(Problem::malformed("tenant", "", detail).bound("a tenant's name"));
         }
+        // Refused before it costs anything; a turn is taken when it is put on record.
+        if !asked.is_empty() {
+            let looked = app.read_rate.look(self.token, Instant::now());
+            looked.map_err(|after| {
+                asked
+                    .iter()
+                    .take(1)
+                    .for_each(|tenant| app.metrics.reads.count(settings.tenant(tenant).reads, ReadOutcome::Refused));
+                Problem::read_too_often(after)
+            })?;
+        }
+        let mut noted = self.lock();
+        (noted.open, noted.asked) = (true, asked);
+        Ok(())
+    }
+
+    /// Says that the trail of reads is asked for, and nothing else: what others asked for is not put on record again.
+    pub(in crate::http) fn asks_for_reads(&self) {
+        self.lock().of_reads = true;
     }
 
     /// Adds what the body of the request says: who asks, unless a header says so, and for what.
@@ -100,27 +139,34 @@ impl Trail {
         }
     }
 
+    /// Takes note that something of this tenant is shown, of which nobody knows more.
+    pub(in crate::http) fn note_of(&self, tenant: &str) {
+        let mut noted = self.lock();
+        (noted.open, noted.asked) = (true, vec![tenant.to_owned()]);
+    }
+
     /// Puts on record what was read since the last time; once it is done, that may be shown.
     ///
     /// # Errors
     /// If any of it can't be; some of it may have been, of several tenants' records.
     pub(in crate::http) async fn record(&self, app: &App) -> Result<(), Problem> {
-        let (shown, follows, actor, terms) = {
+        let (shown, follows, of_reads, actor, terms) = {
             let mut noted = self.lock();
             if !std::mem::take(&mut noted.open) {
                 return Ok(());
             }
             let mut shown = std::mem::take(&mut noted.shown);
-            if let Some(asked) = noted.asked.as_ref().filter(|_| shown.is_empty()) {
-                shown.insert(asked.clone(), Shown::default());
+            if shown.is_empty() {
+                shown.extend(noted.asked.iter().map(|asked| (asked.clone(), Shown::default())));
             }
-            (shown, noted.follows, noted.actor.clone(), noted.terms.clone())
+            (shown, noted.follows, noted.of_reads, noted.actor.clone(), noted.terms.clone())
         };
         for (tenant, shown) in &shown {
             let audit = app.records.settings.tenant(tenant).reads;
             if audit == ReadAudit::Off || (follows && shown.is_of_reads()) {
                 continue;
             }
+            self.turn(app, audit, follows).await?;
             let log = app.records.homes.of(&app.engine, tenant).ok_or_else(Problem::not_found)?;
             let read = Read {
                 tenant,
@@ -131,11 +177,34 @@ impl Trail {
                 context: self.said.context(),
                 target: &self.target,
                 terms: &terms,
+                of_reads: shown.is_of_reads() || (of_reads && shown.is_empty()),
                 shown,
                 time: Time::from_micros(app.clock.now_us()).map_err(Problem::internal)?,
             };
-            let record = read.to_record().map_err(Problem::unrecorded)?;
-            app.records.own.write(&log, record).await.map_err(Problem::unrecorded)?;
+            let written = match read.to_record() {
+                Ok(record) => app.records.own.write(&log, record).await.map(|_| ()),
+                Err(error) => Err(error),
+            };
+            let outcome = if written.is_ok() { ReadOutcome::Written } else { ReadOutcome::Failed };
+            app.metrics.reads.count(audit, outcome);
+            written.map_err(Problem::unrecorded)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a turn to put something on record; what is followed waits for it.
+    async fn turn(&self, app: &App, audit: ReadAudit, follows: bool) -> Result<(), Problem> {
+        let now = Instant::now();
+        let wait = match follows {
+            true => app.read_rate.queue(self.token, now),
+            false => app.read_rate.take(self.token, now).map(|()| Duration::ZERO),
+        };
+        let wait = wait.map_err(|after| {
+            app.metrics.reads.count(audit, ReadOutcome::Refused);
+            Problem::read_too_often(after)
+        })?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
         Ok(())
     }
@@ -166,15 +235,18 @@ impl Modify for Described {
             header(header::TRACESTATE, "What goes with traceparent"),
         ];
         let schema = RefOr::Ref(Ref::from_schema_name("ProblemDocument"));
-        let full = ResponseBuilder::new()
-            .description("The tenant's reads are put on record, and the disk has no room for more: read-unrecorded")
-            .content(media::PROBLEM, ContentBuilder::new().schema(Some(schema)).build())
-            .build();
+        let problem = |description: &str| {
+            let content = ContentBuilder::new().schema(Some(schema.clone())).build();
+            ResponseBuilder::new().description(description).content(media::PROBLEM, content).build()
+        };
+        let full = problem("The tenant's reads are put on record, and the disk has no room for more: read-unrecorded");
+        let often = problem("The tenant's reads are put on record, and the token has as many of those as it may");
         for (path, item) in &mut document.paths.paths {
             let native = path.starts_with("/v1/").then_some(item.get.as_mut()).flatten();
             if let Some(operation) = native {
                 operation.parameters.get_or_insert_default().extend(said.clone());
                 operation.responses.responses.insert("507".into(), RefOr::T(full.clone()));
+                operation.responses.responses.entry("429".into()).or_insert_with(|| RefOr::T(often.clone()));
             }
             let digit = [Route::DigitSearch, Route::DigitVerify].map(Route::label).contains(&path.as_str());
             if let Some(operation) = digit.then_some(item.post.as_mut()).flatten() {
@@ -197,12 +269,8 @@ impl Ask<'_> {
     /// The way out for every answer: with its part of the memory for answers, and once it is on record what it shows.
     pub(in crate::http) async fn recorded(&self, answer: Result<Answer, Problem>) -> Result<Answer, Problem> {
         let answer = answer.and_then(|answer| self.app.fitted(&self.parts.method, answer));
-        let tells = match &answer {
-            Ok(_) => true,
-            Err(problem) => problem.kind() == Kind::NotFound,
-        };
         match self.trail.get() {
-            Some(trail) if tells => trail.record(self.app).await.and(answer),
+            Some(trail) if answer.as_ref().err().is_none_or(Problem::tells) => trail.record(self.app).await.and(answer),
             _ => answer,
         }
     }

@@ -8,12 +8,15 @@ mod engine;
 mod figure;
 mod following;
 mod http;
+mod reads;
 mod scrub;
 
 pub use self::engine::{EngineMetrics, Watched};
 pub use self::figure::{Histogram, TIMES};
 pub use self::following::Following;
 pub use self::http::HttpMetrics;
+pub use self::reads::ReadMetrics;
+pub(crate) use self::reads::ReadOutcome;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +37,8 @@ pub struct Metrics {
     pub http: Arc<HttpMetrics>,
     /// Commits. Handed to the engine as its observer.
     pub engine: Arc<EngineMetrics>,
+    /// Reads that are to be put on record.
+    pub reads: ReadMetrics,
 }
 
 impl Metrics {
@@ -83,6 +88,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         self.metrics.http.encode(&mut encoder)?;
         self.metrics.engine.encode(&mut encoder)?;
+        self.metrics.reads.encode(&mut encoder)?;
         engine::encode_store(&self.seen.engine, &mut encoder)?;
         engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;
         capture::encode(&self.seen.capture, &mut encoder)?;

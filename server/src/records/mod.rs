@@ -35,7 +35,7 @@ pub use excuse::{Ground, verified};
 pub use form::{Delivery, Form, Input, Inputs};
 pub use make::{Expected, Made, Maker, NotMade, Says};
 pub use own::{Own, OwnError, OwnRecord, own_object, own_values};
-pub use own_reads::{Read, Shown};
+pub use own_reads::{READ, Read, Shown, TOPIC as READS_TOPIC};
 pub use refusal::Refusal;
 pub use report::Reporter;
 pub use said::Said;

@@ -41,9 +41,9 @@ use super::own::{OwnError, OwnRecord, own_object};
 use super::settings::ReadAudit;
 
 /// The operation of the record of a read.
-const READ: &str = "cairn.read";
+pub const READ: &str = "cairn.read";
 /// The topic of the streams of reads, and with a dot what their names begin with.
-const TOPIC: &str = "cairn.reads";
+pub const TOPIC: &str = "cairn.reads";
 /// The letters of a day at the beginning of a time.
 const DAY: usize = "2026-01-01".len();
 /// The most records, and the most streams, that are listed for one answer.
@@ -90,6 +90,8 @@ pub struct Read<'r> {
     pub terms: &'r [(&'static str, Class, Json<'static>)],
     /// What was shown.
     pub shown: &'r Shown,
+    /// Whether it is a read of the trail of reads: of those, metadata alone is kept.
+    pub of_reads: bool,
     /// Now.
     pub time: Time,
 }
@@ -113,6 +115,12 @@ impl Shown {
         } else {
             self.unlisted += 1;
         }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Whether it is of nothing but the trail of reads.
@@ -141,14 +149,6 @@ impl Shown {
         }
         json(&format!("{}]", text.trim_end_matches(',')))
     }
-}
-
-/// Whether a request asks for the trail of reads and nothing else.
-fn asks_for_reads(target: &str) -> bool {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let is_stream = path.split('/').any(|part| part.strip_prefix(TOPIC).is_some_and(|day| day.starts_with('.')));
-    let is_filter = |pair: &str| matches!(pair.split_once('='), Some(("operation", READ) | ("topic", TOPIC)));
-    is_stream || query.split('&').any(is_filter)
 }
 
 /// What is written here is JSON.
@@ -191,8 +191,7 @@ impl Read<'_> {
     fn values(&self) -> Result<Values<'static>, OwnError> {
         let invalid = |error: &dyn core::fmt::Display| OwnError::Invalid(error.to_string());
         // Whoever reads the trail asks for what others asked for.
-        let of_reads = self.shown.is_of_reads() || (self.shown.count == 0 && asks_for_reads(self.target));
-        let full = self.audit == ReadAudit::Full && !of_reads;
+        let full = self.audit == ReadAudit::Full && !self.of_reads;
         let audit = if full { ReadAudit::Full } else { ReadAudit::Metadata };
         let mut members = vec![
             ("credential", Class::Public, Json::string(&self.credential.to_string())),

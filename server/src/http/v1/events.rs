@@ -131,14 +131,20 @@ impl Follower {
     /// Sends every record that a head has.
     async fn catch_up(&mut self) -> Result<(), Ended> {
         loop {
-            let room = self.outlet.room(EVENT_RECORDS_ROOM).await?;
+            let mut room = self.outlet.room(EVENT_RECORDS_ROOM).await?;
             // Each time anew: the head, and what the reader may see.
             let reading = self.reading()?;
             let (name, seen, next, proof) = (self.name.clone(), self.seen, self.next, self.proof);
             let read = move || chunk(&Asked::of_name(reading, name), seen, next, proof);
-            let read = match self.outlet.read(read).await {
-                Ok(chunk) => self.trail.record(&self.app).await.map(|()| chunk),
-                Err(problem) => Err(problem),
+            let read = self.outlet.read(read).await;
+            let read = match read.as_ref().err().is_none_or(Problem::tells) {
+                true => {
+                    if let Ok(chunk) = &read {
+                        room.settle(chunk.events.capacity());
+                    }
+                    self.trail.record(&self.app).await.and(read)
+                }
+                false => read,
             };
             match read {
                 Ok(chunk) => {

@@ -22,7 +22,7 @@ use crate::engine::Head;
 use crate::engine::postings::Print;
 use crate::engine::records::{name_print, stream_print};
 use crate::limits::{LIST_BYTES, REPLAY_BYTES, REPLAY_RECORDS};
-use crate::records::{Predecessor, Said, Seen, VerifiedLater};
+use crate::records::{Predecessor, READS_TOPIC, Said, Seen, VerifiedLater};
 
 /// A stream that somebody asks about.
 #[derive(Clone)]
@@ -137,7 +137,11 @@ impl Asked {
         }
         let log = ask.app.records.homes.named_or_of(&ask.app.engine, tenant, query.get(LOG));
         let log = log.ok_or_else(Problem::not_found)?;
-        Ok(Self::of_name(Reading::of(ask, credential, log, Some(tenant))?, name))
+        let reading = Reading::of(ask, credential, log, Some(tenant))?;
+        if is_of_reads(&name) {
+            ask.trail(credential.id)?.asks_for_reads();
+        }
+        Ok(Self::of_name(reading, name))
     }
 
     /// The stream of this name.
@@ -380,6 +384,12 @@ fn stream_name(path: &str) -> Result<StreamName<'static>, Problem> {
         ["named", tenant, name] => Ok(StreamName::Named { tenant: part(tenant)?, name: part(name)? }),
         _ => Err(Problem::not_found()),
     }
+}
+
+/// Whether it is a day of the trail of reads.
+fn is_of_reads(name: &StreamName<'_>) -> bool {
+    let StreamName::Named { name, .. } = name else { return false };
+    name.as_str().strip_prefix(READS_TOPIC).is_some_and(|day| day.starts_with('.'))
 }
 
 /// The stream that is asked about, for whoever may read.

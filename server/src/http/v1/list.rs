@@ -53,6 +53,9 @@ pub(crate) async fn list(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = log.ok_or_else(Problem::not_found)?;
     let secret = ask.app.records.secret.of_log(&log.info().origin);
     let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
+    if wanted.is_of_reads() {
+        ask.trail(credential.id)?.asks_for_reads();
+    }
     let begin = match query.get(CURSOR) {
         None => None,
         Some(text) => {

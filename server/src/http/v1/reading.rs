@@ -86,7 +86,7 @@ impl Reading {
         tenant: Option<&str>,
     ) -> Result<Self, Problem> {
         let trail = ask.trail(credential.id)?;
-        trail.begin(tenant);
+        trail.begin(ask.app, tenant, credential.tenants)?;
         Self::under_head(ask.app, credential, log, trail)
     }
 
@@ -141,7 +141,7 @@ impl Reading {
 
     /// Takes note that a record of this tenant is shown, of which nobody knows more.
     pub(super) fn shows_of(&self, tenant: &str) {
-        self.trail.begin(Some(tenant));
+        self.trail.note_of(tenant);
     }
 
     fn ground<'r>(&'r self, under: &'r Head) -> Ground<'r> {

@@ -15,7 +15,7 @@ use super::reading::{ReadBack, Reading, Redacting};
 use crate::engine::Head;
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{LIST_BYTES, LIST_WORK};
-use crate::records::Seen;
+use crate::records::{READ, READS_TOPIC, Seen};
 
 const FROM: &str = "from";
 const UNTIL: &str = "until";
@@ -80,6 +80,14 @@ impl Wanted {
         };
         let times = [FROM, UNTIL].map(|name| query.get(name).unwrap_or_default().to_owned());
         Ok(Self { tenant, values, from: time(FROM)?, until: time(UNTIL)?, times })
+    }
+
+    /// Whether that is the trail of reads, and nothing else.
+    pub(super) fn is_of_reads(&self) -> bool {
+        let is_filter = |(property, value): &(Property, String)| {
+            matches!((property, value.as_str()), (Property::Operation, READ) | (Property::Topic, READS_TOPIC))
+        };
+        self.values.iter().any(is_filter)
     }
 
     /// All of it as bytes, each with what it is.

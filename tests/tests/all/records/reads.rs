@@ -214,6 +214,11 @@ fn what_is_not_there_is_on_record_and_what_is_refused_is_not() {
         ("/v1/records?tenant=pb&actor=nobody".to_owned(), 200),
         (format!("/v1/records/{absent}?tenant=pb"), 404),
         ("/v1/streams/entity/pb/tl/license/2".to_owned(), 404),
+        // How many records a stream has.
+        ("/v1/streams/entity/pb/tl/license/1/events?from_seq=9".to_owned(), 400),
+        // Of none of the tenants that the token is good for.
+        (format!("/v1/records/{absent}"), 404),
+        (format!("/v1/records/{absent}/receipt"), 404),
     ] {
         assert_eq!(grows(Request::get(&target), status), 1, "{target}");
         let read = trail(&running, "pb").pop().unwrap();
@@ -229,7 +234,7 @@ fn what_is_not_there_is_on_record_and_what_is_refused_is_not() {
         ("/v1/records?tenant=pb&nothing=1", 400),
         ("/v1/records/7?tenant=pb", 400),
         ("/v1/records?tenant=ka", 200),
-        ("/v1/records/01939f5a-7c00-7a3b-8c4d-5e6f708192a3", 404),
+        ("/v1/records?tenant=nobody&cursor=1", 400),
     ] {
         assert_eq!(grows(Request::get(target), status), 0, "{target}");
     }
@@ -238,6 +243,82 @@ fn what_is_not_there_is_on_record_and_what_is_refused_is_not() {
     assert_eq!(running.ask_with(&foreign, Request::get("/v1/records?tenant=pb")).status, 404);
     assert_eq!(running.ask(Request::get("/v1/records?tenant=pb")).status, 401);
     assert_eq!(running.size(), before, "nobody was answered anything of pb");
+}
+
+/// What is asked of all tenants at once is on record for each that wants it, and for so many only.
+#[test]
+fn a_record_of_nobody_in_particular_that_is_not_there_is_on_record_everywhere() {
+    let running = Running::start();
+    let id = bring(&running, "t01", "1");
+    for number in 1..=16 {
+        set(&running.data, &format!("t{number:02}"), if number % 2 == 0 { "full" } else { "metadata" });
+    }
+    let absent = "/v1/records/01939f5a-7c00-7a3b-8c4d-5e6f708192a3";
+    let before = running.size();
+    assert_eq!((running.read(absent).status, running.size()), (404, before + 16));
+    assert_eq!(new(&trail(&running, "t16").pop().unwrap(), "/target"), &json!(absent));
+    let few = running.new_token(&["--rights", "read", "--tenants", "t01,t02,ka"]);
+    let before = running.size();
+    assert_eq!((running.ask_with(&few, Request::get(absent)).status, running.size()), (404, before + 2));
+    let before = running.size();
+    assert_eq!((running.read(&format!("/v1/records/{id}")).status, running.size()), (200, before + 1));
+    set(&running.data, "t17", "full");
+    let before = running.size();
+    for target in [absent.to_owned(), format!("/v1/records/{id}")] {
+        let refused = running.read(&target);
+        assert_eq!((refused.status, json_of(&refused)["field"].as_str()), (400, Some("tenant")), "whatever there is");
+        assert_eq!(running.read(&format!("{target}/receipt")).text(), refused.text());
+    }
+    assert_eq!(running.size(), before);
+    assert_eq!(running.read(&format!("/v1/records/{id}?tenant=t01")).status, 200);
+}
+
+/// Whoever may read can't fill a log by reading.
+#[test]
+fn a_token_reads_no_faster_than_its_reads_may_be_put_on_record() {
+    let running = Running::start_with(|data| {
+        data.set_limit("audited_reads_in_a_row", 20);
+        data.set_limit("audited_reads_per_second", 1);
+    });
+    let id = bring(&running, "pb", "1");
+    set(&running.data, "pb", "metadata");
+    let before = running.size();
+    let mut targets = ["/v1/records?tenant=pb".to_owned(), format!("/v1/records/{id}?tenant=pb")].into_iter().cycle();
+    let mut answered = 0;
+    let refused = loop {
+        let answer = running.read(&targets.next().unwrap());
+        if answer.status != 200 {
+            break answer;
+        }
+        answered += 1;
+    };
+    let problem = json_of(&refused);
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "{problem}");
+    assert_eq!(problem["type"], "urn:cairn:problem:rate-limited");
+    assert!(!refused.text().contains("license"), "{problem}");
+    assert!(answered >= 20, "{answered}");
+    assert_eq!(running.size(), before + answered, "what is refused is not on record");
+    // Others are answered, and so is whoever reads what is not on record.
+    let other = running.new_token(&["--rights", "read", "--tenants", "pb"]);
+    assert_eq!(running.ask_with(&other, Request::get("/v1/records?tenant=pb")).status, 200);
+    (0..50).for_each(|_| assert_eq!(running.read("/v1/records?tenant=ka").status, 200));
+    let metrics = running.ask(Request::get("/metrics")).text();
+    let count = |outcome: &str| {
+        let name = format!("cairn_audited_reads_total{{reads=\"metadata\",outcome=\"{outcome}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(name.as_str())).unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!((count("written"), count("failed")), (answered + 1, 0), "{metrics}");
+    assert!(count("refused") >= 1);
+    // As DIGIT's service tells everything.
+    let search = || digit("_search?objectId=1&tenantId=pb", &json!({"RequestInfo": {}}));
+    let answer = loop {
+        let answer = running.ask_with(&running.data.auditor, search());
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!((answer.status, &json_of(&answer)["Errors"][0]["code"]), (400, &json!("EG_AUDIT_LOGS_SEARCH_ERR")));
+    while running.read("/v1/records?tenant=pb").status != 200 {}
 }
 
 #[test]

@@ -79,6 +79,9 @@ pub(crate) async fn reports(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = ask.app.records.homes.named_or_of(&ask.app.engine, &wanted.tenant, query.get(LOG));
     let log = log.ok_or_else(Problem::not_found)?;
     let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
+    if wanted.is_of_reads() {
+        ask.trail(credential.id)?.asks_for_reads();
+    }
     if ask.parts.method == Method::HEAD {
         return Ok(answer(form, Payload::ending(mpsc::channel(CHUNKS).1)));
     }
