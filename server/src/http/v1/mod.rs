@@ -25,7 +25,7 @@ pub(crate) use append::append;
 pub(crate) use events::events;
 pub(in crate::http) use history::Asked;
 pub(crate) use list::list;
-pub(in crate::http) use prepare::{Request, print_secrets};
+pub(in crate::http) use prepare::{Prints, Request};
 pub(in crate::http) use reading::{Reading, signer};
 pub(crate) use record::{one, receipt};
 pub(crate) use reports::reports;

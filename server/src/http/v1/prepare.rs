@@ -1,7 +1,7 @@
 //! From a body to submissions: read, authorized, made. Nothing is written, and one bad record refuses all.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use cairn_tree::checkpoint::Origin;
@@ -29,8 +29,13 @@ pub(in crate::http) struct Request {
     pub(in crate::http) token: TokenId,
     pub(in crate::http) tenants: Tenants,
     pub(in crate::http) producer_keys: Vec<ProducerKeyText>,
-    pub(in crate::http) prints: Vec<(LogId, PrintSecret)>,
+    pub(in crate::http) prints: Prints,
 }
+
+/// The secrets of the logs that a token's tenants may be at home in, which must be at hand when prints are made. They are
+/// looked for once the request was admitted: from then on no tenant gets another log.
+#[derive(Default)]
+pub(in crate::http) struct Prints(OnceLock<Vec<(LogId, PrintSecret)>>);
 
 /// Records that are ready for the log.
 pub(in crate::http) struct Prepared {
@@ -62,6 +67,9 @@ impl Request {
     /// Looks for the log of the records and makes them for it, where it takes long on a thread that holds up nobody else.
     pub(in crate::http) async fn prepared(self: &Arc<Self>, elsewhere: bool) -> Result<Prepared, Problem> {
         let _admission = Some(self.app.records.homes.admit().await);
+        let prints = print_secrets(&self.app, &self.tenants).await?;
+        // A request is prepared once.
+        let _ = self.prints.0.set(prints);
         let prepared = if elsewhere {
             let request = Arc::clone(self);
             tokio::task::spawn_blocking(move || request.prepare()).await.map_err(Problem::internal)??
@@ -110,8 +118,7 @@ impl Request {
     ) -> Result<(), Problem> {
         let secret = &self.app.records.secret.of_log(&log.info().origin);
         let prints = self.prints.iter().find(|(id, _)| *id == log.info().id).map(|(_, secret)| secret);
-        // The tenant has got another log since the secrets were looked for.
-        let prints = prints.ok_or_else(|| Problem::busy("the records' tenant is being given another log"))?;
+        let prints = prints.ok_or_else(|| Problem::internal("a log without a secret for its prints"))?;
         let submit = Submit { by: secret.pseudonym(self.token), prints };
         let origin = &Origin::new(&*log.info().origin).map_err(Problem::internal)?;
         let now = Time::from_micros(self.app.clock.now_us()).map_err(Problem::internal)?;
@@ -169,8 +176,13 @@ impl Request {
     }
 }
 
-/// The secrets of the logs that a token's tenants may be at home in, which must be at hand when prints are made.
-pub(in crate::http) async fn print_secrets(app: &App, tenants: &Tenants) -> Result<Vec<(LogId, PrintSecret)>, Problem> {
+impl Prints {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(LogId, PrintSecret)> {
+        self.0.get().into_iter().flatten()
+    }
+}
+
+async fn print_secrets(app: &App, tenants: &Tenants) -> Result<Vec<(LogId, PrintSecret)>, Problem> {
     let mut secrets = Vec::new();
     for log in app.records.homes.of_any(&app.engine, tenants) {
         let mut random = [0; PrintSecret::LEN];
