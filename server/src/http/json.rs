@@ -39,25 +39,6 @@ impl Object {
         self
     }
 
-    /// A hash, or null.
-    pub(crate) fn optional_hash(&mut self, name: &'static str, hash: Option<&Hash>) -> &mut Self {
-        match hash {
-            Some(hash) => self.hash(name, hash),
-            None => self.raw(name, b"null"),
-        }
-    }
-
-    pub(crate) fn flag(&mut self, name: &'static str, flag: bool) -> &mut Self {
-        self.raw(name, if flag { b"true" } else { b"false" })
-    }
-
-    /// A value that is JSON already.
-    pub(crate) fn raw(&mut self, name: &'static str, json: &[u8]) -> &mut Self {
-        self.name(name);
-        self.out.extend_from_slice(json);
-        self
-    }
-
     pub(crate) fn hashes(&mut self, name: &'static str, hashes: &[Hash]) -> &mut Self {
         self.array(name, hashes.iter(), Self::write_hash)
     }
@@ -180,17 +161,12 @@ mod tests {
                 object.number("n", n).hashes("none", &[]);
             })
             .objects("nothing", 0..1, |_, _| {})
-            .optional_hash("there", Some(&hash))
-            .optional_hash("absent", None)
-            .flag("yes", true)
-            .flag("no", false)
             .number("last", 0);
         let value: serde_json::Value = serde_json::from_slice(&object.finish()).unwrap();
         let expected = serde_json::json!({
             "n": u64::MAX, "ns": [1, 2], "h": hash.to_base64(), "hs": [hash.to_base64(), Hash::EMPTY_TREE.to_base64()],
             "b": "AP8=", "bs": ["YQ==", ""], "t": "line\n\u{2014} \"quoted\" \\ \u{1}",
             "os": [{"n": 1, "none": []}, {"n": 2, "none": []}], "nothing": [{}], "last": 0,
-            "there": hash.to_base64(), "absent": null, "yes": true, "no": false,
         });
         assert_eq!(value, expected);
         assert_eq!(Object::with_capacity(0).finish(), b"{}");

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_listen::Answer;
-use cairn_tree::merkle::InclusionProof;
 use cairn_tree::record::bounds::MAX_BODY_BYTES;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::leaf::Leaf;
-use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::v1::{Appended, AppendedAnswer, AppendedReceipt};
 use cairn_tree::wire::{media, query as name};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -18,20 +18,19 @@ use super::super::Ask;
 use super::super::accept::media_type;
 use super::super::append::{LARGE, idempotency_text, wait};
 use super::super::body::{self, Bound};
-use super::super::json::Object;
 use super::super::problem::{Kind, Problem};
 use super::super::query::Query;
-use super::super::reading::fresh;
 use super::super::settled::{Settled, settle};
 use super::again::{self, Done};
 use super::prepare::{Prints, Request};
+use super::reading::{checkpoint, private};
 use crate::auth::Right;
 use crate::engine::records::{BoundBody, Sequenced};
-use crate::engine::{Head, IdempotencyKey, Log, ProofError, ReadError};
+use crate::engine::{Head, IdempotencyKey, Log};
 use crate::records::{Form, Said};
 
-/// Room for what is said of one record, its proof aside.
-const ROOM: usize = 512;
+/// Records with receipts whose answer is made as large ones are: fewer at once.
+const MANY: usize = 256;
 
 /// Appends audit records.
 #[utoipa::path(
@@ -72,6 +71,10 @@ pub(crate) async fn append(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
     let bound = Bound { field: "body", most: ask.app.limits.body_bytes().min(MAX_BODY_BYTES) };
     let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
     let reservation = read.reservation;
+    // Its answer is larger than it is, and can't be refused any more once it is appended.
+    if reservation.bytes() >= LARGE && !bare {
+        ask.app.answers.admit_large()?;
+    }
     let request = Arc::new(Request {
         app: Arc::clone(ask.app),
         body: read.bytes,
@@ -116,58 +119,67 @@ impl Receipts {
     async fn answer(self, ask: &Ask<'_>, settled: &Settled) -> Result<Answer, Problem> {
         let Self { log, done: Done { records, ids, head: appended, replayed }, bare } = self;
         let under = Arc::clone(&settled.under);
-        let size = under.size;
         // The head that the writer answered with has its tree's edge at hand.
         let head = if under.size <= appended.size { appended } else { log.head() };
+        let many = !bare && records.len() > MANY;
         let work = move || {
-            let each = records.iter().zip(&ids).map(|(record, id)| {
-                let receipt = if bare { None } else { Some(read_receipt(&log, &head, record, size)?) };
-                Ok((*record, stored_id(&log, &head, record, *id)?, receipt))
-            });
-            each.collect::<Result<Vec<_>, ProofError>>()
+            let records = told(&log, (&head, &under), (&records, &ids), bare)?;
+            let answer = AppendedAnswer { records, checkpoint: checkpoint(&under)?, replayed };
+            Ok::<_, Problem>(answer.to_json())
         };
-        let told = ask.read(work).await?;
-        let mut body = Object::with_capacity(ROOM * told.len().max(1));
-        body.objects("records", told.iter(), tell).text("checkpoint", &under.note);
-        if replayed {
-            body.flag("replayed", true);
-        }
-        Ok(fresh(media::JSON, body.finish()))
+        let body = if many { ask.app.read_bundles(work).await? } else { ask.read(work).await? };
+        Ok(private(body))
     }
 }
 
-type Told = (Sequenced, RecordId, Option<(Bytes, InclusionProof)>);
-
-fn read_receipt(
+/// What is said of each record; with its receipt, unless that is not wanted.
+fn told(
     log: &Log,
-    head: &Head,
-    record: &Sequenced,
-    size: TreeSize,
-) -> Result<(Bytes, InclusionProof), ProofError> {
-    let proof = log.inclusion(head, record.index, size)?;
-    let leaf = log.entry(head, record.index)?.ok_or_else(|| ProofError::Question("a record past the head".into()))?;
-    Ok((leaf, proof))
+    (head, under): (&Head, &Head),
+    (records, ids): (&[Sequenced], &[RecordId]),
+    bare: bool,
+) -> Result<Vec<Appended>, Problem> {
+    // Of a record that was there before, the leaf has the id.
+    let leaves =
+        if bare && records.iter().all(|record| !record.replayed) { None } else { Some(leaves(log, head, records)?) };
+    let mut told = Vec::with_capacity(records.len());
+    for (number, (record, drawn)) in records.iter().zip(ids).enumerate() {
+        let leaf = leaves.as_ref().and_then(|leaves| leaves.get(number));
+        let stored = leaf.filter(|_| record.replayed).and_then(|leaf| Leaf::decode(leaf).ok());
+        let receipt = leaf.filter(|_| !bare).map(|leaf| {
+            let leaf = String::from_utf8(leaf.to_vec()).map_err(Problem::internal)?;
+            Ok::<_, Problem>(AppendedReceipt { leaf, proof: log.inclusion(head, record.index, under.size)? })
+        });
+        told.push(Appended {
+            id: stored.map_or(*drawn, |leaf| leaf.event().head().id),
+            index: record.index,
+            leaf_hash: record.leaf,
+            stream: record.stream,
+            seq: record.seq,
+            prev: record.prev,
+            time: record.time,
+            replayed: record.replayed,
+            receipt: receipt.transpose()?,
+        });
+    }
+    Ok(told)
 }
 
-/// The id of a record: of one that was there before, the one that it has.
-fn stored_id(log: &Log, head: &Head, record: &Sequenced, drawn: RecordId) -> Result<RecordId, ReadError> {
-    if !record.replayed {
-        return Ok(drawn);
+/// The leaves of records; of those that stand in a row, all are read together.
+fn leaves(log: &Log, head: &Head, records: &[Sequenced]) -> Result<Vec<Bytes>, Problem> {
+    let mut leaves = Vec::with_capacity(records.len());
+    while let Some((first, rest)) = records.get(leaves.len()..).and_then(<[Sequenced]>::split_first) {
+        let in_a_row = |last: LeafIndex, record: &Sequenced| {
+            (record.index.get() == last.size_with().get()).then_some(record.index).ok_or(last)
+        };
+        let last = match rest.iter().try_fold(first.index, in_a_row) {
+            Ok(last) | Err(last) => last,
+        };
+        let row = log.entries(head, first.index, last.size_with(), usize::MAX)?;
+        if row.is_empty() {
+            return Err(Problem::internal("a record past the head"));
+        }
+        leaves.extend(row);
     }
-    let leaf = log.entry(head, record.index)?.and_then(|entry| Leaf::decode(&entry).ok());
-    // The engine has just read it.
-    Ok(leaf.map_or(drawn, |leaf| leaf.event().head().id))
-}
-
-fn tell(body: &mut Object, (record, id, receipt): &Told) {
-    body.text("id", &id.to_text());
-    body.number("index", record.index.get()).hash("leaf_hash", &record.leaf);
-    body.text("stream", &record.stream.to_text()).number("seq", record.seq.get());
-    body.optional_hash("prev", record.prev.as_ref()).text("time", &record.time.to_text());
-    if record.replayed {
-        body.flag("replayed", true);
-    }
-    if let Some((leaf, proof)) = receipt {
-        body.text("leaf", leaf).hashes("proof", proof.hashes());
-    }
+    Ok(leaves)
 }
