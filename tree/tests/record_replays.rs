@@ -8,6 +8,7 @@ mod written;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
@@ -18,7 +19,9 @@ use cairn_tree::record::kind::{Concerned, Redactions, redaction};
 use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Leaf, assemble};
 use cairn_tree::record::open::{Evidence, Record};
-use cairn_tree::record::replay::{Flag, Life, Misfit, Node, Oddity, Passing, Replayed, Unknown, Until, View, replay};
+use cairn_tree::record::replay::{
+    Acting, Correcting, Corrections, Flag, Life, Misfit, Node, Oddity, Passing, Replayed, Unknown, Until, View, replay,
+};
 use cairn_tree::record::server_part::{Seq, ServerPart};
 use cairn_tree::record::stream::{Opening, StreamName};
 use cairn_tree::record::time::Time;
@@ -193,12 +196,27 @@ fn states_come_to_what_is_published() {
     }
 }
 
-/// A replay that records pass through comes to the same.
+/// A replay that records pass through comes to the same, also one that takes two passes.
 fn assert_passing(history: &History, until: Until) {
     let Some(mut passing) = Passing::new(until) else { return };
     history.entered().for_each(|entered| passing.enter(entered).unwrap());
     assert_eq!(passing.stream().is_some(), history.entered().next().is_some());
     assert_eq!(passing.finish(), replay(history, View::AsRecorded, until));
+    let mut corrections = Corrections::default();
+    history.entered().for_each(|entered| corrections.enter(entered).unwrap());
+    let corrections = Arc::new(corrections);
+    let mut correcting = Correcting::new(Arc::clone(&corrections), until).unwrap();
+    for at in history.entered() {
+        let correction = match corrections.acting(at.seq()) {
+            Acting::Correction { seq, .. } => history.entered().find(|entered| entered.seq() == seq),
+            Acting::Itself | Acting::Nothing => None,
+        };
+        if correction.is_some() && until == Until::End {
+            assert!(correcting.clone().enter(at, None).is_err(), "what acts is told, and not passed over");
+        }
+        correcting.enter(at, correction).unwrap();
+    }
+    assert_eq!(correcting.finish(), replay(history, View::Corrected, until));
 }
 
 /// A document with small arrays and objects.

@@ -122,6 +122,12 @@ impl Reading {
         Self { trail, ..self }
     }
 
+    /// The same for what is read once more: what is shown of it is noted already.
+    pub(super) fn unnoted(self) -> Self {
+        let trail = self.trail.of_follower();
+        self.on(trail)
+    }
+
     /// The head that proofs are for: the published one, unless that is too old for the record, or for what may say that
     /// something of it is erased.
     pub(super) fn under(&self, last: LeafIndex) -> Result<Arc<Head>, Problem> {

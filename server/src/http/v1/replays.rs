@@ -1,11 +1,13 @@
-//! The states of a stream at some points. Where each record acts where it stands, the records pass through the replay page by
-//! page and are not kept, however many there are; what a replay keeps is bounded, and one that takes long has one of the
-//! places that reports have. Corrected views, and those by the producers' times, need the whole history at hand.
+//! The states of a stream at some points. The records pass through the replay page by page and are not kept, however many
+//! there are: once where each acts where it stands, and twice where corrections act in the places of what they correct. What
+//! a replay keeps is bounded, and one that takes long has one of the places that reports have. Replays by the producers'
+//! times need the whole history at hand.
 
 use std::sync::Arc;
 
 use cairn_tree::record::chain::ChainError;
-use cairn_tree::record::replay::{Passing, Replayed, View, replay};
+use cairn_tree::record::replay::{Acting, Correcting, Corrections, Passing, Replayed, Until, View, replay};
+use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::StreamId;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{MAX_STATES, Point};
@@ -13,7 +15,7 @@ use cairn_tree::wire::v1::{MAX_STATES, Point};
 use super::super::Ask;
 use super::super::places::Party;
 use super::super::problem::{Kind, Problem};
-use super::history::Asked;
+use super::history::{Asked, SeenEntry};
 use crate::auth::Right;
 use crate::engine::Head;
 use crate::limits::{LIST_BYTES, LIST_RECORDS_MOST, REPLAY_BYTES, REPLAY_RECORDS};
@@ -30,14 +32,13 @@ pub(super) struct Replays {
 
 /// Replays a stream up to each of some points.
 pub(super) async fn replays(ask: &Ask<'_>, stream: Asked, points: Vec<Point>) -> Result<Replays, Problem> {
-    let passing = |point: &Point| if point.view == View::AsRecorded { Passing::new(point.until) } else { None };
-    let Some(passing) = points.iter().map(passing).collect::<Option<Vec<_>>>() else {
+    let Some(way) = Way::of(&points) else {
         return ask.read_large(move || held(&stream, &points)).await;
     };
-    let begin = move || Passage::begin(stream, passing);
+    let begin = move || Passage::begin(stream, way);
     let (mut passage, mut place) = (ask.read(begin).await?, None);
     loop {
-        if passage.seen > REPLAY_RECORDS as u64 && place.is_none() {
+        if passage.read > REPLAY_RECORDS as u64 && place.is_none() {
             let token = ask.credential(Right::Read)?.id;
             place = Some(ask.app.reports.take(Party::Token(token))?);
         }
@@ -61,11 +62,62 @@ fn held(stream: &Asked, points: &[Point]) -> Result<Replays, Problem> {
     Ok(Replays { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under })
 }
 
+/// What records do on their way.
+enum Way {
+    /// Each acts where it stands.
+    Recorded(Vec<Passing>),
+    /// They tell which of them correct others, for replays up to these points.
+    Learning(Box<Corrections>, Vec<Until>),
+    /// They act where they belong, after all have told.
+    Corrected(Arc<Corrections>, Vec<Correcting>),
+}
+
+impl Way {
+    /// The way to some points; `None` if the records can't pass one after another.
+    fn of(points: &[Point]) -> Option<Self> {
+        let by_producer = |point: &Point| matches!(point.until, Until::ProducerTime(_));
+        if points.iter().any(by_producer) {
+            return None;
+        }
+        if points.iter().all(|point| point.view == View::Corrected) {
+            return Some(Self::Learning(Box::default(), points.iter().map(|point| point.until).collect()));
+        }
+        let passing = |point: &Point| if point.view == View::AsRecorded { Passing::new(point.until) } else { None };
+        points.iter().map(passing).collect::<Option<_>>().map(Self::Recorded)
+    }
+
+    /// What is kept on it: bytes, and flags.
+    fn kept(&self) -> (usize, usize) {
+        match self {
+            Self::Recorded(points) => {
+                (points.iter().map(Passing::bytes).sum(), points.iter().map(Passing::flags).sum())
+            }
+            Self::Learning(corrections, _) => (corrections.bytes(), 0),
+            Self::Corrected(corrections, points) => {
+                let bytes: usize = points.iter().map(Correcting::bytes).sum();
+                (bytes.saturating_add(corrections.bytes()), points.iter().map(Correcting::flags).sum())
+            }
+        }
+    }
+
+    /// Whether nothing that comes matters.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Recorded(points) => points.iter().all(Passing::is_over),
+            Self::Learning(..) => false,
+            Self::Corrected(_, points) => points.iter().all(Correcting::is_over),
+        }
+    }
+}
+
 /// Records on their way through some replays.
 struct Passage {
     stream: Asked,
-    points: Vec<Passing>,
-    seen: u64,
+    way: Way,
+    /// Records that were read, twice where they pass twice.
+    read: u64,
+    /// The number of the next record.
+    seq: u64,
     /// Where the next record is, or some place before it and behind the last one.
     next: LeafIndex,
     complete_to: TreeSize,
@@ -73,15 +125,15 @@ struct Passage {
 }
 
 impl Passage {
-    fn begin(stream: Asked, points: Vec<Passing>) -> Result<Self, Problem> {
+    fn begin(stream: Asked, way: Way) -> Result<Self, Problem> {
         let complete_to = stream.reading.complete_to()?;
-        Ok(Self { stream, points, seen: 0, next: LeafIndex::ZERO, complete_to, under: None })
+        Ok(Self { stream, way, read: 0, seq: 0, next: LeafIndex::ZERO, complete_to, under: None })
     }
 
     /// Lets the next page pass; says whether it was the last one that matters.
     fn go_on(&mut self) -> Result<bool, Problem> {
-        let row = self.stream.row_at(self.next, self.seen, (LIST_RECORDS_MOST, LIST_BYTES))?;
-        if row.records.is_empty() && self.seen == 0 {
+        let row = self.stream.row_at(self.next, self.seq, (LIST_RECORDS_MOST, LIST_BYTES))?;
+        if row.records.is_empty() && self.seq == 0 {
             return Err(Problem::not_found());
         }
         for entry in row.records {
@@ -90,26 +142,74 @@ impl Passage {
                 let detail = format!("{problem}; the records before it are what they are");
                 Problem::new(Kind::Integrity, detail).value(problem.index.to_string())
             })?;
-            let wrong = |error: ChainError| Problem::new(Kind::Integrity, error.to_string());
-            self.points.iter_mut().try_for_each(|passing| passing.enter(entry.entered())).map_err(wrong)?;
+            self.enter(&entry)?;
             self.next = LeafIndex::new(entry.index().size_with().get()).map_err(Problem::internal)?;
-            self.seen = self.seen.saturating_add(1);
+            self.seq = self.seq.saturating_add(1);
+            self.read = self.read.saturating_add(1);
         }
         self.under = Some(row.under);
-        let (bytes, flags): (usize, usize) =
-            (self.points.iter().map(Passing::bytes).sum(), self.points.iter().map(Passing::flags).sum());
+        let (bytes, flags) = self.way.kept();
         if bytes > REPLAY_BYTES || flags > MAX_STATES {
             let detail = "the stream's states are too large to be told in one answer; read its records";
             let bound = format!("at most {REPLAY_BYTES} bytes of states and ids, and {MAX_STATES} flags");
             return Err(Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound));
         }
-        Ok(row.next.is_none() || self.points.iter().all(Passing::is_over))
+        Ok((row.next.is_none() && !self.passes_again()) || self.way.is_over())
+    }
+
+    fn enter(&mut self, entry: &SeenEntry) -> Result<(), Problem> {
+        let wrong = |error: ChainError| Problem::new(Kind::Integrity, error.to_string());
+        let entered = entry.entered();
+        match &mut self.way {
+            Way::Recorded(points) => points.iter_mut().try_for_each(|point| point.enter(entered)).map_err(wrong),
+            Way::Learning(corrections, _) => corrections.enter(entered).map_err(wrong),
+            Way::Corrected(corrections, points) => {
+                let correction = match corrections.acting(entered.seq()) {
+                    Acting::Correction { seq, index } => {
+                        self.read = self.read.saturating_add(1);
+                        Some(correction(&self.stream, seq, index)?)
+                    }
+                    Acting::Itself | Acting::Nothing => None,
+                };
+                let acting = correction.as_ref().map(SeenEntry::entered);
+                points.iter_mut().try_for_each(|point| point.enter(entered, acting)).map_err(wrong)
+            }
+        }
+    }
+
+    /// After the last record: whether all pass once more.
+    fn passes_again(&mut self) -> bool {
+        let Way::Learning(corrections, points) = &mut self.way else { return false };
+        let corrections = Arc::new(std::mem::take(&mut **corrections));
+        let correcting = |until: &Until| Correcting::new(Arc::clone(&corrections), *until);
+        let points = points.iter().filter_map(correcting).collect();
+        self.way = Way::Corrected(corrections, points);
+        (self.seq, self.next) = (0, LeafIndex::ZERO);
+        // What is shown is noted already.
+        self.stream.reading = self.stream.reading.clone().unnoted();
+        true
     }
 
     fn finish(self) -> Result<Replays, Problem> {
-        let id = self.points.first().and_then(Passing::stream).ok_or_else(Problem::not_found)?;
         let under = self.under.ok_or_else(Problem::not_found)?;
-        let at = self.points.into_iter().map(Passing::finish).collect();
+        let (id, at) = match self.way {
+            Way::Recorded(points) => {
+                let id = points.first().and_then(Passing::stream);
+                (id, points.into_iter().map(Passing::finish).collect())
+            }
+            Way::Learning(corrections, _) => (corrections.stream(), Vec::new()),
+            Way::Corrected(corrections, points) => {
+                (corrections.stream(), points.into_iter().map(Correcting::finish).collect())
+            }
+        };
+        let id = id.ok_or_else(Problem::not_found)?;
         Ok(Replays { id, at, complete_to: self.complete_to.min(under.size), under })
     }
+}
+
+/// The correction that acts in a place, verified as every record is.
+fn correction(stream: &Asked, seq: Seq, index: LeafIndex) -> Result<SeenEntry, Problem> {
+    let mut row = stream.row_at(index, seq.get(), (1, LIST_BYTES))?;
+    let entry = row.records.pop().ok_or_else(|| Problem::internal("a correction that is not there any more"))?;
+    entry.map_err(|problem| Problem::new(Kind::Integrity, problem.to_string()).value(problem.index.to_string()))
 }

@@ -41,10 +41,43 @@ fn a_long_stream_has_states_and_differences_at_any_point() {
     let differences = &diff["objects"][0]["differences"];
     assert_eq!((&differences[0]["old"], &differences[0]["new"]), (&json!(7), &json!(10_200)), "{diff}");
     // What needs the whole history at hand is bounded, and says so.
-    for query in ["?view=corrected", "?by=producer_time&at=2199-01-01T00:00:00Z"] {
-        let answer = running.read(&format!("{stream}/state{query}"));
-        assert_eq!((answer.status, &json_of(&answer)["field"]), (400, &json!("stream")), "{query}");
-    }
+    let answer = running.read(&format!("{stream}/state?by=producer_time&at=2199-01-01T00:00:00Z"));
+    assert_eq!((answer.status, &json_of(&answer)["field"]), (400, &json!("stream")));
+}
+
+/// Corrections act in the places of what they correct, however far behind those they stand.
+#[test]
+fn a_long_stream_has_its_corrected_states_too() {
+    let running = filled();
+    let stream = "/v1/streams/entity/pb/tl/license/1";
+    let id = |seq: u64| {
+        let page = running.shown(&format!("{stream}?from_seq={seq}&limit=1"));
+        page["records"][0]["view"]["id"].clone()
+    };
+    let correcting = |seq: u64, fields: Value| {
+        let mut record = update(0);
+        record["replaces"] = id(seq);
+        record["values"]["fields"] = fields;
+        running.brought(&record)["records"][0]["seq"].clone()
+    };
+    assert_eq!(correcting(7, json!({"/other": {"new": "corrected"}})), RECORDS);
+    // The last correction of a correction is what acts; and the last record is corrected as well.
+    assert_eq!(correcting(RECORDS, json!({"/other": {"new": "again"}})), RECORDS + 1);
+    assert_eq!(correcting(RECORDS - 1, json!({"/count": {"new": "last"}})), RECORDS + 2);
+    let state = |query: &str| running.shown(&format!("{stream}/state?view=corrected{query}"));
+    let document = |state: &Value| {
+        let document = &state["states"][0]["document"];
+        (document["count"].clone(), document["other"].clone())
+    };
+    let now = state("");
+    assert_eq!(document(&now), (json!("last"), json!("again")), "{now}");
+    assert_eq!((&now["complete_to"], now["flags"].as_array().map(Vec::len)), (&json!(RECORDS + 3), Some(0)));
+    assert_eq!(document(&state("&at=6")), (json!(6), Value::Null));
+    assert_eq!(document(&state("&at=7")), (json!(6), json!("again")), "what it corrects said more, and does not act");
+    assert_eq!(document(&state("&at=10400")), (json!(10_400), json!("again")));
+    let diff = running.shown(&format!("{stream}/diff?from=6&to=7&view=corrected"));
+    let differences = diff["objects"][0]["differences"].as_array().unwrap();
+    assert_eq!((differences.len(), &differences[0]["pointer"]), (1, &json!("/other")), "{diff}");
 }
 
 #[test]

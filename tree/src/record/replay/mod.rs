@@ -2,7 +2,9 @@
 //!
 //! Pure and total: what does not fit together is flagged and never an error, since the records are what they are.
 
+mod correcting;
 mod diff;
+mod known;
 mod node;
 mod old;
 mod ongoing;
@@ -10,6 +12,7 @@ mod passing;
 mod patch;
 mod places;
 
+pub use correcting::{Acting, Correcting, Corrections};
 pub use diff::{Difference, Differences, Pointers, diff};
 pub use node::{Node, Unknown};
 pub use old::old_differs;
