@@ -46,6 +46,7 @@ struct Line {
     hash_index: bool,
     records: bool,
     /// Records that searches may miss, since what they say is damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     damaged: Vec<u64>,
 }
 

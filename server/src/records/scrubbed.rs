@@ -61,26 +61,30 @@ impl CheckRecords for RecordScrub {
         if let Err(error) = read {
             look.checked.unreadable.push(error.to_string());
         }
-        suspects.into_iter().for_each(|index| look.suspect(index));
+        suspects.retain(|index| look.news(*index).is_some());
+        if !suspects.is_empty() {
+            // Nobody is told of what is bad once only.
+            log.forget_blocks();
+            suspects.into_iter().for_each(|index| look.tell(index));
+        }
         redactions.iter().for_each(|record| look.redaction(record));
         look.checked
     }
 }
 
 impl Look<'_> {
-    /// Looks at a record as a read does; twice, unless it is known to be bad.
-    fn suspect(&mut self, index: LeafIndex) {
-        for is_second in [false, true] {
-            match self.broken(index) {
-                None => return,
-                // Leaves are judged by what was signed, elsewhere.
-                Some(broken) if !matches!(broken.what, BrokenPart::Disclosure(..)) => return,
-                Some(broken) if self.reporter.knows(self.log, &broken) => return,
-                Some(broken) if is_second => {
-                    self.checked.findings += u64::from(self.reporter.report(self.log, &broken));
-                }
-                Some(_) => self.log.forget_blocks(),
-            }
+    /// What is wrong with the disclosures of a record, as a read finds it, if that is not known. Leaves are judged by what was
+    /// signed, elsewhere.
+    fn news(&mut self, index: LeafIndex) -> Option<Broken> {
+        let broken = self.broken(index)?;
+        let is_news = matches!(broken.what, BrokenPart::Disclosure(..)) && !self.reporter.knows(self.log, &broken);
+        is_news.then_some(broken)
+    }
+
+    /// Tells of it.
+    fn tell(&mut self, index: LeafIndex) {
+        if let Some(broken) = self.news(index) {
+            self.checked.findings += u64::from(self.reporter.report(self.log, &broken));
         }
     }
 

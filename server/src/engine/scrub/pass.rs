@@ -95,10 +95,7 @@ impl Pass<'_> {
             self.settle(Some(log), &portion);
             self.figures.at(Some((log.info.name.to_string(), end * WIDTH)));
             self.pace.after(begun, portion.bytes, || self.running.sequencer.depth() > 0);
-            if !self.read_records(log, bundles.start * WIDTH..bundles.end * WIDTH) {
-                return false;
-            }
-            kept.bundle = end;
+            kept.bundle = self.read_records(log, bundles.start * WIDTH..bundles.end * WIDTH) / WIDTH;
             if told.elapsed() >= KEEP {
                 told = Instant::now();
                 self.keeper.write(kept);
@@ -111,8 +108,8 @@ impl Pass<'_> {
             portion = self.again(log, portion, once_more);
         }
         self.settle(Some(log), &portion);
-        if portion.damage.is_empty() && !self.read_records(log, full * WIDTH..head.size.get()) {
-            return false;
+        if portion.damage.is_empty() {
+            self.read_records(log, full * WIDTH..head.size.get());
         }
         self.read_index(log, &stored);
         (kept.log, kept.bundle) = (log.info.id.get().saturating_add(1), 0);

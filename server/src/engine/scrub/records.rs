@@ -43,14 +43,12 @@ impl CheckRecords for NoRecords {
 }
 
 impl Pass<'_> {
-    /// Has the records of some bundles checked, one bundle at a time; false if it is to stop.
-    pub(super) fn read_records(&self, log: &Arc<Shared>, entries: Range<u64>) -> bool {
+    /// Has the records of some bundles checked, one bundle at a time, until it is to stop: at least one, so that a scrubber
+    /// that is stopped again and again gets on. Returns the first entry that was not come to.
+    pub(super) fn read_records(&self, log: &Arc<Shared>, entries: Range<u64>) -> u64 {
         let handle = Log { running: Arc::clone(self.running), shared: Arc::clone(log) };
         let mut from = entries.start;
         while from < entries.end {
-            if self.pace.is_stopped() {
-                return false;
-            }
             let (begun, number) = (Instant::now(), from / WIDTH);
             let end = entries.end.min((number + 1) * WIDTH);
             let is_damaged = |place| log.damage.get(place).is_some();
@@ -62,8 +60,11 @@ impl Pass<'_> {
                 self.pace.after(begun, checked.bytes, || self.running.sequencer.depth() > 0);
             }
             from = end;
+            if self.pace.is_stopped() {
+                break;
+            }
         }
-        true
+        from
     }
 
     fn count(&self, log: &Shared, checked: &Checked) {
