@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# `make fuzz`: runs every target of tests/fuzz for FUZZ_SECONDS (default 20). The coverage instrumentation is the one
-# that cargo-fuzz sets, and stable rustc has it too, so neither cargo-fuzz nor a nightly toolchain is needed. There is
-# no address sanitizer: this workspace denies unsafe code. `cargo +nightly fuzz run NAME` in tests/fuzz works as well.
+# `make fuzz`: runs every target of tests/fuzz, or those that ONLY= names, for FUZZ_SECONDS each (default 20). The
+# coverage instrumentation is the one that cargo-fuzz sets, and stable rustc has it too, so neither cargo-fuzz nor a
+# nightly toolchain is needed. There is no address sanitizer: this workspace denies unsafe code. `cargo +nightly fuzz run
+# NAME` in tests/fuzz works as well.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../tests/fuzz"
@@ -21,6 +22,7 @@ trap '' PIPE
 failed=()
 for source in fuzz_targets/*.rs; do
     name=$(basename "$source" .rs)
+    [[ -z ${ONLY:-} || " $ONLY " == *" $name "* ]] || continue
     mkdir -p "$target/corpus/$name" "artifacts/$name"
     seeds=()
     [ ! -d "seeds/$name" ] || seeds=("seeds/$name")

@@ -76,6 +76,9 @@ pub(crate) struct Settings {
     /// Cores of the load generator [default: the second half, from four cores on].
     #[arg(long)]
     load_cores: Option<String>,
+    /// Only these attacks, where callers are measured beside some.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    attacks: Vec<Attack>,
 }
 
 impl Settings {

@@ -263,6 +263,8 @@ pub(crate) const ENTRY_BYTES: usize = 300;
 
 /// The mode that takes the server's address and not a log's.
 const RECORDS: &str = "records";
+/// The same with one record per request, as this program names it.
+const RECORD: &str = "record";
 
 /// What `cairn load` says, and what it cost.
 #[derive(Debug, Clone, Deserialize)]
@@ -289,9 +291,13 @@ pub(crate) struct Loaded {
 pub(crate) fn load(server: &Server, ask: Ask, cores: &Cores) -> anyhow::Result<Loaded> {
     let before = (server.used(), processor_seconds("/proc/self/stat", Used::Children));
     let mut command = pinned(&beside("cairn")?, cores.load.as_deref());
-    command.args(["load", "--json", "--mode", ask.mode, "--size", &ask.size.to_string()]);
+    let mode = if ask.mode == RECORD { RECORDS } else { ask.mode };
+    command.args(["load", "--json", "--mode", mode, "--size", &ask.size.to_string()]);
+    if ask.mode == RECORD {
+        command.args(["--batch", "1"]);
+    }
     command.args(["--connections", &ask.connections.to_string(), "--duration", &format!("{}s", ask.time.as_secs())]);
-    let url = if ask.mode == RECORDS { server.origin() } else { &server.url };
+    let url = if mode == RECORDS { server.origin() } else { &server.url };
     command.args(["--url", url, "--token", &server.token]);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("{command:?}"))?;
     anyhow::ensure!(output.status.success(), "the load generator failed");

@@ -32,6 +32,12 @@ pub(crate) enum Attack {
     H2Resets,
     /// HTTP/2 headers without an end (CVE-2024-27316).
     H2Continuations,
+    /// Readers who follow a stream of records, and take every event.
+    Followers,
+    /// Reports of all records, one after the other.
+    Reports,
+    /// Searches that open as many records as one may.
+    Searches,
 }
 
 /// What the attackers got done.
@@ -72,7 +78,14 @@ impl Attack {
             Self::SlowReads => 500,
             Self::Connections | Self::HugeBodies | Self::EndlessBodies => 64,
             Self::H2Resets | Self::H2Continuations => 32,
+            Self::Followers => 500,
+            Self::Reports | Self::Searches => 32,
         }
+    }
+
+    /// Whether records are what is asked for: then those who bring records are asked what they notice.
+    pub(crate) const fn reads_records(self) -> bool {
+        matches!(self, Self::Followers | Self::Reports | Self::Searches)
     }
 
     /// Does it for a time.
@@ -152,9 +165,18 @@ impl Attack {
                 // An indexed field of the static table, again and again.
                 flood(stream, &frame(9, 0, 1, &[0x90; 8_192]), counts).await
             }
+            Self::Followers => ask(stream, token, FOLLOWED, counts).await,
+            Self::Reports => ask(stream, token, "/v1/reports?tenant=pb.amritsar", counts).await,
+            Self::Searches => ask(stream, token, SEARCH, counts).await,
         }
     }
 }
+
+/// The events of an object that has records as soon as there are any.
+const FOLLOWED: &str =
+    "/v1/streams/entity/pb.amritsar/tradelicense/eg_tl_tradelicense/PB-TL-2026-000000/events?from_seq=0";
+/// A page with as many records as there may be in one.
+const SEARCH: &str = "/v1/records?tenant=pb.amritsar&operation=update&limit=500&proof=1";
 
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// HPACK (RFC 7541) of `GET http://x/`.
@@ -175,6 +197,15 @@ fn resets(first: u32) -> Vec<u8> {
 async fn send(stream: &mut TcpStream, bytes: &[u8], counts: &Counts) -> std::io::Result<()> {
     stream.write_all(bytes).await?;
     counts.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Asks for something, and reads all of the answer.
+async fn ask(stream: &mut TcpStream, token: &str, target: &str, counts: &Counts) -> std::io::Result<()> {
+    let header = format!("host: x\r\nauthorization: Bearer {token}\r\nconnection: close");
+    send(stream, format!("GET {target} HTTP/1.1\r\n{header}\r\n\r\n").as_bytes(), counts).await?;
+    let mut sink = vec![0; PIECE];
+    while stream.read(&mut sink).await? > 0 {}
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What callers notice while others abuse the server: the 99th percentile of their appends and proofs with an attack on,
-//! beside the same without, in turns; and the server's memory.
+//! beside the same without, in turns; and the server's memory. Where records are what the attackers ask for, it is that of
+//! records which are brought one at a time.
 
 pub(crate) mod attack;
 
@@ -29,9 +30,12 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let token = init(data.path())?;
     let cores = apart(settings);
     let server = Server::cairn(data.path(), token, &cores.callers)?;
-    load(&server, Ask { mode: "batch", connections: 4, time: BATCHES, size: ENTRY_BYTES }, &cores.callers)?;
+    for mode in ["batch", "records"] {
+        load(&server, Ask { mode, connections: 4, time: BATCHES, size: ENTRY_BYTES }, &cores.callers)?;
+    }
     let mut rows = Vec::new();
-    for attack in Attack::value_variants() {
+    let all = Attack::value_variants().iter();
+    for attack in all.filter(|attack| settings.attacks.is_empty() || settings.attacks.contains(attack)) {
         rows.extend(attacked(settings, &server, &cores, *attack)?);
     }
     Ok(rows)
@@ -55,16 +59,16 @@ fn apart(settings: &Settings) -> Apart {
 }
 
 fn attacked(settings: &Settings, server: &Server, cores: &Apart, attack: Attack) -> anyhow::Result<Vec<Row>> {
-    let modes = ["single", "proof"];
-    let mut rounds = [Rounds::default(), Rounds::default()];
+    let modes: &[&'static str] = if attack.reads_records() { &["record"] } else { &["single", "proof"] };
+    let mut rounds = vec![Rounds::default(); modes.len()];
     let (mut done, before, mut most) = (Done::default(), server.resident_mib(), 0_f64);
-    let ask = |mode| Ask { mode, connections: CALLERS, time: settings.time(), size: ENTRY_BYTES };
+    let ask = |mode: &&'static str| Ask { mode: *mode, connections: CALLERS, time: settings.time(), size: ENTRY_BYTES };
     for round in 0..settings.rounds {
-        let quiet = modes.map(|mode| load(server, ask(mode), &cores.callers));
+        let quiet: Vec<_> = modes.iter().map(|mode| load(server, ask(mode), &cores.callers)).collect();
         let time = LEAD + 2 * settings.time() + LEAD;
         let attackers = attackers(server, attack, time, cores.attackers.as_deref())?;
         std::thread::sleep(LEAD);
-        let busy = modes.map(|mode| load(server, ask(mode), &cores.callers));
+        let busy: Vec<_> = modes.iter().map(|mode| load(server, ask(mode), &cores.callers)).collect();
         most = most.max(server.resident_mib());
         done = finish(attackers)?;
         anyhow::ensure!(done.connections > 0, "{attack:?} did not reach the server");
