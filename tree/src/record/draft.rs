@@ -100,7 +100,7 @@ impl Content<'_> {
             return Err(SealError::OnlyOld);
         }
         if head.key.is_some()
-            && let Some(reserved) = self.reserved()
+            && let Some(reserved) = Reserved::of_brought(&self.object).or_else(|| self.reserved())
         {
             return Err(reserved.into());
         }

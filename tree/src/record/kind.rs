@@ -16,6 +16,7 @@ use super::json::canonical::{push_integer, push_string};
 use super::json::{FaultKind, Json, Read, Reader, Trouble};
 use super::open::{OpenValues, Record};
 use super::parts::{Context, Object};
+pub use super::reserved::{INCIDENT, REDACTION};
 use super::reserved::{OWN_MODULE, is_own_operation};
 use super::shown::Shown;
 use super::stream::{StreamId, StreamName};
@@ -34,10 +35,6 @@ const LOG: &str = "/log";
 const STREAM: &str = "/stream";
 /// The entity of a redaction record.
 const REDACTION_ENTITY: &str = "redaction";
-/// The operation of a redaction record.
-pub const REDACTION: &str = "record.redaction";
-/// The operation of a record about a failed integrity check.
-pub const INCIDENT: &str = "security.incident";
 /// The field of the values that lists the digests.
 const DIGESTS: &str = "/digests";
 /// The field of the values that says where the record is that they are of.

@@ -2,6 +2,9 @@
 //! attributes whose names begin with `cairn.`.
 //!
 //! Servers refuse it from producers in every form; readers refuse a record with any of it that names a producer's key.
+//!
+//! Servers refuse more of producers than readers refuse of records: a topic of the log's, and the operations of its redaction
+//! and incident records, for which a producer's could be taken though they count as nothing of the kind.
 
 use super::attributes::Attributes;
 use super::parts::{Context, Object};
@@ -10,6 +13,10 @@ use super::text::Operation;
 
 /// The module of what the log writes about itself, and the tenant whose it is where it is nobody else's.
 pub const OWN_MODULE: &str = "cairn";
+/// The operation of a redaction record.
+pub const REDACTION: &str = "record.redaction";
+/// The operation of a record about a failed integrity check.
+pub const INCIDENT: &str = "security.incident";
 /// What operations, named streams and attributes of the log's own begin with.
 pub const OWN_PREFIX: &str = "cairn.";
 
@@ -25,6 +32,9 @@ pub enum Reserved {
     /// What was done.
     #[error("operations that begin with {OWN_PREFIX} are the log's own, and no producer's")]
     Operation,
+    /// What was done, in the words for what the log does.
+    #[error("the operations {REDACTION} and {INCIDENT} are the log's own, and no producer's")]
+    Word,
     /// The named stream that it is meant for.
     #[error("streams whose names begin with {OWN_PREFIX} are the log's own, and no producer's")]
     Stream,
@@ -43,7 +53,7 @@ impl Reserved {
         match self {
             Self::Module => "/object/module",
             Self::Tenant => "/object/tenant",
-            Self::Operation => "/object/operation",
+            Self::Operation | Self::Word => "/object/operation",
             Self::Stream => "/context/stream",
             Self::Topic => "/topics",
             Self::Attribute => "/attributes",
@@ -59,6 +69,14 @@ impl Reserved {
             _ if is_own_operation(&object.operation) => Some(Self::Operation),
             _ => None,
         }
+    }
+
+    /// Of an object that a producer brings. A reader does not ask for all of this: such a word counts for nothing outside
+    /// of the log's own module.
+    #[must_use]
+    pub fn of_brought(object: &Object<'_>) -> Option<Self> {
+        let is_word = [REDACTION, INCIDENT].contains(&object.operation.as_str());
+        Self::of_object(object).or_else(|| is_word.then_some(Self::Word))
     }
 
     /// Of a context.

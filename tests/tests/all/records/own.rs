@@ -82,6 +82,8 @@ fn no_form_of_input_takes_what_is_the_logs_own() {
         with(&|record| record["object"]["module"] = json!("cairn")),
         with(&|record| record["object"]["tenant"] = json!("cairn")),
         with(&|record| record["object"]["operation"] = json!("cairn.read")),
+        with(&|record| record["object"]["operation"] = json!("security.incident")),
+        with(&|record| record["object"]["operation"] = json!("record.redaction")),
         with(&|record| record["context"] = json!({"stream": "cairn.reads.2026-01-01"})),
         with(&|record| record["attributes"] = json!({"cairn.reads": 1})),
     ];
@@ -90,6 +92,7 @@ fn no_form_of_input_takes_what_is_the_logs_own() {
         for answer in [running.bring(record), running.ask_with(&running.data.token, lines)] {
             assert_eq!(answer.status, 422, "{record}: {}", answer.text());
             assert!(answer.text().contains("the log's own"), "{record}: {}", answer.text());
+            assert!(json_of(&answer)["pointer"].as_str().is_some_and(|pointer| pointer.len() > 1), "{record}");
         }
         let event = json!({
             "specversion": "1.0", "id": "1", "source": "/here", "type": "record", "datacontenttype": "application/json",
@@ -100,7 +103,25 @@ fn no_form_of_input_takes_what_is_the_logs_own() {
         let answer = running.ask_with(&running.data.token, event);
         assert_eq!(answer.status, 422, "{record}: {}", answer.text());
     }
-    for (name, value) in [("module", "cairn"), ("tenantId", "cairn"), ("operationType", "cairn.read")] {
+    for operation in ["cairn.read", "security.incident", "record.redaction"] {
+        // As extensions of the event, which say what the object is.
+        let event = json!({
+            "specversion": "1.0", "id": "1", "source": "/here", "type": "record", "subject": "1", "tenant": "pb",
+            "module": "tl", "operation": operation, "data": {"fee": 1},
+        });
+        let request = Request::post("/v1/records", event.to_string());
+        let answer =
+            running.ask_with(&running.data.token, request.with("content-type", "application/cloudevents+json"));
+        assert!(answer.status == 422 && answer.text().contains("the log's own"), "{operation}: {}", answer.text());
+    }
+    let row = [
+        ("module", "cairn"),
+        ("tenantId", "cairn"),
+        ("operationType", "cairn.read"),
+        ("operationType", "security.incident"),
+        ("operationType", "record.redaction"),
+    ];
+    for (name, value) in row {
         let mut row = json!({
             "userUUID": "u-1", "module": "tl", "tenantId": "pb", "changeDate": 7, "entityName": "e", "objectId": "1",
             "keyValueMap": {"a": 1}, "operationType": "CREATE",

@@ -103,8 +103,13 @@ fn a_signed_event_about_what_is_the_logs_own_is_refused() {
     let running = Running::start();
     let signer = ProducerSigner::from_seed(&[7; 32]);
     let token = running.new_token(&["--rights", "append", "--producer-key", &base64url(signer.key().as_bytes())]);
-    for (module, operation, refused) in [("cairn", "update", true), ("tl", "cairn.read", true), ("tl", "update", false)]
-    {
+    for (module, operation, refused) in [
+        ("cairn", "update", true),
+        ("tl", "cairn.read", true),
+        ("tl", "security.incident", true),
+        ("tl", "record.redaction", true),
+        ("tl", "update", false),
+    ] {
         let mut event = signed(&running, &signer, 1, None);
         let salt = "BwcHBwcHBwcHBwcHBwcHBw";
         let object = format!(

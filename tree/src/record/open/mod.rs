@@ -147,7 +147,7 @@ pub struct Record {
 
 impl Opened {
     /// Opens an event that is not in a log yet, such as a producer's: all of it must be there, and nothing of it the log's
-    /// own.
+    /// own, its words included.
     ///
     /// # Errors
     /// [`IntegrityError`].
@@ -160,7 +160,8 @@ impl Opened {
         let mut matching = Matching::new(evidence, Concerned { id: event.head().id, index: LeafIndex::ZERO })?;
         let opened = Self::read(event, &mut matching)?;
         matching.finish()?;
-        opened.reserved().map_or(Ok(opened), |reserved| Err(reserved.into()))
+        let brought = opened.object.disclosed().and_then(Reserved::of_brought);
+        brought.or_else(|| opened.reserved()).map_or(Ok(opened), |reserved| Err(reserved.into()))
     }
 
     /// What of it is the log's own, as far as it is shown.

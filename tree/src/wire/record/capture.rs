@@ -134,7 +134,7 @@ impl CapturedRow {
             action: None,
             operation: self.operation,
         };
-        if let Some(reserved) = Reserved::of_object(&object) {
+        if let Some(reserved) = Reserved::of_brought(&object) {
             return Err(reserved.into());
         }
         let columns = self.columns.into_iter().map(|(name, json)| (Cow::Owned(name), json)).collect::<Vec<_>>();

@@ -164,7 +164,7 @@ impl<'a> Event<'a> {
             category: None,
             action: Some(kind),
         };
-        refuse(Reserved::of_object(&object), start)?;
+        refuse(Reserved::of_brought(&object), start)?;
         let actor = checked(self.extension("authid")?, Name::new)?;
         let context = Context {
             traceparent: checked(self.extension("traceparent")?, TraceParent::new)?,

@@ -254,7 +254,7 @@ impl<'a> Row<'a> {
             action: None,
             operation,
         };
-        refuse(Reserved::of_object(&object), start)?;
+        refuse(Reserved::of_brought(&object), start)?;
         let values = values_of_row(&object.operation, data);
         let values = values.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
         let context = Context { transaction: self.transaction, correlation: self.correlation, ..Context::default() };

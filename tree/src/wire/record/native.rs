@@ -124,7 +124,7 @@ impl<'a> Members<'a> {
             "replaces" => self.replaces = Some(record_id(reader)?),
             "object" => {
                 let object = Object::read(reader)?;
-                refuse(Reserved::of_object(&object), at)?;
+                refuse(Reserved::of_brought(&object), at)?;
                 self.object = Some(object);
             }
             "actor" => self.actor = Some(Actor::read(reader)?),
