@@ -32,7 +32,8 @@ pub struct Incident {
     /// When it was found, in milliseconds since the epoch.
     pub time_ms: u64,
     /// `damage`, `repaired`, `halted`: for good, or `integrity`: a record failed its check when it was read;
-    /// `returned`: a disclosure that was erased is there again.
+    /// `returned`: a disclosure that was erased is there again; `settings`: the file of settings was not as the logs have it
+    /// on record.
     pub event: String,
     /// The log's name; absent for what belongs to no log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +61,14 @@ pub struct Incident {
 }
 
 impl Incident {
+    /// The file of settings was not as the logs have it on record.
+    #[must_use]
+    pub fn settings(found: &str, time_ms: u64) -> Self {
+        let (event, kind, found) = ("settings".to_owned(), "settings".to_owned(), found.to_owned());
+        let (number, log, place, level, first, end, expected) = (0, None, None, None, None, None, None);
+        Self { number, time_ms, event, log, kind, place, level, first, end, expected, found }
+    }
+
     /// A log is halted for good: not for damage, which is mended.
     #[must_use]
     pub fn halted(log: &str, reason: &str, time_ms: u64) -> Self {

@@ -9,7 +9,10 @@ use cairn_tree::record::text::Name;
 
 use super::operator::Operator;
 use super::{ModuleLine, Reply, TenantLine};
-use crate::records::{ModuleSettings, OwnRecord, ReadAudit, SettingsChange, TenantSettings, own_object, own_values};
+use crate::records::{
+    ModuleSettings, OF_MODULE, OF_TENANT, OwnRecord, ReadAudit, SET, SettingsChange, TenantSettings, own_object,
+    own_values,
+};
 
 impl Operator {
     pub(super) async fn set_tenant(&self, name: String, reads: ReadAudit) -> Result<Reply, String> {
@@ -43,7 +46,7 @@ impl Operator {
     }
 
     /// Decides something, unless it is so already. It is put on record first: a change that nobody can see later is
-    /// worse than a record of one that failed and is tried again.
+    /// worse than a record of one that failed, which the next start makes.
     async fn decide(&self, change: &SettingsChange) -> Result<(), String> {
         if !self.settings.would_change(change).map_err(|error| error.to_string())? {
             return Ok(());
@@ -64,7 +67,7 @@ impl Operator {
                 let before = self.settings.tenant(tenant.as_str()).reads;
                 let members =
                     vec![("reads", Json::string(to.reads.name())), ("reads_before", Json::string(before.name()))];
-                (tenant, "tenant-settings", tenant.as_str(), members)
+                (tenant, OF_TENANT, tenant.as_str(), members)
             }
             SettingsChange::Module { tenant, module, to } => {
                 let before = self.settings.module(tenant.as_str(), module.as_str());
@@ -76,10 +79,10 @@ impl Operator {
                 ];
                 let members = switches.map(|(name, on)| switch(on).map(|json| (name, json)));
                 let members = members.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| fault(&error))?;
-                (tenant, "module-settings", module.as_str(), members)
+                (tenant, OF_MODULE, module.as_str(), members)
             }
         };
-        let object = own_object(tenant.clone(), entity, id.to_owned(), "cairn.set").map_err(|error| fault(&error))?;
+        let object = own_object(tenant.clone(), entity, id.to_owned(), SET).map_err(|error| fault(&error))?;
         let values = own_values(Class::Internal, members).map_err(|error| fault(&error))?;
         Ok((tenant.as_str().to_owned(), OwnRecord::about(object, Some(values))))
     }

@@ -9,7 +9,7 @@ use cairnd::admin::{Operator, Progress, Reply, Request, Session, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
-use cairnd::records::{Homes, Own, SecretFile, Settings, SystemRandom, TENANTS_FILE_NAME};
+use cairnd::records::{Comparison, Homes, Own, SecretFile, Settings, SystemRandom, TENANTS_FILE_NAME};
 
 use super::Data;
 
@@ -54,7 +54,13 @@ impl Folder {
         if matches!(request, Request::TokenCreate(_) | Request::TokenList | Request::TokenRevoke { .. }) {
             return Ok(tokens.run(request));
         }
+        let is_about_settings = is_about_settings(&request);
         let operator = operator(&self.path, &self.config, tokens)?;
+        if is_about_settings {
+            let (settings, homes) = (Arc::clone(&operator.settings), Arc::clone(&operator.homes));
+            let engine = operator.engine.clone();
+            Comparison { settings, engine, homes, clock: Arc::new(SystemClock) }.at_start()?;
+        }
         let reply = block_on(operator.run(request, move |step| progress(&step)))?;
         operator.engine.close();
         Ok(reply)
@@ -88,6 +94,11 @@ pub(super) fn homes(data: &Path, engine: &Engine) -> anyhow::Result<Arc<Homes>> 
         );
     }
     Ok(Arc::new(homes))
+}
+
+/// Whether it looks at what is decided, which must then be what is on record.
+const fn is_about_settings(request: &Request) -> bool {
+    matches!(request, Request::TenantList | Request::TenantSet { .. } | Request::ModuleList | Request::ModuleSet { .. })
 }
 
 /// What writes about the database itself.

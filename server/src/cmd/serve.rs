@@ -18,7 +18,7 @@ use cairnd::http::{App, AppParts, Captures, Loopback, RecordParts};
 use cairnd::limits::Limits;
 use cairnd::metrics::{Metrics, Watched};
 use cairnd::records::capture::{Capture, Room};
-use cairnd::records::{Chronicle, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
+use cairnd::records::{Chronicle, Comparison, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -106,6 +106,8 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     let office = TokenOffice::new(token_file, Some(Arc::clone(&tokens)), Arc::new(SystemClock));
     let records = record_parts(folder, &engine)?;
     let chronicle = chronicle(folder, &engine, &records);
+    let comparison = comparison(&engine, &records);
+    comparison.at_start()?;
     let captures = Arc::new(Captures::default());
     let operator = operator(&engine, (office, &captures), &records, config);
     let admin = admin::listen(&folder.path, Arc::new(operator), &config.limits, stopping.clone())?;
@@ -132,7 +134,8 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
     captures.attach(&app);
     let serving = tokio::spawn(listeners.run(app, observer, config.limits.clone(), stopping));
     let sweeping = tokio::spawn(sweep(engine.clone()));
-    let chronicling = tokio::spawn(chronicle.run(stop.subscribe()));
+    let (told, compared) = (chronicle.run(stop.subscribe()), comparison.run(stop.subscribe()));
+    let chronicling = tokio::spawn(async move { tokio::join!(told, compared) });
     // Reads are answered already; whoever waits for the line below is spared refusals of a moment.
     let witnesses = cosigners.let_go(&engine);
     // Witnesses that take longer are waited for by their own logs.
@@ -196,6 +199,11 @@ fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts>
 fn chronicle(folder: &Folder, engine: &Engine, records: &RecordParts) -> Chronicle {
     let (own, homes, told) = (Arc::clone(&records.own), Arc::clone(&records.homes), records.reporter.told());
     Chronicle::new(folder.path.clone(), engine.clone(), own, homes, told)
+}
+
+fn comparison(engine: &Engine, records: &RecordParts) -> Comparison {
+    let (settings, homes) = (Arc::clone(&records.settings), Arc::clone(&records.homes));
+    Comparison { settings, engine: engine.clone(), homes, clock: Arc::new(SystemClock) }
 }
 
 fn capture(folder: &Folder) -> anyhow::Result<Capture> {

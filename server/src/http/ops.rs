@@ -143,8 +143,9 @@ pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let app = ask.app;
     let logs = app.engine.logs().into_iter().filter(|log| ask.may_read(log)).collect();
     let (engine, cosigners, scrub) = (app.engine.clone(), Arc::clone(&app.cosigners), Arc::clone(&app.scrub));
-    let (capture, following) = (Arc::clone(&app.records.capture), app.followers.seen());
-    let seen = Seen { engine, cosigners, scrub, capture, following, logs };
+    let (capture, settings) = (Arc::clone(&app.records.capture), Arc::clone(&app.records.settings));
+    let following = app.followers.seen();
+    let seen = Seen { engine, cosigners, scrub, capture, following, settings, logs };
     app.metrics.http.bodies(app.bodies.used());
     let text = app.metrics.render(seen, app.clock.now_ms()).map_err(Problem::internal)?;
     let mut answer = fresh(media::TEXT, "");

@@ -10,6 +10,7 @@ mod following;
 mod http;
 mod reads;
 mod scrub;
+mod settings;
 
 pub use self::engine::{EngineMetrics, Watched};
 pub use self::figure::{Histogram, TIMES};
@@ -28,6 +29,7 @@ use prometheus_client::registry::Registry;
 
 use crate::cosigners::Cosigners;
 use crate::engine::{Engine, Log, ScrubFigures};
+use crate::records::Settings;
 use crate::records::capture::Capture;
 
 /// Everything that is counted.
@@ -68,6 +70,8 @@ pub struct Seen {
     pub capture: Arc<Capture>,
     /// Readers who follow something.
     pub following: Following,
+    /// What is decided for tenants and modules.
+    pub settings: Arc<Settings>,
     /// The logs whose own figures are shown.
     pub logs: Vec<Log>,
 }
@@ -93,6 +97,7 @@ impl Collector for Scrape {
         engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;
         capture::encode(&self.seen.capture, &mut encoder)?;
         self.seen.following.encode(&mut encoder)?;
+        settings::encode(&self.seen.settings, &mut encoder)?;
         scrub::encode(&self.seen, self.now_ms, &mut encoder)?;
         cosigners::encode(&self.seen, self.now_ms, &mut encoder)
     }

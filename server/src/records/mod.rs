@@ -6,6 +6,7 @@
 
 pub mod capture;
 mod chronicle;
+mod decided;
 mod draw;
 mod excuse;
 mod form;
@@ -30,6 +31,7 @@ mod unfound;
 mod verify;
 
 pub use chronicle::Chronicle;
+pub use decided::{Comparison, Comparisons, NotCompared, OF_MODULE, OF_TENANT, SET};
 pub use draw::{NoRandomness, Random, SystemRandom};
 pub use excuse::{Ground, verified};
 pub use form::{Delivery, Form, Input, Inputs};

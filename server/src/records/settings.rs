@@ -4,7 +4,8 @@
 //! Not here: what follows from a setting, and that each change of one is put on record (`crate::admin`).
 
 use core::str::FromStr;
-use std::collections::BTreeMap;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use cairn_tree::record::text::Name;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::decided::Comparisons;
 use super::table::{Table, TableError};
 use crate::limits::{SETTINGS_MODULES, TENANTS};
 
@@ -99,13 +101,25 @@ pub enum SettingsChange {
 pub enum SettingsError {
     /// The file can't be read or written.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(TableError),
+    /// It is not what this program writes.
+    #[error("{0}; remove it: the next start makes it anew of what the logs have on record")]
+    Damaged(TableError),
     /// There are as many tenants with settings as are supported.
     #[error("there are already {TENANTS} tenants with settings")]
     TooManyTenants,
     /// There are as many modules with settings as are supported.
     #[error("there are already {SETTINGS_MODULES} modules with settings")]
     TooManyModules,
+}
+
+impl From<TableError> for SettingsError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Damaged { .. } => Self::Damaged(error),
+            error => Self::Table(error),
+        }
+    }
 }
 
 type Decided = BTreeMap<String, Tenant>;
@@ -122,6 +136,11 @@ struct Tenant {
 pub struct Settings {
     table: Table<Decided>,
     decided: ArcSwap<Decided>,
+    /// How often it was replaced. It counts after that, so that whoever looks at it first never misses a change.
+    changes: AtomicU64,
+    /// Whether there was a file at the start.
+    was_there: bool,
+    comparisons: Comparisons,
     turns: Mutex<()>,
 }
 
@@ -132,8 +151,16 @@ impl Settings {
     /// [`SettingsError`].
     pub fn open(data: &Path) -> Result<Self, SettingsError> {
         let table = Table::of(data, FILE_NAME);
+        let was_there = table.is_there();
         let decided = ArcSwap::from_pointee(table.read()?);
-        Ok(Self { table, decided, turns: Mutex::new(()) })
+        let (changes, comparisons) = (AtomicU64::new(0), Comparisons::default());
+        Ok(Self { table, decided, changes, was_there, comparisons, turns: Mutex::new(()) })
+    }
+
+    /// How often what is decided has changed since the start.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// What is decided for a tenant.
@@ -188,10 +215,47 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`]; then nothing has changed.
     pub fn change(&self, change: &SettingsChange) -> Result<(), SettingsError> {
-        let decided = changed(&self.decided.load(), change)?;
+        self.replace(changed(&self.decided.load(), change)?)
+    }
+
+    fn replace(&self, decided: Decided) -> Result<(), SettingsError> {
         self.table.replace(&decided)?;
         self.decided.store(decided.into());
+        self.changes.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// What became of comparing them with what the logs have on record.
+    #[must_use]
+    pub const fn comparisons(&self) -> &Comparisons {
+        &self.comparisons
+    }
+
+    /// Whether there was a file when they were read.
+    pub(super) const fn was_there(&self) -> bool {
+        self.was_there
+    }
+
+    /// What is not as it would be if just these changes had been made: tenants, and modules behind their tenants.
+    pub(super) fn unlike(&self, changes: &[SettingsChange]) -> Result<Vec<String>, SettingsError> {
+        let (now, then) = (self.decided.load(), all_of(changes)?);
+        let tenants: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let (mut unlike, none) = (Vec::new(), Tenant::default());
+        for tenant in tenants {
+            let (now, then) = (now.get(tenant).unwrap_or(&none), then.get(tenant).unwrap_or(&none));
+            if now.reads != then.reads {
+                unlike.push(format!("{tenant:?}"));
+            }
+            let modules: BTreeSet<&String> = now.modules.keys().chain(then.modules.keys()).collect();
+            let differs = |module: &&String| now.modules.get(*module) != then.modules.get(*module);
+            unlike.extend(modules.into_iter().filter(differs).map(|module| format!("{tenant:?} {module:?}")));
+        }
+        Ok(unlike)
+    }
+
+    /// Decides just what these changes do, durably.
+    pub(super) fn restore(&self, changes: &[SettingsChange]) -> Result<(), SettingsError> {
+        self.replace(all_of(changes)?)
     }
 }
 
@@ -199,6 +263,10 @@ impl Tenant {
     fn settings(&self) -> TenantSettings {
         TenantSettings { reads: self.reads }
     }
+}
+
+fn all_of(changes: &[SettingsChange]) -> Result<Decided, SettingsError> {
+    changes.iter().try_fold(Decided::new(), |decided, change| changed(&decided, change))
 }
 
 fn changed(before: &Decided, change: &SettingsChange) -> Result<Decided, SettingsError> {
@@ -276,7 +344,7 @@ mod tests {
         ] {
             std::fs::write(folder.path().join(FILE_NAME), text).unwrap();
             let refused = Settings::open(folder.path());
-            assert!(matches!(refused, Err(SettingsError::Table(TableError::Damaged { .. }))), "{text}");
+            assert!(matches!(refused, Err(SettingsError::Damaged(_))), "{text}");
         }
     }
 

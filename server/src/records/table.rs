@@ -62,6 +62,11 @@ impl<T: Default + Serialize + DeserializeOwned> Table<T> {
         Self { path: data.join(name), of: PhantomData }
     }
 
+    /// Whether there is one.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Reads it; one that is not there says nothing about anybody.
     pub(super) fn read(&self) -> Result<T, TableError> {
         let io = |source| TableError::Io { path: self.path.clone(), source };

@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use cairn_tests::http::Request;
 use cairn_tests::server::{Data, cairnd, program, run};
 use serde_json::{Value, json};
 
-use super::Running;
+use super::{Running, record};
 
 fn done(data: &Data, arguments: &[&str]) -> String {
     let ended = cairnd(data.path(), arguments);
@@ -109,4 +110,103 @@ fn a_server_does_not_start_with_settings_that_it_can_not_read() {
     std::fs::write(&file, r#"{"format":1,"tenants":{"pb":{"reads":"off","more":1}}}"#).unwrap();
     let told = refused(&running.data, &["serve"]);
     assert!(told.contains("settings.json is damaged") && told.contains("more"), "{told}");
+}
+
+/// The figure of this name.
+fn figure(running: &Running, name: &str) -> String {
+    let text = running.ask(Request::get("/metrics")).text();
+    let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next().unwrap().to_owned()
+}
+
+fn file(data: &Data) -> std::path::PathBuf {
+    data.path().join("settings.json")
+}
+
+/// Removed, put back from earlier, or changed in a few bits so that it still reads well: the log has what was decided, and
+/// the server says that it made the file so again.
+#[test]
+fn a_file_that_is_not_what_the_log_has_on_record_is_restored_at_the_start() {
+    let running = Running::start();
+    let set = |switches: &[&str]| done(&running.data, &[&["module", "set", "tl", "--tenant", "pb"], switches].concat());
+    set(&["--strict", "on"]);
+    let earlier = std::fs::read(file(&running.data)).unwrap();
+    set(&["--old-must-match", "on"]);
+    done(&running.data, &["tenant", "set", "pb", "--reads", "metadata"]);
+    assert_eq!(
+        (figure(&running, "cairn_settings_restored_total"), figure(&running, "cairn_settings_in_doubt")),
+        ("0".into(), "0.0".into())
+    );
+    let good = std::fs::read_to_string(file(&running.data)).unwrap();
+    let changed = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from} is not in {good}");
+        Some(good.replace(from, to).into_bytes())
+    };
+    let cases = [
+        (None, "2"),
+        (Some(earlier), "2"),
+        (changed("\"tl\"", "\"tm\""), "2"),
+        (changed("\"pb\"", "\"pc\""), "4"),
+        (changed("metadata", "off"), "1"),
+        (changed("\"strict\": true", "\"strict\": false"), "1"),
+    ];
+    let (mut running, mut lines) = (running, 0);
+    for (bytes, restored) in cases {
+        running = running.restarted_after(|data| match &bytes {
+            None => std::fs::remove_file(file(data)).unwrap(),
+            Some(bytes) => std::fs::write(file(data), bytes).unwrap(),
+        });
+        assert_eq!(std::fs::read_to_string(file(&running.data)).unwrap(), good, "{restored}");
+        assert_eq!(figure(&running, "cairn_settings_restored_total"), restored);
+        assert_eq!(running.bring(&record("pb", "1", "update")).status, 409, "the module is strict");
+        lines += 1;
+        let incidents = std::fs::read_to_string(running.data.path().join("incidents.jsonl")).unwrap();
+        assert_eq!(
+            incidents.lines().filter(|line| line.contains("\"settings\"") && line.contains("pb")).count(),
+            lines
+        );
+    }
+    // A command on a folder that nobody serves sees the same.
+    let running = running.restarted_after(|data| {
+        std::fs::remove_file(file(data)).unwrap();
+        assert_eq!(done(data, &["module", "list"]), "pb  tl  strict on  old-must-match on\n");
+        assert_eq!(std::fs::read_to_string(file(data)).unwrap(), good);
+    });
+    assert_eq!(figure(&running, "cairn_settings_restored_total"), "0");
+}
+
+/// What was decided while the tenant's records were in the default log holds until something else is decided in its own.
+#[test]
+fn what_was_decided_is_found_in_every_log_that_a_tenant_had() {
+    let running = Running::start();
+    let set = |module: &str, strict: &str| {
+        done(&running.data, &["module", "set", module, "--tenant", "pb", "--strict", strict]);
+    };
+    set("tl", "on");
+    set("pt", "on");
+    done(&running.data, &["tenant", "create", "pb"]);
+    set("pt", "off");
+    done(&running.data, &["log", "seal", "pb", "--successor", "pb2"]);
+    set("bpa", "on");
+    let good = std::fs::read_to_string(file(&running.data)).unwrap();
+    let running = running.restarted_after(|data| std::fs::remove_file(file(data)).unwrap());
+    assert_eq!(std::fs::read_to_string(file(&running.data)).unwrap(), good);
+    let listed = done(&running.data, &["module", "list"]);
+    assert_eq!(listed, "pb  bpa  strict on  old-must-match off\npb  tl  strict on  old-must-match off\n");
+}
+
+/// A file that can't be read is refused, and whoever removes it gets what the log has.
+#[test]
+fn a_damaged_file_may_be_removed() {
+    let running = Running::start();
+    done(&running.data, &["tenant", "set", "pb", "--reads", "full"]);
+    let running = running.restarted_after(|data| {
+        let mut bytes = std::fs::read(file(data)).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(file(data), bytes).unwrap();
+        let told = refused(data, &["serve"]);
+        assert!(told.contains("is damaged") && told.contains("remove it"), "{told}");
+        std::fs::remove_file(file(data)).unwrap();
+    });
+    assert_eq!(done(&running.data, &["tenant", "list"]), "pb  log main (shared)  reads full\n");
 }
