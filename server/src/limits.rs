@@ -135,6 +135,8 @@ table! {
     compressions = 2, 0 ..= 1_024;
     /// Concurrent connections to the admin socket.
     admin_connections = 16, 1 ..= 1_024;
+    /// Seconds that records of a module that judges them wait for those before them in their streams; past them, 503.
+    judged_wait_seconds = 10, 1 ..= 300;
     /// Seconds that an append with wait=witnessed waits for witnesses, before it is answered 202.
     witnessed_wait_seconds = 10, 1 ..= 300;
     /// Seconds for one exchange with a witness.
@@ -215,8 +217,10 @@ pub const STATE_CACHE_BYTES: usize = 64 << 20;
 pub const STATE_STREAM_BYTES: usize = 16 << 20;
 /// Records of a stream that are read for one request before its state is known; the next request goes on from there.
 pub const STATE_RECORDS: usize = 10_000;
-/// How often a request is judged anew because others wrote to its streams meanwhile.
+/// How often a request is judged anew because others, who are not judged, wrote to its streams meanwhile.
 pub const JUDGE_ROUNDS: usize = 32;
+/// Requests that wait for their turn at one stream whose records are judged; past them, 503.
+pub const JUDGE_WAITING: usize = 1_024;
 /// Bytes of a request to DIGIT's routes: a hundred rows of the largest kind.
 pub const DIGIT_BODY_BYTES: usize = 32 << 20;
 /// Bytes of a message that is captured: four of the largest that Kafka takes unless it is told otherwise. A longer one is
@@ -283,7 +287,7 @@ impl Limits {
         header_time: header_seconds, idle_time: idle_seconds, body_time: body_seconds,
         write_stall_time: write_stall_seconds, shutdown_time: shutdown_seconds,
         event_heartbeat: event_heartbeat_seconds, idempotency_time: idempotency_seconds,
-        witnessed_wait: witnessed_wait_seconds, witness_request_time: witness_request_seconds,
+        judged_wait: judged_wait_seconds, witnessed_wait: witnessed_wait_seconds, witness_request_time: witness_request_seconds,
         witness_backoff: witness_backoff_seconds, witness_recosign: witness_recosign_seconds,
         witness_fail_open: witness_fail_open_seconds, scrub_rest: scrub_rest_seconds,
     }

@@ -25,6 +25,7 @@ use super::form::{Delivery, Input};
 use super::refusal::Refusal;
 use super::said::Said;
 use super::secret::Secret;
+use crate::engine::postings::PostingsError;
 use crate::limits::RECORD_FUTURE;
 
 /// The salts of a stream's name, topics and continuation.
@@ -44,6 +45,8 @@ pub struct Maker<'m> {
     pub said: &'m Said,
     /// The producers' keys that are known.
     pub keys: &'m dyn Fn(ProducerKeyId) -> Option<ProducerKey>,
+    /// The stream of an earlier log that one of this name goes on from, should it begin.
+    pub earlier: &'m dyn Fn(&StreamName<'_>) -> Result<Option<StreamHead>, PostingsError>,
 }
 
 /// A record, ready for the sequencer.
@@ -70,6 +73,8 @@ pub struct Made<'a> {
     pub disclosures: Disclosures,
     /// What it carries if it turns out to be the first of its stream.
     pub opening: Opening,
+    /// The stream of another log that it goes on from then.
+    pub continues: Option<StreamHead>,
     /// What it must come after.
     pub expected: Expected,
 }
@@ -92,10 +97,10 @@ pub struct Expected {
 }
 
 /// What goes with a record should it be the first of its stream.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Begins<'b> {
-    /// The stream of another log that it goes on from.
-    pub(super) continues: Option<&'b StreamHead>,
+#[derive(Clone, Default)]
+pub(super) struct Begins {
+    /// The stream of another log that it goes on from, if that is not looked for.
+    pub(super) continues: Option<StreamHead>,
     /// The salt of the stream's name, if it is not drawn.
     pub(super) name_salt: Option<Salt>,
 }
@@ -107,6 +112,14 @@ pub enum NotMade {
     Refused(Refusal),
     /// Nothing can be drawn.
     NoRandomness(NoRandomness),
+    /// It can't be told whether its stream goes on from another log's.
+    Postings(PostingsError),
+}
+
+impl From<PostingsError> for NotMade {
+    fn from(error: PostingsError) -> Self {
+        Self::Postings(error)
+    }
 }
 
 impl From<Refusal> for NotMade {
@@ -161,12 +174,7 @@ impl<'m> Maker<'m> {
     ///
     /// # Errors
     /// [`NotMade`].
-    pub(super) fn own<'a>(
-        &self,
-        record: RecordInput<'a>,
-        begins: Begins<'_>,
-        place: &str,
-    ) -> Result<Made<'a>, NotMade> {
+    pub(super) fn own<'a>(&self, record: RecordInput<'a>, begins: Begins, place: &str) -> Result<Made<'a>, NotMade> {
         self.plain(record, None, begins, place)
     }
 
@@ -174,7 +182,7 @@ impl<'m> Maker<'m> {
         &self,
         record: RecordInput<'a>,
         key: Option<&Delivery<'_>>,
-        begins: Begins<'_>,
+        begins: Begins,
         place: &str,
     ) -> Result<Made<'a>, NotMade> {
         let RecordInput { id, time, replaces, mut content, stream } = record;
@@ -193,7 +201,7 @@ impl<'m> Maker<'m> {
             sealed.map_err(|error| Refusal::invalid(format!("{place}{}", error.pointer()), error.to_string()))?;
         let name = name_of(&content.object, content.context.as_ref());
         let expected = Expected { seq: stream.expected_seq, prev: stream.expected_prev };
-        let opening = self.opening(&name, &stream, begins, &mut salts, place)?;
+        let (opening, continues) = self.opening(&name, &stream, begins, &mut salts, place)?;
         let (_, event, disclosures) = sealed.into_parts();
         let says = Says::Plain(Box::new(content));
         let expected = expected.consistent(place)?;
@@ -210,6 +218,7 @@ impl<'m> Maker<'m> {
             signature,
             disclosures,
             opening,
+            continues,
             expected,
         })
     }
@@ -238,7 +247,7 @@ impl<'m> Maker<'m> {
         };
         let name = name_of(object, context.as_ref()).into_owned();
         let mut salts = Salts::draw(self.random, OPENING_SALTS)?;
-        let opening = self.opening(&name, &stream, Begins::default(), &mut salts, place)?;
+        let (opening, continues) = self.opening(&name, &stream, Begins::default(), &mut salts, place)?;
         let said = Expected { seq: stream.expected_seq, prev: stream.expected_prev };
         let expected = said.with(Expected::of(head.after), place)?.consistent(place)?;
         let id = head.id;
@@ -254,6 +263,7 @@ impl<'m> Maker<'m> {
             signature: Some(signature),
             disclosures,
             opening,
+            continues,
             expected,
         })
     }
@@ -294,16 +304,21 @@ impl<'m> Maker<'m> {
         &self,
         name: &StreamName<'_>,
         stream: &StreamInput<'_>,
-        begins: Begins<'_>,
+        begins: Begins,
         salts: &mut Salts,
         place: &str,
-    ) -> Result<Opening, NotMade> {
+    ) -> Result<(Opening, Option<StreamHead>), NotMade> {
         let Begins { continues, mut name_salt } = begins;
+        let continues = match continues {
+            Some(head) => Some(head),
+            None => (self.earlier)(name)?,
+        };
         // The first salt is the name's.
         let salt = || name_salt.take().unwrap_or_else(|| salts.next());
-        let opening = Opening::new(name, stream.topics.as_ref(), continues, salt);
+        let opening = Opening::new(name, stream.topics.as_ref(), continues.as_ref(), salt);
         salts.enough()?;
-        Ok(opening.map_err(|error| Refusal::invalid(format!("{place}/topics"), error.to_string()))?)
+        let opening = opening.map_err(|error| Refusal::invalid(format!("{place}/topics"), error.to_string()))?;
+        Ok((opening, continues))
     }
 }
 

@@ -16,7 +16,7 @@ use cairn_tree::record::draft::Content;
 use cairn_tree::record::json::Json;
 use cairn_tree::record::parts::Object;
 use cairn_tree::record::reserved::OWN_MODULE;
-use cairn_tree::record::stream::{StreamHead, StreamId, Topics};
+use cairn_tree::record::stream::{StreamHead, StreamId, StreamName, Topics};
 use cairn_tree::record::text::{Name, Operation, TextError};
 use cairn_tree::record::time::Time;
 use cairn_tree::record::values::{Document, Values, ValuesError};
@@ -92,6 +92,7 @@ impl From<NotMade> for OwnError {
         match error {
             NotMade::Refused(refusal) => Self::Invalid(refusal.into_problem().detail),
             NotMade::NoRandomness(error) => Self::NoRandomness(error),
+            NotMade::Postings(error) => Self::Record(RecordError::Postings(error)),
         }
     }
 }
@@ -258,7 +259,8 @@ impl Own {
         let now = Time::from_micros(self.clock.now_us()).map_err(|error| invalid(&error))?;
         let (secret, said) = (&self.secret.of_log(origin.as_str()), &Said::default());
         let submit = Submit { by: secret.server(), prints };
-        let maker = Maker { log: origin, secret, random: &*self.random, now, said, keys: &|_| None };
+        let earlier = &|_: &StreamName<'_>| Ok(None);
+        let maker = Maker { log: origin, secret, random: &*self.random, now, said, keys: &|_| None, earlier };
         let submission = |record: OwnRecord| {
             let OwnRecord { content, topics, continues, name_salt, expected, once } = record;
             if content.reserved().is_none() {
@@ -270,7 +272,7 @@ impl Own {
             let input = RecordInput { id, time: None, replaces: None, content, stream };
             Ok(submit.submission(maker.own(
                 input,
-                Begins { continues: continues.as_ref(), name_salt: name_salt.map(|NameSalt(salt)| salt) },
+                Begins { continues, name_salt: name_salt.map(|NameSalt(salt)| salt) },
                 "",
             )?))
         };

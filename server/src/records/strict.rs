@@ -6,21 +6,21 @@
 //! it must correct one that it may correct, with the same operation, and is not compared with what is now.
 //!
 //! Not here: that nobody else writes in between. For that each stream's first record of the request is expected where the
-//! judgement found the stream, and the sequencer decides.
+//! judgement found the stream, and the sequencer decides; and those who are judged take turns ([`super::turns`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::open::Record;
 use cairn_tree::record::parts::Object;
-use cairn_tree::record::replay::{Brought, ObjectKey, Oddity, Ongoing, Pointers};
+use cairn_tree::record::replay::{Brought, Misfit, ObjectKey, Oddity, Ongoing, Pointers};
 use cairn_tree::record::reserved::is_own_operation;
 use cairn_tree::record::server_part::Seq;
 
 use super::excuse::verified;
 use super::make::{Expected, Made, Says};
 use super::settings::{ModuleSettings, Settings};
-use super::states::{States, Unknowable};
+use super::states::{Source, States, Unknowable};
 use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::{Expectation, StreamTip, id_print};
 use crate::engine::{Engine, Head, Log};
@@ -59,6 +59,8 @@ pub enum Unfit {
     Absent,
     /// Its old values are not those that are recorded.
     Old(Pointers),
+    /// There is no place in the state for these fields of it.
+    NoPlace(Pointers),
     /// It corrects no earlier record of its stream with its operation, or one that it can't.
     Corrects(RecordId),
     /// The state is not known.
@@ -120,8 +122,13 @@ impl<'j> Judge<'j> {
         let mut stream = match self.streams.remove(&print) {
             Some(stream) => stream,
             None => {
-                let known = self.states.of(self.engine, self.log, print, &made.stream)?;
-                Stream { states: Ongoing::over(known.states().clone()), tip: known.tip(), begun: false }
+                let source = Source { engine: self.engine, settings: self.settings };
+                let known = self.states.of(source, (self.log, print), &made.stream)?;
+                // What is not here yet goes on from what its first record will name.
+                let begins = || self.states.at(source, made.continues.as_ref()?, &made.stream).transpose();
+                let before = if known.tip().is_none() { begins().transpose()? } else { None };
+                let states = before.unwrap_or_else(|| known.states().clone());
+                Stream { states: Ongoing::over(states), tip: known.tip(), begun: false }
             }
         };
         let expectation = (!stream.begun).then(|| expect(made.expected, stream.tip)).transpose()?.flatten();
@@ -205,13 +212,19 @@ fn expect(said: Expected, tip: Option<StreamTip>) -> Result<Option<Expectation>,
 }
 
 fn fits(asked: ModuleSettings, odd: Vec<Oddity>) -> Result<(), Unfit> {
+    let mut without_place = Vec::new();
     for oddity in odd {
         match oddity {
             Oddity::CreateOnLive if asked.strict => return Err(Unfit::Lives),
             Oddity::UpdateOnAbsent | Oddity::DeleteOnAbsent if asked.strict => return Err(Unfit::Absent),
             Oddity::OldDiffers(pointers) if asked.old_must_match => return Err(Unfit::Old(pointers)),
+            // What is not shown may have a place for it.
+            Oddity::Misfit(pointer, Misfit::NoPlace) if asked.strict => without_place.push(pointer),
             _ => {}
         }
     }
-    Ok(())
+    match without_place.is_empty() {
+        true => Ok(()),
+        false => Err(Unfit::NoPlace(Pointers::of(&without_place))),
+    }
 }

@@ -1,7 +1,8 @@
 //! Records of modules that ask something of them: judged against the states of their streams, and submitted for just those
-//! states. If others wrote to a stream meanwhile, all of it is judged anew, a bounded number of times.
+//! states. Whoever brings some has their streams to itself meanwhile, among those who are judged; if others wrote to one,
+//! all of it is judged anew, a bounded number of times.
 //!
-//! Not here: the judgement (`crate::records::Judge`).
+//! Not here: the judgement (`crate::records::Judge`), and the turns (`crate::records::Turns`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::replay::Pointers;
 use cairn_tree::wire::problem::Problem as Document;
+use tokio::time::Instant;
 
 use super::super::problem::{Kind, Problem};
 use super::again::{Done, sequenced, stored, taken};
@@ -19,7 +21,7 @@ use crate::engine::Log;
 use crate::engine::postings::Print;
 use crate::engine::records::{BoundBody, Expectation, RecordError, Recorded, Sequenced, Submission};
 use crate::limits::{JUDGE_ROUNDS, STATE_STREAM_BYTES};
-use crate::records::{Judge, Refusal, Unfit, Unknowable, Unverified, is_same};
+use crate::records::{Judge, Refusal, Turn, Unfit, Unknowable, Unverified, is_same};
 
 /// Paths that are told in words as well.
 const PATHS_IN_WORDS: usize = 8;
@@ -49,14 +51,31 @@ pub(super) async fn append(
 ) -> Result<Done, Problem> {
     let Prepared { log, submissions, ids, places, watched, .. } = prepared;
     let watched = Arc::new(watched);
+    let wait = request.app.limits.judged_wait();
+    let until = Instant::now() + wait;
+    let turn = request.app.records.states.turns().take(log.info().id, &watched, wait).await;
     let earlier = Earlier { log: &log, submissions: &submissions, ids, bound };
-    for _ in 0..JUDGE_ROUNDS {
+    let mut turn = match turn {
+        Ok(turn) => turn,
+        Err(error) => return earlier.answer().await.unwrap_or_else(|| Err(Problem::busy(error.to_string()))),
+    };
+    let mut rounds = 0;
+    while rounds < JUDGE_ROUNDS {
         let (again, of, watched) = (Arc::clone(request), log.clone(), Arc::clone(&watched));
-        let judged = match request.app.read(move || again.judge(&of, &watched)).await {
+        // The turn goes with the work, which ends no earlier when its asker is gone.
+        let work = move || Ok::<(Turn, _), Problem>((turn, again.judge(&of, &watched)));
+        let (same, judged) = request.app.read(work).await?;
+        turn = same;
+        let judged = match judged {
             Ok(judged) => judged,
+            // It goes on from where it came to.
+            Err(Unjudged::Behind(_)) if Instant::now() < until => continue,
             // What was brought before with this key was judged then.
-            Err(problem) => return earlier.answer().await.unwrap_or(Err(problem)),
+            Err(Unjudged::Behind(problem) | Unjudged::Refused(problem)) => {
+                return earlier.answer().await.unwrap_or(Err(problem));
+            }
         };
+        rounds += 1;
         let Judged { ids, mut there, new } = judged;
         if !there.is_empty()
             && let Some(answer) = earlier.answer().await
@@ -86,7 +105,16 @@ pub(super) async fn append(
             Err(error) => return Err(refused(error, |position| places.of(mark(position).0))),
         }
     }
+    drop(turn);
     Err(Problem::busy("too many others write to the same stream; whether the record fits is not known"))
+}
+
+/// Why a request was not judged, or does not fit.
+enum Unjudged {
+    /// There is more to read of a stream than at once.
+    Behind(Problem),
+    /// Anything else.
+    Refused(Problem),
 }
 
 /// A request that may have been brought before with the same idempotency key.
@@ -115,15 +143,16 @@ impl Earlier<'_> {
 }
 
 impl Request {
-    fn judge(&self, log: &Log, watched: &BTreeSet<Print>) -> Result<Judged, Problem> {
+    fn judge(&self, log: &Log, watched: &BTreeSet<Print>) -> Result<Judged, Unjudged> {
         let head = log.head();
         let records = &self.app.records;
         let prints = self.prints.iter().find(|(id, _)| *id == log.info().id).map(|(_, secret)| secret);
-        let prints = prints.ok_or_else(|| Problem::internal("a log without a secret for its prints"))?;
+        let no_prints = || Problem::internal("a log without a secret for its prints");
+        let prints = prints.ok_or_else(no_prints).map_err(Unjudged::Refused)?;
         let (of, asked) = ((log, &*head, prints), (&*records.settings, &records.states));
         let mut judge = Judge::new(&self.app.engine, of, asked, watched);
-        let mut judged = Judged::default();
-        self.prepare_each(log, |position, place, made, submit| {
+        let (mut judged, mut is_behind) = (Judged::default(), false);
+        let all = self.prepare_each(log, |position, place, made, submit| {
             judged.ids.push(made.id);
             match stored(log, &head, &made, submit.prints)? {
                 None => {}
@@ -134,7 +163,10 @@ impl Request {
                 Some(_) => return Err(taken(place, made.id)),
             }
             let print = crate::engine::records::name_print(submit.prints, &made.stream);
-            let expected = judge.judge(&made, print).map_err(|unfit| self.unfit(log, unfit, place))?;
+            let expected = judge.judge(&made, print).map_err(|unfit| {
+                is_behind = matches!(unfit, Unfit::Unknowable(Unknowable::Behind(_)));
+                self.unfit(log, unfit, place)
+            })?;
             let submission = submit.submission(made);
             judged.new.push(New {
                 position,
@@ -142,8 +174,12 @@ impl Request {
                 submission: Submission { expected: expected.unwrap_or(submission.expected), ..submission },
             });
             Ok(())
-        })?;
-        Ok(judged)
+        });
+        match all {
+            Ok(()) => Ok(judged),
+            Err(problem) if is_behind => Err(Unjudged::Behind(problem)),
+            Err(problem) => Err(Unjudged::Refused(problem)),
+        }
     }
 
     /// The problem of a record, at this place of the body, that does not fit.
@@ -158,7 +194,13 @@ impl Request {
                 let refusal = Refusal::at(Kind::StateConflict, place.to_owned(), detail);
                 refusal.bounded(&id.to_string(), "the id of a record that this one may correct").into()
             }
-            Unfit::Old(pointers) => old_differs(place, pointers),
+            Unfit::Old(pointers) => {
+                with_paths(place, Kind::OldDiffers, "the old values are not those that are recorded", pointers)
+            }
+            Unfit::NoPlace(pointers) => {
+                let detail = "the object's data has no place for these fields, and the module is strict";
+                with_paths(place, Kind::StateConflict, detail, pointers)
+            }
             Unfit::Unknowable(Unknowable::Behind(read)) => {
                 Problem::busy(format!("the state of the stream is being read: {read} records so far"))
             }
@@ -182,12 +224,12 @@ impl Request {
     }
 }
 
-/// Old values are not those that are recorded, at these pointers.
-fn old_differs(place: &str, pointers: Pointers) -> Problem {
+/// A record does not fit at these pointers.
+fn with_paths(place: &str, kind: Kind, detail: &str, pointers: Pointers) -> Problem {
     let Pointers { first, more, .. } = pointers;
     let words = first.iter().take(PATHS_IN_WORDS).map(|pointer| format!("{pointer:?}")).collect::<Vec<_>>().join(", ");
     let others = if more || first.len() > PATHS_IN_WORDS { ", and at others" } else { "" };
-    let detail = format!("the old values are not those that are recorded, at {words}{others}");
-    let document: Document = Refusal::at(Kind::OldDiffers, place.to_owned(), detail).into_problem();
+    let document: Document =
+        Refusal::at(kind, place.to_owned(), format!("{detail}: at {words}{others}")).into_problem();
     document.with_paths(first, more).into()
 }

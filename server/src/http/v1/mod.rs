@@ -95,6 +95,7 @@ impl From<NotMade> for Problem {
         match error {
             NotMade::Refused(refusal) => refusal.into(),
             NotMade::NoRandomness(error) => Self::internal(error),
+            NotMade::Postings(error) => error.into(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From a body to submissions: read, authorized, made. Nothing is written, and one bad record refuses all.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::signature::{ProducerKey, ProducerKeyId};
+use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
 use cairn_tree::store::LogId;
@@ -18,7 +20,7 @@ use crate::auth::{ProducerKeyText, Tenants, TokenId};
 use crate::engine::Log;
 use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::Submission;
-use crate::records::{Admission, Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged};
+use crate::records::{Admission, Earlier, Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged};
 
 /// A request to append records, its body read.
 pub(in crate::http) struct Request {
@@ -70,7 +72,8 @@ impl Request {
         let prints = print_secrets(&self.app, &self.tenants).await?;
         // A request is prepared once.
         let _ = self.prints.0.set(prints);
-        let prepared = if elsewhere {
+        // Whether a stream goes on from one that has ended is read from disk.
+        let prepared = if elsewhere || Earlier::is_there(&self.app.engine) {
             let request = Arc::clone(self);
             tokio::task::spawn_blocking(move || request.prepare()).await.map_err(Problem::internal)??
         } else {
@@ -123,7 +126,13 @@ impl Request {
         let origin = &Origin::new(&*log.info().origin).map_err(Problem::internal)?;
         let now = Time::from_micros(self.app.clock.now_us()).map_err(Problem::internal)?;
         let keys = &|id: ProducerKeyId| self.key(id);
-        let maker = Maker { log: origin, secret, random: &*self.app.records.randomness, now, said: &self.said, keys };
+        // All tenants of a request have one log, and so the same ones before it.
+        let tenant = inputs.records.first().map(|input| input.tenant("").map(Cow::into_owned)).transpose()?;
+        let (homes, tenant) = (&self.app.records.homes, tenant.unwrap_or_default());
+        let ended = Earlier::of(&self.app.engine, homes, &tenant, log)?;
+        let earlier = &|name: &StreamName<'_>| ended.head(name, prints);
+        let random = &*self.app.records.randomness;
+        let maker = Maker { log: origin, secret, random, now, said: &self.said, keys, earlier };
         let places: Vec<String> = (0..inputs.records.len()).map(|number| inputs.place(number)).collect();
         for (position, (input, place)) in inputs.records.into_iter().zip(places).enumerate() {
             each(position, &place, maker.make(input, &place)?, &submit)?;

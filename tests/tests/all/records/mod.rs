@@ -25,6 +25,7 @@ mod settings;
 mod signed;
 mod strict;
 mod tenants;
+mod turns;
 mod unfound;
 mod unlike;
 

@@ -1,15 +1,13 @@
 //! Modules that ask something of their records: strict ones, and those whose old values must match.
 
-use std::thread;
-
-use cairn_tests::http::{Connection, Request, Response};
+use cairn_tests::http::{Request, Response};
 use cairn_tests::server::cairnd;
 use serde_json::{Value, json};
 
 use super::{Running, json_of, post};
 
 /// A server on which the module `tl` of `pb` is as the switches say.
-fn start(switches: &[&str]) -> Running {
+pub(super) fn start(switches: &[&str]) -> Running {
     let running = Running::start();
     set(&running, switches);
     running
@@ -20,7 +18,7 @@ fn set(running: &Running, switches: &[&str]) {
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
-fn of(object: &str, operation: &str, values: Value) -> Value {
+pub(super) fn of(object: &str, operation: &str, values: Value) -> Value {
     let object = json!({"tenant": "pb", "module": "tl", "entity": "license", "id": object, "operation": operation});
     match values {
         Value::Null => json!({"object": object}),
@@ -28,7 +26,7 @@ fn of(object: &str, operation: &str, values: Value) -> Value {
     }
 }
 
-fn fields(object: &str, fields: Value) -> Value {
+pub(super) fn fields(object: &str, fields: Value) -> Value {
     of(object, "update", json!({"fields": fields}))
 }
 
@@ -244,42 +242,54 @@ fn a_long_stream_is_read_once_and_then_followed() {
     }
 }
 
-/// Each writer counts up what it believes to be there; every one that was taken was right.
+/// Where a field has no place, nothing would change, and the record would say that something did.
 #[test]
-fn of_many_writers_each_that_is_taken_had_seen_the_state_before_it() {
-    let running = start(&["--strict", "on", "--old-must-match", "on"]);
-    running.brought(&of("1", "create", json!({"whole": {"new": {"n": 0}}})));
-    let own: serde_json::Map<String, Value> = (0..6).map(|n| (format!("/w{n}"), json!({"new": 0}))).collect();
-    running.brought(&fields("1", Value::Object(own)));
-    let write = |writer: u64| {
-        let (address, token) = (running.server.address(), running.data.token.clone());
-        move || {
-            let mut connection = Connection::open(address).unwrap();
-            let mut bring = |body: &Value| {
-                let request = post(body).with("authorization", format!("Bearer {token}"));
-                connection.ask(&request).unwrap()
-            };
-            let mut taken = 0;
-            for round in 0..12 {
-                // Nobody else writes this field: it is taken, however often others come between.
-                let field = format!("/w{writer}");
-                let answer = bring(&fields("1", json!({field: {"old": round, "new": round + 1}})));
-                assert_eq!(answer.status, 200, "{}", answer.text());
-                // All write this one.
-                let guess = (0..80).find(|guess| {
-                    let answer = bring(&fields("1", json!({"/n": {"old": guess, "new": guess + 1}})));
-                    assert!([200, 409].contains(&answer.status), "{}", answer.text());
-                    answer.status == 200
-                });
-                taken += u64::from(guess.is_some());
-            }
-            taken
-        }
+fn a_field_without_a_place_in_the_data_is_refused() {
+    let running = start(&["--strict", "on"]);
+    running.brought(&of("1", "create", json!({"whole": {"new": {"fee": 1, "list": [1], "deep": {"a": null}}}})));
+    let no_place = |paths: &[&str]| {
+        let mut told = state_conflict("");
+        told["paths"] = json!(paths);
+        told
     };
-    let writers: Vec<_> = (0..6).map(|writer| thread::spawn(write(writer))).collect();
-    let taken: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+    let cases = [
+        (json!({"/fee/amount": {"new": 2}}), vec!["/fee/amount"]),
+        (json!({"/list/3": {"new": 2}, "/list/-": {"new": 3}}), vec!["/list/3"]),
+        (json!({"/list/1": {"old": 1}, "/deep/a/b": {"new": 1}, "/x": {"new": 1}}), vec!["/deep/a/b", "/list/1"]),
+        (json!({"/list/first": {"new": 2}}), vec!["/list/first"]),
+    ];
+    for (changed, paths) in &cases {
+        assert_eq!(problem(&running.bring(&fields("1", changed.clone()))), no_place(paths), "{changed}");
+    }
+    // In a batch after what makes the place, it has one.
+    let batch = json!([fields("1", json!({"/fee": {"new": {}}})), fields("1", json!({"/fee/amount": {"new": 2}}))]);
+    running.brought(&batch);
+    // An old value that has no place is none that is recorded.
+    set(&running, &["--strict", "off", "--old-must-match", "on"]);
+    let told = problem(&running.bring(&fields("1", json!({"/list/3": {"old": 1, "new": 2}}))));
+    assert_eq!(told, old_differs("", &["/list/3"]));
+    running.brought(&fields("1", json!({"/list/3": {"new": 2}})));
     let state = running.shown("/v1/streams/entity/pb/tl/license/1/state");
-    assert_eq!((&state["flags"], taken > 0), (&json!([]), true), "{state}");
-    let counted = state["states"][0]["document"]["n"].as_u64().unwrap();
-    assert_eq!(counted, taken, "{state}");
+    assert_eq!(state["flags"].as_array().unwrap().len(), 1, "{state}");
+}
+
+/// A module of which nothing was asked when its records were read, and then something is.
+#[test]
+fn what_is_asked_of_a_module_later_is_asked_of_the_whole_stream() {
+    let running = start(&["--strict", "on"]);
+    let into = |mut record: Value, module: &str| {
+        record["object"]["module"] = json!(module);
+        record["context"] = json!({"stream": "counter"});
+        record
+    };
+    running.brought(&into(of("1", "create", json!({"whole": {"new": {"n": 1}}})), "free"));
+    running.brought(&into(of("1", "create", Value::Null), "tl"));
+    running.brought(&into(of("1", "update", Value::Null), "free"));
+    running.brought(&into(of("1", "update", Value::Null), "tl"));
+    let ended = cairnd(running.data.path(), &["module", "set", "free", "--tenant", "pb", "--strict", "on"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(problem(&running.bring(&into(of("1", "create", Value::Null), "free"))), state_conflict(""));
+    assert_eq!(problem(&running.bring(&into(of("2", "update", Value::Null), "free"))), state_conflict(""));
+    assert_eq!(problem(&running.bring(&into(of("1", "create", Value::Null), "tl"))), state_conflict(""));
+    running.brought(&into(fields("1", json!({"/n": {"old": 1, "new": 2}})), "free"));
 }

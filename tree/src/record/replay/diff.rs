@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::node::Node;
 use crate::record::bounds::{MAX_DIFFERENCES, MAX_DIFFERENCES_BYTES};
+use crate::record::json::Pointer;
 
 /// A place where two states differ, or may.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,15 @@ pub struct Pointers {
 }
 
 impl Pointers {
+    /// The first of these.
+    #[must_use]
+    pub fn of(all: &[Pointer<'_>]) -> Self {
+        let mut pointers = Self::default();
+        // What follows the first that has no room is not looked at.
+        let _all = all.iter().all(|pointer| pointers.push(pointer.as_str()));
+        pointers
+    }
+
     /// Adds one if there is room, and says whether there was.
     pub(super) fn push(&mut self, pointer: &str) -> bool {
         let bytes = self.bytes.saturating_add(pointer.len());

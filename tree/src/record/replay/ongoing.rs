@@ -23,7 +23,7 @@ const STATE_BYTES: usize = 256;
 
 /// The states of a stream so far, each record acting where it stands.
 ///
-/// It can stand on another one, which stays as it is: what acts here changes nothing there.
+/// It can stand on another one, and that on a further one; those stay as they are: what acts here changes nothing there.
 #[derive(Debug, Clone, Default)]
 pub struct Ongoing {
     base: Option<Arc<Self>>,
@@ -149,16 +149,32 @@ impl Ongoing {
 
     /// All states, and why nobody knows whether there are others, if nobody does.
     pub(super) fn finish(mut self) -> (BTreeMap<ObjectKey, State>, Option<Unknown>) {
-        let mut all = self.base.take().map(|base| base.states.clone()).unwrap_or_default();
+        let mut all = BTreeMap::new();
+        if let Some(base) = self.base.take() {
+            base.add_to(&mut all);
+        }
         all.append(&mut self.states);
         let states = all.into_iter().map(|(key, state)| (key, self.current(state))).collect();
         (states, self.last_unseen.map(|(unknown, _)| unknown))
     }
 
+    /// Puts all states in the place of those that they come after.
+    fn add_to(&self, all: &mut BTreeMap<ObjectKey, (u64, State)>) {
+        if let Some(base) = &self.base {
+            base.add_to(all);
+        }
+        all.extend(self.states.iter().map(|(key, known)| (key.clone(), known.clone())));
+    }
+
+    /// What is known of an object, here or in what this stands on.
+    fn known(&self, key: &ObjectKey) -> Option<&(u64, State)> {
+        self.states.get(key).or_else(|| self.base.as_ref()?.known(key))
+    }
+
     /// The state of an object, to be changed and put back.
     fn take(&mut self, key: &ObjectKey, last: Seq) -> State {
         let own = self.states.remove(key);
-        let known = own.or_else(|| self.base.as_ref()?.states.get(key).cloned());
+        let known = own.or_else(|| self.base.as_ref()?.known(key).cloned());
         match known {
             Some(known) => {
                 self.bytes = self.bytes.saturating_sub(bytes_of(&known.1));

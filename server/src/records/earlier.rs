@@ -1,0 +1,71 @@
+//! The logs that had a tenant's streams before, and the streams of them that others go on from.
+//!
+//! A log that has ended holds streams that nobody can write to any more. The first record of a stream of the same name in
+//! the log that follows names the last one there, so that the two are one history (`docs/record.md`, Streams). Not here:
+//! a tenant that goes on in a log of its own while the other lives (`crate::admin`), whose streams are linked at once.
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::stream::{StreamHead, StreamName};
+
+use super::tenants::Homes;
+use crate::engine::postings::{PostingsError, PrintSecret};
+use crate::engine::records::name_print;
+use crate::engine::{Engine, Log, LogState};
+
+/// The logs that have ended and may have streams that go on in another one.
+pub struct Earlier {
+    log: Log,
+    /// The newest first.
+    ended: Vec<(Log, PrintSecret)>,
+}
+
+impl Earlier {
+    /// Those of a tenant before the log that its records go to.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn of(engine: &Engine, homes: &Homes, tenant: &str, log: &Log) -> Result<Self, PostingsError> {
+        let mut ended = Vec::new();
+        for other in homes.each_of(engine, tenant) {
+            if other.info().id == log.info().id || other.successor().is_none() {
+                continue;
+            }
+            if let Some(secret) = other.print_secret()? {
+                ended.push((other, secret));
+            }
+        }
+        Ok(Self { log: log.clone(), ended })
+    }
+
+    /// Whether any log of the database has ended.
+    #[must_use]
+    pub fn is_there(engine: &Engine) -> bool {
+        engine.logs().iter().any(|log| log.successor().is_some())
+    }
+
+    /// What a stream goes on from, should its next record be its first here.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn head(&self, name: &StreamName<'_>, prints: &PrintSecret) -> Result<Option<StreamHead>, PostingsError> {
+        if self.ended.is_empty() || self.log.stream_head(&name_print(prints, name))?.is_some() {
+            return Ok(None);
+        }
+        for (log, secret) in &self.ended {
+            let tip = match log.stream_head(&name_print(secret, name)) {
+                Ok(tip) => tip,
+                // Damage is why it ended. That nothing is named proves nothing, and its streams must go on.
+                Err(PostingsError::Read(error)) if matches!(log.state(), LogState::Halted(_)) => {
+                    tracing::warn!(log = %log.info().name, %error, "whether a stream goes on from it can't be read");
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            let origin = Origin::new(&*log.info().origin).ok();
+            if let (Some(tip), Some(origin)) = (tip, origin) {
+                return Ok(Some(StreamHead { log: origin, stream: tip.stream, seq: tip.seq, leaf: tip.leaf }));
+            }
+        }
+        Ok(None)
+    }
+}
