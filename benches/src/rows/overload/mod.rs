@@ -62,7 +62,7 @@ fn attacked(settings: &Settings, server: &Server, cores: &Apart, attack: Attack)
     let modes: &[&'static str] = if attack.reads_records() { &["record"] } else { &["single", "proof"] };
     let mut rounds = vec![Rounds::default(); modes.len()];
     let (mut done, before, mut most) = (Done::default(), server.resident_mib(), 0_f64);
-    let ask = |mode: &&'static str| Ask { mode: *mode, connections: CALLERS, time: settings.time(), size: ENTRY_BYTES };
+    let ask = |mode: &&'static str| Ask { mode, connections: CALLERS, time: settings.time(), size: ENTRY_BYTES };
     for round in 0..settings.rounds {
         let quiet: Vec<_> = modes.iter().map(|mode| load(server, ask(mode), &cores.callers)).collect();
         let time = LEAD + 2 * settings.time() + LEAD;
