@@ -191,3 +191,104 @@ fn nothing_lands_in_the_default_log_once_the_creation_is_answered() {
     running.server.stop();
     running.data.assert_sound();
 }
+
+fn seal(running: &Running, name: &str, successor: &str) {
+    let ended = cairnd(running.data.path(), &["log", "seal", name, "--successor", successor]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+fn update(object: &str, old: &str, new: &str) -> Value {
+    let mut update = record("pb", object, "update");
+    update["values"] = json!({"fields": {"/status": {"old": old, "new": new}}});
+    update
+}
+
+/// That the first record of a stream in one log names the last one that it has in the other.
+fn assert_continues(running: &Running, object: &str, log: &str, before: &str) {
+    let (after, before) =
+        (history(running, object, &format!("?log={log}")), history(running, object, &format!("?log={before}")));
+    let (first, last) = (&after[0], before.last().unwrap());
+    let continues = &first["view"]["continues"];
+    assert_eq!(continues["leaf"], last["integrity"]["leaf_hash"], "{first}");
+    assert_eq!(continues["log"], last["integrity"]["log"]);
+    let server = &leaf(last)["server"];
+    assert_eq!((&continues["seq"], &continues["stream"]), (&server["seq"], &server["stream"]));
+}
+
+/// A log that ends: what it has of a stream is where the stream in the next log goes on from, with the first record that
+/// comes, whoever brings it and however many logs lie between.
+#[test]
+fn streams_of_a_log_that_has_ended_go_on_in_those_after_it() {
+    let running = Running::start();
+    let switches = ["module", "set", "tl", "--tenant", "pb", "--strict", "on", "--old-must-match", "on"];
+    assert_eq!(cairnd(running.data.path(), &switches).code, Some(0));
+    let mut named = record("pb", "9", "create");
+    named["context"] = json!({"stream": "channel"});
+    running.brought(&json!([
+        record("pb", "1", "create"),
+        record("pb", "2", "create"),
+        record("ka", "1", "create"),
+        named
+    ]));
+    seal(&running, "main", "second");
+    let conflict = |running: &Running, body: &Value| {
+        let answer = running.bring(body);
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        json_of(&answer)
+    };
+    // Judged against the states of the log that has ended, before anything is here and after a start.
+    assert_eq!(conflict(&running, &update("1", "OTHER", "X"))["paths"], json!(["/status"]));
+    conflict(&running, &record("pb", "1", "create"));
+    conflict(&running, &update("3", "APPLIED", "X"));
+    running.brought(&json!([
+        update("1", "APPLIED", "SECOND"),
+        update("1", "SECOND", "THIRD"),
+        record("pb", "4", "create")
+    ]));
+    assert_continues(&running, "1", "second", "main");
+    assert_eq!(history(&running, "4", "")[0]["view"]["continues"], Value::Null);
+    let running = running.restarted();
+    conflict(&running, &update("1", "SECOND", "X"));
+    named = record("pb", "9", "update");
+    named["context"] = json!({"stream": "channel"});
+    named["values"] = Value::Null;
+    named.as_object_mut().unwrap().remove("values");
+    running.brought(&named);
+    let channel = running.shown("/v1/streams/named/pb/channel");
+    assert_eq!(channel["records"][0]["view"]["continues"]["seq"], 0, "{channel}");
+    seal(&running, "second", "third");
+    running.brought(&json!([update("1", "THIRD", "FOURTH"), update("2", "APPLIED", "SECOND")]));
+    assert_continues(&running, "1", "third", "second");
+    assert_continues(&running, "2", "third", "main");
+    // A tenant that gets a log of its own then has its streams of the log that has ended, too.
+    running.brought(&record("ka", "2", "create"));
+    let ended = cairnd(running.data.path(), &["tenant", "create", "ka", "--continue"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    running.brought(&record("ka", "1", "update"));
+    let first = &running.shown("/v1/streams/entity/ka/tl/license/1")["records"][0];
+    assert_eq!(first["view"]["continues"]["log"], "localhost/logs/main", "{first}");
+    running.server.stop();
+    running.data.assert_sound();
+}
+
+/// Of many who bring the first record at once, one is the first, and none is lost.
+#[test]
+fn a_stream_goes_on_once_however_many_begin_it() {
+    let running = Running::start();
+    running.brought(&record("pb", "1", "create"));
+    seal(&running, "main", "second");
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            let (address, token) = (running.server.address(), running.data.token.clone());
+            scope.spawn(move || {
+                let request = post(&record("pb", "1", "update")).with("authorization", format!("Bearer {token}"));
+                assert_eq!(Connection::open(address).unwrap().ask(&request).unwrap().status, 200);
+            });
+        }
+    });
+    let records = history(&running, "1", "");
+    assert_eq!(records.len(), 8);
+    assert_continues(&running, "1", "second", "main");
+    running.server.stop();
+    running.data.assert_sound();
+}
