@@ -15,13 +15,13 @@ pub struct CommitFigures {
     pub bytes: usize,
     /// Logs that got a new head.
     pub logs: usize,
-    /// Deciding about the requests and placing their entries.
+    /// Deciding about the requests, placing their entries and making the rows.
     pub admit: Duration,
-    /// The synced write of the batch.
+    /// The synced write of the batch; of a large one beside the steps above of the next commit.
     pub store: Duration,
-    /// Reading back and hashing again.
+    /// Reading back and hashing again, beside the next commit's steps above.
     pub check: Duration,
-    /// Signing, beside the next commit's steps above.
+    /// Signing, likewise.
     pub sign: Duration,
     /// The synced write of the high-water, likewise.
     pub high_water: Duration,
