@@ -264,7 +264,6 @@ impl Engine {
             registry: Arc::clone(&registry),
             due: Arc::clone(&due),
             reader: Arc::clone(&reader),
-            store: Arc::clone(&store),
             poison: Arc::clone(&poison),
         });
         let parts = WriterParts {

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_tree::store::{Key, LogId, Store, StoreError};
+use cairn_tree::store::{Key, LogId, StoreError};
 use tokio::sync::oneshot;
 
 use super::admit::Admitted;
@@ -69,10 +69,8 @@ pub(in crate::engine) struct ReleaserParts {
     pub(in crate::engine) observer: Arc<dyn Observer>,
     pub(in crate::engine) registry: Arc<Registry>,
     pub(in crate::engine) due: Arc<Due>,
-    /// Reads the proofs that a signer asks for.
+    /// Reads the proofs that a signer asks for. Commits are read back from its store, past its caches.
     pub(in crate::engine) reader: Arc<Reader>,
-    /// What commits are read back from.
-    pub(in crate::engine) store: Arc<dyn Store>,
     /// Set before any answer of a failed commit is dropped, so that whoever is told to stop finds the reason.
     pub(in crate::engine) poison: Arc<OnceLock<String>>,
 }
@@ -97,7 +95,7 @@ impl Releaser {
         let marked = Arc::new(AtomicU64::new(parts.marked));
         let poison = Arc::clone(&parts.poison);
         let handover = Handover::new(send, Arc::clone(&marked), poison);
-        let checks = Checks::new(Arc::clone(&parts.store));
+        let checks = Checks::new(Arc::clone(&parts.reader.store));
         (Self { parts, marked, work, checks, refused: BTreeSet::new(), unsound: BTreeSet::new() }, handover)
     }
 
