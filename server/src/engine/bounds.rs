@@ -92,3 +92,7 @@ pub(super) const FSCK_PENDING: usize = 1 << 20;
 /// Bytes of a bundle with records from which on it is kept in parts, and of each part: so that one record is read without
 /// two hundred others.
 pub(super) const BUNDLE_PART_BYTES: usize = 16 << 10;
+/// Records that are read together.
+pub(super) const AHEAD_RECORDS: usize = 16;
+/// Bytes of rows that are read together for them, about: as many rows of the usual length.
+pub(super) const AHEAD_BYTES: usize = 512 << 10;

@@ -11,7 +11,7 @@ use cairn_tree::statement::reserved_prefix;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel};
 use cairn_tree::tile::{Entries, Width};
 
-use super::bounds::{BUNDLE_PART_BYTES, UNDO_ROWS};
+use super::bounds::{AHEAD_BYTES, BUNDLE_PART_BYTES, UNDO_ROWS};
 use super::growing::{GrowingTree, perfect_root, root_of, width};
 use super::layout::RowError;
 
@@ -161,15 +161,37 @@ impl<'a> Stored<'a> {
         let end = (index.get() / WIDTH + 1) * WIDTH;
         let range = KeyRange::numbers(self.log, Kind::BundlePart, index.get()..end);
         let Some((key, part)) = self.store.scan(&range, 1)?.pop() else { return Ok(None) };
+        self.entry_of_part(index, &key, &part).map(Some)
+    }
+
+    /// Those of these entries that stand in parts of their bundles and can be read together, by their indexes, which rise.
+    /// For each of the others nothing is known.
+    pub(super) fn entries_in_parts(&self, indexes: &[LeafIndex]) -> Vec<(LeafIndex, Vec<u8>)> {
+        let range = |index: &LeafIndex| {
+            KeyRange::numbers(self.log, Kind::BundlePart, index.get()..(index.get() / WIDTH + 1) * WIDTH)
+        };
+        let ranges: Vec<KeyRange> = indexes.iter().map(range).collect();
+        let Ok(firsts) = self.store.firsts(&ranges, AHEAD_BYTES) else { return Vec::new() };
+        let places = firsts.places().to_vec();
+        let parts = firsts.into_rows();
+        let entry = |(index, place): (&LeafIndex, Option<usize>)| {
+            let (key, part) = parts.get(place?)?;
+            Some((*index, self.entry_of_part(*index, key, part).ok()?))
+        };
+        indexes.iter().zip(places).filter_map(entry).collect()
+    }
+
+    /// An entry of the part that it stands in if it stands in one.
+    fn entry_of_part(&self, index: LeafIndex, key: &Key, part: &[u8]) -> Result<Vec<u8>, ReadError> {
         let last = key.number().unwrap_or_default();
         let damaged = |problem: &dyn ToString| self.damaged("bundle part", last, problem.to_string());
-        let entries = Entries::parse_batch(&part, TILE_WIDTH).map_err(|error| damaged(&error))?;
+        let entries = Entries::parse_batch(part, TILE_WIDTH).map_err(|error| damaged(&error))?;
         let after = usize::try_from(last.saturating_sub(index.get())).unwrap_or(TILE_WIDTH);
         let place = entries.len().checked_sub(after + 1);
         // It may begin after the entry only if the one before it is gone.
         let entry =
             place.and_then(|place| entries.get(place)).ok_or_else(|| damaged(&"a part before it is missing"))?;
-        Ok(Some(entry.to_vec()))
+        Ok(entry.to_vec())
     }
 
     fn cut(&self, number: u64, mut whole: Vec<u8>, width: usize) -> Result<Vec<u8>, ReadError> {

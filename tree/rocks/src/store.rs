@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cairn_tree::store::{Batch, CommitError, Key, KeyRange, Store, StoreError};
+use cairn_tree::store::{Batch, CommitError, Firsts, Key, KeyRange, Store, StoreError};
 use rocksdb::properties::PropName;
 use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
@@ -156,12 +156,35 @@ impl RocksStore {
 
     /// The rows of `range` in one family, from the first on.
     fn iterate(&self, family: Family, range: &KeyRange) -> Result<DBRawIterator<'_>, StoreError> {
-        let mut options = verified();
-        options.set_iterate_upper_bound(range.end());
-        let mut iterator = self.db.raw_iterator_cf_opt(self.family(family)?, options);
+        let mut iterator = self.iterator(family, range.end())?;
         iterator.seek(range.start());
         Ok(iterator)
     }
+
+    /// The rows of one family before a key's bytes, without a place yet.
+    fn iterator(&self, family: Family, end: &[u8]) -> Result<DBRawIterator<'_>, StoreError> {
+        let mut options = verified();
+        options.set_iterate_upper_bound(end);
+        Ok(self.db.raw_iterator_cf_opt(self.family(family)?, options))
+    }
+}
+
+/// The row that the iterator stands at.
+fn row_at(iterator: &DBRawIterator<'_>) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
+    let Some((key, value)) = iterator.item() else { return Ok(None) };
+    let key = Key::parse(key).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    Ok(Some((key, value.to_vec())))
+}
+
+/// The first row of a range of the iterator's family.
+fn first(iterator: &mut DBRawIterator<'_>, range: &KeyRange) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
+    if range.is_empty() {
+        return Ok(None);
+    }
+    iterator.seek(range.start());
+    // One that ends may have ended at a block that it could not read.
+    iterator.status().map_err(on_read)?;
+    if iterator.key().is_some_and(|key| key < range.end()) { row_at(iterator) } else { Ok(None) }
 }
 
 /// Whether the database has the families that all versions of this program have made, and no others.
@@ -208,13 +231,32 @@ impl Store for RocksStore {
             }
             let least = iterators.iter_mut().filter(|iterator| iterator.valid()).min_by(|a, b| a.key().cmp(&b.key()));
             let Some(iterator) = least else { break };
-            if let Some((key, value)) = iterator.item() {
-                let key = Key::parse(key).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-                rows.push((key, value.to_vec()));
-            }
+            rows.extend(row_at(iterator)?);
             iterator.next();
         }
         Ok(rows)
+    }
+
+    /// With one iterator for all ranges of a kind in a row: to make one costs more than to seek with it.
+    fn firsts(&self, ranges: &[KeyRange], most: usize) -> Result<Firsts, StoreError> {
+        let mut firsts = Firsts::new(most);
+        for ranges in ranges.chunk_by(|one, next| one.kind().is_some() && one.kind() == next.kind()) {
+            let end = ranges.iter().map(KeyRange::end).max().unwrap_or_default();
+            let kind = ranges.first().and_then(KeyRange::kind).filter(|_| ranges.len() > 1);
+            let family = kind.map(Family::of).filter(|family| !self.absent.contains(family));
+            let mut iterator = family.map(|family| self.iterator(family, end)).transpose()?;
+            for range in ranges {
+                if firsts.is_full() || firsts.again(range) {
+                    continue;
+                }
+                let row = match &mut iterator {
+                    Some(iterator) => first(iterator, range)?,
+                    None => self.scan(range, 1)?.pop(),
+                };
+                firsts.push(range, row);
+            }
+        }
+        Ok(firsts)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "This is test code: it reports by panicking.")]
 
 use cairn_rocks::{RocksStore, Settings};
-use cairn_tree::store::{Batch, CommitError, Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel, suite};
+use cairn_tree::store::{Batch, CommitError, Firsts, Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel, suite};
 use tempfile::TempDir;
 
 /// A store that knows its directory, so that the suite can open it again; the directory goes with it.
@@ -19,6 +19,10 @@ impl Store for Kept {
 
     fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
         self.store.scan(range, limit)
+    }
+
+    fn firsts(&self, ranges: &[KeyRange], most: usize) -> Result<Firsts, StoreError> {
+        self.store.firsts(ranges, most)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

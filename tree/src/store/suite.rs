@@ -26,6 +26,7 @@ pub fn run<S: Store>(fresh: &mut dyn FnMut() -> S) {
     a_commit_is_read_back(&fresh());
     a_multi_get_answers_in_the_order_of_its_keys(&fresh());
     scans_are_ordered_bounded_and_half_open(&fresh());
+    first_rows_are_those_that_scans_begin_with(&fresh());
     ranges_end_at_their_neighbours(&fresh());
     a_batch_with_a_key_twice_changes_nothing(&fresh());
     large_values_come_back_whole(&fresh());
@@ -144,6 +145,38 @@ fn scans_are_ordered_bounded_and_half_open(store: &impl Store) {
     let reversed = Range { start: 300, end: 1 };
     assert_eq!(some(reversed), [] as [u64; 0], "a range whose end stands before its start is empty");
     assert_eq!(found(&KeyRange::from_key(bundle(65_536)), usize::MAX), [65_536, u64::MAX]);
+}
+
+fn first_rows_are_those_that_scans_begin_with(store: &impl Store) {
+    let (log, kinds) = (LogId::new(1), [Kind::Bundle, Kind::Piece, Kind::Tile(TileLevel::LEAVES)]);
+    for number in [3_u64, 9, 10, 300] {
+        let put = |kind| (Key::numbered(log, kind, number), number.to_be_bytes());
+        let [one, other, _] = kinds.map(put);
+        commit(store, &[(one.0, &one.1), (other.0, &other.1)], &[]);
+    }
+    // One that is gone must not be found, nor hide the next.
+    commit(store, &[], &[bundle(9)]);
+    let numbered = |kind| move |(start, end)| KeyRange::numbers(log, kind, start..end);
+    let in_order =
+        [(0, 3), (0, 4), (2, 11), (3, 9), (4, 10), (4, 11), (5, 11), (10, 11), (10, 900), (11, 900), (301, 900)];
+    let scattered = [(11, 900), (0, 11), (4, 10), (300, 301), (3, 4), (4, 4), (301, 900), (0, 900)];
+    let mut ranges: Vec<KeyRange> = Vec::new();
+    for kind in kinds {
+        ranges.extend(in_order.map(numbered(kind)));
+        ranges.extend(scattered.map(numbered(kind)));
+    }
+    ranges.extend(scattered.into_iter().flat_map(|numbers| kinds.map(|kind| numbered(kind)(numbers))));
+    ranges.push(everything());
+    let all = ranges.len();
+    for (most, expected) in [(usize::MAX, all), (1, 2), (0, 0)] {
+        let firsts = store.firsts(&ranges, most).expect("first rows");
+        let places = firsts.places().to_vec();
+        let rows = firsts.into_rows();
+        assert_eq!(places.len(), expected, "of {all}, in {most} bytes");
+        for (place, range) in places.iter().zip(&ranges) {
+            assert_eq!(place.map(|place| &rows[place]), scan(store, range, 1).first(), "{range:?}");
+        }
+    }
 }
 
 fn ranges_end_at_their_neighbours(store: &impl Store) {

@@ -10,6 +10,7 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
 
 use crate::engine::Log;
+use crate::engine::bounds::{AHEAD_BYTES, AHEAD_RECORDS};
 use crate::engine::head::Head;
 use crate::engine::layout::DisclosuresRow;
 use crate::engine::postings::PrintRow;
@@ -68,25 +69,32 @@ impl Log {
         let mut rows = Rows::new(&*self.running.reader.store, self.shared.info.id);
         let mut found: Vec<Result<StoredRecord, Unreadable>> = Vec::new();
         let mut bytes = 0_usize;
-        for index in indexes {
-            let leaf = match self.entry(head, *index) {
-                Ok(Some(leaf)) => leaf,
-                Ok(None) => break,
-                Err(error) if error.is_failure() => return Err(error),
-                Err(error) => {
-                    found.push(Err(Unreadable { index: *index, error }));
-                    continue;
+        for indexes in indexes.chunks(AHEAD_RECORDS) {
+            let ahead = Ahead::read(self, head, indexes);
+            for index in indexes {
+                let leaf = match ahead.entry(*index).map_or_else(|| self.entry(head, *index), |leaf| Ok(Some(leaf))) {
+                    Ok(Some(leaf)) => leaf,
+                    Ok(None) => return Ok(found),
+                    Err(error) if error.is_failure() => return Err(error),
+                    Err(error) => {
+                        found.push(Err(Unreadable { index: *index, error }));
+                        continue;
+                    }
+                };
+                let disclosures = match ahead.row(*index) {
+                    Some(row) => of_row(row, *index),
+                    None => rows.disclosures(*index),
+                };
+                let disclosures = match disclosures {
+                    Err(error) if error.is_failure() => return Err(error),
+                    disclosures => disclosures.unwrap_or_else(|_| Disclosures::none()),
+                };
+                bytes = bytes.saturating_add(leaf.len()).saturating_add(disclosures.as_str().len());
+                if bytes > most && !found.is_empty() {
+                    return Ok(found);
                 }
-            };
-            let disclosures = match rows.disclosures(*index) {
-                Err(error) if error.is_failure() => return Err(error),
-                disclosures => disclosures.unwrap_or_else(|_| Disclosures::none()),
-            };
-            bytes = bytes.saturating_add(leaf.len()).saturating_add(disclosures.as_str().len());
-            if bytes > most && !found.is_empty() {
-                break;
+                found.push(Ok(StoredRecord { index: *index, leaf, disclosures }));
             }
-            found.push(Ok(StoredRecord { index: *index, leaf, disclosures }));
         }
         Ok(found)
     }
@@ -121,6 +129,52 @@ impl Log {
     }
 }
 
+/// What could be read of some records at once. Whatever is not here is read by itself, which tells why not.
+struct Ahead {
+    /// By index.
+    entries: Vec<(LeafIndex, Bytes)>,
+    rows: Vec<Option<DisclosuresRow>>,
+    /// By index, each with its row.
+    places: Vec<(LeafIndex, usize)>,
+}
+
+impl Ahead {
+    fn read(log: &Log, head: &Head, indexes: &[LeafIndex]) -> Self {
+        let mut ahead = Self { entries: Vec::new(), rows: Vec::new(), places: Vec::new() };
+        if indexes.len() < 2 {
+            return ahead;
+        }
+        let mut sorted = indexes.to_vec();
+        sorted.sort_unstable();
+        let (reader, id) = (&log.running.reader, log.shared.info.id);
+        let entries = reader.records(&log.shared, head, &sorted);
+        ahead.entries = entries.into_iter().map(|(index, entry)| (index, entry.into())).collect();
+        let range = |index: &LeafIndex| KeyRange::from_key(Key::numbered(id, Kind::Disclosures, index.get()));
+        let ranges: Vec<KeyRange> = sorted.iter().map(range).collect();
+        let Ok(firsts) = reader.store.firsts(&ranges, AHEAD_BYTES) else { return ahead };
+        let places = sorted.into_iter().zip(firsts.places());
+        ahead.places = places.filter_map(|(index, place)| Some((index, (*place)?))).collect();
+        ahead.rows =
+            firsts.into_rows().into_iter().map(|(key, bytes)| DisclosuresRow::decode(&key, bytes).ok()).collect();
+        ahead
+    }
+
+    fn entry(&self, index: LeafIndex) -> Option<Bytes> {
+        let place = self.entries.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        self.entries.get(place).map(|(_, entry)| entry.clone())
+    }
+
+    fn row(&self, index: LeafIndex) -> Option<&DisclosuresRow> {
+        let place = self.places.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        self.rows.get(self.places.get(place)?.1)?.as_ref()
+    }
+}
+
+/// What the first row that may have a record has of it.
+fn of_row(row: &DisclosuresRow, index: LeafIndex) -> Result<Disclosures, ReadError> {
+    Ok(row.of(index)?.unwrap_or_else(Disclosures::none))
+}
+
 /// The rows of a log's disclosures, with the one at hand that was read last.
 pub(in crate::engine) struct Rows<'a> {
     store: &'a dyn Store,
@@ -138,7 +192,7 @@ impl<'a> Rows<'a> {
     /// What is kept of a record's disclosures.
     pub(in crate::engine) fn disclosures(&mut self, index: LeafIndex) -> Result<Disclosures, ReadError> {
         let Some(row) = self.row(index)? else { return Ok(Disclosures::none()) };
-        Ok(row.of(index)?.unwrap_or_else(Disclosures::none))
+        of_row(row, index)
     }
 
     /// Whether anything is kept of a record that was just asked for.
