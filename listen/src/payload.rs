@@ -1,5 +1,6 @@
-//! The body of an answer: nothing, whole bytes, a stream of events, or pieces of something that has an end.
+//! The body of an answer: nothing, whole bytes, in one piece or several, a stream of events, or pieces of something that has an end.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -42,6 +43,11 @@ impl Leash {
 /// read: so long the request is at work, and its part of the budget is in use.
 struct Held {
     bytes: Bytes,
+    /// What the pieces of one answer share.
+    _whole: Arc<Whole>,
+}
+
+struct Whole {
     _part: Option<Reservation>,
     _busy: Busy,
 }
@@ -56,6 +62,8 @@ impl AsRef<[u8]> for Held {
 enum Content {
     Empty,
     Whole(Bytes),
+    /// In this order; none of them is empty.
+    Pieces(VecDeque<Bytes>),
     /// Ends when the sender is dropped.
     Stream(mpsc::Receiver<Bytes>),
     /// Ends with `None`, and is cut if the sender is dropped before.
@@ -78,6 +86,13 @@ impl Payload {
     #[must_use]
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
         Self { content: Content::Whole(bytes.into()), part: None, busy: None, leash: None }
+    }
+
+    /// All bytes at once, in pieces that need not be copied into one.
+    #[must_use]
+    pub fn pieces(pieces: impl IntoIterator<Item = impl Into<Bytes>>) -> Self {
+        let pieces = pieces.into_iter().map(Into::into).filter(|piece: &Bytes| !piece.is_empty());
+        Self { content: Content::Pieces(pieces.collect()), part: None, busy: None, leash: None }
     }
 
     /// Chunks as they come; it ends when the sender is dropped.
@@ -104,6 +119,7 @@ impl Payload {
         match &self.content {
             Content::Empty => Some(0),
             Content::Whole(bytes) => Some(bytes.len() as u64),
+            Content::Pieces(pieces) => Some(pieces.iter().map(|piece| piece.len() as u64).sum()),
             Content::Stream(_) | Content::Ending(_) => None,
         }
     }
@@ -124,10 +140,17 @@ impl Payload {
             Content::Stream(_) | Content::Ending(_) => self.busy = Some(busy),
             Content::Whole(bytes) if !bytes.is_empty() => {
                 busy.answering();
-                let held = Held { bytes: std::mem::take(bytes), _part: self.part.take(), _busy: busy };
-                *bytes = Bytes::from_owner(held);
+                let whole = Arc::new(Whole { _part: self.part.take(), _busy: busy });
+                *bytes = Bytes::from_owner(Held { bytes: std::mem::take(bytes), _whole: whole });
             }
-            Content::Whole(_) | Content::Empty => {
+            Content::Pieces(pieces) if !pieces.is_empty() => {
+                busy.answering();
+                let whole = Arc::new(Whole { _part: self.part.take(), _busy: busy });
+                for piece in pieces {
+                    *piece = Bytes::from_owner(Held { bytes: std::mem::take(piece), _whole: Arc::clone(&whole) });
+                }
+            }
+            Content::Whole(_) | Content::Pieces(_) | Content::Empty => {
                 busy.answering();
                 self.busy = Some(busy);
             }
@@ -149,6 +172,7 @@ impl Body for Payload {
                 payload.content = Content::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
+            Content::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
             Content::Stream(chunks) => chunks.poll_recv(cx).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes)))),
             Content::Ending(chunks) => chunks.poll_recv(cx).map(|chunk| match chunk {
                 Some(Some(bytes)) => Some(Ok(Frame::data(bytes))),
@@ -165,6 +189,7 @@ impl Body for Payload {
         match &self.content {
             Content::Empty => true,
             Content::Whole(bytes) => bytes.is_empty(),
+            Content::Pieces(pieces) => pieces.is_empty(),
             Content::Stream(_) | Content::Ending(_) => false,
         }
     }
@@ -214,15 +239,24 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_that_nobody_reads_stay_counted_after_they_were_handed_on() {
-        let (budget, pulse) = (Budget::new(10), Arc::<Pulse>::default());
-        let mut payload = Payload::whole("12345678");
-        payload.charge(budget.part(8).unwrap());
-        let mut payload = payload.hold(pulse.begin());
-        let queued = payload.frame().await.unwrap().unwrap().into_data().unwrap();
-        drop(payload);
-        assert_eq!(&*queued, b"12345678");
-        assert!(budget.part(8).is_none() && pulse.is_answering());
-        drop(queued);
-        assert!(budget.part(8).is_some() && !pulse.is_answering());
+        let all = || [Payload::whole("12345678"), Payload::pieces(["123", "", "45", "678"])];
+        for mut payload in all() {
+            let (budget, pulse) = (Budget::new(10), Arc::<Pulse>::default());
+            assert_eq!(payload.length(), Some(8));
+            payload.charge(budget.part(8).unwrap());
+            let mut payload = payload.hold(pulse.begin());
+            let (mut queued, mut text) = (Vec::new(), Vec::new());
+            while let Some(frame) = payload.frame().await {
+                queued.push(frame.unwrap().into_data().unwrap());
+            }
+            assert!(payload.is_end_stream());
+            drop(payload);
+            while let Some(piece) = queued.pop() {
+                text.splice(0..0, piece.iter().copied());
+                assert!(budget.part(8).is_none() && pulse.is_answering());
+            }
+            assert_eq!(text, b"12345678");
+            assert!(budget.part(8).is_some() && !pulse.is_answering());
+        }
     }
 }

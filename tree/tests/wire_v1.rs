@@ -284,6 +284,17 @@ fn a_history_is_verified_and_replayed() {
     assert_eq!(Page::parse(&search.to_json()).unwrap(), search);
 }
 
+#[test]
+fn a_page_in_pieces_is_the_same_body() {
+    let world = World::new();
+    for count in 0..=3 {
+        let page = Page { records: world.page().records[..count].to_vec(), ..world.page() };
+        let written = page.records.iter().map(Listed::to_json).collect();
+        let empty = Page { records: Vec::new(), ..page.clone() };
+        assert_eq!(empty.to_pieces(written).concat(), page.to_json());
+    }
+}
+
 /// One record of a page that its server can't verify is told in its place, and the others are read.
 #[test]
 fn what_a_server_can_not_verify_stands_in_its_place() {

@@ -39,10 +39,9 @@ pub struct Ground<'l> {
 /// [`Unverified`].
 pub fn verified(log: &Log, head: &Head, stored: StoredRecord) -> Result<Verified, Unverified> {
     let located = Located::of(log, head, head, stored)?;
-    let Some(prints) = log.print_secret()? else { return located.open(None) };
+    let Some(prints) = log.print_secret()? else { return located.open(|_, _| Ok(None)) };
     let ground = Ground { log, head, under: head, prints: &prints };
-    let excuses = ground.excuses_for(&located, || Ok(ground.newest_redaction()?.is_some()))?;
-    located.open(excuses)
+    located.open(|id, lacks| ground.excuses_for(id, lacks, || Ok(ground.newest_redaction()?.is_some())))
 }
 
 impl Ground<'_> {
@@ -66,13 +65,14 @@ impl Ground<'_> {
     /// [`Unverified`].
     pub fn excuses_for(
         &self,
-        located: &Located,
+        id: RecordId,
+        lacks: bool,
         has_redactions: impl FnOnce() -> Result<bool, PostingsError>,
     ) -> Result<Option<Arc<Excuses>>, Unverified> {
-        if located.lacks().is_none() && !has_redactions()? {
+        if !lacks && !has_redactions()? {
             return Ok(None);
         }
-        self.excuses(located.header().id)
+        self.excuses(id)
     }
 
     /// What excuses absences in the record with this id; `None` if nothing does.
@@ -112,7 +112,7 @@ impl Ground<'_> {
         let mut located = Located::of(self.log, self.head, self.under, stored)?;
         let before = self.before(&located)?;
         located.after(before)?;
-        let verified = located.open(None)?;
+        let verified = located.open(|_, _| Ok(None))?;
         // What does not count, such as one of another log, excuses nothing.
         if excuses.redactions.take_up(verified.record()).is_ok() {
             excuses.records.push(Arc::new(verified.whole()));

@@ -36,14 +36,6 @@ impl Kept<'_> {
         Record::open(self.log, *index, leaf, Evidence { disclosures, withheld, redactions })
     }
 
-    /// The first digest that nothing is there for, if any.
-    pub(super) fn lacks(&self) -> Option<Digest> {
-        match self.record(&Redactions::new(self.log.clone()), &[]) {
-            Err(IntegrityError::Missing { digest, .. }) => Some(digest),
-            _ => None,
-        }
-    }
-
     /// Opens it, with these excuses.
     pub(super) fn open(&self, redactions: &Redactions) -> Result<Record, Broken> {
         self.record(redactions, &[]).map_err(|error| {

@@ -9,10 +9,10 @@ use cairn_tree::merkle::{InclusionProof, Root};
 use cairn_tree::record::chain::Chain;
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
-use cairn_tree::record::header::Header;
+use cairn_tree::record::header::{Header, Versioned};
+use cairn_tree::record::id::RecordId;
 use cairn_tree::record::kind::{IncidentFault, Redactions};
 use cairn_tree::record::later::Later;
-use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::open::{Evidence, IntegrityError, Record};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::shown::Shown;
@@ -29,6 +29,7 @@ use crate::engine::{Head, Log, ProofError, ReadError};
 /// known yet.
 pub struct Located {
     stored: StoredRecord,
+    record: Versioned,
     header: Header,
     before: Option<(LeafIndex, Bytes)>,
     proof: InclusionProof,
@@ -39,6 +40,8 @@ pub struct Located {
 pub enum Predecessor {
     /// Its leaf, which the tree has there.
     Leaf(LeafIndex, Bytes),
+    /// The same, read already.
+    Read(LeafIndex, Bytes, Box<Header>),
     /// Its leaf can't be read, but the tree has this hash in its place.
     Hash(LeafIndex, Hash),
     /// There is none.
@@ -172,17 +175,19 @@ impl Located {
         let index = stored.index;
         let broken = |words: &dyn ToString| Unverified::Broken(Broken::leaf(index, words.to_string()));
         let (hash, proof) = log.located(head, index, under.size)?;
-        if hash != Hash::leaf(&stored.leaf) {
+        let record = Versioned::decode(index, &stored.leaf);
+        if hash != record.as_ref().map_or_else(|_| Hash::leaf(&stored.leaf), Versioned::hash) {
             return Err(broken(&"the tree has another leaf in its place"));
         }
         // The proof is of stored tiles, which may be damaged.
         let root = Root { size: under.size, hash: under.root };
         proof.verify(index, &hash, &root).map_err(|_| broken(&"the tree's stored hashes do not come to its root"))?;
-        let header = Header::decode(index, &stored.leaf).map_err(|error| broken(&error))?;
+        let record = record.map_err(|error| broken(&error))?;
+        let header = record.header();
         if header.log.as_str() != log.info().origin {
             return Err(broken(&"it is another log's"));
         }
-        Ok(Self { stored, header, before: None, proof })
+        Ok(Self { stored, record, header, before: None, proof })
     }
 
     /// Where it is.
@@ -197,16 +202,16 @@ impl Located {
         &self.header
     }
 
-    /// The leaf.
-    #[must_use]
-    pub const fn leaf(&self) -> &Bytes {
-        &self.stored.leaf
-    }
-
     /// Whether it is of a later version.
     #[must_use]
-    pub fn is_later(&self) -> bool {
-        matches!(Leaf::classify(&self.stored.leaf), Ok(Entry::Opaque))
+    pub const fn is_later(&self) -> bool {
+        matches!(self.record, Versioned::Later(_))
+    }
+
+    /// What the next one of its stream has directly before it.
+    #[must_use]
+    pub fn as_predecessor(&self) -> Predecessor {
+        Predecessor::Read(self.stored.index, self.stored.leaf.clone(), Box::new(self.header.clone()))
     }
 
     /// Checks that it goes on from the record directly before it in its stream.
@@ -217,16 +222,17 @@ impl Located {
         let (own, index) = (&self.header, self.stored.index);
         let broken = |from, words: &str| Err(Unverified::Broken(Broken::chain(index, from, words)));
         let Some(prev) = own.prev else { return Ok(()) };
-        let (at, entry) = match before {
-            Predecessor::Leaf(at, entry) => (at, entry),
+        let (at, entry, header) = match before {
+            Predecessor::Leaf(at, entry) => match Header::decode(at, &entry) {
+                Ok(header) => (at, entry, header),
+                Err(_) => return broken(Some(at), "the record before it is none"),
+            },
+            Predecessor::Read(at, entry, header) => (at, entry, *header),
             Predecessor::Hash(at, hash) if hash == prev && at < index => return Ok(()),
             Predecessor::Hash(at, _) => return broken(Some(at), "the record before it in its stream can't be read"),
             Predecessor::None => {
                 return broken(Some(LeafIndex::ZERO), "the record before it in its stream was not found");
             }
-        };
-        let Ok(header) = Header::decode(at, &entry) else {
-            return broken(Some(at), "the record before it is none");
         };
         let mut chain = Chain::after(header.log.clone(), header.stream, header.link(at));
         if own.seq > Seq::FIRST && chain.push_header(index, own).is_ok() {
@@ -243,41 +249,52 @@ impl Located {
     /// # Errors
     /// [`Unverified::Broken`] if it is none.
     pub fn later(self) -> Result<VerifiedLater, Unverified> {
-        let Self { stored: StoredRecord { index, leaf, .. }, before, proof, .. } = self;
-        let later = Later::decode(index, &leaf);
-        let later = later.map_err(|error| Unverified::Broken(Broken::leaf(index, error)))?;
-        Ok(VerifiedLater { later, leaf, before, proof })
+        let Self { stored: StoredRecord { index, leaf, .. }, record, before, proof, .. } = self;
+        let Versioned::Later(later) = record else {
+            return Err(Unverified::Broken(Broken::leaf(index, "it is of no later version")));
+        };
+        Ok(VerifiedLater { later: *later, leaf, before, proof })
     }
 
-    /// What is kept of its disclosures, beside its leaf.
-    const fn kept(&self) -> Kept<'_> {
-        Kept { log: &self.header.log, id: self.header.id, stored: &self.stored }
-    }
-
-    /// The first digest that nothing is there for, if any.
-    #[must_use]
-    pub fn lacks(&self) -> Option<Digest> {
-        self.kept().lacks()
-    }
-
-    /// Opens it; what is absent of it must be excused. What is there though it was erased is left out.
+    /// Opens it. `excuses` is asked for what excuses that something of it is absent, with its id and whether something is.
+    /// What is there though it was erased is left out.
     ///
     /// # Errors
-    /// [`Unverified::Broken`].
-    pub fn open(mut self, excuses: Option<Arc<Excuses>>) -> Result<Verified, Unverified> {
-        let none = Redactions::new(self.header.log.clone());
-        let redactions = excuses.as_ref().map_or(&none, |excuses| &excuses.redactions);
-        if excuses.is_some()
-            && let Some(left) = self.kept().without_erased(redactions)
-        {
-            self.stored.disclosures = left;
-        }
-        let record = self.kept().open(redactions).map_err(Unverified::Broken)?;
-        let Self { stored, before, proof, .. } = self;
+    /// [`Unverified::Broken`], and whatever `excuses` says.
+    pub fn open(
+        self,
+        excuses: impl FnOnce(RecordId, bool) -> Result<Option<Arc<Excuses>>, Unverified>,
+    ) -> Result<Verified, Unverified> {
+        let Self { mut stored, record, header, before, proof } = self;
+        let none = Redactions::new(header.log.clone());
+        let evidence = Evidence { disclosures: &stored.disclosures, withheld: &[], redactions: &none };
+        let opened = match record {
+            Versioned::Record(leaf) => Record::open_leaf(&header.log, stored.index, *leaf, evidence),
+            // It is none of this version, which this says.
+            Versioned::Later(_) => Record::open(&header.log, stored.index, &stored.leaf, evidence),
+        };
+        let lacks = matches!(opened, Err(IntegrityError::Missing { .. }));
+        let excuses = excuses(header.id, lacks)?;
+        let record = match (&excuses, opened) {
+            (None, Ok(record)) => record,
+            // Once more, to tell what is wrong.
+            (None, Err(_)) => kept(&header, &stored).open(&none).map_err(Unverified::Broken)?,
+            (Some(excuses), _) => {
+                if let Some(left) = kept(&header, &stored).without_erased(&excuses.redactions) {
+                    stored.disclosures = left;
+                }
+                kept(&header, &stored).open(&excuses.redactions).map_err(Unverified::Broken)?
+            }
+        };
         // None counts for a redaction record, and none is shown with it.
         let excuses = excuses.filter(|_| !record.is_redaction());
         Ok(Verified { record, stored, before, proof, excuses })
     }
+}
+
+/// What is kept of a record's disclosures, beside its leaf.
+const fn kept<'s>(header: &'s Header, stored: &'s StoredRecord) -> Kept<'s> {
+    Kept { log: &header.log, id: header.id, stored }
 }
 
 impl Verified {

@@ -5,7 +5,7 @@
 use super::chain::Link;
 use super::id::RecordId;
 use super::later::Later;
-use super::leaf::{Entry, Leaf, LeafError};
+use super::leaf::{HEADER, HashedLeaf, Leaf, LeafError, PREFIX};
 use super::server_part::Seq;
 use super::stream::StreamId;
 use super::time::Time;
@@ -32,17 +32,56 @@ pub struct Header {
     pub hash: Hash,
 }
 
+/// A record of some version, read once for all that wants to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Versioned {
+    /// Of this version.
+    Record(Box<HashedLeaf>),
+    /// Of a later one.
+    Later(Box<Later>),
+}
+
+impl Versioned {
+    /// Reads the entry at an index.
+    ///
+    /// # Errors
+    /// [`LeafError`] for an entry that is a record of no version.
+    pub fn decode(index: LeafIndex, entry: &[u8]) -> Result<Self, LeafError> {
+        if entry.starts_with(HEADER.as_bytes()) {
+            return HashedLeaf::decode(entry).map(|leaf| Self::Record(Box::new(leaf)));
+        }
+        if entry.starts_with(PREFIX.as_bytes()) {
+            return Later::decode(index, entry).map(|later| Self::Later(Box::new(later)));
+        }
+        Err(LeafError::Malformed { at: 0, expected: "a record" })
+    }
+
+    /// What it says in clear.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        match self {
+            Self::Record(leaf) => Header::of(leaf.leaf(), leaf.hash()),
+            Self::Later(later) => Header::of_later(later),
+        }
+    }
+
+    /// Its leaf hash.
+    #[must_use]
+    pub const fn hash(&self) -> Hash {
+        match self {
+            Self::Record(leaf) => leaf.hash(),
+            Self::Later(later) => later.hash(),
+        }
+    }
+}
+
 impl Header {
     /// Reads the entry at an index.
     ///
     /// # Errors
     /// [`LeafError`] for an entry that is a record of no version.
     pub fn decode(index: LeafIndex, entry: &[u8]) -> Result<Self, LeafError> {
-        match Leaf::classify(entry)? {
-            Entry::Record(leaf) => Ok(Self::of(&leaf, Hash::leaf(entry))),
-            Entry::Opaque => Later::decode(index, entry).map(|later| Self::of_later(&later)),
-            Entry::Raw => Err(LeafError::Malformed { at: 0, expected: "a record" }),
-        }
+        Versioned::decode(index, entry).map(|record| record.header())
     }
 
     /// That of a record of this version, whose leaf hash is known.

@@ -26,6 +26,13 @@ pub struct Leaf {
     signature: Option<ProducerSignature>,
 }
 
+/// A leaf with the hash of the bytes that it was read from, so that nobody reads or hashes them a second time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashedLeaf {
+    leaf: Leaf,
+    hash: Hash,
+}
+
 /// What a log's entry is, to those who read records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -140,6 +147,32 @@ impl Leaf {
     #[must_use]
     pub fn hash(&self) -> Hash {
         Hash::leaf(&self.encode())
+    }
+}
+
+impl HashedLeaf {
+    /// Reads a leaf of this version, and hashes it.
+    ///
+    /// # Errors
+    /// As [`Leaf::decode`].
+    pub fn decode(leaf: &[u8]) -> Result<Self, LeafError> {
+        Ok(Self { leaf: Leaf::decode(leaf)?, hash: Hash::leaf(leaf) })
+    }
+
+    /// The leaf.
+    #[must_use]
+    pub const fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// The leaf hash.
+    #[must_use]
+    pub const fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    pub(super) fn into_parts(self) -> (Leaf, Hash) {
+        (self.leaf, self.hash)
     }
 }
 

@@ -32,10 +32,12 @@ pub(in crate::http) struct Asked {
     print: Print,
 }
 
-/// Some of its records in a row.
-pub(super) struct Row {
-    /// Each of them, or what is wrong with it.
-    pub(super) records: Vec<Result<SeenEntry, IntegrityProblem>>,
+/// Some of its records in a row, with what was made of each.
+pub(super) struct Row<T> {
+    /// What was made of each of them, or what is wrong with it.
+    pub(super) records: Vec<Result<T, IntegrityProblem>>,
+    /// The stream, as the first that could be verified names it.
+    pub(super) stream: Option<StreamId>,
     /// From which of them on nobody knows that none is missing.
     pub(super) broken_from: Option<LeafIndex>,
     /// What says that something of them is erased.
@@ -105,15 +107,33 @@ impl SeenEntry {
     }
 }
 
+/// Where a record stands.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// Among those that were asked for.
+    place: usize,
+    index: LeafIndex,
+    seq: u64,
+    stream: StreamId,
+}
+
 /// Records that were verified as they came, and what the last of them leaves to the next.
-#[derive(Default)]
-struct Verifying {
-    records: Vec<Result<SeenEntry, IntegrityProblem>>,
+struct Verifying<T> {
+    records: Vec<Result<T, IntegrityProblem>>,
+    /// The first that could be verified.
+    first: Option<Standing>,
     broken_from: Option<LeafIndex>,
     redacting: Redacting,
     last: Option<Predecessor>,
     /// Whether all that were asked for are here.
     is_whole: bool,
+}
+
+impl<T> Default for Verifying<T> {
+    fn default() -> Self {
+        let (records, redacting) = (Vec::new(), Redacting::default());
+        Self { records, first: None, broken_from: None, redacting, last: None, is_whole: false }
+    }
 }
 
 /// All of its records, as the reader may see them.
@@ -150,9 +170,15 @@ impl Asked {
         Self { reading, name, print }
     }
 
-    /// At most `most` records from a number on. A stream without records is not there.
-    pub(super) fn row(&self, from: u64, most: usize) -> Result<Row, Problem> {
-        let row = self.row_at(self.index_of(from)?, from, (most, LIST_BYTES))?;
+    /// At most `most` records from a number on, with what `make` makes of each, on several cores and while it is at hand. A
+    /// stream without records is not there.
+    pub(super) fn row<T: Send>(
+        &self,
+        from: u64,
+        most: usize,
+        make: impl Fn(SeenEntry, &Head) -> Result<T, Problem> + Sync,
+    ) -> Result<Row<T>, Problem> {
+        let row = self.row_at(self.index_of(from)?, from, (most, LIST_BYTES), make)?;
         if row.records.is_empty() && row.next.is_none() {
             self.ending()?.ok_or_else(Problem::not_found)?;
         }
@@ -161,22 +187,28 @@ impl Asked {
 
     /// At most so many records and bytes of them, but at least one if there is one, from an index on; the first must
     /// have the number `from`.
-    pub(super) fn row_at(&self, begin: LeafIndex, from: u64, (most, bytes): (usize, usize)) -> Result<Row, Problem> {
+    pub(super) fn row_at<T: Send>(
+        &self,
+        begin: LeafIndex,
+        from: u64,
+        (most, bytes): (usize, usize),
+        make: impl Fn(SeenEntry, &Head) -> Result<T, Problem> + Sync,
+    ) -> Result<Row<T>, Problem> {
         // One more, to know whether there is one.
         let stream = self.stream()?;
         let found = self.found(stream, begin, most.saturating_add(1))?;
         let wanted = found.get(..most.min(found.len())).unwrap_or_default();
-        let (verifying, under) = self.verifying(stream, wanted, bytes)?;
-        let Verifying { records, broken_from, redacting, .. } = verifying;
-        if let Some(Ok(first)) = records.first().filter(|first| first.as_ref().is_ok_and(|first| first.seq() != from)) {
-            let index = first.index();
+        let (verifying, under) = self.verifying(stream, wanted, bytes, make)?;
+        let Verifying { records, first, broken_from, redacting, .. } = verifying;
+        if let Some(Standing { index, .. }) = first.filter(|first| first.place == 0 && first.seq != from) {
             return Err(Problem::new(
                 Kind::Integrity,
                 format!("the record at {index} is not number {from} of its stream"),
             ));
         }
         let next = (records.len() < found.len()).then(|| from.saturating_add(records.len() as u64));
-        Ok(Row { records, broken_from, redacting, next, under })
+        let stream = first.map(|first| first.stream);
+        Ok(Row { records, stream, broken_from, redacting, next, under })
     }
 
     /// Where its last record is, and the number of that.
@@ -206,7 +238,8 @@ impl Asked {
         if found.len() > REPLAY_RECORDS {
             return Err(too_long());
         }
-        let (Verifying { records: all, .. }, under) = self.verifying(stream, &found, REPLAY_BYTES)?;
+        let (Verifying { records: all, .. }, under) =
+            self.verifying(stream, &found, REPLAY_BYTES, |entry, _| Ok(entry))?;
         if all.len() < found.len() {
             return Err(too_long());
         }
@@ -244,13 +277,20 @@ impl Asked {
 
     /// The records at these places, which follow one another; fewer if they have more bytes than `most`. Some at a time on
     /// each core; the first of those looks up the one before it.
-    fn verifying(&self, stream: Print, found: &[LeafIndex], most: usize) -> Result<(Verifying, Arc<Head>), Problem> {
+    fn verifying<T: Send>(
+        &self,
+        stream: Print,
+        found: &[LeafIndex],
+        most: usize,
+        make: impl Fn(SeenEntry, &Head) -> Result<T, Problem> + Sync,
+    ) -> Result<(Verifying<T>, Arc<Head>), Problem> {
         let (reading, ended) = (&self.reading, self.reading.ended(stream)?);
         let under = match found.last() {
             Some(last) => reading.under(*last)?,
             None => Arc::clone(&reading.checkpoint),
         };
-        let parts = reading.in_parts(found, most, |indexes, stored| self.verify(indexes, stored, (&under, ended)))?;
+        let verify = |indexes: &[LeafIndex], stored| self.verify(indexes, stored, (&under, ended), &make);
+        let parts = reading.in_parts(found, most, verify)?;
         let mut all = Verifying::default();
         for part in parts {
             let part_is_whole = part.is_whole;
@@ -258,6 +298,9 @@ impl Asked {
                 break;
             }
             all.broken_from = all.broken_from.or(part.broken_from);
+            let before = all.records.len();
+            let first = part.first.map(|first| Standing { place: before + first.place, ..first });
+            all.first = all.first.or(first);
             all.records.extend(part.records);
             if !part_is_whole {
                 break;
@@ -267,15 +310,16 @@ impl Asked {
     }
 
     /// Some records that were read, which follow one another.
-    fn verify(
+    fn verify<T>(
         &self,
         indexes: &[LeafIndex],
         stored: Vec<ReadBack>,
         (under, ended): (&Head, Option<LeafIndex>),
-    ) -> Result<Verifying, Problem> {
+        make: impl Fn(SeenEntry, &Head) -> Result<T, Problem>,
+    ) -> Result<Verifying<T>, Problem> {
         let mut verifying = Verifying { is_whole: stored.len() == indexes.len(), ..Verifying::default() };
         for (index, stored) in indexes.iter().zip(stored) {
-            match self.next(stored, (under, ended), &mut verifying) {
+            match self.next(stored, (under, ended), &mut verifying.last) {
                 Ok(entry) => {
                     if let SeenEntry::Record(seen) = &entry
                         && !verifying.redacting.add(seen)
@@ -283,7 +327,10 @@ impl Asked {
                         verifying.is_whole = false;
                         break;
                     }
-                    verifying.records.push(Ok(entry));
+                    let place = verifying.records.len();
+                    let (index, seq, stream) = (entry.index(), entry.seq(), entry.stream());
+                    verifying.first.get_or_insert(Standing { place, index, seq, stream });
+                    verifying.records.push(Ok(make(entry, under)?));
                 }
                 Err(error) => {
                     let problem = error.in_place()?;
@@ -303,13 +350,13 @@ impl Asked {
         &self,
         stored: ReadBack,
         (under, ended): (&Head, Option<LeafIndex>),
-        so_far: &mut Verifying,
+        last: &mut Option<Predecessor>,
     ) -> Result<SeenEntry, NotGood> {
         let reading = &self.reading;
         // What comes after one whose leaf can't be read looks for it in the tree.
-        let before = so_far.last.take();
+        let before = last.take();
         let mut located = reading.located(stored, under)?;
-        so_far.last = Some(Predecessor::Leaf(located.index(), located.leaf().clone()));
+        *last = Some(located.as_predecessor());
         reading.chained(&mut located, under, before)?;
         if ended.is_some_and(|ended| located.index() > ended) {
             return Err(reading.past_the_end(located.index()));

@@ -12,7 +12,7 @@ use super::super::accept::media_type;
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::place::Place;
-use super::reading::{Reading, checkpoint, private, tenant};
+use super::reading::{Reading, checkpoint, private_pieces, tenant};
 use super::wanted::{self, PageOf, Wanted};
 use super::{CURSOR, LIMIT, LOG, PROOF, TENANT};
 use crate::auth::Right;
@@ -66,7 +66,7 @@ pub(crate) async fn list(ask: &Ask<'_>) -> Result<Answer, Problem> {
         }
     };
     let page = move || page(&reading, &secret, &wanted, begin, most, proof);
-    Ok(private(ask.read_large(page).await?))
+    Ok(private_pieces(ask.read_large(page).await?))
 }
 
 pub(super) fn limit(query: &Query<'_>) -> Result<usize, Problem> {
@@ -87,7 +87,7 @@ fn page(
     begin: Option<Place>,
     most: usize,
     proof: bool,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<Vec<Vec<u8>>, Problem> {
     let Completeness { to, mut except } = reading.completeness()?;
     let begin = match begin {
         Some(begin) => begin,
@@ -96,19 +96,18 @@ fn page(
             Place { size, below: wanted.beginning(reading, size)? }
         }
     };
-    let body = |seen: &Seen, under: &Head| reading.body(seen, under, proof);
+    // Each is written on the core that verified it.
+    let body = |seen: &Seen, under: &Head| Ok(Listed::Record(Box::new(reading.body(seen, under, proof)?)).to_json());
     let PageOf { met, redacting, under, next } = wanted.page(reading, (begin.below, most), body)?;
-    let listed = |one| match one {
-        Ok(body) => Listed::Record(Box::new(body)),
-        Err(problem) => Listed::Unverified(problem),
-    };
-    let records = met.into_iter().map(listed).collect();
+    let unverified = |problem| Listed::Unverified(problem).to_json();
+    let written: Vec<Vec<u8>> = met.into_iter().map(|one| one.unwrap_or_else(unverified)).collect();
     let next = next.map(|below| Place { size: begin.size, below }.to_text(secret, &wanted.parts()));
     let next = next.map(|next| next.parse()).transpose().map_err(Problem::internal)?;
     let (redactions, checkpoint) = (redacting.bodies(reading, &under)?, checkpoint(&under)?);
     // No more is claimed than the checkpoint has: its witnesses may lag.
     let complete_to = begin.size.min(under.size).min(to);
     except.retain(|index| complete_to.contains(*index));
-    let (stream, broken_from) = (None, None);
-    Ok(Page { stream, records, broken_from, redactions, checkpoint, complete_to, except, next }.to_json())
+    let (stream, broken_from, records) = (None, None, Vec::new());
+    let page = Page { stream, records, broken_from, redactions, checkpoint, complete_to, except, next };
+    Ok(page.to_pieces(written))
 }

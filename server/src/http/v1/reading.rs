@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use cairn_listen::Answer;
+use cairn_listen::{Answer, Payload};
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::merkle::InclusionProof;
 use cairn_tree::note::{KeyId, NoteSignature};
@@ -57,6 +57,8 @@ pub(in crate::http) struct Reading {
     cores: Arc<Cores>,
     /// Whether the log has any redaction record, once that was looked up.
     redactions: Arc<OnceLock<bool>>,
+    /// A head's note, and the key that signed it: one for all records of an answer.
+    signer: Arc<OnceLock<(Bytes, KeyId)>>,
 }
 
 /// The tenant that a request is about, if it says so; one that the token is not good for is not there.
@@ -114,6 +116,7 @@ impl Reading {
             trail,
             cores,
             redactions: Arc::default(),
+            signer: Arc::default(),
         })
     }
 
@@ -249,8 +252,7 @@ impl Reading {
 
     /// Opens an entry, and looks for what excuses that something of it is absent.
     pub(super) fn open(&self, located: Located, under: &Head) -> Result<Verified, NotGood> {
-        let excuses = self.ground(under).excuses_for(&located, || self.has_redactions());
-        let excuses = excuses.map_err(|error| self.told(error))?;
+        let excuses = |id, lacks| self.ground(under).excuses_for(id, lacks, || self.has_redactions());
         located.open(excuses).map_err(|error| self.told(error))
     }
 
@@ -396,6 +398,19 @@ impl Reading {
         Ok(RecordBody { view: Some(view_later(&later.later)), ..place })
     }
 
+    /// [`signer`], which is looked up once for all records under one head.
+    fn signer(&self, under: &Head) -> Result<KeyId, Problem> {
+        if let Some((note, key)) = self.signer.get()
+            && *note == under.note
+        {
+            return Ok(*key);
+        }
+        let key = signer(&self.log, under)?;
+        // Another head's may be there, or another thread's.
+        let _known = self.signer.set((under.note.clone(), key));
+        Ok(key)
+    }
+
     fn placed(
         &self,
         (index, header): (LeafIndex, &Header),
@@ -415,7 +430,7 @@ impl Reading {
                 log: header.log.clone(),
                 index,
                 leaf_hash: header.hash,
-                key_id: signer(&self.log, under)?,
+                key_id: self.signer(under)?,
                 size: under.size,
                 root: under.root,
                 proof: wanted.then(|| proof.clone()),
@@ -442,6 +457,13 @@ pub(super) fn checkpoint(under: &Head) -> Result<SignedCheckpoint, Problem> {
 /// An answer that nobody may keep.
 pub(super) fn private(body: Vec<u8>) -> Answer {
     fresh(media::JSON, body)
+}
+
+/// The same of a body in pieces.
+pub(super) fn private_pieces(pieces: Vec<Vec<u8>>) -> Answer {
+    let mut answer = private(Vec::new());
+    *answer.body_mut() = Payload::pieces(pieces);
+    answer
 }
 
 impl Reading {

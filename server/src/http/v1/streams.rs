@@ -7,9 +7,7 @@ use cairn_tree::record::replay::{Until, View};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
 use cairn_tree::wire::media;
-use cairn_tree::wire::v1::{
-    DifferencesAnswer, IntegrityProblem, Listed, ObjectDifferences, Page, Point, States, StatesAnswer,
-};
+use cairn_tree::wire::v1::{DifferencesAnswer, Listed, ObjectDifferences, Page, Point, States, StatesAnswer};
 
 use super::super::Ask;
 use super::super::accept::media_type;
@@ -17,9 +15,10 @@ use super::super::problem::Problem;
 use super::super::query::Query;
 use super::history::{SeenEntry, asked};
 use super::list::limit;
-use super::reading::{checkpoint, private};
+use super::reading::{checkpoint, private, private_pieces};
 use super::replays::{Replays, replays};
 use super::{BY, CURSOR, FROM_SEQ, LIMIT, PROOF, VIEW};
+use crate::engine::Head;
 
 const AT: &str = "at";
 const FROM: &str = "from";
@@ -52,15 +51,16 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (most, proof) = (limit(&query)?, query.flag(PROOF)?);
     let work = move || {
         let complete_to = stream.reading.complete_to()?;
-        let row = stream.row(from, most)?;
-        let (reading, next) = (&stream.reading, row.next.map(|next| next.to_string().parse()));
-        let listed = |entry: &Result<SeenEntry, IntegrityProblem>| match entry {
-            Ok(entry) => Ok(Listed::Record(Box::new(entry.body(reading, &row.under, proof)?))),
-            Err(problem) => Ok(Listed::Unverified(problem.clone())),
-        };
+        let reading = &stream.reading;
+        let make =
+            |entry: SeenEntry, under: &Head| Ok(Listed::Record(Box::new(entry.body(reading, under, proof)?)).to_json());
+        let row = stream.row(from, most, make)?;
+        let next = row.next.map(|next| next.to_string().parse());
+        let unverified = |problem| Listed::Unverified(problem).to_json();
+        let written: Vec<Vec<u8>> = row.records.into_iter().map(|one| one.unwrap_or_else(unverified)).collect();
         let page = Page {
-            stream: row.records.iter().flatten().next().map(SeenEntry::stream),
-            records: row.records.iter().map(listed).collect::<Result<_, Problem>>()?,
+            stream: row.stream,
+            records: Vec::new(),
             broken_from: row.broken_from,
             redactions: row.redacting.bodies(reading, &row.under)?,
             checkpoint: checkpoint(&row.under)?,
@@ -69,9 +69,9 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
             except: Vec::new(),
             next: next.transpose().map_err(Problem::internal)?,
         };
-        Ok::<_, Problem>(page.to_json())
+        Ok::<_, Problem>(page.to_pieces(written))
     };
-    Ok(private(ask.read_large(work).await?))
+    Ok(private_pieces(ask.read_large(work).await?))
 }
 
 /// What an object was at a point.

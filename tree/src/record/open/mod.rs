@@ -21,7 +21,7 @@ use super::disclosure::Disclosures;
 use super::event::{Event, Part};
 use super::json::Json;
 use super::kind::{Concerned, RecordKind, Redactions, is_of_redactions};
-use super::leaf::Leaf;
+use super::leaf::{HashedLeaf, Leaf};
 use super::parts::{Actor, Context, Object, Subjects};
 use super::reserved::{Reserved, is_own_operation};
 use super::server_part::Place;
@@ -205,7 +205,20 @@ impl Record {
     /// # Errors
     /// [`IntegrityError`].
     pub fn open(log: &Origin, index: LeafIndex, entry: &[u8], evidence: Evidence<'_>) -> Result<Self, IntegrityError> {
-        let leaf = Leaf::decode(entry)?;
+        Self::open_leaf(log, index, HashedLeaf::decode(entry)?, evidence)
+    }
+
+    /// The same with the leaf read and hashed already.
+    ///
+    /// # Errors
+    /// As [`Record::open`].
+    pub fn open_leaf(
+        log: &Origin,
+        index: LeafIndex,
+        leaf: HashedLeaf,
+        evidence: Evidence<'_>,
+    ) -> Result<Self, IntegrityError> {
+        let (leaf, hash) = leaf.into_parts();
         let head = leaf.event().head();
         if head.log != *log {
             return Err(IntegrityError::Log { expected: log.clone(), found: head.log.clone() });
@@ -261,7 +274,7 @@ impl Record {
         {
             return Err(reserved.into());
         }
-        Ok(Self { index, hash: Hash::leaf(entry), leaf, content, stream, opening, traced, still_disclosed })
+        Ok(Self { index, hash, leaf, content, stream, opening, traced, still_disclosed })
     }
 
     /// Verifies the producer's signature, if the event names a key and it is one of these.

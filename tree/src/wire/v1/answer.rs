@@ -54,13 +54,21 @@ pub struct RecordAnswer {
 }
 
 impl RecordBody {
+    /// About how many bytes it is written in, but for what all have.
+    pub(super) fn length(&self) -> usize {
+        // Quotes, which a leaf has many of, are escaped; each disclosure stands between two, with a comma.
+        let disclosures = self.disclosures.as_str().len() + 2 * self.disclosures.len();
+        let before = self.before.as_ref().map_or(0, |before| 2 * before.leaf.len());
+        2 * self.leaf.len() + disclosures + self.view.as_ref().map_or(0, String::len) + before
+    }
+
     pub(super) fn push(&self, json: &mut Vec<u8>) {
         Object::write(json, |body| {
             if let Some(view) = &self.view {
                 body.member("view", |json| json.extend_from_slice(view.as_bytes()));
             }
             body.string("leaf", &self.leaf);
-            body.array("disclosures", self.disclosures.iter(), |json, (_, text)| push_string(json, text));
+            body.array("disclosures", self.disclosures.iter(), |json, (_, text)| push_base64url(json, text));
             if !self.withheld.is_empty() {
                 body.array("withheld", &self.withheld, |json, digest| push_string(json, &digest.to_string()));
             }
@@ -123,6 +131,13 @@ pub(super) fn read_leaf(reader: &mut Reader<'_>) -> Read<String> {
         return Err(Trouble::new(at, FaultKind::TooLong(MAX_LEAF_BYTES)));
     }
     Ok(leaf.into_owned())
+}
+
+/// Base64url has nothing to escape.
+fn push_base64url(json: &mut Vec<u8>, text: &str) {
+    json.push(b'"');
+    json.extend_from_slice(text.as_bytes());
+    json.push(b'"');
 }
 
 impl Before {

@@ -73,7 +73,15 @@ impl Listed {
 
     /// About how many bytes it is written in.
     pub(super) fn length(&self) -> usize {
-        4 * 1024 + self.record().map_or(0, |body| 2 * body.disclosures.as_str().len())
+        1024 + self.record().map_or(0, RecordBody::length)
+    }
+
+    /// As it stands in a page.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(self.length());
+        self.push(&mut json);
+        json
     }
 
     pub(super) fn push(&self, json: &mut Vec<u8>) {

@@ -2,7 +2,7 @@
 
 use super::answer::RecordBody;
 use super::cursor::Cursor;
-use super::json::{self, MEMBERS, Object};
+use super::json::{self, MEMBERS, Object, push_array};
 use super::listed::Listed;
 use super::{MAX_ANSWER_BYTES, MAX_EXCEPT, MAX_PAGE, MAX_REDACTIONS};
 use crate::checkpoint::SignedCheckpoint;
@@ -39,11 +39,33 @@ impl Page {
     pub fn to_json(&self) -> Vec<u8> {
         let length: usize = self.records.iter().map(Listed::length).sum();
         let mut json = Vec::with_capacity(1024 + length);
-        Object::write(&mut json, |page| {
+        self.write(&mut json, |json| push_array(json, &self.records, |json, listed| listed.push(json)));
+        json
+    }
+
+    /// The body in pieces, with records that were written before ([`Listed::to_json`]), on several cores perhaps, in the
+    /// place of the page's own. So they need not be copied to stand in a row.
+    #[must_use]
+    pub fn to_pieces(&self, mut written: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        let (mut before, mut place) = (Vec::with_capacity(1024), 0);
+        self.write(&mut before, |json| {
+            json.push(b'[');
+            place = json.len();
+            json.push(b']');
+        });
+        let after = before.split_off(place);
+        if let Some((_, all_but_the_last)) = written.split_last_mut() {
+            all_but_the_last.iter_mut().for_each(|text| text.push(b','));
+        }
+        core::iter::once(before).chain(written).chain(core::iter::once(after)).collect()
+    }
+
+    fn write(&self, json: &mut Vec<u8>, records: impl FnOnce(&mut Vec<u8>)) {
+        Object::write(json, |page| {
             if let Some(stream) = self.stream {
                 page.text("stream", stream);
             }
-            page.array("records", &self.records, |json, listed| listed.push(json));
+            page.member("records", records);
             if let Some(index) = self.broken_from {
                 page.integer("broken_from", index.get());
             }
@@ -59,7 +81,6 @@ impl Page {
                 page.text("next", next);
             }
         });
-        json
     }
 
     /// Reads a body.
