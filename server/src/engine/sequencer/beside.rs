@@ -54,6 +54,7 @@ impl Beside {
     /// Lets a commit be written, after the one before it. Whether the thread is there to do so.
     pub(super) fn write(&self, commit: Unwritten) -> bool {
         self.pool.begin_writing();
+        // The thread takes it, or it comes back because the thread has ended.
         let sent = self.send.send(commit).is_ok();
         if !sent {
             self.pool.end_writing();
@@ -65,6 +66,7 @@ impl Beside {
 /// The thread's side.
 pub(super) struct BesideThread {
     pool: Arc<Pool<Job>>,
+    /// Without room: what is sent is taken, or comes back when this side has ended.
     take: Receiver<Unwritten>,
     store: Arc<dyn Store>,
     release: SyncSender<Work>,
@@ -78,13 +80,13 @@ pub(super) fn beside(
     release: SyncSender<Work>,
     poison: Arc<OnceLock<String>>,
 ) -> (Beside, BesideThread) {
-    let (send, take) = sync_channel(1);
+    let (send, take) = sync_channel(0);
     (Beside { pool: Arc::clone(&pool), send }, BesideThread { pool, take, store, release, poison })
 }
 
 impl BesideThread {
-    /// Writes until the writer has ended, or until a write fails.
-    pub(super) fn run(&self) -> Result<(), Poison> {
+    /// Writes until the writer has ended, or until a write fails; then nothing more is taken.
+    pub(super) fn run(self) -> Result<(), Poison> {
         while let Ok(commit) = self.take.recv() {
             // However this ends, the writer goes on, and finds the reason if there is one.
             let _end = EndOfWrite(&self.pool);

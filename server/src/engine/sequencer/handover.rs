@@ -123,7 +123,10 @@ impl Handover {
     /// Writes a commit, after the one before it, and hands it over; if it is large, another thread does both.
     pub(super) fn write(&self, commit: Unwritten, store: &dyn Store, large: bool) -> Result<(), Poison> {
         match &self.beside {
-            Some(beside) if large => beside.write(commit).then_some(()).ok_or_else(|| self.ended()),
+            Some(beside) if large => {
+                self.await_sound_write()?;
+                beside.write(commit).then_some(()).ok_or_else(|| self.ended())
+            }
             _ => {
                 self.await_sound_write()?;
                 self.hand(commit.write(store, &self.poison)?)

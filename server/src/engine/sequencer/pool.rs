@@ -203,12 +203,14 @@ mod tests {
         assert_eq!(pool.submit(1), Ok(()));
         assert_eq!(pool.submit(2), Ok(()));
         // Nobody takes these two: the third makes enough of them.
+        assert!(pool.lock().gathers());
         assert_eq!(pool.submit(LARGE_COMMIT_BYTES), Ok(()));
         while pool.depth() > 0 {
             std::thread::yield_now();
         }
         assert_eq!(pool.submit(4), Ok(()));
         assert_eq!(pool.submit(5), Ok(()));
+        assert!(pool.lock().gathers());
         pool.end_writing();
         pool.await_write();
         assert_eq!(taken.join().unwrap(), [Some(vec![1, 2, LARGE_COMMIT_BYTES]), Some(vec![4, 5])]);
@@ -219,6 +221,7 @@ mod tests {
         let pool = pool(10, 10);
         pool.begin_writing();
         assert_eq!(pool.submit(1), Ok(()));
+        assert!(pool.lock().gathers());
         pool.close();
         assert_eq!(pool.take(), Some(vec![1]));
         assert_eq!(pool.take(), None);

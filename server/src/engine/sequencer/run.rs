@@ -94,7 +94,7 @@ impl Sink for Sequencer {
     }
 }
 
-/// How both threads end when one of them fails.
+/// How all threads end when one of them fails.
 struct End {
     pool: Arc<Pool<Job>>,
     poison: Arc<OnceLock<String>>,
@@ -103,14 +103,14 @@ struct End {
 }
 
 impl End {
-    /// Runs one thread's work; if it fails, sees to it that the other one ends.
+    /// Runs one thread's work; if it fails, sees to it that the others end.
     fn guard(&self, work: impl FnOnce() -> Result<(), Poison>) {
         // A panic is a bug of ours in the middle of a commit: what is in memory can no longer be trusted to sign.
         let ended = catch_unwind(AssertUnwindSafe(work));
         let Err(Poison(reason)) = ended.unwrap_or_else(|_| Err(Poison("the sequencer panicked".to_owned()))) else {
             return;
         };
-        // The first reason stands; the other thread may fail because this one has.
+        // The first reason stands; another thread may fail because this one has.
         let _ = self.poison.set(reason.clone());
         self.pool.close();
         if !self.told.swap(true, Ordering::SeqCst) {

@@ -154,7 +154,8 @@ fn left_behind(world: &World, from: u64) -> usize {
         + rows(&KeyRange::numbers(log, Kind::Bundle, from / 256..u64::MAX))
 }
 
-/// A write whose outcome is unknown ends the writer, which has placed the next commit by then; that one is never written.
+/// A write whose outcome is unknown ends the writer, which has placed the next commit by then; that one is never written,
+/// nor does anything that stands behind it wait for ever.
 #[test]
 fn a_failed_write_ends_what_was_placed_behind_it() {
     for (written, there) in [(Written::Yes, true), (Written::No, false)] {
@@ -165,12 +166,16 @@ fn a_failed_write_ends_what_was_placed_behind_it() {
         let first = world.send("main", &part(0), Some("first"));
         wait_until(|| store.begun() > begun);
         let second = world.send_large(&store, 1, "second");
+        let engine = world.engine.clone();
+        let other =
+            world.runtime.spawn(async move { engine.create_log(terms("other"), vec![signer("other", 2)]).await });
         *fault = Some(Fault { flip: None, unknown: Some(written) });
         drop(fault);
         for sent in [first, second] {
             let told = world.told(sent);
             assert!(matches!(told, Err(AppendError::Stopping(_))), "{told:?}");
         }
+        assert!(world.runtime.block_on(other).unwrap().is_err());
         assert_eq!((store.fired(), store.begun()), (1, begun + 1));
         assert!(world.engine.poisoned().is_some());
         assert_eq!(world.size(), 0);
@@ -222,8 +227,12 @@ fn the_end_waits_for_a_large_commit() {
     wait_until(|| store.begun() > begun);
     let engine = world.engine.clone();
     let closed = std::thread::spawn(move || engine.close());
-    let refused = |world: &mut World| matches!(world.try_append("main", &part(1), None), Err(AppendError::Stopping(_)));
-    while !refused(&mut world) {}
+    // What comes before the queue is closed waits as well.
+    wait_until(|| {
+        let late = world.send("main", &part(1), None);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        late.is_finished() && matches!(world.told(late), Err(AppendError::Stopping(_)))
+    });
     assert!(!closed.is_finished() && !first.is_finished());
     drop(held);
     closed.join().unwrap();
