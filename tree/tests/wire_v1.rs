@@ -4,7 +4,7 @@
 
 mod written;
 
-use cairn_tree::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{Checkpoint, Origin, SignedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::MemoryTree;
 use cairn_tree::note::{KeyName, SignatureType, SignerKey};
@@ -21,10 +21,10 @@ use cairn_tree::record::open::Traced;
 use cairn_tree::record::replay::{Until, View, replay};
 use cairn_tree::record::server_part::{Seq, ServerPart};
 use cairn_tree::record::shown::Shown;
-use cairn_tree::record::stream::{Opening, StreamName};
+use cairn_tree::record::stream::{Opening, StreamHead, StreamName};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{
-    AnswerError, Appended, AppendedAnswer, AppendedReceipt, Before, Cursor, DifferencesAnswer, Integrity,
+    AnswerError, Appended, AppendedAnswer, AppendedReceipt, Before, Cursor, DifferencesAnswer, EarlierPart, Integrity,
     IntegrityHash, IntegrityProblem, Listed, ObjectDifferences, Page, Point, RecordAnswer, RecordBody, States,
     StatesAnswer, VerifiedEntry, WrongPart, history, view, view_later,
 };
@@ -380,7 +380,13 @@ fn what_was_replayed_is_answered_with_its_unknown_places() {
     let [first, last] = [0, 1].map(|seq| replay(&history, View::Corrected, at(seq).until));
     let stream = world.entries[0].open().leaf().server().stream;
     let (checkpoint, complete_to) = (world.checkpoint.clone(), TreeSize::new(11).unwrap());
-    let answer = StatesAnswer { stream, at: at(0), replayed: States::from(&first), checkpoint, complete_to };
+    let (log, leaf) = (Origin::new("log.example/logs/before").unwrap(), Hash::new([7; Hash::LEN]));
+    let head = StreamHead { log, stream, seq: Seq::new(4).unwrap(), leaf };
+    let earlier = vec![
+        EarlierPart { head: head.clone(), checkpoint: Some(world.checkpoint.clone()) },
+        EarlierPart { head, checkpoint: None },
+    ];
+    let answer = StatesAnswer { stream, at: at(0), replayed: States::from(&first), checkpoint, complete_to, earlier };
     let json = answer.to_json();
     assert_eq!(StatesAnswer::parse(&json).unwrap(), answer);
     let json: Value = serde_json::from_slice(&json).unwrap();
@@ -397,7 +403,8 @@ fn what_was_replayed_is_answered_with_its_unknown_places() {
         objects[0].differences.iter().map(|place| (place.pointer.as_str(), place.certain)).collect();
     assert_eq!(found, [("/fee", false), ("/list/1", true), ("/own~0er", false), ("/phone", false)]);
     let checkpoint = world.checkpoint.clone();
-    let answer = DifferencesAnswer { stream, from: at(0), to: at(1), objects, checkpoint, complete_to };
+    let answer =
+        DifferencesAnswer { stream, from: at(0), to: at(1), objects, checkpoint, complete_to, earlier: Vec::new() };
     let json = answer.to_json();
     assert_eq!(DifferencesAnswer::parse(&json).unwrap(), answer);
     let json: Value = serde_json::from_slice(&json).unwrap();
@@ -422,7 +429,8 @@ fn the_deepest_document_is_answered_too() {
     let at = Point { until: Until::ServerTime(server_time(5)), view: View::AsRecorded };
     let stream = history.records()[0].leaf().server().stream;
     let (checkpoint, complete_to) = (world.checkpoint.clone(), TreeSize::ZERO);
-    let answer = StatesAnswer { stream, at, replayed: States::from(&replayed), checkpoint, complete_to };
+    let answer =
+        StatesAnswer { stream, at, replayed: States::from(&replayed), checkpoint, complete_to, earlier: Vec::new() };
     assert_eq!(StatesAnswer::parse(&answer.to_json()).unwrap(), answer);
     let flags: Vec<&str> = answer.replayed.flags.iter().map(|flag| flag.flag.as_str()).collect();
     assert_eq!(flags, ["update-on-absent", "old-differs"]);

@@ -117,14 +117,17 @@ impl Answers<'_> {
             ["state"] => {
                 let at = self.point("at", Until::End);
                 let replayed = States::from(&replay(&history(), at.view, at.until));
-                Some(StatesAnswer { stream, at, replayed, checkpoint, complete_to }.to_json())
+                Some(StatesAnswer { stream, at, replayed, checkpoint, complete_to, earlier: Vec::new() }.to_json())
             }
             ["diff"] => {
                 let beginning = Until::ServerTime(Time::from_micros(0).expect("a time"));
                 let (from, to) = (self.point("from", beginning), self.point("to", Until::End));
                 let states = |point: Point| replay(&history(), point.view, point.until);
                 let objects = ObjectDifferences::between(&states(from), &states(to));
-                Some(DifferencesAnswer { stream, from, to, objects, checkpoint, complete_to }.to_json())
+                Some(
+                    DifferencesAnswer { stream, from, to, objects, checkpoint, complete_to, earlier: Vec::new() }
+                        .to_json(),
+                )
             }
             _ => None,
         }

@@ -7,12 +7,24 @@ use super::Trail;
 use super::error::TrailError;
 use crate::fetch::Query;
 
+/// What was verified here is of this log's stream, and so is what the server is asked for, though it knows of earlier parts
+/// in other logs.
+fn alone() -> (&'static str, String) {
+    ("earlier", "0".to_owned())
+}
+
 impl Trail {
     /// Asks the server for its own replay, and compares it with ours.
     ///
     /// # Errors
     /// [`TrailError::Differs`], or [`TrailError::Fetch`] if the server gives none.
-    pub async fn compare_states(&self, name: &StreamName<'_>, query: Query, ours: &States) -> Result<(), TrailError> {
+    pub async fn compare_states(
+        &self,
+        name: &StreamName<'_>,
+        mut query: Query,
+        ours: &States,
+    ) -> Result<(), TrailError> {
+        query.push(alone());
         let theirs = self.records.states(name, query).await?.replayed;
         if theirs == *ours {
             return Ok(());
@@ -33,9 +45,10 @@ impl Trail {
     pub async fn compare_differences(
         &self,
         name: &StreamName<'_>,
-        query: Query,
+        mut query: Query,
         ours: &[ObjectDifferences],
     ) -> Result<(), TrailError> {
+        query.push(alone());
         let theirs = self.records.differences(name, query).await?.objects;
         if theirs == ours {
             return Ok(());

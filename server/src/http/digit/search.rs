@@ -20,6 +20,7 @@ use super::json::{Members, object};
 use super::row::Row;
 use super::{caller, integrity_hash, read, refused, require};
 use crate::auth::Right;
+use crate::engine::Log;
 use crate::engine::postings::{Facet, Print};
 use crate::engine::records::id_print;
 use crate::limits::{DIGIT_OFFSET, DIGIT_ROWS, DIGIT_ROWS_MOST, LIST_BYTES, LIST_WORK};
@@ -72,17 +73,15 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     let wanted = Wanted::of(&Query::parse(ask.parts.uri.query(), &NAMES)?)?;
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
     credential.admit(&wanted.tenant)?;
-    let log = ask.app.records.homes.of(&ask.app.engine, &wanted.tenant).ok_or_else(Problem::not_found)?;
+    let mut logs = ask.app.records.homes.each_of(&ask.app.engine, &wanted.tenant).into_iter();
+    let newest = logs.next().ok_or_else(Problem::not_found)?;
     ask.trail(credential.id)?.add(person(&info), []);
-    let reading = Reading::of(ask, &credential, log, Some(&wanted.tenant))?;
-    let found = reading.clone();
-    let Rows { rows, unverified, bad, except } = ask.read_large(move || wanted.rows(&found)).await?;
-    let hashed = rows.iter().map(|record| Ok((record, integrity_hash(&reading.log, &reading.head, record.hash())?)));
-    let hashed = hashed.collect::<Result<Vec<_>, Problem>>()?;
+    let reading = Reading::of(ask, &credential, newest, Some(&wanted.tenant))?;
+    let Rows { rows, unverified, bad, except, .. } = ask.read_large(move || wanted.rows(&reading, logs)).await?;
     let write = |members: &mut Members<'_>| {
-        members.array("AuditLogs", hashed, |out, (record, hash)| {
+        members.array("AuditLogs", rows, |out, (record, hash)| {
             object(out, |members| {
-                if let Some(row) = Row::stored(record, hash) {
+                if let Some(row) = Row::stored(&record, hash) {
                     row.write(members);
                 }
             });
@@ -104,7 +103,10 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
 /// What was found.
 #[derive(Default)]
 struct Rows {
-    rows: Vec<Record>,
+    /// Each with its hash.
+    rows: Vec<(Record, String)>,
+    /// How many of those that match were passed over or found.
+    passed: usize,
     /// How many stand among these that can't be verified,
     unverified: u64,
     /// and the first of them.
@@ -187,7 +189,20 @@ impl Wanted {
         })
     }
 
-    fn rows(&self, reading: &Reading) -> Result<Rows, Problem> {
+    /// The rows of a log, then those of the logs before it.
+    fn rows(&self, newest: &Reading, earlier: impl Iterator<Item = Log>) -> Result<Rows, Problem> {
+        let mut found = Rows::default();
+        self.add_rows(newest, &mut found)?;
+        for log in earlier {
+            if found.rows.len() >= self.limit {
+                break;
+            }
+            self.add_rows(&newest.in_log(log)?, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn add_rows(&self, reading: &Reading, found: &mut Rows) -> Result<(), Problem> {
         let print = |facet, value: &str| Print::new(&reading.prints, facet, &[value]);
         let mut prints = vec![print(Facet::Object, &self.object), print(Facet::Tenant, &self.tenant)];
         prints.extend(self.module.as_deref().map(|module| print(Facet::Module, module)));
@@ -195,8 +210,8 @@ impl Wanted {
         // So that a row that is bad stands in the way of none that is asked for by its id.
         let id = self.id.as_deref().and_then(|id| id.parse().ok());
         prints.extend(id.map(|id| id_print(&reading.prints, id)));
-        let mut found = Rows { except: reading.completeness()?.except, ..Rows::default() };
-        let (mut passed, mut below) = (0, Some(reading.head.size));
+        found.except.extend(reading.completeness()?.except);
+        let mut below = Some(reading.head.size);
         while let Some(from) = below.filter(|_| found.rows.len() < self.limit) {
             let page = reading.log.find_records(&prints, from, DIGIT_ROWS_MOST, LIST_WORK)?;
             below = page.next;
@@ -205,7 +220,7 @@ impl Wanted {
                 below = Some(left.size_with());
             }
             for stored in stored {
-                let is_here = passed >= self.offset && found.rows.len() < self.limit;
+                let is_here = found.passed >= self.offset && found.rows.len() < self.limit;
                 let verified = match reading.verified(stored, &reading.head) {
                     Ok(Some(verified)) => verified,
                     Ok(None) => continue,
@@ -221,13 +236,15 @@ impl Wanted {
                 if !self.is_met_by(verified.record()) {
                     continue;
                 }
-                passed += 1;
+                found.passed += 1;
                 if is_here {
-                    found.rows.push(reading.seen(verified)?.record);
+                    let record = reading.seen(verified)?.record;
+                    let hash = integrity_hash(&reading.log, &reading.head, record.hash())?;
+                    found.rows.push((record, hash));
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     fn is_met_by(&self, record: &Record) -> bool {

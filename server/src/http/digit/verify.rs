@@ -1,21 +1,21 @@
 //! `POST /audit-service/log/v1/_verify`: whether an object, or one row of it, is now what somebody says that it is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cairn_listen::Answer;
-use cairn_tree::record::chain::History;
 use cairn_tree::record::class::Class;
 use cairn_tree::record::json::Json;
-use cairn_tree::record::replay::{Node, Until, View, replay};
+use cairn_tree::record::replay::{Node, Until, View, replay_over};
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::wire::record::digit::{VERIFICATION_ERROR, parse_verify};
 use hyper::body::Incoming;
 
-use super::super::Ask;
 use super::super::problem::{Kind, Problem};
 use super::super::v1::Asked;
 use super::super::v1::Credential;
 use super::super::v1::Reading;
+use super::super::{App, Ask};
 use super::envelope::{Echo, done, person};
 use super::{caller, read, refused, require};
 use crate::auth::Right;
@@ -53,35 +53,63 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
     ];
     ask.trail(credential.id)?.add(person(&input.request_info), terms);
     let (object, said) = (input.object_id.as_str().to_owned(), Node::from(input.key_values.value()));
-    for log in ask.app.records.homes.of_any(&ask.app.engine, credential.tenants) {
-        let reading = Reading::of(ask, &credential, log, credential.tenants.sole())?;
-        let (object, said) = (object.clone(), said.clone());
-        if ask.read_large(move || is_so(&reading, &object, &said)).await? {
+    let mut readings = Vec::new();
+    for log in ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants) {
+        readings.push(Reading::of(ask, &credential, log, credential.tenants.sole())?);
+    }
+    let mut known = BTreeSet::new();
+    for reading in readings {
+        let (app, object, said) = (Arc::clone(ask.app), object.clone(), said.clone());
+        let (is_so, seen) = ask.read_large(move || is_so(&app, &reading, (&object, &said), known)).await?;
+        if is_so {
             return Ok(());
         }
+        known = seen;
     }
     Err(Problem::new(Kind::NotFound, "no row of this object is in this state"))
 }
 
-/// Whether the newest state of a row is this one.
-fn is_so(reading: &Reading, object: &str, said: &Node) -> Result<bool, Problem> {
+type Streams = BTreeSet<StreamName<'static>>;
+
+/// Whether the newest state of a row is this one, in a stream of a log that was not looked at before.
+fn is_so(
+    app: &App,
+    reading: &Reading,
+    (object, said): (&str, &Node),
+    mut known: Streams,
+) -> Result<(bool, Streams), Problem> {
     for name in streams(reading, object)? {
-        let whole = Asked::of_name(reading.clone(), name).whole()?;
-        if has_state(&whole.history, object, said) {
-            return Ok(true);
+        if known.insert(name.clone()) && has_state(app, reading, name, (object, said))? {
+            return Ok((true, known));
         }
     }
-    Ok(false)
+    Ok((false, known))
 }
 
-fn has_state(history: &History, object: &str, said: &Node) -> bool {
-    let replayed = replay(history, View::AsRecorded, Until::End);
+/// Whether the newest state of a row in a stream is this one; its parts in all of the tenant's logs are one history.
+fn has_state(
+    app: &App,
+    reading: &Reading,
+    name: StreamName<'static>,
+    (object, said): (&str, &Node),
+) -> Result<bool, Problem> {
+    let mut ongoing = None;
+    for log in app.records.homes.each_of(&app.engine, name.tenant().as_str()).into_iter().rev() {
+        let part = Asked::of_name(reading.in_log(log)?, name.clone());
+        if !part.is_there()? {
+            continue;
+        }
+        let whole = part.whole()?;
+        ongoing = Some(Arc::new(replay_over(ongoing, &whole.history, View::AsRecorded, Until::End).0));
+    }
+    let Some(ongoing) = ongoing.and_then(Arc::into_inner) else { return Ok(false) };
+    let replayed = ongoing.replayed(Vec::new());
     let mut of_object = replayed.states.iter().filter(|(key, _)| key.id.as_str() == object);
-    of_object.any(|(_, state)| state.data.as_ref().is_some_and(|data| data.same(said) == Some(true)))
+    Ok(of_object.any(|(_, state)| state.data.as_ref().is_some_and(|data| data.same(said) == Some(true))))
 }
 
 /// The streams that records about an object are in.
-fn streams(reading: &Reading, object: &str) -> Result<BTreeSet<StreamName<'static>>, Problem> {
+fn streams(reading: &Reading, object: &str) -> Result<Streams, Problem> {
     let print = Print::new(&reading.prints, Facet::Object, &[object]);
     let (mut names, mut seen, mut below) = (BTreeSet::new(), 0, Some(reading.head.size));
     while let Some(from) = below.filter(|_| names.len() < DIGIT_STREAMS && seen < REPLAY_RECORDS) {

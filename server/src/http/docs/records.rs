@@ -171,7 +171,8 @@ pub(crate) struct StateAnswer {
     /// Up to where the records act: `seq`, `time` or `producer_time`, and the `view`.
     at: serde_json::Value,
     /// Each object's, and each row's: `object`, `life` (`live`, `ended` or unknown), `lives` (how many have begun), `last`
-    /// (the number of the last record that acted on it), perhaps `document`, and in `unknown` where that is not known.
+    /// (the number of the last record that acted on it), `last_log` (its log, if that is an earlier one), perhaps
+    /// `document`, and in `unknown` where that is not known.
     states: Vec<serde_json::Value>,
     /// What does not fit together: `seq`, `index`, `flag` (a word), and what it is about: `pointers` into the document, with
     /// `more` if there are others than these, or `replaces`, the id of a record.
@@ -182,6 +183,9 @@ pub(crate) struct StateAnswer {
     checkpoint: String,
     /// The size of the log up to which the stream is complete.
     complete_to: u64,
+    /// The parts of the stream in other logs before this one, the nearest first: `log`, `stream`, `seq` and `leaf` of the
+    /// last record there, and a `checkpoint` of that log if its records acted. Without one they did not: read them there.
+    earlier: Option<Vec<serde_json::Value>>,
 }
 
 /// What changed between two points of a stream.
@@ -200,4 +204,7 @@ pub(crate) struct DiffAnswer {
     checkpoint: String,
     /// The size of the log up to which the stream is complete.
     complete_to: u64,
+    /// The parts of the stream in other logs before this one, the nearest first: `log`, `stream`, `seq` and `leaf` of the
+    /// last record there, and a `checkpoint` of that log if its records acted. Without one they did not: read them there.
+    earlier: Option<Vec<serde_json::Value>>,
 }

@@ -211,6 +211,16 @@ impl Asked {
         Ok(Row { records, stream, broken_from, redacting, next, under })
     }
 
+    /// Whether there is one.
+    pub(in crate::http) fn is_there(&self) -> Result<bool, Problem> {
+        Ok(self.reading.log.stream_of(&self.print)?.is_some())
+    }
+
+    /// Where its first record is.
+    pub(super) fn first(&self) -> Result<Option<LeafIndex>, Problem> {
+        Ok(self.found(self.stream()?, LeafIndex::ZERO, 1)?.pop())
+    }
+
     /// Where its last record is, and the number of that.
     pub(super) fn ending(&self) -> Result<Option<(LeafIndex, u64)>, Problem> {
         let Some(index) = self.reading.newest(self.stream()?, self.reading.head.size)? else { return Ok(None) };

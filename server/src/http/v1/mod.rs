@@ -11,6 +11,7 @@ mod history;
 mod judged;
 mod later;
 pub(super) mod list;
+mod parts;
 mod place;
 mod prepare;
 mod reading;
@@ -53,6 +54,8 @@ const CURSOR: &str = "cursor";
 const FROM_SEQ: &str = "from_seq";
 /// The query parameter that says which time is meant.
 const BY: &str = "by";
+/// The query parameter that says whether a stream begins with the states of its parts in other logs.
+const EARLIER: &str = "earlier";
 /// The query parameter that says how corrections act.
 const VIEW: &str = "view";
 

@@ -120,6 +120,15 @@ impl Reading {
         })
     }
 
+    /// The same in another log, under its newest head.
+    pub(in crate::http) fn in_log(&self, log: Log) -> Result<Self, Problem> {
+        let (checkpoint, head) = (log.checkpoint(), log.head());
+        let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
+        // What was looked up once was so in the other one.
+        let (redactions, signer) = (Arc::default(), Arc::default());
+        Ok(Self { log, head, checkpoint, prints, redactions, signer, ..self.clone() })
+    }
+
     /// The same, with another trail that notes what is shown.
     pub(super) fn on(self, trail: Arc<Trail>) -> Self {
         Self { trail, ..self }

@@ -2,20 +2,28 @@
 //! there are: once where each acts where it stands, and twice where corrections act in the places of what they correct. What
 //! a replay keeps is bounded, and one that takes long has one of the places that reports have. Replays by the producers'
 //! times need the whole history at hand.
+//!
+//! The parts of a stream in several logs act one after another, each in its own order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::chain::ChainError;
-use cairn_tree::record::replay::{Acting, Correcting, Corrections, Passing, Replayed, Until, View, replay};
+use cairn_tree::record::replay::{
+    Acting, Correcting, Corrections, Flag, ObjectKey, Ongoing, Passing, Replayed, Until, View, replay_over,
+};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::StreamId;
 use cairn_tree::size::{LeafIndex, TreeSize};
-use cairn_tree::wire::v1::{MAX_STATES, Point};
+use cairn_tree::wire::v1::{EarlierPart, MAX_STATES, Point};
 
 use super::super::Ask;
 use super::super::places::Party;
 use super::super::problem::{Kind, Problem};
 use super::history::{Asked, SeenEntry};
+use super::parts::{Parts, before};
+use super::reading::checkpoint;
 use crate::auth::Right;
 use crate::engine::Head;
 use crate::limits::{LIST_BYTES, LIST_RECORDS_MOST, REPLAY_BYTES, REPLAY_RECORDS};
@@ -25,15 +33,73 @@ pub(super) struct Replays {
     pub(super) id: StreamId,
     /// At each of the points.
     pub(super) at: Vec<Replayed>,
+    /// At each of the points, the log of the last record of those objects on which none of this log has acted.
+    pub(super) logs: Vec<BTreeMap<ObjectKey, Origin>>,
+    /// The parts of the stream in other logs, the nearest first.
+    pub(super) earlier: Vec<EarlierPart>,
     /// A head whose tree has all of the records.
     pub(super) under: Arc<Head>,
     pub(super) complete_to: TreeSize,
 }
 
-/// Replays a stream up to each of some points.
-pub(super) async fn replays(ask: &Ask<'_>, stream: Asked, points: Vec<Point>) -> Result<Replays, Problem> {
-    let Some(way) = Way::of(&points) else {
-        return ask.read_large(move || held(&stream, &points)).await;
+/// A part of a stream, replayed up to each of some points.
+struct Ended {
+    id: StreamId,
+    at: Vec<(Ongoing, Vec<Flag>)>,
+    under: Arc<Head>,
+    complete_to: TreeSize,
+}
+
+/// The states that a stream begins with, if a part of it was before.
+type Base = Option<Arc<Ongoing>>;
+
+/// Replays a stream up to each of some points, after its parts in other logs, if they are to act.
+pub(super) async fn replays(
+    ask: &Ask<'_>,
+    stream: Asked,
+    points: Vec<Point>,
+    with_earlier: bool,
+) -> Result<Replays, Problem> {
+    let app = Arc::clone(ask.app);
+    let Parts { mut earlier, this, unread } = ask.read(move || Parts::of(&app, stream, with_earlier)).await?;
+    let mut bases: Vec<Base> = vec![None; points.len()];
+    let (mut told, mut logs) = (Vec::new(), vec![BTreeMap::new(); points.len()]);
+    told.extend(unread.map(|head| EarlierPart { head, checkpoint: None }));
+    // The oldest is the last of them.
+    while let Some((part, head)) = earlier.pop() {
+        let points = points.iter().copied().map(before).collect();
+        let Ended { at, under, .. } = one(ask, part, points, bases).await?;
+        for (logs, (ongoing, _)) in logs.iter_mut().zip(&at) {
+            acted_in(logs, ongoing, Some(&head.log));
+        }
+        bases = at.into_iter().map(|(ongoing, _)| Some(Arc::new(ongoing))).collect();
+        told.push(EarlierPart { head, checkpoint: Some(checkpoint(&under)?) });
+    }
+    let Ended { id, at, under, complete_to } = one(ask, this, points, bases).await?;
+    let mut replayed = Vec::with_capacity(at.len());
+    for (logs, (ongoing, flags)) in logs.iter_mut().zip(at) {
+        acted_in(logs, &ongoing, None);
+        replayed.push(ongoing.replayed(flags));
+    }
+    told.reverse();
+    Ok(Replays { id, at: replayed, logs, earlier: told, under, complete_to })
+}
+
+/// Notes of which objects the last record is in a log: none of them if it is the one that was asked about.
+fn acted_in(logs: &mut BTreeMap<ObjectKey, Origin>, ongoing: &Ongoing, log: Option<&Origin>) {
+    let acted = ongoing.acted_on();
+    match (log, acted) {
+        (Some(log), Some(acted)) => logs.extend(acted.into_iter().map(|object| (object, log.clone()))),
+        (Some(log), None) => logs.extend(ongoing.objects().into_iter().map(|object| (object, log.clone()))),
+        (None, Some(acted)) => logs.retain(|object, _| !acted.contains(object)),
+        (None, None) => logs.clear(),
+    }
+}
+
+/// Replays one part of a stream.
+async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>) -> Result<Ended, Problem> {
+    let Some(way) = Way::of(&points, &bases) else {
+        return ask.read_large(move || held(&stream, &points, &bases)).await;
     };
     let begin = move || Passage::begin(stream, way);
     let (mut passage, mut place) = (ask.read(begin).await?, None);
@@ -55,35 +121,40 @@ pub(super) async fn replays(ask: &Ask<'_>, stream: Asked, points: Vec<Point>) ->
     }
 }
 
-fn held(stream: &Asked, points: &[Point]) -> Result<Replays, Problem> {
+fn held(stream: &Asked, points: &[Point], bases: &[Base]) -> Result<Ended, Problem> {
     let complete_to = stream.reading.complete_to()?;
     let whole = stream.whole()?;
-    let at = points.iter().map(|point| replay(&whole.history, point.view, point.until)).collect();
-    Ok(Replays { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under })
+    let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &whole.history, point.view, point.until);
+    let at = points.iter().zip(bases).map(replayed).collect();
+    Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under })
 }
 
 /// What records do on their way.
 enum Way {
     /// Each acts where it stands.
     Recorded(Vec<Passing>),
-    /// They tell which of them correct others, for replays up to these points.
-    Learning(Box<Corrections>, Vec<Until>),
+    /// They tell which of them correct others, for replays up to these points, each with what it begins with.
+    Learning(Box<Corrections>, Vec<(Until, Base)>),
     /// They act where they belong, after all have told.
     Corrected(Arc<Corrections>, Vec<Correcting>),
 }
 
 impl Way {
-    /// The way to some points; `None` if the records can't pass one after another.
-    fn of(points: &[Point]) -> Option<Self> {
+    /// The way to some points, from what the stream begins with at each; `None` if the records can't pass one after another.
+    fn of(points: &[Point], bases: &[Base]) -> Option<Self> {
         let by_producer = |point: &Point| matches!(point.until, Until::ProducerTime(_));
         if points.iter().any(by_producer) {
             return None;
         }
+        let begun = points.iter().zip(bases).map(|(point, base)| (point, base.clone()));
         if points.iter().all(|point| point.view == View::Corrected) {
-            return Some(Self::Learning(Box::default(), points.iter().map(|point| point.until).collect()));
+            return Some(Self::Learning(Box::default(), begun.map(|(point, base)| (point.until, base)).collect()));
         }
-        let passing = |point: &Point| if point.view == View::AsRecorded { Passing::new(point.until) } else { None };
-        points.iter().map(passing).collect::<Option<_>>().map(Self::Recorded)
+        let passing = |(point, base): (&Point, Base)| match point.view {
+            View::AsRecorded => Passing::over(base, point.until),
+            View::Corrected => None,
+        };
+        begun.map(passing).collect::<Option<_>>().map(Self::Recorded)
     }
 
     /// What is kept on it: bytes, and flags.
@@ -181,8 +252,8 @@ impl Passage {
     fn passes_again(&mut self) -> bool {
         let Way::Learning(corrections, points) = &mut self.way else { return false };
         let corrections = Arc::new(std::mem::take(&mut **corrections));
-        let correcting = |until: &Until| Correcting::new(Arc::clone(&corrections), *until);
-        let points = points.iter().filter_map(correcting).collect();
+        let correcting = |(until, base): (Until, Base)| Correcting::over(base, Arc::clone(&corrections), until);
+        let points = std::mem::take(points).into_iter().filter_map(correcting).collect();
         self.way = Way::Corrected(corrections, points);
         (self.seq, self.next) = (0, LeafIndex::ZERO);
         // What is shown is noted already.
@@ -190,20 +261,20 @@ impl Passage {
         true
     }
 
-    fn finish(self) -> Result<Replays, Problem> {
+    fn finish(self) -> Result<Ended, Problem> {
         let under = self.under.ok_or_else(Problem::not_found)?;
         let (id, at) = match self.way {
             Way::Recorded(points) => {
                 let id = points.first().and_then(Passing::stream);
-                (id, points.into_iter().map(Passing::finish).collect())
+                (id, points.into_iter().map(Passing::end).collect())
             }
             Way::Learning(corrections, _) => (corrections.stream(), Vec::new()),
             Way::Corrected(corrections, points) => {
-                (corrections.stream(), points.into_iter().map(Correcting::finish).collect())
+                (corrections.stream(), points.into_iter().map(Correcting::end).collect())
             }
         };
         let id = id.ok_or_else(Problem::not_found)?;
-        Ok(Replays { id, at, complete_to: self.complete_to.min(under.size), under })
+        Ok(Ended { id, at, complete_to: self.complete_to.min(under.size), under })
     }
 }
 

@@ -17,7 +17,7 @@ use super::history::{SeenEntry, asked};
 use super::list::limit;
 use super::reading::{checkpoint, private, private_pieces};
 use super::replays::{Replays, replays};
-use super::{BY, CURSOR, FROM_SEQ, LIMIT, PROOF, VIEW};
+use super::{BY, CURSOR, EARLIER, FROM_SEQ, LIMIT, PROOF, VIEW};
 use crate::engine::Head;
 
 const AT: &str = "at";
@@ -82,6 +82,7 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
         crate::http::docs::StreamLog,
         ("at" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339: all records up to it act, it included. Now if absent"),
         ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
+        ("earlier" = Option<u8>, Query, description = "1 (the default): a stream that continues one of another log begins with the states that it has there, by the same time or at its end; the answer's `earlier` names each part. 0: with nothing"),
         ("view" = Option<String>, Query, description = "recorded (the default): each record acts where it stands; corrected: corrections act in the place of what they correct"),
         ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
     ),
@@ -92,15 +93,16 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
     )
 )]
 pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
-    let (stream, query) = asked(ask, &[AT, BY, VIEW])?;
+    let (stream, query) = asked(ask, &[AT, BY, VIEW, EARLIER])?;
     media_type(&ask.parts.headers, &[media::JSON])?;
     let at = point(&query, AT, Until::End)?;
-    let replays = replays(ask, stream, vec![at]).await?;
+    let replays = replays(ask, stream, vec![at], query.flag_or(EARLIER, true)?).await?;
     let work = move || {
-        let Replays { id: stream, at: states, under, complete_to } = replays;
+        let Replays { id: stream, at: states, logs, earlier, under, complete_to } = replays;
         let replayed = States::from(states.first().ok_or_else(|| Problem::internal("a replay without a state"))?);
+        let replayed = replayed.with_logs(|object| logs.first()?.get(object).cloned());
         let checkpoint = checkpoint(&under)?;
-        let answer = StatesAnswer { stream, at, replayed, checkpoint, complete_to };
+        let answer = StatesAnswer { stream, at, replayed, checkpoint, complete_to, earlier };
         Ok::<_, Problem>(answer.to_json())
     };
     Ok(private(ask.read_large(work).await?))
@@ -115,6 +117,7 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
         ("from" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339. Before the first record if absent"),
         ("to" = Option<String>, Query, description = "The same. Now if absent"),
         ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
+        ("earlier" = Option<u8>, Query, description = "1 (the default): a stream that continues one of another log begins with the states that it has there, by the same time or at its end; the answer's `earlier` names each part. 0: with nothing"),
         ("view" = Option<String>, Query, description = "recorded (the default) or corrected"),
         ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
     ),
@@ -125,17 +128,17 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
     )
 )]
 pub(crate) async fn diff(ask: &Ask<'_>) -> Result<Answer, Problem> {
-    let (stream, query) = asked(ask, &[FROM, TO, BY, VIEW])?;
+    let (stream, query) = asked(ask, &[FROM, TO, BY, VIEW, EARLIER])?;
     media_type(&ask.parts.headers, &[media::JSON])?;
     let beginning = Time::from_micros(0).map_err(Problem::internal)?;
     let (from, to) = (point(&query, FROM, Until::ServerTime(beginning))?, point(&query, TO, Until::End)?);
-    let replays = replays(ask, stream, vec![from, to]).await?;
+    let replays = replays(ask, stream, vec![from, to], query.flag_or(EARLIER, true)?).await?;
     let work = move || {
-        let Replays { id: stream, at: states, under, complete_to } = replays;
+        let Replays { id: stream, at: states, earlier, under, complete_to, .. } = replays;
         let [first, last] = states.as_slice() else { return Err(Problem::internal("a replay without its states")) };
         let objects = ObjectDifferences::between(first, last);
         let checkpoint = checkpoint(&under)?;
-        let answer = DifferencesAnswer { stream, from, to, objects, checkpoint, complete_to };
+        let answer = DifferencesAnswer { stream, from, to, objects, checkpoint, complete_to, earlier };
         Ok::<_, Problem>(answer.to_json())
     };
     Ok(private(ask.read_large(work).await?))

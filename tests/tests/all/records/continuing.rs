@@ -292,3 +292,92 @@ fn a_stream_goes_on_once_however_many_begin_it() {
     running.server.stop();
     running.data.assert_sound();
 }
+
+/// Streams that are in three logs, one after another, and the server's time of a record in the first.
+fn in_three_logs() -> (Running, String) {
+    let running = Running::start();
+    running.brought(&json!([record("pb", "1", "create"), record("pb", "2", "create")]));
+    running.brought(&json!([update("1", "APPLIED", "PAID")]));
+    let before = running.shown("/v1/streams/entity/pb/tl/license/1")["records"][1]["view"].clone();
+    let paid = before["server_time"].as_str().unwrap().to_owned();
+    let mut correction = record("pb", "2", "create");
+    correction["replaces"] = history(&running, "2", "")[0]["view"]["id"].clone();
+    running.brought(&correction);
+    created(&running, &["--continue"]);
+    running.brought(&update("1", "PAID", "APPROVED"));
+    seal(&running, "pb", "later");
+    running.brought(&update("1", "APPROVED", "EXPIRED"));
+    (running.restarted(), paid)
+}
+
+/// What an auditor asks for is what the object is, and not what one of the logs has of it.
+#[test]
+fn states_and_differences_go_on_from_those_of_the_parts_before() {
+    let (running, paid) = in_three_logs();
+    let of = |what: &str| running.shown(&format!("/v1/streams/entity/pb/tl/license/1/{what}"));
+    for view in ["recorded", "corrected"] {
+        let state = of(&format!("state?view={view}"));
+        let told = &state["states"][0];
+        assert_eq!(
+            told["document"],
+            json!({"status": "EXPIRED", "fee": 1200, "owner": "Ada", "iban": "DE02"}),
+            "{state}"
+        );
+        assert_eq!((&told["lives"], &told["last"], &told["last_log"]), (&json!(1), &json!(0), &Value::Null), "{state}");
+        assert_eq!(state["flags"], json!([]));
+        // Each part with its last record, and a checkpoint of its log.
+        let earlier = state["earlier"].as_array().unwrap();
+        let logs: Vec<&str> = earlier.iter().map(|part| part["log"].as_str().unwrap()).collect();
+        assert_eq!(logs, ["localhost/logs/pb", "localhost/logs/main"]);
+        for part in earlier {
+            let log = part["log"].as_str().unwrap();
+            let last = history(&running, "1", &format!("?log={log}")).pop().unwrap();
+            assert_eq!((&part["leaf"], &part["seq"]), (&last["integrity"]["leaf_hash"], &leaf(&last)["server"]["seq"]));
+            assert!(part["checkpoint"].as_str().unwrap().starts_with(&format!("{log}\n")));
+        }
+    }
+    // At a time before this log was.
+    for by in ["", "&by=producer_time"] {
+        let at = of(&format!("state?at={paid}{by}"));
+        assert_eq!(at["states"][0]["document"]["status"], "PAID", "{at}");
+        assert_eq!(
+            (&at["states"][0]["last"], &at["states"][0]["last_log"]),
+            (&json!(1), &json!("localhost/logs/main"))
+        );
+    }
+    let changed = of(&format!("diff?from={paid}"));
+    assert_eq!(
+        changed["objects"][0]["differences"],
+        json!([
+        {"pointer": "/status", "old": "PAID", "new": "EXPIRED", "certain": true}]),
+        "{changed}"
+    );
+    assert_eq!(changed["earlier"].as_array().unwrap().len(), 2);
+}
+
+/// A part by itself begins with nothing, and one that nothing touched ends as the one before it.
+#[test]
+fn each_part_of_a_stream_is_replayed_by_itself_or_after_those_before_it() {
+    let (running, _) = in_three_logs();
+    let of = |object: &str, what: &str| running.shown(&format!("/v1/streams/entity/pb/tl/license/{object}/{what}"));
+    let alone = of("1", "state?earlier=0");
+    assert_eq!(alone["states"][0]["document"], json!({"status": "EXPIRED"}), "{alone}");
+    assert_eq!(
+        (&alone["earlier"][0]["log"], &alone["earlier"][0]["checkpoint"]),
+        (&json!("localhost/logs/pb"), &Value::Null)
+    );
+    let main = of("1", "state?log=main");
+    assert_eq!((&main["states"][0]["document"]["status"], &main["earlier"]), (&json!("PAID"), &Value::Null));
+    // A correction acts in the place of what it corrects in its own part.
+    for (view, lives) in [("recorded", 2), ("corrected", 1)] {
+        let moved = of("2", &format!("state?log=pb&view={view}"));
+        let told = &moved["states"][0];
+        assert_eq!((&told["document"]["status"], &told["lives"]), (&json!("APPLIED"), &json!(lives)), "{moved}");
+        assert_eq!((&told["last"], &told["last_log"]), (&json!(1), &json!("localhost/logs/main")), "{moved}");
+    }
+    assert_eq!(running.read("/v1/streams/entity/pb/tl/license/1/state?earlier=2").status, 400);
+    // Another tenant's token sees none of it.
+    let other = running.new_token(&["--rights", "read", "--tenants", "ka"]);
+    let asked = Request::get("/v1/streams/entity/pb/tl/license/1/state");
+    assert_eq!(running.ask_with(&other, asked).status, 404);
+}

@@ -170,3 +170,51 @@ fn a_target_that_is_too_long_and_another_method_are_told_in_the_same_words() {
         }
     }
 }
+
+/// A tenant's rows are found and verified in whichever of its logs they are; a row is what the newest of them says.
+#[test]
+fn rows_of_all_logs_of_a_tenant_are_seen() {
+    let running = Running::start();
+    let token = running.data.token.clone();
+    let done = |arguments: &[&str]| {
+        let ended = cairn_tests::server::cairnd(running.data.path(), arguments);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    };
+    let bring = |operation: &str, columns: Value| {
+        let answer = running.ask(create(&token, json!([row("L-1", operation, columns)])));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    bring("CREATE", json!({"id": "r-1", "status": "INITIATED"}));
+    bring("CREATE", json!({"id": "r-2", "status": "OTHER"}));
+    done(&["tenant", "create", "pb.amritsar", "--log", "amritsar", "--continue"]);
+    bring("UPDATE", json!({"id": "r-1", "status": "APPROVED"}));
+    done(&["log", "seal", "amritsar", "--successor", "later"]);
+    bring("UPDATE", json!({"id": "r-1", "status": "EXPIRED"}));
+    let auditor = running.data.auditor.clone();
+    let found = |query: &str| {
+        let answer = running.ask(search(&auditor, &format!("objectId=L-1&tenantId=pb.amritsar{query}")));
+        let rows = json_of(&answer)["AuditLogs"].as_array().unwrap().clone();
+        let own = rows.iter().filter(|row| row["keyValueMap"].is_object());
+        let told = |row: &Value| {
+            let log = row["integrityHash"].as_str().unwrap().split("::").next().unwrap().to_owned();
+            (row["keyValueMap"]["status"].as_str().unwrap_or("none").to_owned(), log)
+        };
+        own.map(told).collect::<Vec<_>>()
+    };
+    let at = |status: &str, log: &str| (status.to_owned(), format!("localhost/logs/{log}"));
+    let all = found("");
+    let said: Vec<_> = all.iter().filter(|(status, _)| status != "none").cloned().collect();
+    let expected = [at("EXPIRED", "later"), at("APPROVED", "amritsar"), at("OTHER", "main"), at("INITIATED", "main")];
+    assert_eq!(said, expected);
+    assert_eq!(found("&limit=1"), all[..1]);
+    assert_eq!(found("&offset=1&limit=2"), all[1..3]);
+    for (columns, is_so) in [
+        (json!({"id": "r-1", "status": "EXPIRED"}), true),
+        (json!({"id": "r-2", "status": "OTHER"}), true),
+        (json!({"id": "r-1", "status": "APPROVED"}), false),
+        (json!({"id": "r-1", "status": "INITIATED"}), false),
+    ] {
+        let answer = running.ask(verify(&auditor, "L-1", columns.clone()));
+        assert_eq!(answer.status, if is_so { 200 } else { 400 }, "{columns}: {}", answer.text());
+    }
+}

@@ -128,6 +128,25 @@ fn what_a_redaction_record_names_is_erased_and_anything_else_is_missing() {
     assert!(ended.code == Some(1) && ended.stdout.contains("record 2 lacks"), "{ended:?}");
 }
 
+/// What a log says is erased is not shown by way of the next one either, though it is still there.
+#[test]
+fn what_is_erased_stays_so_for_who_reads_the_part_after_it() {
+    let running = Running::start();
+    running.brought(&record("pb", "1", "create"));
+    let id = running.brought(&record("pb", "1", "update"))["records"][0]["id"].as_str().unwrap().to_owned();
+    let all = digests(&running.shown(&format!("/v1/records/{id}"))["record"]);
+    let running = running.restarted_after(|data| {
+        redact(data, (&id, 1), &all, &name_of("1"));
+    });
+    let continued = cairnd(running.data.path(), &["tenant", "create", "pb", "--continue"]);
+    assert_eq!(continued.code, Some(0), "{continued:?}");
+    running.brought(&record("pb", "1", "update"));
+    let state = |query: &str| running.shown(&format!("/v1/streams/entity/pb/tl/license/1/state{query}"));
+    let (before, after) = (state("?log=main"), state(""));
+    assert_eq!(before["others"], serde_json::json!({"erased": 2}), "{before}");
+    assert_eq!((&after["earlier"][0]["log"], &after["others"]), (&"localhost/logs/main".into(), &before["others"]));
+}
+
 /// Of a redaction record nothing is erased, whatever another one says.
 #[test]
 fn a_redaction_record_is_not_redacted() {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::known::{Flags, KnownRecords, Passed};
-use super::{Oddity, Ongoing, Replayed, Until};
+use super::{Flag, Oddity, Ongoing, Replayed, Until};
 use crate::record::chain::ChainError;
 use crate::record::history::Entered;
 use crate::record::server_part::Seq;
@@ -97,8 +97,15 @@ impl Correcting {
     /// Begins with no record; `None` for the producers' times.
     #[must_use]
     pub fn new(corrections: Arc<Corrections>, until: Until) -> Option<Self> {
+        Self::over(None, corrections, until)
+    }
+
+    /// The same with the states of another stream, which it goes on from.
+    #[must_use]
+    pub fn over(base: Option<Arc<Ongoing>>, corrections: Arc<Corrections>, until: Until) -> Option<Self> {
         let begins = !matches!(until, Until::ProducerTime(_));
-        let (passed, ongoing, flags) = (Passed::default(), Ongoing::default(), Flags::default());
+        let ongoing = base.map_or_else(Ongoing::default, Ongoing::over);
+        let (passed, flags) = (Passed::default(), Flags::default());
         begins.then_some(Self { corrections, until, passed, ongoing, flags, is_over: false })
     }
 
@@ -149,10 +156,16 @@ impl Correcting {
         self.flags.list.len()
     }
 
+    /// The states, on which others may go on, and what was odd.
+    #[must_use]
+    pub fn end(self) -> (Ongoing, Vec<Flag>) {
+        (self.ongoing, self.flags.list)
+    }
+
     /// The states.
     #[must_use]
     pub fn finish(self) -> Replayed {
-        let (states, others) = self.ongoing.finish();
-        Replayed { states, flags: self.flags.list, others }
+        let (ongoing, flags) = self.end();
+        ongoing.replayed(flags)
     }
 }

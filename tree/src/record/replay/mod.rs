@@ -21,6 +21,7 @@ pub use passing::Passing;
 pub use patch::Misfit;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::history::{Entered, History};
 use super::id::RecordId;
@@ -175,14 +176,20 @@ impl ObjectKey {
 /// Replays a stream.
 #[must_use]
 pub fn replay(history: &History, view: View, until: Until) -> Replayed {
-    let (mut ongoing, mut flags) = (Ongoing::default(), Vec::new());
+    let (ongoing, flags) = replay_over(None, history, view, until);
+    ongoing.replayed(flags)
+}
+
+/// Replays a stream that begins with the states of another one, if it does: of its earlier part in another log.
+#[must_use]
+pub fn replay_over(base: Option<Arc<Ongoing>>, history: &History, view: View, until: Until) -> (Ongoing, Vec<Flag>) {
+    let (mut ongoing, mut flags) = (base.map_or_else(Ongoing::default, Ongoing::over), Vec::new());
     for place in places(history, view, until) {
         let flag = |entered: Entered<'_>, oddity| Flag { seq: entered.seq(), index: entered.index(), oddity };
         flags.extend(place.oddity.map(|oddity| flag(place.at, oddity)));
         flags.extend(ongoing.enter(place.acting).into_iter().map(|oddity| flag(place.acting, oddity)));
     }
-    let (states, others) = ongoing.finish();
-    Replayed { states, flags, others }
+    (ongoing, flags)
 }
 
 impl Replayed {

@@ -1,13 +1,13 @@
 //! A replay on its way: the states of a stream's objects so far, on which the next record acts, whether it is in the log
 //! already or only about to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::node::{Node, Unknown};
 use super::old::differing;
 use super::patch::{Change, patch};
-use super::{Life, ObjectKey, Oddity, State, document, unseen};
+use super::{Flag, Life, ObjectKey, Oddity, Replayed, State, document, unseen};
 use crate::record::class::Classed;
 use crate::record::history::Entered;
 use crate::record::json::{Json, Pointer};
@@ -147,8 +147,31 @@ impl Ongoing {
         odd
     }
 
+    /// What there is at its end, with what was odd on the way.
+    #[must_use]
+    pub fn replayed(self, flags: Vec<Flag>) -> Replayed {
+        let (states, others) = self.finish();
+        Replayed { states, flags, others }
+    }
+
+    /// The objects whose states are not those of what this stands on, but what records made of them that acted here;
+    /// `None` if that is so of all.
+    #[must_use]
+    pub fn acted_on(&self) -> Option<BTreeSet<ObjectKey>> {
+        let is_all = self.base.as_ref().is_none_or(|base| base.unseen < self.unseen);
+        (!is_all).then(|| self.states.keys().cloned().collect())
+    }
+
+    /// All objects that there are states of.
+    #[must_use]
+    pub fn objects(&self) -> BTreeSet<ObjectKey> {
+        let mut objects = self.base.as_ref().map(|base| base.objects()).unwrap_or_default();
+        objects.extend(self.states.keys().cloned());
+        objects
+    }
+
     /// All states, and why nobody knows whether there are others, if nobody does.
-    pub(super) fn finish(mut self) -> (BTreeMap<ObjectKey, State>, Option<Unknown>) {
+    fn finish(mut self) -> (BTreeMap<ObjectKey, State>, Option<Unknown>) {
         let mut all = BTreeMap::new();
         if let Some(base) = self.base.take() {
             base.add_to(&mut all);

@@ -5,9 +5,11 @@
 //! record is its id, and by what a correction must fit it. Not here: the corrected view, which needs to know of later records
 //! first (`correcting`), and the producers' times, which need another order.
 
+use std::sync::Arc;
+
 use super::known::{Flags, KnownRecords};
 use super::places::server_time;
-use super::{Ongoing, Replayed, Until};
+use super::{Flag, Ongoing, Replayed, Until};
 use crate::record::chain::ChainError;
 use crate::record::history::Entered;
 use crate::record::stream::StreamId;
@@ -26,8 +28,15 @@ impl Passing {
     /// Begins with no record; `None` for the producers' times.
     #[must_use]
     pub fn new(until: Until) -> Option<Self> {
+        Self::over(None, until)
+    }
+
+    /// The same with the states of another stream, which it goes on from.
+    #[must_use]
+    pub fn over(base: Option<Arc<Ongoing>>, until: Until) -> Option<Self> {
         let begins = !matches!(until, Until::ProducerTime(_));
-        let (known, ongoing, flags) = (KnownRecords::default(), Ongoing::default(), Flags::default());
+        let ongoing = base.map_or_else(Ongoing::default, Ongoing::over);
+        let (known, flags) = (KnownRecords::default(), Flags::default());
         begins.then_some(Self { until, known, ongoing, flags, is_over: false })
     }
 
@@ -70,11 +79,17 @@ impl Passing {
         self.flags.list.len()
     }
 
+    /// The states, on which others may go on, and what was odd.
+    #[must_use]
+    pub fn end(self) -> (Ongoing, Vec<Flag>) {
+        (self.ongoing, self.flags.list)
+    }
+
     /// The states.
     #[must_use]
     pub fn finish(self) -> Replayed {
-        let (states, others) = self.ongoing.finish();
-        Replayed { states, flags: self.flags.list, others }
+        let (ongoing, flags) = self.end();
+        ongoing.replayed(flags)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::document::{self, Document, Members};
+use super::earlier::{EarlierPart, MAX_EARLIER};
 use super::json::{self, MEMBERS, Object};
 use super::point::Point;
 use super::{MAX_ANSWER_BYTES, MAX_ANSWER_DEPTH, MAX_STATES};
@@ -51,6 +52,8 @@ pub struct DifferencesAnswer {
     pub checkpoint: SignedCheckpoint,
     /// The server says that among the leaves of a tree of this size no record of the stream was left out.
     pub complete_to: TreeSize,
+    /// The parts of the stream in other logs before this one, the nearest first. Those with a checkpoint acted before it.
+    pub earlier: Vec<EarlierPart>,
 }
 
 impl From<&Difference> for DifferenceBody {
@@ -152,6 +155,9 @@ impl DifferencesAnswer {
             answer.member("from", |json| self.from.push(json));
             answer.member("to", |json| self.to.push(json));
             answer.array("objects", &self.objects, |json, object| object.push(json));
+            if !self.earlier.is_empty() {
+                answer.array("earlier", &self.earlier, |json, part| part.push(json));
+            }
             answer.text("checkpoint", &self.checkpoint);
             answer.integer("complete_to", self.complete_to.get());
         });
@@ -166,7 +172,7 @@ impl DifferencesAnswer {
         Reader::read_within(body, (MAX_ANSWER_BYTES, MAX_ANSWER_DEPTH), |reader| {
             let start = reader.offset();
             let (mut stream, mut from, mut to, mut objects) = (None, None, None, None);
-            let (mut checkpoint, mut complete_to) = (None, None);
+            let (mut checkpoint, mut complete_to, mut earlier) = (None, None, Vec::new());
             reader.object(MEMBERS, |reader, name, _| {
                 match &*name {
                     "stream" => stream = Some(json::from_text(reader, "must be a stream's id")?),
@@ -175,6 +181,7 @@ impl DifferencesAnswer {
                     "objects" => objects = Some(reader.list(MAX_STATES, ObjectDifferences::read)?),
                     "checkpoint" => checkpoint = Some(json::checkpoint(reader)?),
                     "complete_to" => complete_to = Some(json::size(reader)?),
+                    "earlier" => earlier = reader.list(MAX_EARLIER, EarlierPart::read)?,
                     _ => drop(reader.json()?),
                 }
                 Ok(())
@@ -187,6 +194,7 @@ impl DifferencesAnswer {
                 objects: objects.ok_or_else(missing("objects"))?,
                 checkpoint: checkpoint.ok_or_else(missing("checkpoint"))?,
                 complete_to: complete_to.ok_or_else(missing("complete_to"))?,
+                earlier,
             })
         })
     }

@@ -3,11 +3,12 @@
 //! It is the server's word: whoever wants proof replays the verified history ([`super::Page`]) himself.
 
 use super::document::{self, Document, Members};
+use super::earlier::{EarlierPart, MAX_EARLIER};
 use super::flag::FlagBody;
 use super::json::{self, MEMBERS, Object};
 use super::point::Point;
 use super::{MAX_ANSWER_BYTES, MAX_ANSWER_DEPTH, MAX_STATES};
-use crate::checkpoint::SignedCheckpoint;
+use crate::checkpoint::{Origin, SignedCheckpoint};
 use crate::record::json::{Fault, FaultKind, Read, Reader, Trouble};
 use crate::record::replay::{Life, ObjectKey, Replayed, State, Unknown};
 use crate::record::server_part::Seq;
@@ -27,6 +28,8 @@ pub struct StateBody {
     pub lives: u64,
     /// The number of the last record that acted on it.
     pub last: Seq,
+    /// The log of that record, if it is one that the stream was in before.
+    pub last_log: Option<Origin>,
 }
 
 /// What is answered of a replay, but for the stream and the tree that it was read from.
@@ -53,6 +56,8 @@ pub struct StatesAnswer {
     pub checkpoint: SignedCheckpoint,
     /// The server says that among the leaves of a tree of this size no record of the stream was left out.
     pub complete_to: TreeSize,
+    /// The parts of the stream in other logs before this one, the nearest first. Those with a checkpoint acted before it.
+    pub earlier: Vec<EarlierPart>,
 }
 
 impl From<(&ObjectKey, &State)> for StateBody {
@@ -63,7 +68,17 @@ impl From<(&ObjectKey, &State)> for StateBody {
             document: state.data.as_ref().map(Document::of),
             lives: state.lives,
             last: state.last,
+            last_log: None,
         }
+    }
+}
+
+impl States {
+    /// Says of which objects the last record is in another log, where `of` knows one.
+    #[must_use]
+    pub fn with_logs(mut self, of: impl Fn(&ObjectKey) -> Option<Origin>) -> Self {
+        self.states.iter_mut().for_each(|state| state.last_log = of(&state.object));
+        self
     }
 }
 
@@ -91,12 +106,15 @@ impl StateBody {
             }
             state.integer("lives", self.lives);
             state.integer("last", self.last.get());
+            if let Some(log) = &self.last_log {
+                state.text("last_log", log);
+            }
         });
     }
 
     fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let start = reader.offset();
-        let (mut object, mut life, mut lives, mut last) = (None, None, None, None);
+        let (mut object, mut life, mut lives, mut last, mut last_log) = (None, None, None, None, None);
         let mut document = Members::default();
         reader.object(MEMBERS, |reader, name, _| {
             match &*name {
@@ -106,6 +124,7 @@ impl StateBody {
                 "unknown" => document.read_unknown(reader)?,
                 "lives" => lives = Some(reader.integer()?),
                 "last" => last = Some(json::seq(reader)?),
+                "last_log" => last_log = Some(json::origin(reader)?),
                 _ => drop(reader.json()?),
             }
             Ok(())
@@ -117,6 +136,7 @@ impl StateBody {
             document: document.finish(),
             lives: lives.ok_or_else(missing("lives"))?,
             last: last.ok_or_else(missing("last"))?,
+            last_log,
         })
     }
 }
@@ -146,6 +166,9 @@ impl StatesAnswer {
                 answer.member("others", |json| document::push_unknown(json, why));
             }
             answer.array("flags", &self.replayed.flags, |json, flag| flag.push(json));
+            if !self.earlier.is_empty() {
+                answer.array("earlier", &self.earlier, |json, part| part.push(json));
+            }
             answer.text("checkpoint", &self.checkpoint);
             answer.integer("complete_to", self.complete_to.get());
         });
@@ -160,7 +183,7 @@ impl StatesAnswer {
         Reader::read_within(body, (MAX_ANSWER_BYTES, MAX_ANSWER_DEPTH), |reader| {
             let start = reader.offset();
             let (mut stream, mut at, mut states, mut others, mut flags) = (None, None, None, None, None);
-            let (mut checkpoint, mut complete_to) = (None, None);
+            let (mut checkpoint, mut complete_to, mut earlier) = (None, None, Vec::new());
             reader.object(MEMBERS, |reader, name, _| {
                 match &*name {
                     "stream" => stream = Some(json::from_text(reader, "must be a stream's id")?),
@@ -170,6 +193,7 @@ impl StatesAnswer {
                     "flags" => flags = Some(reader.list(MAX_STATES, FlagBody::read)?),
                     "checkpoint" => checkpoint = Some(json::checkpoint(reader)?),
                     "complete_to" => complete_to = Some(json::size(reader)?),
+                    "earlier" => earlier = reader.list(MAX_EARLIER, EarlierPart::read)?,
                     _ => drop(reader.json()?),
                 }
                 Ok(())
@@ -182,6 +206,7 @@ impl StatesAnswer {
                 replayed: States { states, others, flags: flags.ok_or_else(missing("flags"))? },
                 checkpoint: checkpoint.ok_or_else(missing("checkpoint"))?,
                 complete_to: complete_to.ok_or_else(missing("complete_to"))?,
+                earlier,
             })
         })
     }
