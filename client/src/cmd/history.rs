@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cairn_tree::record::replay::{Until, View, replay};
+use cairn_tree::record::stream::StreamHead;
 use cairn_tree::size::counted;
 use cairn_tree::wire::v1::States;
 use clap::Args;
@@ -15,7 +16,8 @@ use super::terminal::{Form, Terminal};
 use super::trail::{
     Ended, ProblemLine, RecordLine, Session, StreamOptions, Summary, Told, TrailOptions, by_seq, save, timeline,
 };
-use crate::auditor::trail::{Known, Met, Whole};
+use crate::auditor::trail::{Known, Met, Seen, Whole};
+use crate::fetch::shown;
 use crate::monitor::scanned;
 
 /// Show the history of an object, or of a named stream, from its first record on: each one is verified, and chained to
@@ -62,6 +64,9 @@ struct Claimed {
     /// How many other streams begin in the log up to there.
     #[serde(skip_serializing_if = "Option::is_none")]
     others: Option<u64>,
+    /// The log that the stream was in before, by its own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continues: Option<String>,
 }
 
 impl History {
@@ -99,7 +104,9 @@ impl History {
             complete: if proven.is_some() { "proven" } else { "claimed" },
             read: proven.as_ref().map(|(read, _)| *read),
             others: proven.as_ref().map(|(_, others)| *others),
+            continues: continued(&whole).map(|head| head.log.to_string()),
         };
+        let before = continued(&whole).map_or_else(String::new, before);
         let last = match proven {
             None => format!(
                 "the server says that there is no other among the first {} (--complete proves it)",
@@ -113,7 +120,7 @@ impl History {
             ),
         };
         let chained = if records == 1 { "the first of its stream" } else { "each chained to the one before" };
-        let words = (format!("{}, {chained},", counted(records, "record", "records")), last);
+        let words = (format!("{}, {chained},", counted(records, "record", "records")), last + &before);
         terminal.output.print(form, &Summary::of("history", session.trail.ground(), claimed, words))?;
         Ok(())
     }
@@ -164,4 +171,19 @@ impl History {
         }
         Ok((scanned.read, scanned.known.others))
     }
+}
+
+/// The stream of another log that this one says it goes on from.
+fn continued(whole: &Whole) -> Option<&StreamHead> {
+    let first = whole.seen.first().and_then(Seen::record)?;
+    first.opening()?.continues.disclosed()?.as_ref()
+}
+
+/// Where the records before these are.
+fn before(head: &StreamHead) -> String {
+    let log = shown(head.log.as_str());
+    format!(
+        "; by its own word it goes on from record {} of a stream in {log}: /v1/streams shows that with log={log}",
+        head.seq
+    )
 }
