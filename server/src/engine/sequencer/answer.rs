@@ -44,7 +44,8 @@ pub(super) fn publish(admitted: &[Admitted], signed: Vec<Signed>, due: &Due) {
     }
 }
 
-fn index_leaves(log: &Shared, leaves: impl Iterator<Item = (LeafIndex, Hash)>, due: &Due) {
+/// Lets leaves be found.
+pub(super) fn index_leaves(log: &Shared, leaves: impl Iterator<Item = (LeafIndex, Hash)>, due: &Due) {
     if let Some(index) = &log.index {
         index.insert(leaves);
         if index.is_due() {
@@ -87,10 +88,12 @@ pub(super) fn index_prints(log: &Shared, prints: &[(Print, LeafIndex)]) {
 /// Answers every request from the newest head of its log.
 pub(super) fn answer(admitted: Vec<Admitted>) {
     for one in admitted {
-        let answer = match one.log.state() {
+        let answer = match (is_released(&one), one.log.state()) {
+            (true, _) => Ok(Appended { placement: one.placement, head: one.log.head(), replayed: one.replayed }),
             // The writer may have halted the log for a later commit, or for this one.
-            LogState::Halted(reason) if !is_released(&one) => Err(AppendError::Halted(reason)),
-            _ => Ok(Appended { placement: one.placement, head: one.log.head(), replayed: one.replayed }),
+            (false, LogState::Halted(reason)) => Err(AppendError::Halted(reason)),
+            // No head covers it, so nobody is told of it: dropped, whoever asked hears that the server stops.
+            (false, LogState::Open | LogState::Sealed) => continue,
         };
         // Whoever asked may have gone; the entries are there all the same.
         let _ = one.reply.send(answer);
@@ -100,8 +103,10 @@ pub(super) fn answer(admitted: Vec<Admitted>) {
 /// The same for records.
 pub(super) fn answer_records(records: Vec<AdmittedRecords>) {
     for AdmittedRecords { log, outcome, reply } in records {
-        // Whoever asked may have gone; the records are there all the same.
-        let _ = reply.send(outcome.answer(&log));
+        if let Some(answer) = outcome.answer(&log) {
+            // Whoever asked may have gone; the records are there all the same.
+            let _ = reply.send(answer);
+        }
     }
 }
 

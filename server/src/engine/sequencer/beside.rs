@@ -89,8 +89,9 @@ impl BesideThread {
     pub(super) fn run(self) -> Result<(), Poison> {
         while let Ok(commit) = self.take.recv() {
             // However this ends, the writer goes on, and finds the reason if there is one.
-            let _end = EndOfWrite(&self.pool);
+            let mut end = EndOfWrite { pool: &self.pool, poison: &self.poison, written: false };
             let work = commit.write(&*self.store, &self.poison)?;
+            end.written = true;
             if self.release.send(work).is_err() {
                 let reason = self.poison.get().cloned();
                 return Err(Poison(reason.unwrap_or_else(|| "the releasing thread has ended".to_owned())));
@@ -101,10 +102,18 @@ impl BesideThread {
 }
 
 /// Tells the pool that the write has ended, after its commit was handed over.
-struct EndOfWrite<'a>(&'a Pool<Job>);
+struct EndOfWrite<'a> {
+    pool: &'a Pool<Job>,
+    poison: &'a OnceLock<String>,
+    written: bool,
+}
 
 impl Drop for EndOfWrite<'_> {
     fn drop(&mut self) {
-        self.0.end_writing();
+        if !self.written {
+            // Before the writer goes on, a panic included. The first reason stands.
+            let _ = self.poison.set("a commit was not written to its end".to_owned());
+        }
+        self.pool.end_writing();
     }
 }

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use cairn_tree::hash::Hash;
 use cairn_tree::store::Batch;
 use tokio::sync::oneshot;
 
@@ -100,6 +101,7 @@ impl Writer {
         let released = self.parts.database.released;
         batch.put(BindingRow::key(id), standing.binding.encode());
         let mut placed = None;
+        let hash = leaf.as_ref().map(|leaf| Hash::leaf(leaf.as_bytes()));
         if leaf.is_some()
             && let Some(track) = self.residents.get_mut(id)
         {
@@ -110,6 +112,6 @@ impl Writer {
         // From here on a sealed log takes nothing more; its final head follows.
         shared.set_state(state.clone());
         let standing = Arc::new(standing);
-        Ok(Changed { commit, placed, shared, standing, state, reply })
+        Ok(Changed { commit, placed, leaf: hash, shared, standing, state, reply })
     }
 }

@@ -79,6 +79,8 @@ pub(super) struct Changed {
     pub(super) commit: u64,
     /// The entry that says so, if there is one. Its head is signed by the new standing's keys.
     pub(super) placed: Option<Placed>,
+    /// Its leaf hash.
+    pub(super) leaf: Option<Hash>,
     pub(super) shared: Arc<Shared>,
     pub(super) standing: Arc<Standing>,
     pub(super) state: LogState,
@@ -100,9 +102,9 @@ impl Handover {
     }
 
     /// Hands over, behind everything that is written; waits while as much as may be on the way is. Fails once the second
-    /// stage has.
+    /// stage has, or a write: what points to a commit of unknown outcome is never told.
     pub(super) fn hand(&self, work: Work) -> Result<(), Poison> {
-        self.await_write();
+        self.await_sound_write()?;
         // What was not sent is dropped here, after the second stage has said why it ended.
         self.work.send(work).map_err(|_| self.ended())
     }

@@ -67,17 +67,17 @@ impl RecordOutcome {
         }
     }
 
-    /// The answer, under the log's newest head.
-    pub(super) fn answer(self, log: &Shared) -> RecordAnswer {
-        let (state, head) = (log.state(), log.head());
-        match (state, self.rests_on()) {
-            // The writer may have halted the log for a later commit, or for this one.
-            (LogState::Halted(reason), Some(index)) if !head.size.contains(index) => {
-                return RecordAnswer::Refused(AppendError::Halted(reason).into());
-            }
-            _ => {}
+    /// The answer, under the log's newest head; none if that does not cover what it rests on, so that nobody may be told.
+    pub(super) fn answer(self, log: &Shared) -> Option<RecordAnswer> {
+        let head = log.head();
+        if self.rests_on().is_some_and(|index| !head.size.contains(index)) {
+            return match log.state() {
+                // The writer may have halted the log for a later commit, or for this one.
+                LogState::Halted(reason) => Some(RecordAnswer::Refused(AppendError::Halted(reason).into())),
+                LogState::Open | LogState::Sealed => None,
+            };
         }
-        match self {
+        Some(match self {
             Self::Placed { told, .. } => RecordAnswer::Recorded { told, head, replayed: false },
             Self::Replayed(placement) => {
                 let told = placement.indexes().map(Told::Before).collect();
@@ -85,7 +85,7 @@ impl RecordOutcome {
             }
             Self::Refused(error, _) => RecordAnswer::Refused(error),
             Self::Again(records) => RecordAnswer::Again(records),
-        }
+        })
     }
 }
 

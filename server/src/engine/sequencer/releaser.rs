@@ -12,11 +12,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use cairn_tree::size::LeafIndex;
 use cairn_tree::store::{Key, LogId, StoreError};
 use tokio::sync::oneshot;
 
 use super::admit::Admitted;
-use super::answer::{Signed, answer, answer_records, forget, index_prints, publish, publish_records, unload};
+use super::answer::{
+    Signed, answer, answer_records, forget, index_leaves, index_prints, publish, publish_records, unload,
+};
 use super::check::{Checks, Placed};
 use super::handover::{Changed, Commit, Created, Handover, Unsigned, Work};
 use super::job::Job;
@@ -204,7 +207,7 @@ impl Releaser {
 
     /// The same for a change of a log's keys, or of its place in a row of logs.
     fn finish_change(&mut self, changed: Changed, tell: Tell<'_>) -> Result<(), Poison> {
-        let Changed { commit, placed, shared, standing, state, reply } = changed;
+        let Changed { commit, placed, leaf, shared, standing, state, reply } = changed;
         let mut head = None;
         if let Some(one) = placed {
             let unsigned = match self.check(one, &[])? {
@@ -226,6 +229,9 @@ impl Releaser {
         // The point of no return.
         let marked = head.is_some();
         shared.change(standing, head, state);
+        // The entry that says so is found by its leaf like any other.
+        let index = shared.head().size.get().checked_sub(1).and_then(|last| LeafIndex::new(last).ok());
+        index_leaves(&shared, index.zip(leaf).into_iter(), &self.parts.due);
         index_prints(&shared, &[]);
         if marked {
             self.marked.store(commit, Ordering::Release);

@@ -154,6 +154,30 @@ fn left_behind(world: &World, from: u64) -> usize {
         + rows(&KeyRange::numbers(log, Kind::Bundle, from / 256..u64::MAX))
 }
 
+/// Nor may a retry, which needs no commit of its own, tell of one whose outcome is unknown.
+#[test]
+fn a_retry_of_what_was_not_written_is_not_answered() {
+    for written in [Written::Yes, Written::No] {
+        let mut world = World::with_log("main");
+        let store = world.reopen_faulty();
+        let mut fault = store.fault.lock().unwrap();
+        let begun = store.begun();
+        let first = world.send("main", &part(0), Some("first"));
+        wait_until(|| store.begun() > begun);
+        let retry = world.send_large(&store, 0, "first");
+        *fault = Some(Fault { flip: None, unknown: Some(written) });
+        drop(fault);
+        for sent in [first, retry] {
+            let told = world.told(sent);
+            assert!(matches!(told, Err(AppendError::Stopping(_))), "{told:?}");
+        }
+        assert_eq!(store.fired(), 1);
+        drop(store);
+        world.reopen().unwrap();
+        world.retried(0, "first", written == Written::Yes);
+    }
+}
+
 /// A write whose outcome is unknown ends the writer, which has placed the next commit by then; that one is never written,
 /// nor does anything that stands behind it wait for ever.
 #[test]

@@ -48,6 +48,10 @@ impl World {
             let entry = log.entry(&head, LeafIndex::new(index).unwrap()).unwrap().unwrap();
             let known = oracle.acked.entry(index).or_insert_with(|| entry.to_vec());
             assert_eq!(*known, entry);
+            // What the server itself appended is found by its leaf, too.
+            let found = log.find(&head, &Hash::leaf(&entry)).unwrap();
+            let found = found.unwrap_or_else(|| panic!("entry {index} of {name} is not in the index"));
+            assert_eq!(log.entry(&head, found).unwrap(), Some(entry));
         }
         self.check(name);
     }
