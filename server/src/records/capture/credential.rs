@@ -100,25 +100,77 @@ fn letter_at(body: &[u8], at: usize) -> Option<(u8, usize)> {
     }
 }
 
-/// The value behind a name, if there is one: from where to where it goes.
+/// The value behind a name, if there is one: from where to where it goes. Of what can be taken in more than one way, the
+/// longer is taken.
 fn value_at(body: &[u8], behind: usize) -> Option<(usize, usize)> {
-    let skip = |from: usize, what: &dyn Fn(u8) -> bool| {
-        let rest = body.get(from..).unwrap_or_default();
-        from + rest.iter().take_while(|byte| what(**byte)).count()
-    };
-    let is_space_or_mark = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'\\');
-    let sign = skip(behind, &is_space_or_mark);
+    let sign = skip(body, behind, |byte| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'\\'));
     if !matches!(body.get(sign), Some(b':' | b'=')) {
         return None;
     }
-    let from = skip(sign + 1, &|byte| byte.is_ascii_whitespace() || byte == b'\\');
-    let quote = body.get(from).copied().filter(|byte| matches!(byte, b'"' | b'\''));
-    // In a string within a string, the quotation mark at the end has a backslash before it too.
-    let is_escaped = from.checked_sub(1).and_then(|before| body.get(before)) == Some(&b'\\');
-    Some(match quote {
-        Some(quote) => (from + 1, skip(from + 1, &|byte| byte != quote && !(is_escaped && byte == b'\\'))),
-        None => (from, skip(from, &|byte| !byte.is_ascii_whitespace() && !b",}]&\"'".contains(&byte))),
+    let from = skip(body, sign + 1, |byte| byte.is_ascii_whitespace() || byte == b'\\');
+    Some(match body.get(from) {
+        Some(b'"' | b'\'') => (from + 1, quoted_end(body, from).0),
+        Some(b'[' | b'{') => (from, plain_end(body, balanced_end(body, from))),
+        _ => (from, plain_end(body, from)),
     })
+}
+
+fn skip(body: &[u8], from: usize, what: impl Fn(u8) -> bool) -> usize {
+    let rest = body.get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|byte| what(**byte)).count()
+}
+
+/// Where something without quotation marks ends.
+fn plain_end(body: &[u8], from: usize) -> usize {
+    skip(body, from, |byte| !b",}&\r\n".contains(&byte))
+}
+
+/// Where what is between quotation marks ends, and what comes after them, given where the first one is.
+///
+/// In a string within a string, the marks have backslashes before them, as many at the end as at the beginning; marks of
+/// the text have more.
+fn quoted_end(body: &[u8], opening: usize) -> (usize, usize) {
+    let quote = body.get(opening).copied();
+    let depth = backslashes_before(body, opening, 0);
+    let mut at = opening + 1;
+    while at < body.len() {
+        if body.get(at).copied() == quote {
+            let count = backslashes_before(body, at, opening + 1);
+            // Fewer end the string around it.
+            if count < depth || (count - depth).is_multiple_of(2 * (depth + 1)) {
+                return (at - count.min(depth), at + 1);
+            }
+        }
+        at += 1;
+    }
+    (body.len(), body.len())
+}
+
+/// How many backslashes stand before a place, without a gap.
+fn backslashes_before(body: &[u8], place: usize, from: usize) -> usize {
+    let before = body.get(from..place).unwrap_or_default();
+    before.iter().rev().take_while(|byte| **byte == b'\\').count()
+}
+
+/// Where the list or object ends that begins here.
+fn balanced_end(body: &[u8], from: usize) -> usize {
+    let (mut at, mut depth) = (from, 0_usize);
+    while let Some(byte) = body.get(at) {
+        match byte {
+            b'"' | b'\'' => {
+                at = quoted_end(body, at).1;
+                continue;
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            return at;
+        }
+    }
+    body.len()
 }
 
 #[cfg(test)]
@@ -157,8 +209,20 @@ mod tests {
             (b"AuthToken=s3cret&b=1", b"AuthToken=-&b=1"),
             (b"{'auth_token': 's3cret'}", b"{'auth_token': '-'}"),
             (b"{authToken:s3cret}", b"{authToken:-}"),
-            (b"authToken: s3cret kept", b"authToken: - kept"),
-            (b"authToken=s3cret\"kept\"", b"authToken=-\"kept\""),
+            (b"authToken: s3cret\nkept", b"authToken: -\nkept"),
+            (b"authToken: Bearer s3cret, kept", b"authToken: -, kept"),
+            (b"authToken=s3\"cret\"&kept", b"authToken=-&kept"),
+            (br#"{"authToken":"ab\"cd","b":1"#, br#"{"authToken":"-","b":1"#),
+            (br#"{"authToken":"ab\\","b":1"#, br#"{"authToken":"-","b":1"#),
+            (br#"{"authToken":"ab\"cd"#, br#"{"authToken":"-"#),
+            (br#"{"authToken":["s3cret""#, br#"{"authToken":-"#),
+            (br#"{"authToken":["s3]cret",{"a":"b"}] ,"b":1"#, br#"{"authToken":-,"b":1"#),
+            (br#"{"authToken":{"a":[1,"}s3cret"]},"b":1"#, br#"{"authToken":-,"b":1"#),
+            (br#"{"authToken":["a"]s3cret"#, br#"{"authToken":-"#),
+            (br#"x"{\"authToken\":\"ab\\\"cd\",\"b\":1}"#, br#"x"{\"authToken\":\"-\",\"b\":1}"#),
+            (br#"x"{\"authToken\":\"ab\\\\\",\"b\":1}"#, br#"x"{\"authToken\":\"-\",\"b\":1}"#),
+            (br#"x"{\"authToken\":{\"a\":\"s3}cret\"},\"b\":1}"#, br#"x"{\"authToken\":-,\"b\":1}"#),
+            (br#"x"{\"authToken\":\"s3cret","b":1}"#, br#"x"{\"authToken\":\"-","b":1}"#),
             (b"\xff authToken", b"\xff authToken"),
             (b"the authToken is wrong", b"the authToken is wrong"),
             (b"authToken:", b"authToken:-"),
