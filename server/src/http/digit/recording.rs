@@ -290,7 +290,7 @@ async fn put_on_record(app: &Arc<App>, line: &Line, note: Note) -> Result<(), Pr
 
 fn problem(error: QuarantineError) -> Problem {
     match error {
-        QuarantineError::Full(_) => Problem::busy(error.to_string()),
+        QuarantineError::Full(_) | QuarantineError::Leaving => Problem::busy(error.to_string()),
         QuarantineError::Absent(_) => Problem::new(Kind::NotFound, error.to_string()),
         QuarantineError::Damaged { .. } | QuarantineError::Io { .. } => Problem::internal(error),
     }

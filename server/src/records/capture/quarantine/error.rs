@@ -12,6 +12,9 @@ pub enum QuarantineError {
          limits.quarantine_messages and limits.quarantine_bytes"
     )]
     Full(&'static str),
+    /// The same message is leaving, once the log has it that it does.
+    #[error("the same message is leaving the quarantine; send it again when it is gone")]
+    Leaving,
     /// There is no such message.
     #[error("there is no quarantined message {0}")]
     Absent(String),

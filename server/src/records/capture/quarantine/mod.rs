@@ -112,7 +112,7 @@ impl Quarantine {
     }
 
     /// Keeps a message, durably, and notes that the log is to know of it ([`Self::told`]). One that is there already stays as
-    /// it is.
+    /// it is; while it is leaving, it can't be kept again.
     ///
     /// # Errors
     /// [`QuarantineError`].
@@ -120,8 +120,14 @@ impl Quarantine {
         // Held across the writing: what two keep at once must have room together.
         let mut kept = self.kept();
         let Coming { id, topic, why, received_ms, token, tenants, key, body } = coming;
-        if let Some(line) = kept.get(&id).and_then(|kept| kept.line.clone()) {
-            return Ok(line);
+        if let Some(there) = kept.get(&id) {
+            // Whoever were told that it is kept would send it no more, and nobody would have it.
+            if there.notes.iter().any(|note| note.is_of_leaving()) {
+                return Err(QuarantineError::Leaving);
+            }
+            if let Some(line) = &there.line {
+                return Ok(line.clone());
+            }
         }
         let Unmapped { reason, place } = why;
         let digest = hex(&Sha256::digest(&body));

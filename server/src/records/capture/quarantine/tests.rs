@@ -123,3 +123,21 @@ fn what_the_log_was_not_told_is_known_after_a_crash() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
     assert!(matches!(quarantine.keep_again(id(1), &Unmapped::of(Reason::Work)), Err(QuarantineError::Absent(_))));
 }
+
+#[test]
+fn a_message_that_is_leaving_is_not_kept_again_until_it_is_gone() {
+    let data = tempfile::tempdir().unwrap();
+    let open = || Quarantine::open(data.path(), Room { messages: 10, bytes: 10_000 }).unwrap();
+    let quarantine = open();
+    for (number, why) in [(1, Note::Dropped), (2, Note::Released)] {
+        quarantine.keep(coming(number, ONE, b"body")).unwrap();
+        quarantine.leave(id(number), why).unwrap();
+        for quarantine in [&quarantine, &open()] {
+            let again = quarantine.keep(coming(number, TWO, b"body"));
+            assert!(matches!(again, Err(QuarantineError::Leaving)), "{why:?}: {again:?}");
+        }
+        quarantine.remove(id(number)).unwrap();
+        quarantine.keep(coming(number, TWO, b"body")).unwrap();
+        assert_eq!(open().read(id(number)).unwrap().1, b"body");
+    }
+}
