@@ -100,9 +100,10 @@ impl Trail {
             let detail = "say whose records: too many tenants of the token have their reads put on record";
             return Err(Problem::malformed("tenant", "", detail).bound("a tenant's name"));
         }
-        // Refused before it costs anything; a turn is taken when it is put on record.
+        // Refused before it costs anything, and before it tells whether there is something of one of them; the turns are
+        // taken when it is put on record.
         if !asked.is_empty() {
-            let looked = app.read_rate.look(self.token, Instant::now());
+            let looked = app.read_rate.look(self.token, count(asked.len()), Instant::now());
             looked.map_err(|after| {
                 asked
                     .iter()
@@ -148,7 +149,7 @@ impl Trail {
     /// Puts on record what was read since the last time; once it is done, that may be shown.
     ///
     /// # Errors
-    /// If any of it can't be; some of it may have been, of several tenants' records.
+    /// If any of it can't be; of several tenants' records, some may have been, unless it is for want of turns.
     pub(in crate::http) async fn record(&self, app: &App) -> Result<(), Problem> {
         let (shown, follows, of_reads, actor, terms) = {
             let mut noted = self.lock();
@@ -161,12 +162,15 @@ impl Trail {
             }
             (shown, noted.follows, noted.of_reads, noted.actor.clone(), noted.terms.clone())
         };
-        for (tenant, shown) in &shown {
+        let audited = shown.iter().filter_map(|(tenant, shown)| {
             let audit = app.records.settings.tenant(tenant).reads;
-            if audit == ReadAudit::Off || (follows && shown.is_of_reads()) {
-                continue;
-            }
-            self.turn(app, audit, follows).await?;
+            (audit != ReadAudit::Off && !(follows && shown.is_of_reads())).then_some((tenant, shown, audit))
+        });
+        let audited: Vec<_> = audited.collect();
+        if let Some((_, _, audit)) = audited.first() {
+            self.turns(app, *audit, count(audited.len()), follows).await?;
+        }
+        for (tenant, shown, audit) in audited {
             let log = app.records.homes.of(&app.engine, tenant).ok_or_else(Problem::not_found)?;
             let read = Read {
                 tenant,
@@ -192,12 +196,12 @@ impl Trail {
         Ok(())
     }
 
-    /// Takes a turn to put something on record; what is followed waits for it.
-    async fn turn(&self, app: &App, audit: ReadAudit, follows: bool) -> Result<(), Problem> {
+    /// Takes as many turns as there is to put on record; what is followed waits for them.
+    async fn turns(&self, app: &App, audit: ReadAudit, count: u32, follows: bool) -> Result<(), Problem> {
         let now = Instant::now();
         let wait = match follows {
-            true => app.read_rate.queue(self.token, now),
-            false => app.read_rate.take(self.token, now).map(|()| Duration::ZERO),
+            true => app.read_rate.queue(self.token, count, now),
+            false => app.read_rate.take(self.token, count, now).map(|()| Duration::ZERO),
         };
         let wait = wait.map_err(|after| {
             app.metrics.reads.count(audit, ReadOutcome::Refused);
@@ -213,6 +217,11 @@ impl Trail {
     fn lock(&self) -> MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number of turns. There are never as many tenants as this has room for.
+fn count(tenants: usize) -> u32 {
+    u32::try_from(tenants).unwrap_or(u32::MAX)
 }
 
 /// Says in the OpenAPI document what reads of records have in common because they are put on record.
