@@ -28,10 +28,10 @@ use crate::records::capture::{Line, Reason, Unmapped};
     params(
         ("idempotency-key" = Option<String>, Header, description = "What the message is known by, in place of its topic and content: its place in the queue, say. Also as X-Idempotency-Key"),
     ),
-    request_body(content = Object, content_type = "application/json", description = "`topic` and `value`, as the persister hands them on; perhaps a `RequestInfo` beside them. The token is `Authorization`, else that `RequestInfo.authToken`"),
+    request_body(content = Object, content_type = "application/json", description = "`topic` and `value`, as the persister hands them on; perhaps a `RequestInfo` beside them. The token is `Authorization`, else that `RequestInfo.authToken`. A message of more than 4 MiB is quarantined unread: its token must be in `Authorization`"),
     responses(
         (status = 200, description = "`responseInfo`; `AuditLogs`, the rows as records, and how many `captured`; or `quarantined`, 1 if the message was kept for an operator, and why", body = Object, content_type = "application/json"),
-        (status = 400, description = "Every error: `ResponseInfo` and `Errors`; nothing was recorded or kept", body = Object, content_type = "application/json"),
+        (status = 400, description = "Every error: `ResponseInfo` and `Errors`; nothing was recorded or kept, and the same message may be sent again", body = Object, content_type = "application/json"),
     )
 )]
 pub(crate) async fn capture(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
