@@ -1,8 +1,10 @@
 //! Reports: counts and listings, in both forms, as far as their reader may see, and known to be whole or not.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use cairn_tests::http::{Connection, Request};
+use cairn_tests::server::PATIENCE;
 use serde_json::{Value, json};
 
 use super::{Running, json_of, record, telling};
@@ -149,7 +151,15 @@ fn long() -> Running {
 
 /// Asks until the place of the report before is free.
 fn once_free(running: &Running) {
-    while running.read("/v1/reports?tenant=pb&until=2020-01-01T00:00:00Z").status == 429 {}
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = running.read("/v1/reports?tenant=pb&until=2020-01-01T00:00:00Z");
+        if answer.status != 429 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the place stays taken: {}", answer.text());
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
