@@ -62,12 +62,13 @@ impl Log {
         }
         // A redaction record may have come since.
         let mut except = Vec::with_capacity(settled.except.len());
-        for index in core::mem::take(&mut settled.except) {
-            if !is_excused(index)? {
-                except.push(index);
+        for index in &settled.except {
+            if !is_excused(*index)? {
+                except.push(*index);
             }
         }
-        settled.except.clone_from(&except);
+        // Whole or not at all: what could not be read just now is none the less damaged.
+        settled.except = except;
         let begin = LeafIndex::new(settled.to).unwrap_or(LeafIndex::ZERO);
         let next = found.postings.oldest(&source, partial_print(&found.secret), begin, UNFOUND_LOOKS)?;
         let is_last = next.len() < UNFOUND_LOOKS;

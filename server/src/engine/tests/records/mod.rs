@@ -7,6 +7,7 @@ mod model;
 mod refused;
 mod reindexed;
 mod sequenced;
+mod unfound;
 mod vectors;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,71 @@
+//! What is said of the records that a search may miss, while they are looked into.
+
+use core::cell::Cell;
+
+use cairn_tree::record::kind::REDACTION;
+use cairn_tree::record::reserved::OWN_MODULE;
+use cairn_tree::store::{Key, Kind, StoreError};
+
+use super::*;
+use crate::engine::postings::{Facet, PostingsError, Print};
+use crate::engine::records::Completeness;
+
+/// Three records, of which nothing is kept of the one at 1.
+fn damaged() -> Archive {
+    let mut archive = Archive::new();
+    for id in 0..3 {
+        archive.record(&[Plan::new(id as u8, id)]);
+    }
+    let log = archive.log().info().id;
+    archive.world.stop();
+    let path = archive.world.path().to_owned();
+    let rocks = RocksStore::open(&path.join("db"), &Settings::default()).unwrap();
+    let mut batch = Batch::new();
+    batch.delete(Key::numbered(log, Kind::Disclosures, 1));
+    rocks.commit(batch).unwrap();
+    drop(rocks);
+    archive.world.engine = Engine::open(&options(&path), Arc::new(SystemClock), Arc::new(Unobserved)).unwrap();
+    archive
+}
+
+/// A record that is found as a redaction record is.
+fn redacted(archive: &Archive, id: u64) {
+    let mut submissions = archive.submissions(&[Plan::new(9, id)]);
+    let print = |facet, value: &str| Print::new(&archive.secret, facet, &[value]);
+    submissions[0].prints.extend([print(Facet::Operation, REDACTION), print(Facet::Module, OWN_MODULE)]);
+    let log = archive.log();
+    archive.world.runtime.block_on(async move { log.append_records(submissions, None).await }).unwrap();
+}
+
+fn failure() -> PostingsError {
+    PostingsError::Read(ReadError::Store(StoreError::Io("not just now".to_owned())))
+}
+
+fn completeness(to: u64, except: &[u64]) -> Completeness {
+    let except = except.iter().map(|index| LeafIndex::new(*index).unwrap()).collect();
+    Completeness { to: TreeSize::new(to).unwrap(), except }
+}
+
+#[test]
+fn a_failure_while_they_are_looked_into_forgets_none_of_them() {
+    let archive = damaged();
+    let log = archive.log();
+    let bad = |_| Ok::<_, PostingsError>(false);
+    // Neither at first sight,
+    assert!(log.completeness(&|_| Err(failure())).is_err());
+    assert_eq!(log.completeness(&bad).unwrap(), completeness(3, &[1]));
+    // nor when they are looked into again.
+    redacted(&archive, 3);
+    assert!(log.completeness(&|_| Err(failure())).is_err());
+    assert_eq!(log.completeness(&bad).unwrap(), completeness(4, &[1]));
+    redacted(&archive, 4);
+    let asked = Cell::new(0);
+    let erased = |_| {
+        asked.set(asked.get() + 1);
+        Ok::<_, PostingsError>(true)
+    };
+    assert_eq!(log.completeness(&erased).unwrap(), completeness(5, &[]));
+    assert_eq!(asked.get(), 1);
+    assert_eq!(log.completeness(&erased).unwrap(), completeness(5, &[]));
+    assert_eq!(asked.get(), 1);
+}
