@@ -121,7 +121,8 @@ impl Request {
     ) -> Result<(), Problem> {
         let secret = &self.app.records.secret.of_log(&log.info().origin);
         let prints = self.prints.iter().find(|(id, _)| *id == log.info().id).map(|(_, secret)| secret);
-        let prints = prints.ok_or_else(|| Problem::internal("a log without a secret for its prints"))?;
+        // Its tenant has got it since, and nothing of it is at hand.
+        let prints = prints.ok_or_else(|| Problem::busy("the tenant has just got a log of its own"))?;
         let submit = Submit { by: secret.pseudonym(self.token), prints };
         let origin = &Origin::new(&*log.info().origin).map_err(Problem::internal)?;
         let now = Time::from_micros(self.app.clock.now_us()).map_err(Problem::internal)?;
