@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use cairn_tree::store::{Batch, Store};
 
-use super::handover::{Commit, Work};
+use super::handover::{Commit, Work, releaser_ended};
 use super::job::{Job, Waiting};
 use super::pool::Pool;
 use super::writer::Poison;
@@ -92,10 +92,7 @@ impl BesideThread {
             let mut end = EndOfWrite { pool: &self.pool, poison: &self.poison, written: false };
             let work = commit.write(&*self.store, &self.poison)?;
             end.written = true;
-            if self.release.send(work).is_err() {
-                let reason = self.poison.get().cloned();
-                return Err(Poison(reason.unwrap_or_else(|| "the releasing thread has ended".to_owned())));
-            }
+            self.release.send(work).map_err(|_| releaser_ended(&self.poison))?;
         }
         Ok(())
     }

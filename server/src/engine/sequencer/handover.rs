@@ -109,30 +109,21 @@ impl Handover {
         self.work.send(work).map_err(|_| self.ended())
     }
 
-    /// Waits until everything is in the store that was to be written.
-    pub(super) fn await_write(&self) {
+    /// Waits until everything is in the store that was to be written; fails if it never will be. Nothing may be written
+    /// after a commit whose outcome is unknown.
+    pub(super) fn await_sound_write(&self) -> Result<(), Poison> {
         if let Some(beside) = &self.beside {
             beside.wait();
         }
-    }
-
-    /// The same; fails if it never will be. Nothing may be written after a commit whose outcome is unknown.
-    pub(super) fn await_sound_write(&self) -> Result<(), Poison> {
-        self.await_write();
         self.poison.get().map_or(Ok(()), |reason| Err(Poison(reason.clone())))
     }
 
     /// Writes a commit, after the one before it, and hands it over; if it is large, another thread does both.
     pub(super) fn write(&self, commit: Unwritten, store: &dyn Store, large: bool) -> Result<(), Poison> {
+        self.await_sound_write()?;
         match &self.beside {
-            Some(beside) if large => {
-                self.await_sound_write()?;
-                beside.write(commit).then_some(()).ok_or_else(|| self.ended())
-            }
-            _ => {
-                self.await_sound_write()?;
-                self.hand(commit.write(store, &self.poison)?)
-            }
+            Some(beside) if large => beside.write(commit).then_some(()).ok_or_else(|| self.ended()),
+            _ => self.hand(commit.write(store, &self.poison)?),
         }
     }
 
@@ -166,6 +157,11 @@ impl Handover {
     }
 
     fn ended(&self) -> Poison {
-        Poison(self.poison.get().cloned().unwrap_or_else(|| "the releasing thread has ended".to_owned()))
+        releaser_ended(&self.poison)
     }
+}
+
+/// Why nothing can be handed over any more.
+pub(super) fn releaser_ended(poison: &OnceLock<String>) -> Poison {
+    Poison(poison.get().cloned().unwrap_or_else(|| "the releasing thread has ended".to_owned()))
 }

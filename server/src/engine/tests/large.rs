@@ -2,7 +2,7 @@
 
 use cairn_tree::store::{KeyRange, Kind};
 
-use super::pipeline::wait_until;
+use super::pipeline::{begin, wait_until};
 use super::*;
 use crate::engine::bounds::LARGE_COMMIT_BYTES;
 
@@ -57,8 +57,7 @@ fn a_retry_is_exact_while_its_first_request_is_being_written() {
     // Whoever writes waits for this lock.
     let held = store.fault.lock().unwrap();
     let begun = store.begun();
-    let first = world.send("main", &part(0), Some("first"));
-    wait_until(|| store.begun() > begun);
+    let first = begin(&world, &store, &part(0), Some("first"));
     let retry = world.send_large(&store, 0, "first");
     assert!(!first.is_finished() && !retry.is_finished());
     drop(held);
@@ -80,8 +79,7 @@ fn small_requests_gather_behind_a_large_commit() {
     let store = world.reopen_faulty();
     let held = store.fault.lock().unwrap();
     let begun = store.begun();
-    let first = world.send("main", &part(0), None);
-    wait_until(|| store.begun() > begun);
+    let first = begin(&world, &store, &part(0), None);
     let small: Vec<_> = (0..10).map(|number| world.send("main", &numbered(number..number + 1), None)).collect();
     wait_until(|| world.engine.queue_depth() == small.len());
     drop(held);
@@ -161,9 +159,7 @@ fn a_retry_of_what_was_not_written_is_not_answered() {
         let mut world = World::with_log("main");
         let store = world.reopen_faulty();
         let mut fault = store.fault.lock().unwrap();
-        let begun = store.begun();
-        let first = world.send("main", &part(0), Some("first"));
-        wait_until(|| store.begun() > begun);
+        let first = begin(&world, &store, &part(0), Some("first"));
         let retry = world.send_large(&store, 0, "first");
         *fault = Some(Fault { flip: None, unknown: Some(written) });
         drop(fault);
@@ -187,8 +183,7 @@ fn a_failed_write_ends_what_was_placed_behind_it() {
         let store = world.reopen_faulty();
         let mut fault = store.fault.lock().unwrap();
         let begun = store.begun();
-        let first = world.send("main", &part(0), Some("first"));
-        wait_until(|| store.begun() > begun);
+        let first = begin(&world, &store, &part(0), Some("first"));
         let second = world.send_large(&store, 1, "second");
         let engine = world.engine.clone();
         let other =
@@ -246,9 +241,7 @@ fn the_end_waits_for_a_large_commit() {
     let mut world = World::with_log("main");
     let store = world.reopen_faulty();
     let held = store.fault.lock().unwrap();
-    let begun = store.begun();
-    let first = world.send("main", &part(0), Some("first"));
-    wait_until(|| store.begun() > begun);
+    let first = begin(&world, &store, &part(0), Some("first"));
     let engine = world.engine.clone();
     let closed = std::thread::spawn(move || engine.close());
     // What comes before the queue is closed waits as well.

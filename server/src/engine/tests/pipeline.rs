@@ -5,9 +5,9 @@ use std::task::{Context, Waker};
 use super::*;
 
 /// Sends an append and waits until the store has begun to write it.
-fn begin(world: &World, store: &Faulty, entries: core::ops::Range<usize>, key: &str) -> Sent {
+pub(super) fn begin(world: &World, store: &Faulty, entries: &[Vec<u8>], key: Option<&str>) -> Sent {
     let begun = store.begun();
-    let sent = world.send("main", &numbered(entries), Some(key));
+    let sent = world.send("main", entries, key);
     wait_until(|| store.begun() > begun);
     sent
 }
@@ -15,7 +15,7 @@ fn begin(world: &World, store: &Faulty, entries: core::ops::Range<usize>, key: &
 /// The same, and until the store has it. What follows in the writer waits for the gate or for work.
 pub(super) fn commit(world: &World, store: &Faulty, entries: core::ops::Range<usize>, key: &str) -> Sent {
     let size = entries.end as u64;
-    let sent = begin(world, store, entries, key);
+    let sent = begin(world, store, &numbered(entries), Some(key));
     wait_until(|| size_in_store(world) >= size);
     sent
 }
@@ -91,7 +91,7 @@ fn a_high_water_that_fails_while_the_next_commit_is_written_releases_neither() {
     let first = commit(&world, &store, 10..20, "first");
     gate.wait_for_write();
     let in_store = store.fault.lock().unwrap();
-    let second = begin(&world, &store, 20..30, "second");
+    let second = begin(&world, &store, &numbered(20..30), Some("second"));
     gate.open_to_failure();
     let Err(AppendError::Stopping(reason)) = world.answer(first) else { panic!("the mark failed") };
     assert!(reason.contains("on purpose"), "{reason}");
@@ -120,7 +120,7 @@ fn a_store_that_fails_while_the_mark_before_is_on_its_way_ends_only_what_comes_l
         let first = commit(&world, &store, 10..20, "first");
         gate.wait_for_write();
         store.arm(Fault { flip: None, unknown: Some(written) });
-        let second = begin(&world, &store, 20..30, "second");
+        let second = begin(&world, &store, &numbered(20..30), Some("second"));
         let second = world.answer(second);
         assert!(matches!(second, Err(AppendError::Stopping(_))), "{second:?}");
         assert_eq!(store.fired(), 1);
@@ -181,7 +181,7 @@ fn damage_behind_unmarked_commits_takes_nothing_back_that_was_released() {
         let second = commit(&world, &store, 300..310, "second");
         gate.wait_for_write();
         store.arm(Fault { flip: Some(row), unknown: None });
-        let third = begin(&world, &store, 310..600, "third");
+        let third = begin(&world, &store, &numbered(310..600), Some("third"));
         wait_until(|| size_in_store(&world) == 600);
         assert_eq!(store.fired(), 1);
         let mut after = world.copy();
