@@ -22,6 +22,7 @@ mod options;
 mod outbox;
 mod prove;
 mod record;
+mod recorded;
 mod replay;
 mod search;
 mod sources;

@@ -8,23 +8,25 @@ use bytes::Bytes;
 use cairn_tree::hash::Hash;
 use cairn_tree::policy::Trust;
 use cairn_tree::record::bounds::MAX_INPUT_BYTES;
-use cairn_tree::record::draft::Content;
+use cairn_tree::record::id::RecordId;
 use cairn_tree::record::json::canonical::push_string;
-use cairn_tree::record::open::Record as Opened;
 use cairn_tree::wire::append::Wait;
 use cairn_tree::wire::record::native::{NativeInput, parse};
 use cairn_tree::wire::v1::{Appended, RecordAnswer};
 use clap::Args;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::append::{wait, write_receipt};
 use super::failure::Failure;
 use super::options::{RemoteOptions, TrustOptions, idempotency_key};
+use super::recorded::other_part;
 use super::terminal::{Form, Terminal};
 use super::why::WhyOptions;
 use crate::attach::{self, Attached};
-use crate::fetch::{FetchError, IdempotencyKey, Records};
+use crate::fetch::{FetchError, IdempotencyKey, Records, Token};
 use crate::files::read_bounded;
+use crate::outbox::{check_answer, check_same};
 
 /// A record that says something of everything that most records have.
 const EXAMPLE: &str = r#"An example of a record; all but `object` may be left out:
@@ -83,6 +85,12 @@ struct Report {
     saved: Option<String>,
 }
 
+/// What was sent: the record, and the purpose that the request says beside it.
+struct Sent<'s> {
+    body: Vec<u8>,
+    purpose: Option<&'s str>,
+}
+
 /// A record that may not have been appended.
 struct NotAppended {
     words: Failure,
@@ -119,11 +127,14 @@ impl Record {
         let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
         let body =
             with_attached(read(&self.record, terminal.stdin, MAX_INPUT_BYTES)?, &attached).map_err(Failure::Usage)?;
-        let records = self.remote.records()?.saying(self.why.said()?);
+        let settings = self.remote.settings()?;
+        let body = with_id(body, settings.token.as_ref(), &key).map_err(Failure::Usage)?;
+        let records = Records::new(&self.remote.url()?, settings)?.saying(self.why.said()?);
+        let sent = Sent { body, purpose: self.why.purpose() };
         if trust.is_none() {
             terminal.output.say("cairn: neither --key nor --policy: the receipt is not verified");
         }
-        let appended = match self.append(&records, &body, &key, trust.as_ref()).await {
+        let appended = match self.append(&records, &sent.body, &key, trust.as_ref()).await {
             Ok(appended) => appended,
             Err(failure) => {
                 // The record may be in the log all the same: only the same key can tell.
@@ -136,7 +147,7 @@ impl Record {
             }
         };
         if let Some(path) = &self.save {
-            save(path, &records, &appended, trust.as_ref(), &body).await.map_err(|failure| {
+            save(path, &records, &appended, trust.as_ref(), &sent).await.map_err(|failure| {
                 Failure::Refused(format!("record {} is appended, but not kept: {failure}", appended.id))
             })?;
         }
@@ -167,10 +178,11 @@ impl Record {
             let words = "the record is in the log, but its witnesses are late: repeat this later";
             return Err(Failure::Refused(words.to_owned()).into());
         }
-        if let Some(trust) = trust {
-            let verified = taken.answer.verify(trust);
-            verified.map_err(|error| Failure::Refused(format!("the answer is not what was verified: {error}")))?;
-        }
+        let checked = match trust {
+            Some(trust) => check_answer(&taken.answer, body, trust),
+            None => check_same(&taken.answer, body),
+        };
+        checked.map_err(|error| Failure::Refused(format!("the answer is refused: {error}")))?;
         let count = taken.answer.records.len();
         match <[Appended; 1]>::try_from(taken.answer.records) {
             Ok([appended]) => Ok(appended),
@@ -222,13 +234,43 @@ pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached]) -> Result<Vec<
     Ok(body)
 }
 
+/// The record with an id, by which its receipt is told from an earlier record's: one without an id gets one here.
+///
+/// Under the same key, the same record of the same caller gets the same id, so that both can be sent again. The leaf shows
+/// the id to everybody; without the token, which has more than anybody can guess, nobody can tell what it was made of.
+fn with_id(body: Vec<u8>, token: Option<&Token>, key: &IdempotencyKey) -> Result<Vec<u8>, String> {
+    let has_id = match parse(&body).map_err(|fault| fault.to_string())?.first() {
+        Some(NativeInput::Plain(input)) => input.id.is_some(),
+        // It stands in the event.
+        _ => true,
+    };
+    if has_id {
+        return Ok(body);
+    }
+    let mut digest = Sha256::new_with_prefix(b"cairn record\n");
+    let token = token.map_or(&b""[..], |token| token.header().as_bytes());
+    for part in [token, key.to_string().as_bytes(), &body] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let [a, b, c, d, e, f, version, g, variant, h, i, j, k, l, m, n, ..]: [u8; 32] = digest.finalize().into();
+    // RFC 9562, sections 4.1 and 5.4.
+    let (version, variant) = (0x40 | version & 0x0f, 0x80 | variant & 0x3f);
+    let id = RecordId::from_bytes([a, b, c, d, e, f, version, g, variant, h, i, j, k, l, m, n]);
+    let mut with_id = format!("{{\"id\":\"{}\",", id.map_err(|error| error.to_string())?).into_bytes();
+    // A record without members was refused before.
+    with_id.extend_from_slice(body.strip_prefix(b"{").unwrap_or(&body));
+    parse(&with_id).map_err(|fault| fault.to_string())?;
+    Ok(with_id)
+}
+
 /// Keeps the record as the server answers it, verified and compared with what was sent if somebody is trusted.
 async fn save(
     path: &Path,
     records: &Records,
     appended: &Appended,
     trust: Option<&Trust>,
-    sent: &[u8],
+    sent: &Sent<'_>,
 ) -> Result<(), Failure> {
     let (body, answer) = records.record(appended.id).await?;
     if let Some(trust) = trust {
@@ -238,46 +280,20 @@ async fn save(
     write_receipt(path, &text)
 }
 
-fn check(answer: &RecordAnswer, appended: &Appended, trust: &Trust, sent: &[u8]) -> Result<(), String> {
+fn check(answer: &RecordAnswer, appended: &Appended, trust: &Trust, sent: &Sent<'_>) -> Result<(), String> {
     let (verified, _) = answer.verify(trust).map_err(|error| error.to_string())?;
     let Some(record) = verified.record().filter(|record| record.hash() == appended.leaf_hash) else {
         return Err("the server answers with another record than it appended".to_owned());
     };
-    let inputs = parse(sent).map_err(|fault| fault.to_string())?;
+    let inputs = parse(&sent.body).map_err(|fault| fault.to_string())?;
     match inputs.first() {
-        Some(NativeInput::Plain(input)) => match other_part(record, &input.content) {
+        Some(NativeInput::Plain(input)) => match other_part(record, input, sent.purpose) {
             Some(part) => Err(format!("the record on record has another {part} than was sent")),
             None => Ok(()),
         },
         Some(NativeInput::Signed(input)) if input.event == *record.leaf().event() => Ok(()),
         _ => Err("the record on record is another event than was sent".to_owned()),
     }
-}
-
-/// The first part of a record that is shown and is not what was sent. What a server may add is passed over.
-fn other_part(record: &Opened, sent: &Content<'_>) -> Option<&'static str> {
-    let says = record.content();
-    let differs = |shown: bool, same: bool| shown && !same;
-    let values = says.values.disclosed().map(|values| match (values, &sent.values) {
-        (None, None) => true,
-        (Some(values), Some(sent)) => {
-            let mut pairs = values.fields().iter().zip(sent.fields());
-            values.form() == sent.form()
-                && values.fields().len() == sent.fields().len()
-                && pairs.all(|((pointer, field), (other, sent))| {
-                    pointer == other && field.content.disclosed().is_none_or(|field| *field == sent.content)
-                })
-        }
-        _ => false,
-    });
-    let actor = says.actor.disclosed().map(|actor| *actor == sent.actor || sent.actor.is_none());
-    let parts = [
-        ("object", says.object.disclosed().map(|object| *object == sent.object)),
-        ("actor", actor),
-        ("list of subjects", says.subjects.disclosed().map(|subjects| *subjects == sent.subjects)),
-        ("document", values),
-    ];
-    parts.into_iter().find(|(_, same)| differs(same.is_some(), same.unwrap_or(true))).map(|(part, _)| part)
 }
 
 impl fmt::Display for Report {
@@ -304,6 +320,28 @@ mod tests {
 
     fn attached(name: &'static str) -> Attached {
         Attached { name: Name::new(name).unwrap(), size: 3, sha256: [0xab; 32] }
+    }
+
+    #[test]
+    fn a_record_gets_an_id_that_its_key_and_its_content_give_again() {
+        let key = |text| IdempotencyKey::chosen(text).unwrap();
+        let token = Token::new("cairn_0_A").unwrap();
+        let body = || RECORD.trim().as_bytes().to_vec();
+        let id = |body: &[u8]| {
+            let [NativeInput::Plain(input)] = &parse(body).unwrap()[..] else { panic!() };
+            input.id.unwrap()
+        };
+        let first = with_id(body(), Some(&token), &key("k")).unwrap();
+        assert_eq!(with_id(body(), Some(&token), &key("k")).unwrap(), first);
+        assert_eq!(with_id(first.clone(), Some(&token), &key("l")).unwrap(), first, "it has one");
+        let other = RECORD.trim().replace("create", "update").into_bytes();
+        for another in [
+            with_id(body(), Some(&token), &key("l")),
+            with_id(body(), None, &key("k")),
+            with_id(other, Some(&token), &key("k")),
+        ] {
+            assert_ne!(id(&another.unwrap()), id(&first));
+        }
     }
 
     #[test]

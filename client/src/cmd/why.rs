@@ -31,6 +31,11 @@ pub(super) struct WhyOptions {
 }
 
 impl WhyOptions {
+    /// The purpose, which a record without one takes.
+    pub(super) fn purpose(&self) -> Option<&str> {
+        self.purpose.as_deref().filter(|purpose| !purpose.is_empty())
+    }
+
     /// What requests say of it.
     pub(super) fn said(&self) -> Result<Said, Failure> {
         let given = [

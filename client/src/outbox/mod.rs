@@ -48,6 +48,7 @@ pub use self::delivery::{Delivery, DeliveryError, Ended, Policy, Target};
 use self::entry::{BatchNumber, Entry};
 pub use self::entry::{Refusal, commit_again};
 pub use self::event::{Event, EventError, Signing};
+pub(crate) use self::receipts::{check as check_answer, check_same};
 use self::reply::Reply;
 pub use self::socket::{Reply as SocketReply, Request as SocketRequest, Session, SocketError, answer, listen};
 use self::state::{Batch, State};

@@ -12,11 +12,23 @@ use crate::files::{Durability, FileError, write_atomic};
 
 /// Checks that the records of a body, and no others, are in a trusted log, by the receipts that came with the answer.
 ///
-/// Of an event that its producer signed, the leaf must have exactly that. Of a record whose salts the server made, the leaf
-/// shows id, time and what it replaces, and those must be the ones that were sent; what else it says only its disclosures
-/// can show, and whoever may read them.
-pub(super) fn check(answer: &AppendedAnswer, body: &[u8], trust: &Trust) -> Result<(), String> {
+/// # Errors
+/// In words, what is wrong.
+pub(crate) fn check(answer: &AppendedAnswer, body: &[u8], trust: &Trust) -> Result<(), String> {
     answer.verify(trust).map_err(|error| error.to_string())?;
+    check_same(answer, body)
+}
+
+/// Checks that an answer is about the records of a body; that they are in the log is verified elsewhere.
+///
+/// Of an event that its producer signed, the leaf must have exactly that. Of a record whose salts the server made, the leaf
+/// shows id, time and what it replaces, and those must be the ones that were sent (a body without an id can't be told from
+/// another one, and one without a time leaves it to the server); what else it says only its disclosures can show, and
+/// whoever may read them.
+///
+/// # Errors
+/// In words, what is wrong.
+pub(crate) fn check_same(answer: &AppendedAnswer, body: &[u8]) -> Result<(), String> {
     let inputs = parse(body).map_err(|fault| fault.to_string())?;
     if inputs.len() != answer.records.len() {
         return Err(format!("{} records are answered with {}", inputs.len(), answer.records.len()));
@@ -27,7 +39,7 @@ pub(super) fn check(answer: &AppendedAnswer, body: &[u8], trust: &Trust) -> Resu
         let is_it = match input {
             NativeInput::Plain(input) => {
                 Some(head.id) == input.id
-                    && Some(head.time) == input.time
+                    && input.time.is_none_or(|time| time == head.time)
                     && head.replaces == input.replaces
                     && head.key.is_none()
             }

@@ -5,6 +5,7 @@ mod evidence;
 mod gossip;
 mod monitoring;
 mod producing;
+mod recording;
 mod records;
 mod rotation;
 mod spoiled;
