@@ -18,6 +18,7 @@ use crate::outbox::{Delivery, Ended, Outbox, Policy, Target, bounds, listen};
 
 /// Deliver what is in the outbox, and serve other commands that put something into it, until Ctrl-C or SIGTERM.
 ///
+/// Another command that has the outbox open for a moment is waited for, up to ten seconds.
 /// Records count as delivered when the answer is verified under the log's key; then they leave this disk.
 #[derive(Debug, Args)]
 pub(super) struct Deliver {
@@ -65,7 +66,9 @@ impl Deliver {
             longest_backoff,
             receipts: self.receipts,
         };
-        let outbox = self.outbox.open(true)?;
+        // Before the outbox is opened, which may have something to warn of.
+        self.logging.start()?;
+        let outbox = self.outbox.open_soon(true).await?;
         let delivery = Delivery::new(outbox.clone(), target, policy);
         if self.once {
             let Ended { delivered, left } = delivery.run_once().await.map_err(failed)?;
@@ -73,7 +76,6 @@ impl Deliver {
             let status = outbox.status();
             return if left == 0 { Ok(()) } else { Err(Failure::Refused(status.to_string())) };
         }
-        self.logging.start()?;
         serve(&self.outbox, outbox, &delivery, terminal).await
     }
 }

@@ -112,6 +112,22 @@ impl OutboxOptions {
         library::Outbox::open(&self.folder, options).map_err(StoreOrFailure::Store)
     }
 
+    /// The same, but waits for a command that has it open for a moment; one that serves it is not waited for.
+    async fn open_soon(&self, make: bool) -> Result<library::Outbox, Failure> {
+        let begun = Instant::now();
+        loop {
+            match self.open(make) {
+                Ok(outbox) => return Ok(outbox),
+                Err(StoreOrFailure::Store(StoreError::File(FileError::Held { .. })))
+                    if begun.elapsed() < PATIENCE && !matches!(Session::open(&self.folder), Ok(Some(_))) =>
+                {
+                    tokio::time::sleep(LOOKS).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Asks the process that has the outbox open; if there is none, does it here.
     fn ask(&self, request: &SocketRequest, make: bool) -> Result<SocketReply, Failure> {
         let begun = Instant::now();
