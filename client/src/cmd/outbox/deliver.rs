@@ -66,8 +66,10 @@ impl Deliver {
             longest_backoff,
             receipts: self.receipts,
         };
-        // Before the outbox is opened, which may have something to warn of.
-        self.logging.start()?;
+        if !self.once {
+            // Before the outbox is opened, which may have something to warn of.
+            self.logging.start()?;
+        }
         let outbox = self.outbox.open_soon(true).await?;
         let delivery = Delivery::new(outbox.clone(), target, policy);
         if self.once {

@@ -157,7 +157,6 @@ fn a_command_that_has_the_outbox_open_for_a_moment_is_waited_for() {
     let folder = scene.outbox();
     let outbox = cairn::outbox::Outbox::open(&folder, cairn::outbox::Options::default());
     let held = outbox.unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     let holder = std::thread::spawn(move || {
         std::thread::sleep(std::time::Duration::from_millis(700));
         drop(held);
@@ -165,5 +164,4 @@ fn a_command_that_has_the_outbox_open_for_a_moment_is_waited_for() {
     let delivered = scene.deliver_with(&[]);
     holder.join().unwrap();
     assert_eq!(delivered.code, 0, "{delivered:?}");
-    assert!(delivered.stderr.contains("others could enter the outbox"), "{delivered:?}");
 }
