@@ -43,6 +43,8 @@ pub(super) const POSTING_CHECK_PARTIAL: usize = if cfg!(test) { 3 } else { 1 << 
 pub(super) const UNFOUND_LOOKS: usize = 4_096;
 /// Such records that an answer names, which has room for no more; from the first further one on, nothing is claimed.
 pub(super) const UNFOUND_LISTED: usize = 256;
+/// Blocks of postings that are read, about, to find the newest redaction record there.
+pub(super) const UNFOUND_WORK: u64 = 4_096;
 /// Bytes of rows that one maintenance commit writes.
 pub(super) const MAINTENANCE_BYTES: usize = 4 << 20;
 /// Rows that one maintenance commit deletes.

@@ -4,13 +4,13 @@
 //! postings are (`postings`).
 
 use core::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
 use super::prints::{partial_print, stored_postings};
-use super::unfound::Settled;
+use super::unfound::Unfound;
 use crate::engine::head::Shared;
 use crate::engine::postings::{Indexed, Logs, Postings, Print, PrintRow, PrintSecret, Sink, Source, Upkeep};
 use crate::engine::registry::Registry;
@@ -22,7 +22,7 @@ pub(in crate::engine) struct Found {
     pub(in crate::engine) secret: PrintSecret,
     pub(in crate::engine) postings: Arc<Postings>,
     /// What is known of the records that the postings may not find.
-    pub(in crate::engine) settled: Mutex<Settled>,
+    pub(in crate::engine) unfound: Unfound,
 }
 
 impl Found {
@@ -31,7 +31,7 @@ impl Found {
         Self {
             secret: row.secret,
             postings: Arc::new(Postings::absent(log, first, Arc::clone(upkeep))),
-            settled: Mutex::default(),
+            unfound: Unfound::default(),
         }
     }
 }

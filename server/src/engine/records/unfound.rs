@@ -5,25 +5,37 @@
 //! searches is told which records these are. Who can tell one from the other is asked once for each such record; what was
 //! erased stays so. Repairing the records makes the postings anew, and none is left.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use cairn_tree::record::kind::REDACTION;
+use cairn_tree::record::reserved::OWN_MODULE;
 use cairn_tree::size::{LeafIndex, TreeSize};
 
-use super::found::Found;
 use super::prints::partial_print;
 use crate::engine::Log;
-use crate::engine::bounds::{UNFOUND_LISTED, UNFOUND_LOOKS};
-use crate::engine::postings::PostingsError;
+use crate::engine::bounds::{UNFOUND_LISTED, UNFOUND_LOOKS, UNFOUND_WORK};
+use crate::engine::postings::{Facet, PostingsError, Print};
+
+/// What is known of the records of a log that the postings may not find.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Unfound {
+    /// Never held while anything is read.
+    settled: Mutex<Settled>,
+    /// Held by whoever looks into more of them; nobody waits for it.
+    turn: Mutex<()>,
+}
 
 /// What was found out about such records.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Settled {
+#[derive(Debug, Clone, Default)]
+struct Settled {
     /// How often the postings had been loaded then.
     loads: u64,
     /// Of those before this one it is known.
     to: u64,
     /// Those among them that a search may miss, in order.
     except: Vec<LeafIndex>,
+    /// The newest redaction record when they were looked into: before there is another, none of them is erased.
+    redaction: Option<LeafIndex>,
 }
 
 /// How far searches miss nothing.
@@ -39,6 +51,9 @@ impl Log {
     /// The size up to which a search that begins from now on misses nothing, and the records before it of which that is not
     /// so. `is_excused` says of a record that lacks something whether it was erased, or nobody could find it by more.
     ///
+    /// One caller at a time asks it; the others are told what is known already, up to the first record that nothing is
+    /// known of.
+    ///
     /// # Errors
     /// [`PostingsError`], or whatever `is_excused` fails with.
     pub fn completeness<E: From<PostingsError>>(
@@ -51,55 +66,104 @@ impl Log {
             return Ok(Completeness { to: size, except: Vec::new() });
         };
         let to = found.postings.complete_to(&source)?;
-        let mut settled = found.settled();
-        let (loads, from) = found.postings.read_from();
-        if settled.loads != loads {
-            // What was read anew may lack more than before.
-            settled.loads = loads;
-            settled.to = settled.to.min(from);
-            let known = settled.to;
-            settled.except.retain(|index| index.get() < known);
-        }
-        // A redaction record may have come since.
-        let mut except = Vec::with_capacity(settled.except.len());
-        for index in &settled.except {
-            if !is_excused(*index)? {
-                except.push(*index);
-            }
-        }
-        // Whole or not at all: what could not be read just now is none the less damaged.
-        settled.except = except;
+        let turn = found.unfound.turn();
+        let mut settled = found.unfound.settled().clone();
+        settled.read_anew(found.postings.read_from());
         let begin = LeafIndex::new(settled.to).unwrap_or(LeafIndex::ZERO);
-        let next = found.postings.oldest(&source, partial_print(&found.secret), begin, UNFOUND_LOOKS)?;
+        let most = if turn.is_some() { UNFOUND_LOOKS } else { 1 };
+        let next = found.postings.oldest(&source, partial_print(&found.secret), begin, most)?;
+        if turn.is_none() {
+            let known = next.first().map_or(to.get(), |index| index.get());
+            return Ok(settled.up_to(known.min(to.get())));
+        }
+        let looked = self.look_into(&mut settled, &next, is_excused);
         let is_last = next.len() < UNFOUND_LOOKS;
+        if is_last && matches!(looked, Ok(None)) {
+            settled.to = settled.to.max(to.get());
+        }
+        // What was found out before a failure is known from here on.
+        found.unfound.settled().clone_from(&settled);
+        // What is left of very many is looked at by the next search.
+        let end = looked?.unwrap_or(settled.to);
+        Ok(settled.up_to(end.min(to.get())))
+    }
+
+    /// Looks into records that lack something, and once more into those that were damaged if they may have been erased since.
+    /// Gives the first that there is no room for, from which on nothing is claimed.
+    fn look_into<E: From<PostingsError>>(
+        &self,
+        settled: &mut Settled,
+        next: &[LeafIndex],
+        is_excused: &dyn Fn(LeafIndex) -> Result<bool, E>,
+    ) -> Result<Option<u64>, E> {
+        if settled.except.is_empty() && next.is_empty() {
+            return Ok(None);
+        }
+        let redaction = self.newest_redaction()?;
+        if redaction.is_none_or(|newest| newest != settled.redaction) {
+            let mut except = Vec::with_capacity(settled.except.len());
+            for index in &settled.except {
+                if !is_excused(*index)? {
+                    except.push(*index);
+                }
+            }
+            // Whole or not at all: what could not be read just now is none the less damaged.
+            settled.except = except;
+            settled.redaction = redaction.flatten();
+        }
         for index in next {
-            if !is_excused(index)? {
+            if !is_excused(*index)? {
                 if settled.except.len() >= UNFOUND_LISTED {
-                    // From the first that is not listed on, nothing is claimed.
-                    return Ok(settled.up_to(index.get()));
+                    return Ok(Some(index.get()));
                 }
                 tracing::warn!(log = %self.info().name, %index, "what a record says is damaged: nothing of it finds it");
-                settled.except.push(index);
+                settled.except.push(*index);
             }
             settled.to = index.get().saturating_add(1);
         }
-        if is_last {
-            settled.to = settled.to.max(to.get());
+        Ok(None)
+    }
+
+    /// Where the newest record is that may be a redaction record, if there is one; `None` if that takes too long to tell.
+    fn newest_redaction(&self) -> Result<Option<Option<LeafIndex>>, PostingsError> {
+        let Some((found, _)) = self.source()? else { return Ok(Some(None)) };
+        let print = |facet, value: &str| Print::new(&found.secret, facet, &[value]);
+        let prints = [print(Facet::Operation, REDACTION), print(Facet::Module, OWN_MODULE)];
+        let page = self.find_records(&prints, self.head().size, 1, UNFOUND_WORK)?;
+        let newest = page.hits.first().copied();
+        Ok((newest.is_some() || page.next.is_none()).then_some(newest))
+    }
+}
+
+impl Unfound {
+    fn settled(&self) -> MutexGuard<'_, Settled> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The turn to look into more; `None` if another one has it.
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.turn.try_lock() {
+            Ok(turn) => Some(turn),
+            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
-        // What is left of very many is looked at by the next search.
-        Ok(settled.up_to(settled.to.min(to.get())))
     }
 }
 
 impl Settled {
+    /// Takes note of how often the postings were loaded, and from where on.
+    fn read_anew(&mut self, (loads, from): (u64, u64)) {
+        if self.loads != loads {
+            // What was read anew may lack more than before.
+            self.loads = loads;
+            self.to = self.to.min(from);
+            let known = self.to;
+            self.except.retain(|index| index.get() < known);
+        }
+    }
+
     fn up_to(&self, size: u64) -> Completeness {
         let to = TreeSize::new(size).unwrap_or(TreeSize::ZERO);
         Completeness { to, except: self.except.iter().copied().filter(|index| to.contains(*index)).collect() }
-    }
-}
-
-impl Found {
-    fn settled(&self) -> MutexGuard<'_, Settled> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -69,3 +69,25 @@ fn a_failure_while_they_are_looked_into_forgets_none_of_them() {
     assert_eq!(log.completeness(&erased).unwrap(), completeness(5, &[]));
     assert_eq!(asked.get(), 1);
 }
+
+#[test]
+fn they_are_looked_into_by_one_at_a_time_and_nobody_waits_for_that() {
+    let archive = damaged();
+    let log = archive.log();
+    let meanwhile = Cell::new(None);
+    let look = |index: LeafIndex| {
+        assert_eq!(index.get(), 1);
+        let unasked = |_| -> Result<bool, PostingsError> { panic!("another one is at it") };
+        meanwhile.set(Some(log.completeness(&unasked).unwrap()));
+        Ok::<_, PostingsError>(false)
+    };
+    assert_eq!(log.completeness(&look).unwrap(), completeness(3, &[1]));
+    // Up to the record that is being looked into.
+    assert_eq!(meanwhile.take(), Some(completeness(1, &[])));
+    redacted(&archive, 3);
+    assert_eq!(log.completeness(&look).unwrap(), completeness(4, &[1]));
+    assert_eq!(meanwhile.take(), Some(completeness(4, &[1])));
+    // Without another redaction record nothing is looked into again.
+    assert_eq!(log.completeness(&look).unwrap(), completeness(4, &[1]));
+    assert_eq!(meanwhile.take(), None);
+}
