@@ -46,7 +46,7 @@ pub(super) use prepare::{Looked, Prepared};
 pub use prints::{Says, erased_name, id_print, name_print, stream_of, stream_print, topic_prints};
 pub(super) use read::Rows;
 pub use read::{StoredRecord, Unreadable};
-pub use unfound::Completeness;
+pub use unfound::{Completeness, Lack};
 
 use super::append::{AppendError, IdempotencyKey};
 use super::head::Head;

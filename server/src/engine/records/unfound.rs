@@ -5,7 +5,7 @@
 //! searches is told which records these are. Who can tell one from the other is asked once for each such record; what was
 //! erased stays so. Repairing the records makes the postings anew, and none is left.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use cairn_tree::record::kind::REDACTION;
 use cairn_tree::record::reserved::OWN_MODULE;
@@ -32,10 +32,19 @@ struct Settled {
     loads: u64,
     /// Of those before this one it is known.
     to: u64,
-    /// Those among them that a search may miss, in order.
-    except: Vec<LeafIndex>,
+    /// Those among them that a search may miss, in order, and whose they are, as far as anybody can tell.
+    except: Vec<(LeafIndex, Option<Arc<str>>)>,
     /// The newest redaction record when they were looked into: before there is another, none of them is erased.
     redaction: Option<LeafIndex>,
+}
+
+/// What is the matter with a record that the postings know too little of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// It was erased, or nobody could find it by more.
+    Excused,
+    /// It is damaged: a record of this tenant, if that can be told.
+    Damaged(Option<Arc<str>>),
 }
 
 /// How far searches miss nothing.
@@ -48,17 +57,19 @@ pub struct Completeness {
 }
 
 impl Log {
-    /// The size up to which a search that begins from now on misses nothing, and the records before it of which that is not
-    /// so. `is_excused` says of a record that lacks something whether it was erased, or nobody could find it by more.
+    /// The size up to which a search for records of a tenant that begins from now on misses nothing, and the records before it
+    /// of which that is not so: its own, and those of which nobody can tell whose they are. `lack` says what is the matter
+    /// with a record that lacks something.
     ///
     /// One caller at a time asks it; the others are told what is known already, up to the first record that nothing is
     /// known of.
     ///
     /// # Errors
-    /// [`PostingsError`], or whatever `is_excused` fails with.
+    /// [`PostingsError`], or whatever `lack` fails with.
     pub fn completeness<E: From<PostingsError>>(
         &self,
-        is_excused: &dyn Fn(LeafIndex) -> Result<bool, E>,
+        tenant: &str,
+        lack: &dyn Fn(LeafIndex) -> Result<Lack, E>,
     ) -> Result<Completeness, E> {
         let size = self.head().size;
         let Some((found, source)) = self.source().map_err(PostingsError::from)? else {
@@ -74,9 +85,9 @@ impl Log {
         let next = found.postings.oldest(&source, partial_print(&found.secret), begin, most)?;
         if turn.is_none() {
             let known = next.first().map_or(to.get(), |index| index.get());
-            return Ok(settled.up_to(known.min(to.get())));
+            return Ok(settled.up_to(known.min(to.get()), tenant));
         }
-        let looked = self.look_into(&mut settled, &next, is_excused);
+        let looked = self.look_into(&mut settled, &next, lack);
         let is_last = next.len() < UNFOUND_LOOKS;
         if is_last && matches!(looked, Ok(None)) {
             settled.to = settled.to.max(to.get());
@@ -85,7 +96,7 @@ impl Log {
         found.unfound.settled().clone_from(&settled);
         // What is left of very many is looked at by the next search.
         let end = looked?.unwrap_or(settled.to);
-        Ok(settled.up_to(end.min(to.get())))
+        Ok(settled.up_to(end.min(to.get()), tenant))
     }
 
     /// Looks into records that lack something, and once more into those that were damaged if they may have been erased since.
@@ -94,7 +105,7 @@ impl Log {
         &self,
         settled: &mut Settled,
         next: &[LeafIndex],
-        is_excused: &dyn Fn(LeafIndex) -> Result<bool, E>,
+        lack: &dyn Fn(LeafIndex) -> Result<Lack, E>,
     ) -> Result<Option<u64>, E> {
         if settled.except.is_empty() && next.is_empty() {
             return Ok(None);
@@ -102,9 +113,9 @@ impl Log {
         let redaction = self.newest_redaction()?;
         if redaction.is_none_or(|newest| newest != settled.redaction) {
             let mut except = Vec::with_capacity(settled.except.len());
-            for index in &settled.except {
-                if !is_excused(*index)? {
-                    except.push(*index);
+            for (index, _) in &settled.except {
+                if let Lack::Damaged(tenant) = lack(*index)? {
+                    except.push((*index, tenant));
                 }
             }
             // Whole or not at all: what could not be read just now is none the less damaged.
@@ -112,12 +123,12 @@ impl Log {
             settled.redaction = redaction.flatten();
         }
         for index in next {
-            if !is_excused(*index)? {
+            if let Lack::Damaged(tenant) = lack(*index)? {
                 if settled.except.len() >= UNFOUND_LISTED {
                     return Ok(Some(index.get()));
                 }
                 tracing::warn!(log = %self.info().name, %index, "what a record says is damaged: nothing of it finds it");
-                settled.except.push(*index);
+                settled.except.push((*index, tenant));
             }
             settled.to = index.get().saturating_add(1);
         }
@@ -158,12 +169,14 @@ impl Settled {
             self.loads = loads;
             self.to = self.to.min(from);
             let known = self.to;
-            self.except.retain(|index| index.get() < known);
+            self.except.retain(|(index, _)| index.get() < known);
         }
     }
 
-    fn up_to(&self, size: u64) -> Completeness {
+    fn up_to(&self, size: u64, tenant: &str) -> Completeness {
         let to = TreeSize::new(size).unwrap_or(TreeSize::ZERO);
-        Completeness { to, except: self.except.iter().copied().filter(|index| to.contains(*index)).collect() }
+        let may_be_its = |owner: &Option<Arc<str>>| owner.as_deref().is_none_or(|owner| owner == tenant);
+        let except = self.except.iter().filter(|(index, owner)| to.contains(*index) && may_be_its(owner));
+        Completeness { to, except: except.map(|(index, _)| *index).collect() }
     }
 }

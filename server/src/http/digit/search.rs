@@ -210,7 +210,7 @@ impl Wanted {
         // So that a row that is bad stands in the way of none that is asked for by its id.
         let id = self.id.as_deref().and_then(|id| id.parse().ok());
         prints.extend(id.map(|id| id_print(&reading.prints, id)));
-        found.except.extend(reading.completeness()?.except);
+        found.except.extend(reading.completeness(&self.tenant)?.except);
         let mut below = Some(reading.head.size);
         while let Some(from) = below.filter(|_| found.rows.len() < self.limit) {
             let page = reading.log.find_records(&prints, from, DIGIT_ROWS_MOST, LIST_WORK)?;

@@ -88,7 +88,7 @@ fn page(
     most: usize,
     proof: bool,
 ) -> Result<Vec<Vec<u8>>, Problem> {
-    let Completeness { to, mut except } = reading.completeness()?;
+    let Completeness { to, mut except } = reading.completeness(&wanted.tenant)?;
     let begin = match begin {
         Some(begin) => begin,
         None => {

@@ -34,8 +34,7 @@ use crate::engine::postings::{PostingsError, Print, PrintSecret};
 use crate::engine::records::{Completeness, StoredRecord, Unreadable, id_print};
 use crate::engine::{Head, Log, ProofError, ReadError};
 use crate::records::{
-    Broken, BrokenPart, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater,
-    is_excused,
+    Broken, BrokenPart, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater, lack,
 };
 
 /// Records that one core works on at a time.
@@ -172,9 +171,9 @@ impl Reading {
         Ok(self.log.indexed_to()?.min(self.head.size))
     }
 
-    /// The same with the records that such a search may miss all the same.
-    pub(in crate::http) fn completeness(&self) -> Result<Completeness, Problem> {
-        let found = self.log.completeness(&|index| is_excused(&self.log, index));
+    /// The same with the records that such a search may miss all the same, if it is for those of this tenant.
+    pub(in crate::http) fn completeness(&self, tenant: &str) -> Result<Completeness, Problem> {
+        let found = self.log.completeness(tenant, &|index| lack(&self.log, index));
         let Completeness { to, except } = found.map_err(|error| self.told(error))?;
         Ok(Completeness { to: to.min(self.head.size), except })
     }

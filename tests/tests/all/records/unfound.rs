@@ -66,3 +66,27 @@ fn a_search_names_the_records_that_its_index_lacks_until_they_are_mended() {
     running.server.stop();
     running.data.assert_sound();
 }
+
+#[test]
+fn nobody_is_told_of_another_tenants_damaged_records() {
+    let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+    for (tenant, object, operation) in
+        [("pb", "2", "create"), ("pb", "2", "update"), ("mh", "9", "create"), ("mh", "8", "create")]
+    {
+        running.brought(&record(tenant, object, operation));
+    }
+    let running = running.restarted_after(|data| {
+        for bad in [1, 3] {
+            edit(data, bad, |row| row.truncate(row.len() - 1));
+        }
+        let ended = cairnd(data.path(), &["index", "rebuild"]);
+        assert!(ended.stdout.contains("of which what they say is damaged: 2"), "{ended:?}");
+    });
+    // Of the one that is alone in its stream nobody can tell whose it is.
+    for (tenant, except) in [("pb", json!([1, 3])), ("mh", json!([3]))] {
+        let page = running.shown(&format!("/v1/records?tenant={tenant}"));
+        assert_eq!((&page["except"], &page["complete_to"]), (&except, &json!(4)), "{tenant}");
+        let report = running.shown(&format!("/v1/reports?tenant={tenant}"));
+        assert_eq!(report["except"], except, "{tenant}");
+    }
+}

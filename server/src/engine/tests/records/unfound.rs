@@ -8,7 +8,7 @@ use cairn_tree::store::{Key, Kind, StoreError};
 
 use super::*;
 use crate::engine::postings::{Facet, PostingsError, Print};
-use crate::engine::records::Completeness;
+use crate::engine::records::{Completeness, Lack};
 
 /// Three records, of which nothing is kept of the one at 1.
 fn damaged() -> Archive {
@@ -50,23 +50,23 @@ fn completeness(to: u64, except: &[u64]) -> Completeness {
 fn a_failure_while_they_are_looked_into_forgets_none_of_them() {
     let archive = damaged();
     let log = archive.log();
-    let bad = |_| Ok::<_, PostingsError>(false);
+    let bad = |_| Ok::<_, PostingsError>(Lack::Damaged(None));
     // Neither at first sight,
-    assert!(log.completeness(&|_| Err(failure())).is_err());
-    assert_eq!(log.completeness(&bad).unwrap(), completeness(3, &[1]));
+    assert!(log.completeness("pb", &|_| Err(failure())).is_err());
+    assert_eq!(log.completeness("pb", &bad).unwrap(), completeness(3, &[1]));
     // nor when they are looked into again.
     redacted(&archive, 3);
-    assert!(log.completeness(&|_| Err(failure())).is_err());
-    assert_eq!(log.completeness(&bad).unwrap(), completeness(4, &[1]));
+    assert!(log.completeness("pb", &|_| Err(failure())).is_err());
+    assert_eq!(log.completeness("pb", &bad).unwrap(), completeness(4, &[1]));
     redacted(&archive, 4);
     let asked = Cell::new(0);
     let erased = |_| {
         asked.set(asked.get() + 1);
-        Ok::<_, PostingsError>(true)
+        Ok::<_, PostingsError>(Lack::Excused)
     };
-    assert_eq!(log.completeness(&erased).unwrap(), completeness(5, &[]));
+    assert_eq!(log.completeness("pb", &erased).unwrap(), completeness(5, &[]));
     assert_eq!(asked.get(), 1);
-    assert_eq!(log.completeness(&erased).unwrap(), completeness(5, &[]));
+    assert_eq!(log.completeness("pb", &erased).unwrap(), completeness(5, &[]));
     assert_eq!(asked.get(), 1);
 }
 
@@ -77,17 +77,30 @@ fn they_are_looked_into_by_one_at_a_time_and_nobody_waits_for_that() {
     let meanwhile = Cell::new(None);
     let look = |index: LeafIndex| {
         assert_eq!(index.get(), 1);
-        let unasked = |_| -> Result<bool, PostingsError> { panic!("another one is at it") };
-        meanwhile.set(Some(log.completeness(&unasked).unwrap()));
-        Ok::<_, PostingsError>(false)
+        let unasked = |_| -> Result<Lack, PostingsError> { panic!("another one is at it") };
+        meanwhile.set(Some(log.completeness("pb", &unasked).unwrap()));
+        Ok::<_, PostingsError>(Lack::Damaged(None))
     };
-    assert_eq!(log.completeness(&look).unwrap(), completeness(3, &[1]));
+    assert_eq!(log.completeness("pb", &look).unwrap(), completeness(3, &[1]));
     // Up to the record that is being looked into.
     assert_eq!(meanwhile.take(), Some(completeness(1, &[])));
     redacted(&archive, 3);
-    assert_eq!(log.completeness(&look).unwrap(), completeness(4, &[1]));
+    assert_eq!(log.completeness("pb", &look).unwrap(), completeness(4, &[1]));
     assert_eq!(meanwhile.take(), Some(completeness(4, &[1])));
     // Without another redaction record nothing is looked into again.
-    assert_eq!(log.completeness(&look).unwrap(), completeness(4, &[1]));
+    assert_eq!(log.completeness("pb", &look).unwrap(), completeness(4, &[1]));
     assert_eq!(meanwhile.take(), None);
+}
+
+#[test]
+fn whose_they_are_nobody_else_is_told() {
+    let archive = damaged();
+    let log = archive.log();
+    let of = |tenant: Option<&'static str>| move |_| Ok::<_, PostingsError>(Lack::Damaged(tenant.map(Arc::from)));
+    assert_eq!(log.completeness("pb", &of(Some("pb"))).unwrap(), completeness(3, &[1]));
+    assert_eq!(log.completeness("mh", &of(Some("pb"))).unwrap(), completeness(3, &[]));
+    redacted(&archive, 3);
+    for tenant in ["pb", "mh"] {
+        assert_eq!(log.completeness(tenant, &of(None)).unwrap(), completeness(4, &[1]));
+    }
 }

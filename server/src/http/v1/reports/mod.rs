@@ -171,7 +171,7 @@ struct Report {
 
 impl Report {
     fn begin(reading: Reading, wanted: Wanted, form: Form, by: Option<Vec<Dimension>>) -> Result<Self, Problem> {
-        let complete = reading.completeness()?;
+        let complete = reading.completeness(&wanted.tenant)?;
         let below = Some(wanted.beginning(&reading, reading.complete_to()?)?);
         let mut out = Vec::new();
         let writer = Writer::begin(form, &mut out, &wanted.tenant, by.as_deref());
