@@ -5,7 +5,7 @@ use cairn_tree::size::LeafIndex;
 
 use super::super::problem::Problem;
 use super::reading::{NotGood, Reading};
-use crate::engine::postings::{Facet, PostingsError, Print};
+use crate::engine::postings::{Facet, Print};
 use crate::limits::LIST_WORK;
 use crate::records::{Broken, Unverified, verified};
 
@@ -17,7 +17,13 @@ impl Reading {
     pub(super) fn ended(&self, stream: Print) -> Result<Option<LeafIndex>, Problem> {
         // The rarer first: few runs have it.
         let prints = [Print::new(&self.prints, Facet::Operation, &[CONTINUED]), stream];
-        let hits = self.log.find_records(&prints, self.head.size, ENDINGS, LIST_WORK)?.hits;
+        let (mut hits, mut below) = (Vec::new(), Some(self.head.size));
+        // A page may have none, and the next one some.
+        while let Some(from) = below.filter(|_| hits.len() < ENDINGS) {
+            let page = self.log.find_records(&prints, from, ENDINGS - hits.len(), LIST_WORK)?;
+            hits.extend(page.hits);
+            below = page.next;
+        }
         for index in hits.into_iter().rev() {
             let stored = self.log.stored_record(&self.head, index);
             let stored = match stored {
@@ -27,8 +33,10 @@ impl Reading {
             let Some(stored) = stored else { continue };
             match verified(&self.log, &self.head, stored) {
                 Ok(verified) if goes_on(verified.record()).is_some() => return Ok(Some(index)),
-                Err(Unverified::Postings(error @ PostingsError::Behind { .. })) => return Err(error.into()),
-                Ok(_) | Err(_) => {}
+                Ok(_) => {}
+                Err(error) if error.is_of_what_is_stored() => {}
+                // Whether the stream goes on elsewhere is not known: nothing after it passes for good.
+                Err(error) => return Err(self.told(error).into()),
             }
         }
         Ok(None)
