@@ -10,7 +10,7 @@ use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::event::Part;
 use cairn_tree::record::id::RecordId;
-use cairn_tree::record::kind::{Concerned, IncidentFault, Redactions};
+use cairn_tree::record::kind::{Concerned, IncidentFault, RecordKind, Redactions};
 use cairn_tree::record::open::{Evidence, IntegrityError, Piece, Record};
 
 use super::verify::{Broken, BrokenPart};
@@ -63,14 +63,20 @@ impl Kept<'_> {
         false
     }
 
-    /// The digests whose disclosures are here though they are erased: those that these redaction records name, and what
-    /// stands in the lists of values and attributes that they name.
-    pub(super) fn erased(&self, redactions: &Redactions) -> BTreeSet<Digest> {
+    /// The digests whose disclosures are here though these redaction records name them.
+    pub(super) fn named(&self, redactions: &Redactions) -> BTreeSet<Digest> {
         let concerned = Concerned { id: self.id, index: self.stored.index };
+        let here = self.stored.disclosures.iter().map(|(digest, _)| digest);
+        here.filter(|digest| redactions.of(digest, concerned).is_some()).collect()
+    }
+
+    /// The digests whose disclosures are here though they are erased: those that these redaction records name, and what
+    /// stands in the lists of values and attributes that they name. None of a redaction record, nor of what may be one.
+    pub(super) fn erased(&self, redactions: &Redactions) -> BTreeSet<Digest> {
         let Ok(record) = self.record(redactions, &[]) else {
             // Such as a field whose list is gone: by what the redaction records name alone.
-            let named = self.stored.disclosures.iter().map(|(digest, _)| digest);
-            return named.filter(|digest| redactions.of(digest, concerned).is_some()).collect();
+            let may_be_redaction = self.stored.kind().is_none_or(|kind| kind == RecordKind::Redaction);
+            return if may_be_redaction { BTreeSet::new() } else { self.named(redactions) };
         };
         let mut erased: BTreeSet<Digest> = record.still_disclosed().iter().copied().collect();
         let list_is_erased = |part: Part| {
@@ -91,5 +97,14 @@ impl Kept<'_> {
     pub(super) fn without_erased(&self, redactions: &Redactions) -> Option<Disclosures> {
         let erased = self.erased(redactions);
         (!erased.is_empty()).then(|| self.stored.disclosures.filtered(|digest| !erased.contains(digest)))
+    }
+
+    /// What of it is to be erased again, for good: what is erased, if all that is left then is what the leaf says. Of a
+    /// record that is damaged besides, nothing is taken.
+    pub(super) fn returned(&self, redactions: &Redactions) -> BTreeSet<Digest> {
+        let Some(disclosures) = self.without_erased(redactions) else { return BTreeSet::new() };
+        let left = StoredRecord { index: self.stored.index, leaf: self.stored.leaf.clone(), disclosures };
+        let opens = Kept { stored: &left, ..*self }.open(redactions).is_ok();
+        if opens { self.erased(redactions) } else { BTreeSet::new() }
     }
 }

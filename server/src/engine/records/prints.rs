@@ -10,7 +10,7 @@ use core::ops::Range;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::event::Part;
 use cairn_tree::record::id::RecordId;
-use cairn_tree::record::kind::Redactions;
+use cairn_tree::record::kind::{RecordKind, Redactions};
 use cairn_tree::record::later::Later;
 use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::record::open::{Evidence, IntegrityError, Piece, Record, Traced};
@@ -21,7 +21,7 @@ use cairn_tree::record::stream::{StreamId, StreamName, Topics};
 use cairn_tree::size::LeafIndex;
 use cairn_tree::store::Store;
 
-use super::read::Rows;
+use super::read::{Rows, StoredRecord};
 use crate::engine::Log;
 use crate::engine::postings::{Facet, Print, PrintSecret};
 use crate::engine::stored::{ReadError, Stored};
@@ -164,6 +164,16 @@ impl Log {
         let record = open_shown(index, &stored.leaf, &leaf, &stored.disclosures).ok();
         let object = record.as_ref().and_then(|record| record.content().object.disclosed());
         Ok(object.map(|object| object.tenant.as_str().to_owned()))
+    }
+}
+
+impl StoredRecord {
+    /// What kind of record its object says that it is, if that is there still; all else of it may be gone or damaged.
+    #[must_use]
+    pub fn kind(&self) -> Option<RecordKind> {
+        let Ok(Entry::Record(leaf)) = Leaf::classify(&self.leaf) else { return None };
+        let record = open_shown(self.index, &self.leaf, &leaf, &self.disclosures).ok()?;
+        record.content().object.disclosed().map(RecordKind::of)
     }
 }
 

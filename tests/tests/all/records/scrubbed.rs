@@ -165,3 +165,30 @@ fn what_is_said_to_erase_a_redaction_record_takes_nothing_away() {
     });
     drop(running);
 }
+
+/// Nor of one that is damaged itself: what is left of it stays.
+#[test]
+fn a_damaged_redaction_record_that_another_one_names_loses_nothing_more() {
+    let running = Running::start_with(scrubbed);
+    let id = running.brought(&record("pb", "1", "create"))["records"][0]["id"].as_str().unwrap().to_owned();
+    let all = digests(&running.shown(&format!("/v1/records/{id}"))["record"]);
+    let mut at = 0;
+    let running = running.restarted_after(|data| {
+        at = redact(data, (&id, 0), &all, &name_of("1"));
+        erase(data, 0);
+    });
+    let redaction = running.shown(&format!("/v1/records/{id}"))["redactions"][0].clone();
+    let leaf: Value = serde_json::from_str(redaction["leaf"].as_str().unwrap().lines().nth(1).unwrap()).unwrap();
+    let own = leaf["event"]["id"].as_str().unwrap().to_owned();
+    let mut left = None;
+    let running = running.restarted_after(|data| {
+        redact(data, (&own, at), &digests(&redaction), &name_of("1"));
+        edit(data, at, |row| *row.last_mut().unwrap() ^= 1);
+        left = row_of(data, at);
+    });
+    pass(&running);
+    assert_eq!(figure(&running.server, "cairn_scrub_returned_total"), 0.0);
+    let refused = running.read(&format!("/v1/records/{own}"));
+    assert_eq!((refused.status, &json_of(&refused)["type"]), (500, &json!("urn:cairn:problem:integrity")));
+    drop(running.restarted_after(|data| assert!(left.is_some() && row_of(data, at) == left)));
+}
