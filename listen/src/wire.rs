@@ -150,12 +150,10 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut bytes = 0;
-        let fits = |slice: &&IoSlice<'_>| {
-            bytes += slice.len();
-            bytes <= TURN
-        };
-        let some = slices.iter().take_while(fits).count();
+        // Behind empty slices alone, nothing would be written, which reads as a peer that takes no more.
+        let empty = slices.iter().take_while(|slice| slice.is_empty()).count();
+        let slices = slices.get(empty..).unwrap_or_default();
+        let some = of_one_turn(slices);
         if some == 0 {
             return self.poll_write(cx, slices.first().map(|slice| &**slice).unwrap_or_default());
         }
@@ -180,6 +178,16 @@ impl AsyncWrite for Wire {
         }
         closing.poll(stream, cx).map(Ok)
     }
+}
+
+/// How many slices, from the first on, one turn has room for.
+fn of_one_turn(slices: &[IoSlice<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = |slice: &&IoSlice<'_>| {
+        bytes += slice.len();
+        bytes <= TURN
+    };
+    slices.iter().take_while(fits).count()
 }
 
 impl Closing {
@@ -214,5 +222,40 @@ impl Closing {
             let until = self.pace.spend(dropped, now).unwrap_or(now);
             self.pause = Some(Box::pin(sleep_until(until.max(now + BREATH))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::future::poll_fn;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// hyper takes an answer of which nothing is written for a connection that is over.
+    #[tokio::test]
+    async fn empty_slices_before_one_larger_than_a_turn_are_no_empty_write() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut wire = Wire::new(stream, Arc::new(Pulse::default()), 0, &Paces::new(Instant::now()));
+        let large = vec![7; 2 * TURN];
+        let reading = tokio::spawn(async move {
+            let mut read = Vec::new();
+            peer.read_to_end(&mut read).await.map(|_| read)
+        });
+        let mut sent = 0;
+        for slices in [[&[][..], &large], [&[1][..], &large], [&large, &[][..]], [&[][..], &[1]]] {
+            let slices = slices.map(IoSlice::new);
+            let written = poll_fn(|cx| Pin::new(&mut wire).poll_write_vectored(cx, &slices)).await.unwrap();
+            assert!((1..=TURN).contains(&written), "{written}");
+            sent += written;
+        }
+        let none = [IoSlice::new(&[]), IoSlice::new(&[])];
+        assert_eq!(poll_fn(|cx| Pin::new(&mut wire).poll_write_vectored(cx, &none)).await.unwrap(), 0);
+        drop(wire);
+        assert_eq!(reading.await.unwrap().unwrap().len(), sent);
     }
 }
