@@ -1,6 +1,7 @@
 //! Records of modules that ask something of them: judged against the states of their streams, and submitted for just those
 //! states. Whoever brings some has their streams to itself meanwhile, among those who are judged; if others wrote to one,
-//! all of it is judged anew, a bounded number of times.
+//! all of it is judged anew, a bounded number of times. Nobody keeps a tenant from getting another log while he waits or
+//! judges: his log is looked for again before it gets the records.
 //!
 //! Not here: the judgement (`crate::records::Judge`), and the turns (`crate::records::Turns`).
 
@@ -49,7 +50,8 @@ pub(super) async fn append(
     prepared: Prepared,
     bound: Option<BoundBody>,
 ) -> Result<Done, Problem> {
-    let Prepared { log, submissions, ids, places, watched, .. } = prepared;
+    let Prepared { log, submissions, ids, places, watched, tenants, admission, .. } = prepared;
+    drop(admission);
     let watched = Arc::new(watched);
     let wait = request.app.limits.judged_wait();
     let until = Instant::now() + wait;
@@ -94,6 +96,7 @@ pub(super) async fn append(
         let (marks, submissions): (Vec<(usize, bool)>, Vec<Submission>) =
             new.into_iter().map(|new| ((new.position, new.pinned), new.submission)).unzip();
         let mark = |position: usize| marks.get(position).copied().unwrap_or_default();
+        let _admission = request.admit_again(&log, &tenants).await?;
         match log.append_records(submissions, bound).await {
             Ok(Recorded { records, head, replayed }) => {
                 there.extend(marks.into_iter().map(|(position, _)| position).zip(records));

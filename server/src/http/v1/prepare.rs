@@ -49,10 +49,12 @@ pub(in crate::http) struct Prepared {
     pub(super) watched: BTreeSet<Print>,
     /// The tenants, as idempotency keys are scoped to them.
     pub(in crate::http) scope: String,
+    /// The same, one by one.
+    pub(super) tenants: Vec<String>,
     /// What an idempotency key is bound to.
     pub(in crate::http) body: [u8; 32],
     /// Until the log has them, their tenants stay at home in it.
-    _admission: Option<Admission>,
+    pub(super) admission: Option<Admission>,
 }
 
 /// Where records stand in the body.
@@ -68,24 +70,38 @@ impl Places {
 impl Request {
     /// Looks for the log of the records and makes them for it, where it takes long on a thread that holds up nobody else.
     pub(in crate::http) async fn prepared(self: &Arc<Self>, elsewhere: bool) -> Result<Prepared, Problem> {
-        let _admission = Some(self.app.records.homes.admit().await);
+        let admission = self.app.records.homes.admit().await;
         let prints = print_secrets(&self.app, &self.tenants).await?;
         // A request is prepared once.
         let _ = self.prints.0.set(prints);
+        let request = Arc::clone(self);
         // Whether a stream goes on from one that has ended is read from disk.
-        let prepared = if elsewhere || Earlier::is_there(&self.app.engine) {
-            let request = Arc::clone(self);
+        let mut prepared = if elsewhere || Earlier::is_there(&self.app.engine) {
             tokio::task::spawn_blocking(move || request.prepare()).await.map_err(Problem::internal)??
         } else {
             self.prepare()?
         };
-        Ok(Prepared { _admission, ..prepared })
+        prepared.admission = Some(admission);
+        Ok(prepared)
+    }
+
+    /// Lets it go to its log once more, if its tenants still are at home there.
+    pub(super) async fn admit_again(&self, log: &Log, tenants: &[String]) -> Result<Admission, Problem> {
+        let admission = self.app.records.homes.admit().await;
+        for tenant in tenants {
+            let home = self.home(tenant)?;
+            if home.info().id != log.info().id {
+                return Err(Problem::busy("the tenant's records go to another log since a moment ago"));
+            }
+        }
+        Ok(admission)
     }
 
     /// Takes the body apart and makes records of it.
     fn prepare(&self) -> Result<Prepared, Problem> {
         let inputs = self.inputs()?;
-        let (log, scope) = self.log_of(&inputs)?;
+        let (log, tenants) = self.log_of(&inputs)?;
+        let scope = tenants.join("\n");
         let places = Places(inputs.list());
         let (mut submissions, mut ids, mut watched) = (Vec::new(), Vec::new(), BTreeSet::new());
         self.make(&log, inputs, |_, _, made, submit| {
@@ -101,7 +117,7 @@ impl Request {
         let mut parts = self.said.parts().to_vec();
         parts.push(&self.body);
         let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
-        Ok(Prepared { log, submissions, ids, places, watched, scope, body, _admission: None })
+        Ok(Prepared { log, submissions, ids, places, watched, scope, tenants, body, admission: None })
     }
 
     /// Makes each record of the body once more, for the log that it was made for before.
@@ -151,34 +167,38 @@ impl Request {
 
     /// The one log that has the tenants of all records, and their names. A tenant that the token is not good for is not
     /// there.
-    fn log_of(&self, inputs: &Inputs<'_>) -> Result<(Log, String), Problem> {
+    fn log_of(&self, inputs: &Inputs<'_>) -> Result<(Log, Vec<String>), Problem> {
         let mut tenants = BTreeSet::new();
         for (number, input) in inputs.records.iter().enumerate() {
             tenants.insert((input.tenant(&inputs.place(number))?.into_owned(), number));
         }
         let mut log: Option<Log> = None;
-        let mut names: Vec<&str> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for (tenant, number) in &tenants {
-            if names.last() == Some(&tenant.as_str()) {
+            if names.last() == Some(tenant) {
                 continue;
             }
             if !self.tenants.matches(tenant) {
                 return Err(Problem::not_found());
             }
-            if self.app.records.homes.moving(tenant).is_some() {
-                return Err(Problem::busy("the tenant gets a log of its own, and its streams are being linked to it"));
-            }
-            let home = self.app.records.homes.of(&self.app.engine, tenant).ok_or_else(Problem::not_found)?;
+            let home = self.home(tenant)?;
             if log.as_ref().is_some_and(|log| log.info().id != home.info().id) {
                 let place = format!("{}/object/tenant", inputs.place(*number));
                 let detail = "records of one request must have one log, and this tenant has another than those before";
                 return Err(Refusal::invalid(place, detail).into());
             }
             log = Some(home);
-            names.push(tenant);
+            names.push(tenant.clone());
         }
-        let scope = names.join("\n");
-        Ok((log.ok_or_else(Problem::not_found)?, scope))
+        Ok((log.ok_or_else(Problem::not_found)?, names))
+    }
+
+    fn home(&self, tenant: &str) -> Result<Log, Problem> {
+        let homes = &self.app.records.homes;
+        if homes.moving(tenant).is_some() {
+            return Err(Problem::busy("the tenant gets a log of its own, and its streams are being linked to it"));
+        }
+        homes.of(&self.app.engine, tenant).ok_or_else(Problem::not_found)
     }
 
     fn key(&self, id: ProducerKeyId) -> Option<ProducerKey> {
