@@ -43,6 +43,13 @@ impl Earlier {
         engine.logs().iter().any(|log| log.successor().is_some())
     }
 
+    /// Whether a tenant has such logs before the one that its records go to. Nothing is read.
+    #[must_use]
+    pub fn has_ended(engine: &Engine, homes: &Homes, tenant: &str, log: &Log) -> bool {
+        let has_ended = |other: &Log| other.info().id != log.info().id && other.successor().is_some();
+        Self::is_there(engine) && homes.each_of(engine, tenant).iter().any(has_ended)
+    }
+
     /// What a stream goes on from, should its next record be its first here.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ pub(in crate::http) async fn append(
     if !prepared.watched.is_empty() {
         return judged::append(request, prepared, bound).await;
     }
-    let Prepared { log, submissions, ids, places, .. } = prepared;
+    let Prepared { log, submissions, ids, places, tenants, mut admission, .. } = prepared;
     let refused = |error| refused(error, |position| places.of(position));
     let mut error = match log.append_records(submissions, bound).await {
         Ok(Recorded { records, head, replayed }) => return Ok(Done { records, ids, head, replayed }),
@@ -57,8 +57,9 @@ pub(in crate::http) async fn append(
         let (again, of) = (Arc::clone(request), log.clone());
         let head = log.head();
         let under = Arc::clone(&head);
-        let compared = tokio::task::spawn_blocking(move || again.compare(&of, &under)).await;
-        let Compared { ids, mut there, new } = compared.map_err(Problem::internal)??;
+        drop(admission.take());
+        let compared = request.app.read(move || again.compare(&of, &under)).await?;
+        let Compared { ids, mut there, new } = compared;
         if new.is_empty() {
             return Ok(Done { records: there.into_values().collect(), ids, head, replayed: false });
         }
@@ -67,6 +68,7 @@ pub(in crate::http) async fn append(
             break;
         }
         let (positions, submissions): (Vec<usize>, Vec<Submission>) = new.into_iter().unzip();
+        admission = Some(request.admit_again(&log, &tenants).await?);
         match log.append_records(submissions, bound).await {
             Ok(Recorded { records, head, replayed }) => {
                 there.extend(positions.into_iter().zip(records));

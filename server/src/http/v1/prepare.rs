@@ -35,7 +35,7 @@ pub(in crate::http) struct Request {
 }
 
 /// The secrets of the logs that a token's tenants may be at home in, which must be at hand when prints are made. They are
-/// looked for once the request was admitted: from then on no tenant gets another log.
+/// looked for once the request was admitted; a tenant that gets another log later has to come again.
 #[derive(Default)]
 pub(in crate::http) struct Prints(OnceLock<Vec<(LogId, PrintSecret)>>);
 
@@ -75,32 +75,46 @@ impl Request {
         // A request is prepared once.
         let _ = self.prints.0.set(prints);
         let request = Arc::clone(self);
-        // Whether a stream goes on from one that has ended is read from disk.
-        let mut prepared = if elsewhere || Earlier::is_there(&self.app.engine) {
-            tokio::task::spawn_blocking(move || request.prepare()).await.map_err(Problem::internal)??
-        } else {
-            self.prepare()?
+        let prepared = match elsewhere {
+            false => self.prepare(false)?,
+            true if Earlier::is_there(&self.app.engine) => None,
+            true => {
+                let work = move || request.prepare(false);
+                tokio::task::spawn_blocking(work).await.map_err(Problem::internal)??
+            }
         };
-        prepared.admission = Some(admission);
-        Ok(prepared)
+        if let Some(prepared) = prepared {
+            return Ok(Prepared { admission: Some(admission), ..prepared });
+        }
+        // Nobody is kept from getting another log by those who wait for the disk.
+        drop(admission);
+        let request = Arc::clone(self);
+        let prepared = self.app.read(move || request.prepare(true)).await?;
+        let prepared = prepared.ok_or_else(|| Problem::internal("records that nobody made"))?;
+        let admission = self.admit_again(&prepared.log, &prepared.tenants).await?;
+        Ok(Prepared { admission: Some(admission), ..prepared })
     }
 
     /// Lets it go to its log once more, if its tenants still are at home there.
     pub(super) async fn admit_again(&self, log: &Log, tenants: &[String]) -> Result<Admission, Problem> {
         let admission = self.app.records.homes.admit().await;
         for tenant in tenants {
-            let home = self.home(tenant)?;
-            if home.info().id != log.info().id {
-                return Err(Problem::busy("the tenant's records go to another log since a moment ago"));
+            if self.home(tenant)?.info().id != log.info().id {
+                return Err(elsewhere_now());
             }
         }
         Ok(admission)
     }
 
-    /// Takes the body apart and makes records of it.
-    fn prepare(&self) -> Result<Prepared, Problem> {
+    /// Takes the body apart and makes records of it. Whether a stream goes on from one that has ended is read from disk; if
+    /// that is asked and nothing may be read, there is nothing.
+    fn prepare(&self, may_read: bool) -> Result<Option<Prepared>, Problem> {
         let inputs = self.inputs()?;
         let (log, tenants) = self.log_of(&inputs)?;
+        let asks = |tenant: &String| Earlier::has_ended(&self.app.engine, &self.app.records.homes, tenant, &log);
+        if !may_read && tenants.iter().any(asks) {
+            return Ok(None);
+        }
         let scope = tenants.join("\n");
         let places = Places(inputs.list());
         let (mut submissions, mut ids, mut watched) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -117,7 +131,7 @@ impl Request {
         let mut parts = self.said.parts().to_vec();
         parts.push(&self.body);
         let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
-        Ok(Prepared { log, submissions, ids, places, watched, scope, tenants, body, admission: None })
+        Ok(Some(Prepared { log, submissions, ids, places, watched, scope, tenants, body, admission: None }))
     }
 
     /// Makes each record of the body once more, for the log that it was made for before.
@@ -198,7 +212,9 @@ impl Request {
         if homes.moving(tenant).is_some() {
             return Err(Problem::busy("the tenant gets a log of its own, and its streams are being linked to it"));
         }
-        homes.of(&self.app.engine, tenant).ok_or_else(Problem::not_found)
+        let home = homes.of(&self.app.engine, tenant).ok_or_else(Problem::not_found)?;
+        // Of a log that it got since nothing is at hand.
+        if self.prints.iter().all(|(id, _)| *id != home.info().id) { Err(elsewhere_now()) } else { Ok(home) }
     }
 
     fn key(&self, id: ProducerKeyId) -> Option<ProducerKey> {
@@ -210,6 +226,10 @@ impl Prints {
     pub(super) fn iter(&self) -> impl Iterator<Item = &(LogId, PrintSecret)> {
         self.0.get().into_iter().flatten()
     }
+}
+
+fn elsewhere_now() -> Problem {
+    Problem::busy("the tenant's records go to another log since a moment ago")
 }
 
 async fn print_secrets(app: &App, tenants: &Tenants) -> Result<Vec<(LogId, PrintSecret)>, Problem> {
