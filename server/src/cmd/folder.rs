@@ -72,10 +72,10 @@ pub(super) fn operator(data: &Path, config: &Config, tokens: TokenOffice) -> any
     let engine = Engine::open(&engine_options(data, config), Arc::new(SystemClock), Arc::new(Unobserved))?;
     Ok(Operator {
         homes: homes(data, &engine)?,
+        own: own(data, &engine)?,
         engine,
         tokens,
         settings: Arc::new(Settings::open(data)?),
-        own: own(data)?,
         origin_prefix: config.logs.origin_prefix.clone(),
         // Whoever serves it decides that anew.
         open_append_allowed: true,
@@ -102,8 +102,8 @@ const fn is_about_settings(request: &Request) -> bool {
 }
 
 /// What writes about the database itself.
-pub(super) fn own(data: &Path) -> anyhow::Result<Arc<Own>> {
-    let secret = Arc::new(SecretFile::open_or_make(data, &SystemRandom)?);
+pub(super) fn own(data: &Path, engine: &Engine) -> anyhow::Result<Arc<Own>> {
+    let secret = Arc::new(SecretFile::open(data, engine, &SystemRandom)?);
     Ok(Arc::new(Own::new(secret, Arc::new(SystemRandom), Arc::new(SystemClock))))
 }
 

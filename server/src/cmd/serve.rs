@@ -177,7 +177,7 @@ fn start_cosigners(
 }
 
 fn record_parts(folder: &Folder, engine: &Engine) -> anyhow::Result<RecordParts> {
-    let secret = Arc::new(SecretFile::open_or_make(&folder.path, &SystemRandom)?);
+    let secret = Arc::new(SecretFile::open(&folder.path, engine, &SystemRandom)?);
     let own = Arc::new(Own::new(Arc::clone(&secret), Arc::new(SystemRandom), Arc::new(SystemClock)));
     let reporter = Reporter::open(&folder.path, engine.incidents(), Arc::new(SystemClock));
     let reporter = Arc::new(reporter.context("incidents can't be read")?);

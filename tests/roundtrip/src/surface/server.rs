@@ -179,7 +179,7 @@ fn app(folder: &Path, engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Rece
     let (logs, tenants) = ("main".parse().expect("a selector"), "*".parse().expect("tenants"));
     let producer_keys = Vec::new();
     let randomness = Arc::new(Counted::default());
-    let secret = Arc::new(SecretFile::open_or_make(folder, &*randomness).expect("a secret"));
+    let secret = Arc::new(SecretFile::open(folder, engine, &*randomness).expect("a secret"));
     let own = Arc::new(Own::new(Arc::clone(&secret), randomness.clone(), Arc::new(Still)));
     let reporter = Reporter::open(folder, engine.incidents(), Arc::new(Still)).expect("incidents");
     let homes = Arc::new(Homes::open(folder).expect("the tenants' logs"));

@@ -140,7 +140,7 @@ fn written<T>(data: &Data, write: impl AsyncFnOnce(&Own, &Log) -> T) -> T {
     };
     let engine = Engine::open(&options, Arc::new(SystemClock), Arc::new(Unobserved)).unwrap();
     let log = engine.log("main").unwrap();
-    let secret = Arc::new(SecretFile::open_or_make(data.path(), &SystemRandom).unwrap());
+    let secret = Arc::new(SecretFile::open(data.path(), &engine, &SystemRandom).unwrap());
     let own = Own::new(secret, Arc::new(SystemRandom), Arc::new(SystemClock));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let done = runtime.block_on(write(&own, &log));
