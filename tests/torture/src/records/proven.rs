@@ -1,5 +1,6 @@
 //! Reads records as an auditor does, and believes nothing that is not proven by the log's key.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use cairn_tests::http::{Connection, Request, Response};
@@ -59,7 +60,16 @@ impl<'a> Reader<'a> {
             entries.push(self.entry(target, entry.map_err(problem)?)?);
         }
         let next = page.next.map(|next| next.to_string());
-        Ok(Some(ProvenPage { entries, complete_to: page.complete_to.get(), next }))
+        let except = page.except.iter().map(|index| index.get()).collect();
+        Ok(Some(ProvenPage { entries, complete_to: page.complete_to.get(), except, next }))
+    }
+
+    /// That a search says of no record that it may have missed it.
+    pub(super) fn misses_nothing(&self, target: &str, page: &ProvenPage) -> Result<(), Finding> {
+        if page.except.is_empty() {
+            return Ok(());
+        }
+        Err(Finding { sort: self.unverified, words: format!("{target}: all but perhaps {:?}", page.except) })
     }
 
     fn entry(&self, target: &str, entry: VerifiedEntry) -> Result<Entry, Finding> {
@@ -95,6 +105,8 @@ pub(super) struct Entry {
 pub(super) struct ProvenPage {
     pub(super) entries: Vec<Entry>,
     pub(super) complete_to: u64,
+    /// Of a search: what it may have missed below that size.
+    pub(super) except: BTreeSet<u64>,
     pub(super) next: Option<String>,
 }
 
