@@ -9,7 +9,6 @@ pub mod backup;
 #[cfg(feature = "canaries")]
 pub mod canary;
 pub mod config;
-mod cores;
 pub mod cosigners;
 pub mod engine;
 pub mod high_water;
@@ -19,6 +18,7 @@ pub mod limits;
 pub mod log_name;
 pub mod metrics;
 pub mod mirror;
+pub mod readers;
 pub mod records;
 mod replace;
 pub mod signer;

@@ -17,6 +17,7 @@ use cairnd::engine::{Engine, ScrubOptions, Scrubber, SystemClock, clear_undecide
 use cairnd::http::{App, AppParts, Captures, Loopback, RecordParts};
 use cairnd::limits::Limits;
 use cairnd::metrics::{Metrics, Watched};
+use cairnd::readers::Readers;
 use cairnd::records::capture::{Capture, Room};
 use cairnd::records::{Chronicle, Comparison, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,9 +76,11 @@ impl Serve {
         }
         builder.max_blocking_threads(config.limits.disk_reads() + BLOCKING_THREADS);
         let runtime = builder.enable_all().build().context("the runtime can't be started")?;
-        let code = runtime.block_on(serve(&folder))?;
+        let readers = Readers::new(config.limits.bundle_reads()).context("threads for readers can't be begun")?;
+        let code = runtime.block_on(serve(&folder, &readers))?;
         // The store is closed by whichever task lets go of it last, and that has to happen before this process ends: RocksDB
         // aborts when it is closed while its own statics are taken down. Work that nobody waits for must not hold that up.
+        readers.end(LAST_WORK);
         runtime.shutdown_timeout(LAST_WORK);
         Ok(code)
     }
@@ -91,7 +94,7 @@ fn refuse_huge_pages() {
     }
 }
 
-async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
+async fn serve(folder: &Folder, readers: &Readers) -> anyhow::Result<ExitCode> {
     let config = &folder.config;
     let (stop, stopping) = watch::channel(false);
     let metrics = Arc::new(Metrics::default());
@@ -127,6 +130,7 @@ async fn serve(folder: &Folder) -> anyhow::Result<ExitCode> {
         logging: config.logging.clone(),
         stop: stopping.clone(),
         random: random()?,
+        readers: readers.handle().clone(),
         records,
     });
     let signals = Signals::new()?;

@@ -46,6 +46,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
@@ -59,11 +60,11 @@ use self::request_id::{RequestIds, X_REQUEST_ID, trace_id};
 use self::trail::Trail;
 use crate::auth::{Caller, Right, TokenId, Tokens};
 use crate::config::{AccessLog, Logging};
-use crate::cores::Cores;
 use crate::cosigners::Cosigners;
 use crate::engine::{Clock, Engine, Log, ScrubFigures};
 use crate::limits::{Limits, TARGET_BYTES};
 use crate::metrics::Metrics;
+use crate::readers::Cores;
 use crate::records::capture::Capture;
 use crate::records::{Homes, Own, Random, Reporter, SecretFile, Settings, States};
 
@@ -81,6 +82,8 @@ pub struct App {
     answers: Arc<Answers>,
     disk_reads: Arc<Semaphore>,
     bundle_reads: Arc<Semaphore>,
+    batch_answers: Arc<Semaphore>,
+    readers: Handle,
     compressions: Arc<Semaphore>,
     followers: Arc<Followers>,
     reports: Arc<Places>,
@@ -116,6 +119,8 @@ pub struct AppParts {
     pub stop: watch::Receiver<bool>,
     /// Random bits for request ids.
     pub random: u64,
+    /// Where what takes long to read is read.
+    pub readers: Handle,
     /// What records need.
     pub records: RecordParts,
 }
@@ -144,8 +149,8 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { engine, cosigners, scrub, tokens, limits, metrics, clock, logging, stop, random, records } =
-            parts;
+        let AppParts { engine, cosigners, scrub, tokens, limits, metrics, clock, logging, .. } = parts;
+        let AppParts { stop, random, readers, records, .. } = parts;
         Self {
             engine,
             cosigners,
@@ -155,6 +160,8 @@ impl App {
             answers: Arc::new(Answers::new(limits.answers_in_flight_bytes())),
             disk_reads: Arc::new(Semaphore::new(limits.disk_reads())),
             bundle_reads: Arc::new(Semaphore::new(limits.bundle_reads())),
+            batch_answers: Arc::new(Semaphore::new(limits.bundle_reads())),
+            readers,
             compressions: Arc::new(Semaphore::new(limits.compressions())),
             followers: Arc::new(Followers::new(&limits)),
             reports: Arc::new(Places::new(limits.reports(), "reports and long replays are being made")),

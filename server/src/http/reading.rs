@@ -7,6 +7,7 @@ use cairn_listen::{Answer, Payload};
 use cairn_tree::wire::media;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Response};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Problem;
@@ -71,10 +72,24 @@ impl App {
         E: Into<Problem> + Send + 'static,
     {
         let permit = Arc::clone(&self.disk_reads).acquire_owned().await.map_err(Problem::internal)?;
-        run(permit, read).await
+        run(&Handle::current(), permit, read).await
     }
 
-    /// Runs a read of whole bundles, of which one takes more memory than thousands of other answers; fewer at once.
+    /// Makes the answer to a large append: as few at once as reads of whole bundles, but no reader keeps it waiting.
+    pub(crate) async fn answer_batch<T, E>(
+        &self,
+        read: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.batch_answers).acquire_owned().await.map_err(Problem::internal)?;
+        run(&Handle::current(), permit, read).await
+    }
+
+    /// Runs a read of whole bundles, of which one takes more memory than thousands of other answers; fewer at once, and on
+    /// threads that give way to everything else.
     pub(crate) async fn read_bundles<T, E>(
         &self,
         read: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -84,13 +99,14 @@ impl App {
         E: Into<Problem> + Send + 'static,
     {
         let permit = Arc::clone(&self.bundle_reads).acquire_owned().await.map_err(Problem::internal)?;
-        run(permit, read).await
+        run(&self.readers, permit, read).await
     }
 }
 
 /// The permit goes with the work, which ends no earlier when its asker is gone, and comes back with the value, so that no
 /// more values than permits wait for their askers.
 async fn run<T, E>(
+    threads: &Handle,
     permit: OwnedSemaphorePermit,
     read: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Problem>
@@ -98,7 +114,7 @@ where
     T: Send + 'static,
     E: Into<Problem> + Send + 'static,
 {
-    let work = tokio::task::spawn_blocking(move || (read(), permit));
+    let work = threads.spawn_blocking(move || (read(), permit));
     let (value, _permit) = work.await.map_err(Problem::internal)?;
     value.map_err(E::into)
 }

@@ -1,21 +1,33 @@
 //! The same work on many things, on several cores, and its results in order. For reads that open hundreds of records, at
 //! tens of microseconds each.
 //!
-//! Threads for the moment, and no pool: to begin one costs what half a record does, and whoever asks always works itself,
-//! so that nobody waits for a thread. All requests together have so many helpers, so that however many histories are read,
-//! the writer and the other requests find a core.
+//! Whoever asks always works itself, and takes no more helpers than are free, so that nobody waits for a thread. The
+//! helpers are the same threads all the time: a new one begins with no memory of its own, and gives what it had of it back
+//! to the system.
 
-use std::panic::resume_unwind;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{Builder, available_parallelism, scope};
+use std::sync::{Mutex, PoisonError};
+use std::thread::available_parallelism;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::give_way;
 
 /// Pieces of work for which a helper is worth its beginning.
 const WORTH: usize = 4;
 
 /// The helpers of all requests.
-#[derive(Debug)]
 pub(crate) struct Cores {
     free: AtomicUsize,
+    /// A thread for each of them; nothing on a machine with one core.
+    pool: Option<ThreadPool>,
+}
+
+impl fmt::Debug for Cores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cores").field("free", &self.free).finish_non_exhaustive()
+    }
 }
 
 /// Some of them.
@@ -47,8 +59,12 @@ impl Cores {
         Self::new(available_parallelism().map_or(0, |cores| cores.get().saturating_sub(1)))
     }
 
-    const fn new(helpers: usize) -> Self {
-        Self { free: AtomicUsize::new(helpers) }
+    fn new(helpers: usize) -> Self {
+        let threads = ThreadPoolBuilder::new().num_threads(helpers).thread_name(|_| "cores".to_owned());
+        // For rayon, no number of threads is a number of its own.
+        let pool = (helpers > 0).then(|| threads.start_handler(|_| give_way()).build());
+        let pool = pool.and_then(|pool| pool.inspect_err(|error| tracing::warn!(%error, "reads have one core")).ok());
+        Self { free: AtomicUsize::new(pool.as_ref().map_or(0, ThreadPool::current_num_threads)), pool }
     }
 
     /// Does the pieces of work from 0 to before `count`, and gives what came of them in order, up to the first of which came
@@ -63,17 +79,20 @@ impl Cores {
     ) -> Result<Vec<T>, E> {
         let pieces = Pieces { count, next: AtomicUsize::new(0), stop: AtomicUsize::new(count), work };
         let helpers = self.helpers(count / WORTH);
-        let mut done = scope(|scope| {
-            // One that can't be begun is not missed.
-            let begin = |_| Builder::new().name("cores".to_owned()).spawn_scoped(scope, || pieces.run()).ok();
-            let begun: Vec<_> = (0..helpers.count).filter_map(begin).collect();
-            let mut done = pieces.run();
-            for helper in begun {
-                done.extend(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            }
-            done
-        });
+        let shares = Mutex::new(Vec::new());
+        let share = || {
+            let done = pieces.run();
+            shares.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
+        };
+        match self.pool.as_ref().filter(|_| helpers.count > 0) {
+            Some(pool) => pool.in_place_scope(|scope| {
+                (0..helpers.count).for_each(|_| scope.spawn(|_| share()));
+                share();
+            }),
+            None => share(),
+        }
         drop(helpers);
+        let mut done = shares.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_unstable_by_key(|(place, _)| *place);
         done.into_iter().map_while(|(_, result)| result.transpose()).collect()
     }

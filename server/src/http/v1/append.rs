@@ -127,7 +127,7 @@ impl Receipts {
             let answer = AppendedAnswer { records, checkpoint: checkpoint(&under)?, replayed };
             Ok::<_, Problem>(answer.to_json())
         };
-        let body = if many { ask.app.read_bundles(work).await? } else { ask.read(work).await? };
+        let body = if many { ask.app.answer_batch(work).await? } else { ask.read(work).await? };
         Ok(private(body))
     }
 }

@@ -29,10 +29,10 @@ use super::super::trail::Trail;
 use super::super::{App, Ask};
 use super::{Credential, TENANT};
 use crate::auth::{Rights, Tenants};
-use crate::cores::Cores;
 use crate::engine::postings::{PostingsError, Print, PrintSecret};
 use crate::engine::records::{Completeness, StoredRecord, Unreadable, id_print};
 use crate::engine::{Head, Log, ProofError, ReadError};
+use crate::readers::Cores;
 use crate::records::{
     Broken, BrokenPart, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater, lack,
 };

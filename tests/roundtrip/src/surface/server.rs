@@ -21,7 +21,7 @@ use cairnd::log_name::LogName;
 use cairnd::metrics::{Metrics, Watched};
 use cairnd::records::capture::{Capture, Room};
 use cairnd::records::{Homes, NoRandomness, Own, Random, Reporter, SecretFile, Settings, States};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 /// The one entry of the log that nobody may see.
@@ -209,6 +209,7 @@ fn app(folder: &Path, engine: &Engine, metrics: &Arc<Metrics>, stop: watch::Rece
         logging: Config::default().logging,
         stop,
         random: 7,
+        readers: Handle::current(),
         records,
     })
 }

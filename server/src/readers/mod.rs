@@ -1,0 +1,70 @@
+//! The threads that read much at a time: pages of records, histories, reports, whole bundles. They give way to those that
+//! write, and that answer what is quickly answered: where there is too little of the processor for all, theirs is the
+//! smaller part. Otherwise a few readers of large answers make everybody's appends wait many times as long.
+
+mod cores;
+
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+pub(crate) use cores::Cores;
+
+/// By how much they are nicer than the others: they get about a tenth of what one of those gets. At the most, 19, nothing
+/// would be read while a log is being filled.
+const NICER_BY: i32 = 10;
+
+/// The threads on which whole reads are run.
+#[derive(Debug)]
+pub struct Readers(Runtime);
+
+impl Readers {
+    /// So many at most; none is begun before there is something to read.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new(most: usize) -> io::Result<Self> {
+        // Nothing is driven here; it has the threads.
+        let mut builder = Builder::new_current_thread();
+        Ok(Self(builder.max_blocking_threads(most).thread_name("readers").on_thread_start(give_way).build()?))
+    }
+
+    /// Where reads are begun.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        self.0.handle()
+    }
+
+    /// Waits until what is being read has ended, at most so long.
+    pub fn end(self, patience: Duration) {
+        self.0.shutdown_timeout(patience);
+    }
+}
+
+/// Makes this thread give way. On Linux, threads are nice one by one.
+fn give_way() {
+    if let Err(error) = rustix::process::nice(NICER_BY) {
+        tracing::warn!(%error, "a thread that reads can't give way to those that write");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn niceness() -> i32 {
+        rustix::process::getpriority_process(None).unwrap()
+    }
+
+    #[test]
+    fn what_reads_is_nicer_than_what_writes() {
+        let own = niceness();
+        let readers = Readers::new(2).unwrap();
+        let (sender, read) = std::sync::mpsc::channel();
+        readers.handle().spawn_blocking(move || sender.send(niceness()).unwrap());
+        assert_eq!(read.recv().unwrap(), (own + NICER_BY).min(19));
+        assert_eq!(niceness(), own);
+        readers.end(Duration::from_secs(5));
+    }
+}
