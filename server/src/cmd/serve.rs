@@ -1,6 +1,7 @@
 //! `cairnd serve`: from an opened database to a clean stop.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,8 +29,12 @@ use tracing_subscriber::EnvFilter;
 use super::folder::{Folder, homes};
 use super::{Data, FAILED, print};
 
-/// Files that are not connections: tables, logs, sockets of our own.
-const OTHER_FILES: u64 = 1_024;
+/// Files that are neither connections nor tables: logs, sockets of our own.
+const OTHER_FILES: u64 = 512;
+/// Of the files that this process may open, so large a part may be tables that RocksDB holds open; at least and at most so
+/// many. To open one again for a read costs as much as some hundred reads of it. A table that is open takes some kilobytes.
+const TABLE_SHARE: u64 = 8;
+const TABLES: RangeInclusive<u64> = 512..=4_096;
 /// How often expired idempotency keys are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
 /// Threads for blocking work beside reads: hashing of large bodies, compression, checks.
@@ -68,8 +73,9 @@ impl Serve {
         start_logging(&config.logging)?;
         refuse_huge_pages();
         refuse_bare(config)?;
-        let most = raise_open_files().saturating_sub(OTHER_FILES);
-        config.limits.cap_connections(most);
+        let files = raise_open_files();
+        let tables = (files / TABLE_SHARE).clamp(*TABLES.start(), *TABLES.end());
+        config.limits.cap_connections(files.saturating_sub(OTHER_FILES + tables));
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         if config.serve.threads > 0 {
             builder.worker_threads(config.serve.threads);
@@ -77,7 +83,7 @@ impl Serve {
         builder.max_blocking_threads(config.limits.disk_reads() + BLOCKING_THREADS);
         let runtime = builder.enable_all().build().context("the runtime can't be started")?;
         let readers = Readers::new(config.limits.bundle_reads()).context("threads for readers can't be begun")?;
-        let code = runtime.block_on(serve(&folder, &readers))?;
+        let code = runtime.block_on(serve(&folder, tables, &readers))?;
         // The store is closed by whichever task lets go of it last, and that has to happen before this process ends: RocksDB
         // aborts when it is closed while its own statics are taken down. Work that nobody waits for must not hold that up.
         readers.end(LAST_WORK);
@@ -94,14 +100,16 @@ fn refuse_huge_pages() {
     }
 }
 
-async fn serve(folder: &Folder, readers: &Readers) -> anyhow::Result<ExitCode> {
+async fn serve(folder: &Folder, tables: u64, readers: &Readers) -> anyhow::Result<ExitCode> {
     let config = &folder.config;
     let (stop, stopping) = watch::channel(false);
     let metrics = Arc::new(Metrics::default());
     let (observer, mut poisoned) = Watched::new(Arc::clone(&metrics.engine));
     let token_file = TokenFile::of(&folder.path);
     let tokens = Arc::new(Tokens::new(token_file.load()?));
-    let engine = Engine::open(&folder.engine_options(), Arc::new(SystemClock), Arc::new(observer))?;
+    let mut options = folder.engine_options();
+    options.settings.open_files = u16::try_from(tables).unwrap_or(u16::MAX);
+    let engine = Engine::open(&options, Arc::new(SystemClock), Arc::new(observer))?;
     clear_left(&folder.path)?;
     refuse_open_logs(config, &engine)?;
     let listeners = Listeners::bind(config, &tokens)?;

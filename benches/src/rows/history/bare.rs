@@ -22,7 +22,9 @@ const TURNS: usize = 50;
 /// # Errors
 /// Whatever the store says.
 pub(super) fn read_and_hash(data: &Path, records: &[RecordBody]) -> anyhow::Result<(Duration, Vec<Duration>)> {
-    let store = RocksStore::open(&data.join("db"), &Settings::default())?;
+    // As many open tables as the server has.
+    let settings = Settings { open_files: 4_096, ..Settings::default() };
+    let store = RocksStore::open(&data.join("db"), &settings)?;
     let cores = available_parallelism().map_or(1, usize::from);
     let part = |records: &[RecordBody]| -> anyhow::Result<()> {
         for record in records {
