@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::pace::Pace;
 use crate::pulse::Pulse;
-use crate::turn::{TURN, Turn};
+use crate::turn::{TURN, Turn, Turns};
 
 /// What the preface of HTTP/2 begins with (RFC 9113, section 3.4) and no request of HTTP/1.1 does.
 const HTTP2_PREFACE: &[u8] = b"PRI ";
@@ -44,11 +44,13 @@ pub(super) struct Wire {
 pub(super) struct Paces {
     dropped: Arc<Pace>,
     headers: Arc<Pace>,
+    turns: Turns,
 }
 
 impl Paces {
     pub(super) fn new(now: Instant) -> Self {
-        Self { dropped: Arc::new(Pace::of_dropped(now)), headers: Arc::new(Pace::of_headers(now)) }
+        let (dropped, headers) = (Arc::new(Pace::of_dropped(now)), Arc::new(Pace::of_headers(now)));
+        Self { dropped, headers, turns: Turns::of_machine() }
     }
 }
 
@@ -76,10 +78,10 @@ struct Closing {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>, drain: u64, paces: &Paces) -> Self {
-        let Paces { dropped, headers } = paces.clone();
+        let Paces { dropped, headers, turns } = paces.clone();
         let header = Header { pace: headers, pause: None };
         let closing = Closing { left: drain, pace: dropped, end: None, pause: None };
-        Self { stream, pulse, turn: Turn::default(), header, closing }
+        Self { stream, pulse, turn: turns.begin(), header, closing }
     }
 
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -88,7 +90,10 @@ impl Wire {
                 self.pulse.written(*bytes);
                 self.turn.count(*bytes);
             }
-            Poll::Pending => self.pulse.blocked(),
+            Poll::Pending => {
+                self.turn.pass();
+                self.pulse.blocked();
+            }
             Poll::Ready(Err(_)) => {}
         }
         written
@@ -168,6 +173,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever flushes has nothing more to write for now.
+        self.turn.pass();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
