@@ -95,8 +95,8 @@ impl RocksStore {
     }
 
     fn start(path: &Path, settings: &Settings, options: &rocksdb::Options) -> Result<Self, OpenError> {
-        // Its lock-free look-ups: a history looks for thousands of blocks, on all cores.
-        let cache = Cache::new_hyper_clock_cache(settings.block_cache, 0);
+        // One that can be emptied (`forget_blocks`), which the hyper clock cache can't.
+        let cache = Cache::new_lru_cache(settings.block_cache);
         let families =
             Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), settings.family(family, &cache)));
         let db = DB::open_cf_descriptors(options, path, families);
