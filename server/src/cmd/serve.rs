@@ -107,9 +107,7 @@ async fn serve(folder: &Folder, tables: u64, readers: &Readers) -> anyhow::Resul
     let (observer, mut poisoned) = Watched::new(Arc::clone(&metrics.engine));
     let token_file = TokenFile::of(&folder.path);
     let tokens = Arc::new(Tokens::new(token_file.load()?));
-    let mut options = folder.engine_options();
-    options.settings.open_files = u16::try_from(tables).unwrap_or(u16::MAX);
-    let engine = Engine::open(&options, Arc::new(SystemClock), Arc::new(observer))?;
+    let engine = open_engine(folder, tables, observer)?;
     clear_left(&folder.path)?;
     refuse_open_logs(config, &engine)?;
     let listeners = Listeners::bind(config, &tokens)?;
@@ -292,6 +290,12 @@ fn operator(
         open_append_allowed: open_append_allowed(config),
         captures: Arc::clone(captures),
     }
+}
+
+fn open_engine(folder: &Folder, tables: u64, observer: Watched) -> anyhow::Result<Engine> {
+    let mut options = folder.engine_options();
+    options.settings.open_files = u16::try_from(tables).unwrap_or(u16::MAX);
+    Ok(Engine::open(&options, Arc::new(SystemClock), Arc::new(observer))?)
 }
 
 /// Removes what a repair left that was killed, and what a backup did, unless one is at work.
