@@ -3,7 +3,6 @@
 //! Whoever asks is good for the tenant, and so for its records in each log that may have some.
 
 use cairn_tree::record::open::Record;
-use cairn_tree::record::replay::Until;
 use cairn_tree::record::stream::StreamHead;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::v1::{MAX_EARLIER, Point};
@@ -44,11 +43,7 @@ impl Parts {
 
 /// The point in an earlier part that one of the stream means: a number counts in the log that was asked about only.
 pub(super) fn before(point: Point) -> Point {
-    let until = match point.until {
-        Until::Seq(_) | Until::End => Until::End,
-        until @ (Until::ServerTime(_) | Until::ProducerTime(_)) => until,
-    };
-    Point { until, ..point }
+    Point { until: point.until.in_earlier_part(), ..point }
 }
 
 impl Asked {

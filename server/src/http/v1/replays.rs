@@ -5,13 +5,11 @@
 //!
 //! The parts of a stream in several logs act one after another, each in its own order.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::chain::ChainError;
 use cairn_tree::record::replay::{
-    Acting, Correcting, Corrections, Flag, ObjectKey, Ongoing, Passing, Replayed, Until, View, replay_over,
+    Acting, Correcting, Corrections, Flag, LastLogs, Ongoing, Passing, Replayed, Until, View, replay_over,
 };
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::StreamId;
@@ -34,7 +32,7 @@ pub(super) struct Replays {
     /// At each of the points.
     pub(super) at: Vec<Replayed>,
     /// At each of the points, the log of the last record of those objects on which none of this log has acted.
-    pub(super) logs: Vec<BTreeMap<ObjectKey, Origin>>,
+    pub(super) logs: Vec<LastLogs>,
     /// The parts of the stream in other logs, the nearest first.
     pub(super) earlier: Vec<EarlierPart>,
     /// A head whose tree has all of the records.
@@ -63,14 +61,14 @@ pub(super) async fn replays(
     let app = Arc::clone(ask.app);
     let Parts { mut earlier, this, unread } = ask.read(move || Parts::of(&app, stream, with_earlier)).await?;
     let mut bases: Vec<Base> = vec![None; points.len()];
-    let (mut told, mut logs) = (Vec::new(), vec![BTreeMap::new(); points.len()]);
+    let (mut told, mut logs) = (Vec::new(), vec![LastLogs::default(); points.len()]);
     told.extend(unread.map(|head| EarlierPart { head, checkpoint: None }));
     // The oldest is the last of them.
     while let Some((part, head)) = earlier.pop() {
         let points = points.iter().copied().map(before).collect();
         let Ended { at, under, .. } = one(ask, part, points, bases).await?;
         for (logs, (ongoing, _)) in logs.iter_mut().zip(&at) {
-            acted_in(logs, ongoing, Some(&head.log));
+            logs.enter(ongoing, &head.log);
         }
         bases = at.into_iter().map(|(ongoing, _)| Some(Arc::new(ongoing))).collect();
         told.push(EarlierPart { head, checkpoint: Some(checkpoint(&under)?) });
@@ -78,22 +76,11 @@ pub(super) async fn replays(
     let Ended { id, at, under, complete_to } = one(ask, this, points, bases).await?;
     let mut replayed = Vec::with_capacity(at.len());
     for (logs, (ongoing, flags)) in logs.iter_mut().zip(at) {
-        acted_in(logs, &ongoing, None);
+        logs.end(&ongoing);
         replayed.push(ongoing.replayed(flags));
     }
     told.reverse();
     Ok(Replays { id, at: replayed, logs, earlier: told, under, complete_to })
-}
-
-/// Notes of which objects the last record is in a log: none of them if it is the one that was asked about.
-fn acted_in(logs: &mut BTreeMap<ObjectKey, Origin>, ongoing: &Ongoing, log: Option<&Origin>) {
-    let acted = ongoing.acted_on();
-    match (log, acted) {
-        (Some(log), Some(acted)) => logs.extend(acted.into_iter().map(|object| (object, log.clone()))),
-        (Some(log), None) => logs.extend(ongoing.objects().into_iter().map(|object| (object, log.clone()))),
-        (None, Some(acted)) => logs.retain(|object, _| !acted.contains(object)),
-        (None, None) => logs.clear(),
-    }
 }
 
 /// Replays one part of a stream.

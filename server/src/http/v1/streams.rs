@@ -100,7 +100,7 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let work = move || {
         let Replays { id: stream, at: states, logs, earlier, under, complete_to } = replays;
         let replayed = States::from(states.first().ok_or_else(|| Problem::internal("a replay without a state"))?);
-        let replayed = replayed.with_logs(|object| logs.first()?.get(object).cloned());
+        let replayed = replayed.with_logs(|object| logs.first()?.of(object).cloned());
         let checkpoint = checkpoint(&under)?;
         let answer = StatesAnswer { stream, at, replayed, checkpoint, complete_to, earlier };
         Ok::<_, Problem>(answer.to_json())

@@ -8,6 +8,7 @@ mod known;
 mod node;
 mod old;
 mod ongoing;
+mod parts;
 mod passing;
 mod patch;
 mod places;
@@ -17,6 +18,7 @@ pub use diff::{Difference, Differences, Pointers, diff};
 pub use node::{Node, Unknown};
 pub use old::old_differs;
 pub use ongoing::{Brought, Ongoing};
+pub use parts::LastLogs;
 pub use passing::Passing;
 pub use patch::Misfit;
 
