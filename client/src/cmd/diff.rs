@@ -1,6 +1,6 @@
 //! `cairn diff`: what changed of an object between two points, computed here from its verified history.
 
-use cairn_tree::record::replay::{Until, replay};
+use cairn_tree::record::replay::Until;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::counted;
 use cairn_tree::wire::v1::ObjectDifferences;
@@ -11,7 +11,8 @@ use super::failure::Failure;
 use super::search::entries;
 use super::terminal::{Form, Terminal};
 use super::trail::{
-    Compared, DifferenceLine, Ended, Point, Session, StreamOptions, Summary, TrailOptions, Ways, point,
+    Compared, Continues, DifferenceLine, Ended, Parts, Point, Session, StreamOptions, Summary, TrailOptions, Ways,
+    around, point,
 };
 use crate::auditor::trail::{Trail, Whole};
 
@@ -43,6 +44,9 @@ struct Claimed {
     /// Whether there are more than are listed.
     more: bool,
     complete_to: u64,
+    /// The last record that the stream had in another log before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continues: Option<Continues>,
     /// Whether the server's own comparison was had, and is the same.
     compared: bool,
 }
@@ -60,11 +64,12 @@ impl Diff {
             let mut query = self.ways.query();
             query.extend(self.from.map(|from| ("from", from.text())));
             query.push(("to", self.to(whole).text()));
-            trail.compare_differences(&name, query, objects).await
+            trail.compare_differences(&name, (query, self.stream.base()), objects).await
         };
-        let compared =
-            Compared::of((session, &terminal.output), &name, |whole| self.differences(whole), compare).await?;
-        let (whole, objects) = (&compared.whole, &compared.computed);
+        let asked = (&name, (&self.trail, self.stream.earlier));
+        let compute = |whole: &Whole, parts: &Parts| self.differences(whole, parts);
+        let compared = Compared::of((session, form, &mut terminal.output), asked, compute, compare).await?;
+        let (whole, parts, objects) = (&compared.whole, &compared.parts, &compared.computed);
         for object in objects {
             for difference in &object.differences {
                 terminal.output.print(form, &DifferenceLine::of(&object.object, difference)?)?;
@@ -78,13 +83,15 @@ impl Diff {
             differences: count,
             more: objects.iter().any(|object| object.more),
             complete_to: whole.complete_to.get(),
+            continues: Continues::of(whole, parts.list().last()),
             compared: compared.is_same(),
         };
         let (what, records) =
             (counted(count, "difference", "differences"), counted(claimed.records, "record", "records"));
         let more = if claimed.more { ", and more that are not listed," } else { "" };
-        let found = format!("{what}{more} computed here from {records}");
+        let found = format!("{what}{more} computed here from {records}{}", parts.words());
         let last = format!("complete up to {} by the server's word{}", entries(claimed.complete_to), compared.words());
+        let last = last + &around(whole, parts.list().last());
         terminal.output.print(form, &Summary::of("diff", session.trail.ground(), claimed, (found, last)))?;
         compared.end()
     }
@@ -93,7 +100,7 @@ impl Diff {
         self.to.unwrap_or_else(|| Point::last_of(whole))
     }
 
-    fn differences(&self, whole: &Whole) -> Result<Vec<ObjectDifferences>, Failure> {
+    fn differences(&self, whole: &Whole, parts: &Parts) -> Result<Vec<ObjectDifferences>, Failure> {
         let beginning = Time::from_micros(0).map_err(|error| Failure::Refused(error.to_string()))?;
         let to = self.to(whole);
         to.check("--to", whole)?;
@@ -101,7 +108,10 @@ impl Diff {
             from.check("--from", whole)?;
         }
         let from = self.from.map_or(Until::ServerTime(beginning), |from| self.ways.until(from));
-        let states = |until| replay(&whole.history, self.ways.view, until);
+        let states = |until| {
+            let (ongoing, flags) = parts.legacy(self.ways.view, until).over(whole, self.ways.view, until);
+            ongoing.replayed(flags)
+        };
         Ok(ObjectDifferences::between(&states(from), &states(self.ways.until(to))))
     }
 }

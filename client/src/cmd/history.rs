@@ -1,11 +1,10 @@
 //! `cairn history`: all records of one object, or of a named stream, verified and chained; complete, if that is asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use cairn_tree::record::replay::{Until, View, replay};
-use cairn_tree::record::stream::StreamHead;
+use cairn_tree::record::replay::{Until, View};
+use cairn_tree::record::stream::StreamName;
 use cairn_tree::size::counted;
-use cairn_tree::wire::v1::States;
 use clap::Args;
 use serde::Serialize;
 
@@ -14,10 +13,10 @@ use super::options::ParallelOption;
 use super::search::entries;
 use super::terminal::{Form, Terminal};
 use super::trail::{
-    Ended, ProblemLine, RecordLine, Session, StreamOptions, Summary, Told, TrailOptions, by_seq, save, timeline,
+    Continues, Ended, Flagged, GoesOn, Legacy, Part, Parts, ProblemLine, RecordLine, Session, Sight, StreamOptions,
+    Summary, Told, TrailOptions, alone, around, beside_of, by_seq, save, timeline,
 };
-use crate::auditor::trail::{Known, Met, Seen, Whole};
-use crate::fetch::shown;
+use crate::auditor::trail::{Known, Met, Whole};
 use crate::monitor::scanned;
 
 /// Show the history of an object, or of a named stream, from its first record on: each one is verified, and chained to
@@ -64,9 +63,26 @@ struct Claimed {
     /// How many other streams begin in the log up to there.
     #[serde(skip_serializing_if = "Option::is_none")]
     others: Option<u64>,
-    /// The log that the stream was in before, by its own word.
+    /// The last record that the stream had in another log before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    continues: Option<String>,
+    continues: Option<Continues>,
+    /// Where it goes on after these, by the word of the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goes_on: Option<GoesOn>,
+}
+
+/// What reading every entry has shown: how many were read, and how many other streams begin.
+struct Proven {
+    read: u64,
+    others: u64,
+}
+
+/// How much is printed, and with what.
+struct Printing<'p> {
+    form: Form,
+    name: &'p StreamName<'static>,
+    /// How many records are still to be passed over.
+    hidden: usize,
 }
 
 impl History {
@@ -82,46 +98,72 @@ impl History {
         let whole = session.trail.history(&name, &mut |records| progress.set_position(records)).await;
         progress.finish_and_clear();
         let whole = whole?;
-        let proven = if self.complete { Some(self.prove(session, &whole, terminal).await?) } else { None };
-        // What does not fit together is the same whatever is printed.
-        let mut flags = by_seq(States::from(&replay(&whole.history, View::AsRecorded, Until::End)).flags);
-        let hidden = self.last.map_or(0, |last| whole.seen.len().saturating_sub(last));
-        for seen in whole.seen.iter().skip(hidden) {
-            let saved = self.save.as_deref().map(|folder| save(folder, seen)).transpose()?;
-            let flags = flags.remove(&seen.header().seq.get()).unwrap_or_default();
-            terminal.output.print(form, &RecordLine::of(seen, &flags, saved, timeline(&seen.into(), &flags))?)?;
+        let is_good = whole.check().is_ok();
+        let wanted = (&self.trail, self.stream.earlier && is_good);
+        let mut parts = Parts::before(wanted, (&whole, &name), form, &mut terminal.output).await?;
+        let mut proven = Vec::new();
+        if self.complete {
+            for part in parts.list_mut() {
+                let scanned = self.scanned.as_deref().map(|path| beside_of(path, &part.log));
+                let shown = self.prove((&mut part.session, &part.whole), scanned.as_deref(), terminal).await;
+                proven.push(match shown {
+                    Ok(proven) => proven,
+                    Err(ended) => return Err(part.session.failure(ended, form, &mut terminal.output).await.into()),
+                });
+            }
         }
+        let last = if self.complete {
+            Some(self.prove((session, &whole), self.scanned.as_deref(), terminal).await?)
+        } else {
+            None
+        };
+        // What does not fit together is the same whatever is printed.
+        let all = parts.records() + whole.seen.len();
+        let hidden = self.last.map_or(0, |last| all.saturating_sub(last));
+        let (mut printing, mut legacy) = (Printing { form, name: &name, hidden }, Legacy::default());
+        let mut proven = proven.into_iter();
+        for (number, part) in parts.list().iter().enumerate() {
+            let before = legacy.clone();
+            let flags = legacy.enter(part, View::AsRecorded, Until::End);
+            let flags = before.flagged(&flags, &part.whole, View::AsRecorded, Until::End);
+            self.print_records(&part.whole, flags, &mut printing, terminal)?;
+            let around = (parts.part_before(number), String::new());
+            let told = printing.summary((&part.session, &part.whole), proven.next(), around);
+            terminal.output.print(form, &told)?;
+        }
+        let (_, flags) = legacy.over(&whole, View::AsRecorded, Until::End);
+        let flags = match parts.sight() {
+            Sight::Alone => Flagged::alone(&flags),
+            _ => legacy.flagged(&flags, &whole, View::AsRecorded, Until::End),
+        };
+        let told = if parts.sight() == Sight::Alone { alone(flags.len()) } else { String::new() };
+        self.print_records(&whole, flags, &mut printing, terminal)?;
         if let Err(broken) = whole.check() {
             self.print_rest(&whole, form, terminal)?;
             return Err(broken.into());
         }
-        let (records, complete_to) = (whole.seen.len() as u64, whole.complete_to.get());
-        let claimed = Claimed {
-            stream: whole.stream.to_string(),
-            name: name.to_string(),
-            records,
-            complete_to,
-            complete: if proven.is_some() { "proven" } else { "claimed" },
-            read: proven.as_ref().map(|(read, _)| *read),
-            others: proven.as_ref().map(|(_, others)| *others),
-            continues: continued(&whole).map(|head| head.log.to_string()),
-        };
-        let before = continued(&whole).map_or_else(String::new, before);
-        let last = match proven {
-            None => format!(
-                "the server says that there is no other among the first {} (--complete proves it)",
-                entries(complete_to)
-            ),
-            Some((read, others)) => format!(
-                "complete: there is no other among the first {}, of which {} read now; {} there, of which this tells nothing",
-                entries(complete_to),
-                counted(read, "was", "were"),
-                counted(others, "other stream begins", "other streams begin")
-            ),
-        };
-        let chained = if records == 1 { "the first of its stream" } else { "each chained to the one before" };
-        let words = (format!("{}, {chained},", counted(records, "record", "records")), last + &before);
-        terminal.output.print(form, &Summary::of("history", session.trail.ground(), claimed, words))?;
+        let around = (parts.list().last(), told);
+        terminal.output.print(form, &printing.summary((session, &whole), last, around))?;
+        Ok(())
+    }
+
+    /// Prints the records of a part, but for those that are passed over.
+    fn print_records(
+        &self,
+        whole: &Whole,
+        flags: Vec<Flagged>,
+        printing: &mut Printing<'_>,
+        terminal: &mut Terminal<'_>,
+    ) -> Result<(), Failure> {
+        let mut flags = by_seq(flags);
+        let passed = printing.hidden.min(whole.seen.len());
+        printing.hidden -= passed;
+        for seen in whole.seen.iter().skip(passed) {
+            let saved = self.save.as_deref().map(|folder| save(folder, seen)).transpose()?;
+            let flags = flags.remove(&seen.header().seq.get()).unwrap_or_default();
+            let line = RecordLine::of(seen, &flags, saved, timeline(&seen.into(), &flags))?;
+            terminal.output.print(printing.form, &line)?;
+        }
         Ok(())
     }
 
@@ -141,19 +183,19 @@ impl History {
         Ok(())
     }
 
-    /// Proves that the history is complete; says how many entries were read, and how many other streams begin.
+    /// Proves that a history is complete.
     async fn prove(
         &self,
-        session: &mut Session,
-        whole: &Whole,
+        (session, whole): (&mut Session, &Whole),
+        scanned: Option<&Path>,
         terminal: &mut Terminal<'_>,
-    ) -> Result<(u64, u64), Ended> {
+    ) -> Result<Proven, Ended> {
         let origin = session.trail.ground().head().origin().clone();
-        let unusable = |path: &PathBuf, error: scanned::ScannedError| {
+        let unusable = |path: &Path, error: scanned::ScannedError| {
             let advice = "without it, --complete reads the whole log";
             Failure::Refused(format!("--scanned {}: {error}; {advice}", path.display()))
         };
-        let known = match &self.scanned {
+        let known = match scanned {
             None => Known::default(),
             Some(path) => scanned::load(path, &origin, whole.stream).map_err(|error| unusable(path, error))?,
         };
@@ -162,28 +204,56 @@ impl History {
             progress.set_length(of);
             progress.set_position(read);
         };
-        let scanned = session.trail.complete(whole, known, self.parallel.parallel, &mut report).await;
+        let found = session.trail.complete(whole, known, self.parallel.parallel, &mut report).await;
         progress.finish_and_clear();
-        let scanned = scanned?;
-        if let Some(path) = &self.scanned {
-            let kept = scanned::save(path, &origin, whole.stream, &scanned.known);
+        let found = found?;
+        if let Some(path) = scanned {
+            let kept = scanned::save(path, &origin, whole.stream, &found.known);
             kept.map_err(|error| unusable(path, error))?;
         }
-        Ok((scanned.read, scanned.known.others))
+        Ok(Proven { read: found.read, others: found.known.others })
     }
 }
 
-/// The stream of another log that this one says it goes on from.
-fn continued(whole: &Whole) -> Option<&StreamHead> {
-    let first = whole.seen.first().and_then(Seen::record)?;
-    first.opening()?.continues.disclosed()?.as_ref()
-}
-
-/// Where the records before these are.
-fn before(head: &StreamHead) -> String {
-    let log = shown(head.log.as_str());
-    format!(
-        "; by its own word it goes on from record {} of a stream in {log}: /v1/streams shows that with log={log}",
-        head.seq
-    )
+impl Printing<'_> {
+    /// What was verified of a part, after the one before it, if that was read; and what else is to be said.
+    fn summary(
+        &self,
+        (session, whole): (&Session, &Whole),
+        proven: Option<Proven>,
+        (before, further): (Option<&Part>, String),
+    ) -> Summary<Claimed> {
+        let (records, complete_to) = (whole.seen.len() as u64, whole.complete_to.get());
+        let claimed = Claimed {
+            stream: whole.stream.to_string(),
+            name: self.name.to_string(),
+            records,
+            complete_to,
+            complete: if proven.is_some() { "proven" } else { "claimed" },
+            read: proven.as_ref().map(|proven| proven.read),
+            others: proven.as_ref().map(|proven| proven.others),
+            continues: Continues::of(whole, before),
+            goes_on: GoesOn::of(whole),
+        };
+        let last = match proven {
+            None => format!(
+                "the server says that there is no other among the first {} (--complete proves it)",
+                entries(complete_to)
+            ),
+            Some(Proven { read, others }) => format!(
+                "complete: there is no other among the first {}, of which {} read now; {} there, of which this tells nothing",
+                entries(complete_to),
+                counted(read, "was", "were"),
+                counted(others, "other stream begins", "other streams begin")
+            ),
+        };
+        let chained = match (records, before) {
+            (1, None) => "the first of its stream",
+            (1, Some(_)) => "the first of its stream here",
+            (_, _) => "each chained to the one before",
+        };
+        let words = format!("{}, {chained},", counted(records, "record", "records"));
+        let words = (words, last + &around(whole, before) + &further);
+        Summary::of("history", session.trail.ground(), claimed, words)
+    }
 }

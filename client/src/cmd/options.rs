@@ -1,9 +1,10 @@
 //! The options that several commands share.
 
+use core::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_tree::checkpoint::LogKeys;
+use cairn_tree::checkpoint::{LogKeys, LogKeysError, Origin};
 use cairn_tree::note::VerifierKey;
 use cairn_tree::policy::{Policy, Trust};
 use clap::Args;
@@ -11,7 +12,7 @@ use clap::Args;
 use super::duration::Span;
 use super::failure::Failure;
 use crate::bounds;
-use crate::fetch::{IdempotencyKey, LogUrl, Records, Remote, Settings, Token};
+use crate::fetch::{IdempotencyKey, LogName, LogUrl, Records, Remote, Settings, Token, shown};
 use crate::files::read_bounded;
 
 /// Where the log is, and how it is asked.
@@ -58,6 +59,17 @@ pub(super) struct Asked {
     /// The keys that are trusted for it.
     pub(super) trusted: LogKeys,
     pub(super) parallel: usize,
+}
+
+/// Which of the logs that keys are given for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which<'w> {
+    /// By the name that it has on its server, or by its origin.
+    Named(&'w str),
+    /// By its origin, as others say it.
+    Origin(&'w Origin),
+    /// The one of this address, where there are several.
+    At(&'w LogUrl),
 }
 
 /// Whom to trust.
@@ -115,6 +127,13 @@ impl RemoteOptions {
         Ok(Arc::new(Remote::new(url, self.settings()?)?))
     }
 
+    /// Another log of the same server, asked in the same way, by its name or its origin.
+    pub(super) fn remote_of(&self, log: &str) -> Result<Arc<Remote>, Failure> {
+        let unnamed = || Failure::Usage(format!("{}: no log of a server is called so", shown(log)));
+        let url = self.url()?.of_log(&LogName::of(log).ok_or_else(unnamed)?);
+        Ok(Arc::new(Remote::new(url, self.settings()?)?))
+    }
+
     /// The records of the server that has the log.
     pub(super) fn records(&self) -> Result<Records, Failure> {
         Ok(Records::new(&self.url()?, self.settings()?)?)
@@ -168,6 +187,64 @@ impl TrustOptions {
             Err(error) => Err(Failure::Usage(format!("--policy: {error}: say with --key which log this is"))),
         }
     }
+
+    /// Whom to trust with one of the logs that keys are given for: by `--key`, or else by the policy.
+    pub(super) fn of_log(&self, which: Which<'_>) -> Result<(LogKeys, Trust), Failure> {
+        let mut known = Vec::new();
+        for text in self.key.iter().filter(|text| !text.is_empty()) {
+            known.extend(parse_vkeys(text)?);
+        }
+        let Some(path) = &self.policy else {
+            if known.is_empty() {
+                self.required()?;
+            }
+            let keys = which.among(known)?;
+            return Ok((keys.clone(), Trust::Log(keys)));
+        };
+        let policy = read_policy(path)?;
+        if known.is_empty() {
+            known = policy.logs().iter().map(|log| log.key().clone()).collect();
+        }
+        let keys = which.among(known)?;
+        Ok((keys.clone(), Trust::Witnessed { log: keys, policy }))
+    }
+}
+
+impl Which<'_> {
+    /// Its keys, among those of several logs. A key's name is the origin of its log, and that of a server's log ends in the
+    /// log's name: nobody else says which keys are meant.
+    fn among(self, known: Vec<VerifierKey>) -> Result<LogKeys, Failure> {
+        let is_of_one = known.windows(2).all(|pair| matches!(pair, [a, b] if a.name() == b.name()));
+        let is_called =
+            |key: &VerifierKey, name: &str| LogName::of(key.name().as_str()).is_some_and(|own| own.as_str() == name);
+        let is_meant = |key: &VerifierKey| match self {
+            Self::Named(name) => key.name().as_str() == name || is_called(key, name),
+            Self::Origin(origin) => origin.is_named(key.name()),
+            Self::At(url) => is_of_one || url.log_name().is_some_and(|name| is_called(key, name)),
+        };
+        let meant = known.into_iter().filter(is_meant).collect();
+        LogKeys::new(meant).map_err(|error| match error {
+            LogKeysError::None => {
+                let which = shown(&self.to_string());
+                Failure::Usage(format!("--key: no key of {which} is given; each log has its own (cairnd key list)"))
+            }
+            LogKeysError::Names(one, other) => {
+                let [one, other] = [one, other].map(|name| shown(name.as_str()));
+                Failure::Usage(format!("{self}: {one} and {other} are called so; give the origin"))
+            }
+            error => Failure::Usage(format!("--key: {error}")),
+        })
+    }
+}
+
+impl fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "the log {name}"),
+            Self::Origin(origin) => write!(f, "the log {origin}"),
+            Self::At(url) => write!(f, "the log at {url}"),
+        }
+    }
 }
 
 /// Reads a trust policy.
@@ -181,7 +258,7 @@ pub(super) fn read_policy(path: &Path) -> Result<Policy, Failure> {
 pub(super) fn parse_keys(texts: &[String]) -> Result<Option<LogKeys>, Failure> {
     let mut keys = Vec::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {
-        keys.extend_from_slice(parse_key(text)?.as_slice());
+        keys.extend(parse_vkeys(text)?);
     }
     if keys.is_empty() {
         return Ok(None);
@@ -189,9 +266,10 @@ pub(super) fn parse_keys(texts: &[String]) -> Result<Option<LogKeys>, Failure> {
     LogKeys::new(keys).map(Some).map_err(|error| Failure::Usage(format!("--key: {error}")))
 }
 
-/// Reads vkeys, or the file that holds them.
-fn parse_key(text: &str) -> Result<LogKeys, Failure> {
-    let error = match text.parse::<LogKeys>() {
+/// Reads vkeys, or the file that holds them; whose they are is for the caller.
+fn parse_vkeys(text: &str) -> Result<Vec<VerifierKey>, Failure> {
+    let read = |text: &str| text.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<VerifierKey>, _>>();
+    let error = match read(text) {
         Ok(keys) => return Ok(keys),
         Err(error) => error,
     };
@@ -199,7 +277,7 @@ fn parse_key(text: &str) -> Result<LogKeys, Failure> {
     let path = Path::new(text);
     if path.is_file() {
         let content = text_file(path)?;
-        return content.parse().map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
+        return read(&content).map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
     }
     Err(Failure::Usage(format!("--key: {error}")))
 }

@@ -18,5 +18,5 @@ pub use http::{Freshness, Settings, Token, TokenError};
 pub use records::{Query, Records, TakenRecords, can_be_asked};
 pub use remote::{HeadKind, Remote};
 pub use said::{Said, SaidError, Saying};
-pub use url::{LogUrl, LogUrlError};
+pub use url::{LogName, LogUrl, LogUrlError};
 pub use words::shown;

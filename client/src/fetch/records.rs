@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::json::Fault;
 use cairn_tree::record::stream::StreamName;
@@ -19,7 +20,11 @@ use super::said::Said;
 use super::url::LogUrl;
 
 /// A server's records, asked over HTTP.
-pub struct Records(Remote);
+pub struct Records {
+    remote: Remote,
+    /// The log that is asked for what it has of them; `None` is the one that has them now.
+    log: Option<Origin>,
+}
 
 /// The answer to records that were taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +41,19 @@ impl Records {
     /// # Errors
     /// [`FetchError::SetUp`].
     pub fn new(url: &LogUrl, settings: Settings) -> Result<Self, FetchError> {
-        Remote::new(url.server(), settings).map(Self)
+        Ok(Self { remote: Remote::new(url.server(), settings)?, log: None })
     }
 
     /// The same, saying this with each request.
     #[must_use]
     pub fn saying(self, said: Said) -> Self {
-        Self(self.0.saying(said))
+        Self { remote: self.remote.saying(said), ..self }
+    }
+
+    /// The same, reading what one log has of streams, and finding records there: one that they were in before, perhaps.
+    #[must_use]
+    pub fn of_log(self, log: Origin) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// Appends records in the native form, and asks for the receipts.
@@ -50,7 +61,7 @@ impl Records {
     /// # Errors
     /// [`FetchError`]. An error never means that nothing was appended; a retry under the same key is exact.
     pub async fn append(&self, body: Bytes, key: &IdempotencyKey, wait: Wait) -> Result<TakenRecords, FetchError> {
-        taken(&self.0.ask(append_request(body, key, wait)).await?)
+        taken(&self.remote.ask(append_request(body, key, wait)).await?)
     }
 
     /// The same with one attempt, for whoever has an own way of trying again: the error comes with the wait that the server
@@ -64,7 +75,7 @@ impl Records {
         key: &IdempotencyKey,
         wait: Wait,
     ) -> Result<TakenRecords, (FetchError, Option<Duration>)> {
-        let answer = self.0.ask_telling(append_request(body, key, wait)).await?;
+        let answer = self.remote.ask_telling(append_request(body, key, wait)).await?;
         taken(&answer).map_err(|error| (error, None))
     }
 
@@ -82,7 +93,7 @@ impl Records {
     /// [`FetchError`].
     pub async fn search(&self, mut query: Query) -> Result<Page, FetchError> {
         query.push(proofs());
-        Ok(self.read("v1/records".to_owned(), query, Page::parse).await?.1)
+        self.read_there("v1/records".to_owned(), query, Page::parse).await
     }
 
     /// Asks for at most so many records of a stream from a number on, with their proofs.
@@ -91,7 +102,7 @@ impl Records {
     /// [`FetchError`].
     pub async fn history(&self, stream: &StreamName<'_>, from: u64, most: usize) -> Result<Page, FetchError> {
         let query = vec![("from_seq", from.to_string()), ("limit", most.to_string()), proofs()];
-        Ok(self.read(stream_path(stream, ""), query, Page::parse).await?.1)
+        self.read_there(stream_path(stream, ""), query, Page::parse).await
     }
 
     /// Asks what the server says that the states of a stream's objects were.
@@ -99,7 +110,7 @@ impl Records {
     /// # Errors
     /// [`FetchError`].
     pub async fn states(&self, stream: &StreamName<'_>, query: Query) -> Result<StatesAnswer, FetchError> {
-        Ok(self.read(stream_path(stream, "/state"), query, StatesAnswer::parse).await?.1)
+        self.read_there(stream_path(stream, "/state"), query, StatesAnswer::parse).await
     }
 
     /// Asks what the server says that changed between two points of a stream.
@@ -107,7 +118,18 @@ impl Records {
     /// # Errors
     /// [`FetchError`].
     pub async fn differences(&self, stream: &StreamName<'_>, query: Query) -> Result<DifferencesAnswer, FetchError> {
-        Ok(self.read(stream_path(stream, "/diff"), query, DifferencesAnswer::parse).await?.1)
+        self.read_there(stream_path(stream, "/diff"), query, DifferencesAnswer::parse).await
+    }
+
+    /// Asks for something of the log that is meant.
+    async fn read_there<T>(
+        &self,
+        path: String,
+        mut query: Query,
+        parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
+    ) -> Result<T, FetchError> {
+        query.extend(self.log.as_ref().map(|log| ("log", log.to_string())));
+        Ok(self.read(path, query, parse).await?.1)
     }
 
     /// Asks for something, past caches or not: nothing on the way may keep it.
@@ -118,7 +140,7 @@ impl Records {
         parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<(Vec<u8>, T), FetchError> {
         let (accept, bound, freshness) = (media::JSON, MAX_ANSWER_BYTES, Freshness::AnyCache);
-        let answer = self.0.ask(Request { path, query, accept, bound, freshness, upload: None }).await?;
+        let answer = self.remote.ask(Request { path, query, accept, bound, freshness, upload: None }).await?;
         let parsed = parse(&answer.body).map_err(|fault| answer.malformed(fault))?;
         Ok((answer.body, parsed))
     }

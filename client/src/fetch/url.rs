@@ -10,6 +10,29 @@ use reqwest::Url;
 #[derive(Clone, PartialEq, Eq)]
 pub struct LogUrl(Url);
 
+/// A log's name on its server, which is the end of its address and of its origin.
+///
+/// Invariant: 1 to 63 bytes `a-z`, `0-9`, `.`, `_` and `-`, the first of which is a letter or a digit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogName(String);
+
+impl LogName {
+    /// The name of the log of an origin, or the name itself; `None` if no log of a server is called so.
+    #[must_use]
+    pub fn of(origin: &str) -> Option<Self> {
+        let name = origin.rsplit_once('/').map_or(origin, |(_, name)| name);
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        let begins = name.bytes().next().is_some_and(|first| first.is_ascii_lowercase() || first.is_ascii_digit());
+        (begins && name.len() <= 63 && name.bytes().all(fits)).then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Why a text is not the address of a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogUrlError {
@@ -73,6 +96,19 @@ impl LogUrl {
         Self(url)
     }
 
+    /// The address of another log of the same server. The name is a log's: of letters, digits, `.`, `_` and `-` alone.
+    #[must_use]
+    pub fn of_log(&self, name: &LogName) -> Self {
+        Self(self.server().resource(&format!("logs/{}/", name.as_str()), &[]))
+    }
+
+    /// The log's name, if the address ends in `logs/NAME`.
+    #[must_use]
+    pub fn log_name(&self) -> Option<&str> {
+        let (folder, name) = self.0.path().trim_end_matches('/').rsplit_once('/')?;
+        folder.ends_with("/logs").then_some(name)
+    }
+
     /// The whole address, ending in `/`.
     pub(crate) fn as_url(&self) -> &Url {
         &self.0
@@ -115,6 +151,22 @@ mod tests {
             ("http://host/blogs/main", "http://host/blogs/main/"),
         ] {
             assert_eq!(LogUrl::parse(log).unwrap().server().as_url().as_str(), server, "{log}");
+        }
+    }
+
+    #[test]
+    fn other_logs_of_the_server_stand_beside_the_log() {
+        for (log, name, other) in [
+            ("http://host:1/logs/main", Some("main"), "http://host:1/logs/pb.x"),
+            ("http://host/behind/logs/main/", Some("main"), "http://host/behind/logs/pb.x"),
+            ("http://host/", None, "http://host/logs/pb.x"),
+        ] {
+            let url = LogUrl::parse(log).unwrap();
+            assert_eq!(url.log_name(), name);
+            assert_eq!(url.of_log(&LogName::of("h/logs/pb.x").unwrap()).to_string(), other);
+        }
+        for name in ["", ".", "..", "h/logs/", "h/logs/..", "A", "a b", "a%2f", "ä", &"a".repeat(64)] {
+            assert_eq!(LogName::of(name), None, "{name}");
         }
     }
 

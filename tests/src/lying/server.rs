@@ -39,6 +39,8 @@ struct State {
     model: Model,
     /// The audit records among its entries.
     trail: Trail,
+    /// Other logs of the server, which are asked with their origins.
+    beside: Vec<(Model, Trail)>,
     /// The size of the head that is shown; `None` is the model's own.
     shown: Option<u64>,
     rules: Vec<Rule>,
@@ -53,6 +55,8 @@ struct State {
 struct Rule {
     /// What their names begin with.
     path: String,
+    /// Only who asks another log of the server for records is lied to.
+    log: Option<String>,
     lie: Lie,
     /// Only who lets caches answer is lied to.
     only_cached: bool,
@@ -72,8 +76,16 @@ impl LyingLog {
     pub fn serve(model: Model) -> Self {
         let appends = HashMap::new();
         let (rules, requests, last) = (Vec::new(), Vec::new(), Vec::new());
-        let state =
-            Arc::new(Mutex::new(State { model, trail: Trail::default(), shown: None, rules, appends, requests, last }));
+        let state = Arc::new(Mutex::new(State {
+            model,
+            trail: Trail::default(),
+            beside: Vec::new(),
+            shown: None,
+            rules,
+            appends,
+            requests,
+            last,
+        }));
         let (stop, stopped) = oneshot::channel();
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
         listener.set_nonblocking(true).expect("a listener that does not block");
@@ -133,6 +145,17 @@ impl LyingLog {
         self.rule(path, lie, true, u32::MAX);
     }
 
+    /// Lies to those who ask for records of another log of the server.
+    pub fn lie_of(&self, log: &str, path: &str, lie: Lie) {
+        let (path, log) = (path.to_owned(), Some(log.to_owned()));
+        self.with(|state| state.rules.push(Rule { path, log, lie, only_cached: false, left: u32::MAX }));
+    }
+
+    /// Has another log on the same server from now on, under the name that its origin ends in.
+    pub fn put_beside(&self, model: Model, trail: Trail) {
+        self.with(|state| state.beside.push((model, trail)));
+    }
+
     /// Tells the truth again.
     pub fn repent(&self) {
         self.with(|state| state.rules.clear());
@@ -165,7 +188,7 @@ impl LyingLog {
     }
 
     fn rule(&self, path: &str, lie: Lie, only_cached: bool, left: u32) {
-        self.with(|state| state.rules.push(Rule { path: path.to_owned(), lie, only_cached, left }));
+        self.with(|state| state.rules.push(Rule { path: path.to_owned(), log: None, lie, only_cached, left }));
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -241,8 +264,12 @@ impl State {
         self.requests.push(format!("{} {}?{}", asked.method, asked.path, query.join("&")));
         let honest =
             if asked.method == Method::POST { self.append(asked) } else { self.honest(asked.path, &asked.parameters) };
+        let log = asked_log(&asked.parameters);
         let told = |rule: &&mut Rule| {
-            rule.left > 0 && asked.path.starts_with(&rule.path) && !(rule.only_cached && asked.past_caches)
+            (rule.log.is_none() || rule.log == log)
+                && rule.left > 0
+                && asked.path.starts_with(&rule.path)
+                && !(rule.only_cached && asked.past_caches)
         };
         let answer = match self.rules.iter_mut().find(told) {
             Some(rule) => {
@@ -256,6 +283,18 @@ impl State {
     }
 
     fn honest(&self, path: &str, parameters: &[(String, String)]) -> Answer {
+        let log = asked_log(parameters);
+        for (model, trail) in &self.beside {
+            let origin = model.origin().as_str();
+            let (_, name) = origin.rsplit_once('/').expect("an origin that ends in a name");
+            if let Some(path) = path.strip_prefix(&format!("logs/{name}/")) {
+                return answer::read(model, model.size(), path, parameters);
+            }
+            if path.starts_with("v1/") && log.as_deref() == Some(origin) {
+                let body = v1::read(model, trail, model.size(), path, parameters);
+                return body.map_or_else(Answer::absent, Answer::of_json);
+            }
+        }
         let shown = self.shown.unwrap_or(self.model.size());
         if path.starts_with("v1/") {
             let body = v1::read(&self.model, &self.trail, shown, path, parameters);
@@ -296,6 +335,11 @@ impl State {
         }
         answer
     }
+}
+
+/// The log that is asked for records.
+fn asked_log(parameters: &[(String, String)]) -> Option<String> {
+    parameters.iter().find(|(name, _)| name == "log").map(|(_, value)| v1::decoded(value))
 }
 
 /// A query's names and values; hexadecimal hashes and numbers need no decoding.

@@ -11,11 +11,11 @@ use cairn_tree::record::disclosure::{Disclosures, Salt};
 use cairn_tree::record::draft::Content;
 use cairn_tree::record::event::EventHead;
 use cairn_tree::record::id::{Pseudonym, RecordId};
-use cairn_tree::record::kind::{Concerned, Redactions, redaction};
+use cairn_tree::record::kind::{Concerned, Redactions, continued, redaction};
 use cairn_tree::record::leaf::assemble;
 use cairn_tree::record::open::{Evidence, Record};
 use cairn_tree::record::server_part::{LaterSeq, Place, Seq, ServerPart};
-use cairn_tree::record::stream::{Opening, StreamId, StreamName, Topics};
+use cairn_tree::record::stream::{Opening, StreamHead, StreamId, StreamName, Topics};
 use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::record::RecordInput;
@@ -54,17 +54,19 @@ pub struct Stored {
 }
 
 /// What a record is besides what it says.
+#[derive(Default)]
 struct Told {
     id: Option<RecordId>,
     time: Option<Time>,
     replaces: Option<RecordId>,
     topics: Option<Topics<'static>>,
+    continues: Option<StreamHead>,
 }
 
 impl Told {
     fn of(input: &RecordInput<'_>) -> Self {
         let topics = input.stream.topics.clone().map(Topics::into_owned);
-        Self { id: input.id, time: input.time, replaces: input.replaces, topics }
+        Self { id: input.id, time: input.time, replaces: input.replaces, topics, continues: None }
     }
 }
 
@@ -107,6 +109,34 @@ impl Trail {
         self.seal(model, &input.content, Told::of(&input), stream)
     }
 
+    /// Appends the first record of a stream that says that it goes on from this head in another log.
+    pub fn push_continuing(&mut self, model: &mut Model, record: &str, head: StreamHead) -> LeafIndex {
+        let input = read(record);
+        let stream = StreamName::of(&input.content.object).into_owned();
+        self.seal(model, &input.content, Told { continues: Some(head), ..Told::of(&input) }, stream)
+    }
+
+    /// Appends the last record of a stream that goes on in another log, under this id.
+    pub fn push_continued(&mut self, model: &mut Model, stream: &StreamName<'static>, log: &Origin, id: StreamId) {
+        let (object, context, values) = continued(stream, log, id).expect("a name");
+        let values = Some(values);
+        let content = Content { object, actor: None, subjects: None, context, values, attributes: None };
+        self.seal(model, &content, Told::default(), stream.clone());
+    }
+
+    /// The id that a stream gets if its first record is the next entry.
+    #[must_use]
+    pub fn id_of(model: &Model, stream: &StreamName<'_>) -> StreamId {
+        Opening::new(stream, None, None, salts(2 * model.size() + 1)).expect("a stream's beginning").id()
+    }
+
+    /// The last record of a stream.
+    #[must_use]
+    pub fn head(&self, model: &Model, stream: &StreamName<'static>) -> StreamHead {
+        let (stream, seq, leaf) = *self.heads.get(stream).expect("a stream");
+        StreamHead { log: model.origin().clone(), stream, seq, leaf }
+    }
+
     /// Erases the fields of a class of a record, and puts that on record.
     pub fn redact(&mut self, model: &mut Model, index: LeafIndex, class: Class) -> LeafIndex {
         let record = self.at(index).open(model.origin());
@@ -119,7 +149,7 @@ impl Trail {
         let content =
             Content { object, actor: None, subjects: None, context: None, values: Some(values), attributes: None };
         let stream = StreamName::of(&content.object).into_owned();
-        self.seal(model, &content, Told { id: None, time: None, replaces: None, topics: None }, stream)
+        self.seal(model, &content, Told::default(), stream)
     }
 
     /// A record by its place in the log.
@@ -140,7 +170,8 @@ impl Trail {
         let mut texts = sealed.disclosures().as_str().to_owned();
         let (stream_id, place) = match self.heads.get(&stream) {
             None => {
-                let opening = Opening::new(&stream, told.topics.as_ref(), None, salts(2 * number + 1));
+                let continues = told.continues.as_ref();
+                let opening = Opening::new(&stream, told.topics.as_ref(), continues, salts(2 * number + 1));
                 let opening = opening.expect("a stream's beginning");
                 texts.push_str(opening.disclosures().as_str());
                 (opening.id(), opening.place())

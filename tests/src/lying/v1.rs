@@ -87,7 +87,7 @@ impl Answers<'_> {
         let time = |text: &str| Time::parse(text).expect("a time");
         let at = record.leaf().server().time;
         self.query.iter().all(|(name, wanted)| match name.as_str() {
-            "limit" | "cursor" | "proof" => true,
+            "limit" | "cursor" | "proof" | "log" => true,
             "from" => time(wanted) <= at,
             "until" => at <= time(wanted),
             "object" => is(&says["object"]["id"], wanted),
@@ -154,7 +154,7 @@ fn name(part: &str) -> Name<'static> {
 }
 
 /// Percent-decoding, and a plus for a space.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

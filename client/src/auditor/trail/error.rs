@@ -9,6 +9,7 @@ use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::AnswerError;
 
 use super::super::error::AuditError;
+use super::parts::JoinError;
 use crate::bounds;
 use crate::fetch::{FetchError, shown};
 
@@ -83,6 +84,9 @@ pub enum TrailError {
     /// The records of a stream do not follow one another.
     #[error("the history is refused: {0}")]
     Chain(#[from] ChainError),
+    /// The parts of a stream in two logs do not join.
+    #[error("the parts are refused: {0}")]
+    Join(Box<JoinError>),
     /// The history of another stream was answered.
     #[error("the server answered with another stream, {found}, and not with {asked}")]
     Stream {
@@ -126,4 +130,10 @@ pub enum TrailError {
     /// The server's own state or comparison is not what its records give.
     #[error("the server's own answer is not what its verified records give: {0} differs")]
     Differs(String),
+}
+
+impl From<JoinError> for TrailError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(Box::new(error))
+    }
 }

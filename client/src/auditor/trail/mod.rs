@@ -9,6 +9,7 @@ mod filter;
 mod found;
 mod ground;
 mod history;
+mod parts;
 mod scan;
 mod states;
 
@@ -17,7 +18,9 @@ pub use filter::Filter;
 pub use found::Found;
 pub use ground::Ground;
 pub use history::Whole;
+pub use parts::{Beginning, Ending, JoinError};
 pub use scan::{Known, Scanned};
+pub use states::Base;
 
 use std::sync::Arc;
 

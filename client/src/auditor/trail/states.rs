@@ -7,10 +7,23 @@ use super::Trail;
 use super::error::TrailError;
 use crate::fetch::Query;
 
-/// What was verified here is of this log's stream, and so is what the server is asked for, though it knows of earlier parts
-/// in other logs.
-fn alone() -> (&'static str, String) {
-    ("earlier", "0".to_owned())
+/// With what of a stream its states begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// With nothing: this log's part is replayed alone, though the server may know of earlier ones in other logs.
+    Nothing,
+    /// With those that the earlier parts end with.
+    Earlier,
+}
+
+impl Base {
+    fn parameter(self) -> (&'static str, String) {
+        let earlier = match self {
+            Self::Nothing => "0",
+            Self::Earlier => "1",
+        };
+        ("earlier", earlier.to_owned())
+    }
 }
 
 impl Trail {
@@ -21,10 +34,10 @@ impl Trail {
     pub async fn compare_states(
         &self,
         name: &StreamName<'_>,
-        mut query: Query,
+        (mut query, base): (Query, Base),
         ours: &States,
     ) -> Result<(), TrailError> {
-        query.push(alone());
+        query.push(base.parameter());
         let theirs = self.records.states(name, query).await?.replayed;
         if theirs == *ours {
             return Ok(());
@@ -45,10 +58,10 @@ impl Trail {
     pub async fn compare_differences(
         &self,
         name: &StreamName<'_>,
-        mut query: Query,
+        (mut query, base): (Query, Base),
         ours: &[ObjectDifferences],
     ) -> Result<(), TrailError> {
-        query.push(alone());
+        query.push(base.parameter());
         let theirs = self.records.differences(name, query).await?.objects;
         if theirs == ours {
             return Ok(());

@@ -3,8 +3,8 @@
 use cairn_tree::record::stream::StreamName;
 
 use super::super::failure::Failure;
-use super::super::terminal::Output;
-use super::{Ended, Session, advised};
+use super::super::terminal::{Form, Output};
+use super::{Ended, Parts, Session, TrailOptions, advised};
 use crate::auditor::trail::{Trail, TrailError, Whole};
 
 /// How often a history is read again at most because the server may have got further records meanwhile.
@@ -14,6 +14,8 @@ const TRIES: u32 = 3;
 pub(in crate::cmd) struct Compared<T> {
     /// The history.
     pub(in crate::cmd) whole: Whole,
+    /// The parts before it, if they act.
+    pub(in crate::cmd) parts: Parts,
     /// What was computed from it.
     pub(in crate::cmd) computed: T,
     /// Why the server's own is not known to be the same.
@@ -24,26 +26,32 @@ impl<T> Compared<T> {
     /// Reads a history, computes something from it, and compares it with the server's own, until both agree: a server that
     /// has got records since we read them may rightly differ, until they are read too.
     pub(in crate::cmd) async fn of(
-        (session, output): (&mut Session, &Output<'_>),
-        name: &StreamName<'_>,
-        compute: impl Fn(&Whole) -> Result<T, Failure>,
+        (session, form, output): (&mut Session, Form, &mut Output<'_>),
+        (name, earlier): (&StreamName<'_>, (&TrailOptions, bool)),
+        compute: impl Fn(&Whole, &Parts) -> Result<T, Failure>,
         compare: impl AsyncFn(&Trail, &Whole, &T) -> Result<(), TrailError>,
     ) -> Result<Self, Ended> {
-        let (mut tries, mut records) = (0, 0);
+        let (mut tries, mut records, mut parts) = (0, 0, None);
         loop {
             let progress = output.counter("records");
             let whole = session.trail.history(name, &mut |records| progress.set_position(records)).await;
             progress.finish_and_clear();
             let whole = whole?;
             whole.check()?;
-            let computed = compute(&whole)?;
+            // Those before are at their end: they are read once.
+            let before = match parts.take() {
+                Some(parts) => parts,
+                None => Parts::before(earlier, (&whole, name), form, output).await?,
+            };
+            let computed = compute(&whole, &before)?;
             let fault = compare(&session.trail, &whole, &computed).await.err();
             let grown = whole.seen.len() > records;
             (tries, records) = (tries + 1, whole.seen.len());
             let again = matches!(fault, Some(TrailError::Differs(_))) && grown && tries < TRIES;
             if !again {
-                return Ok(Self { whole, computed, fault });
+                return Ok(Self { whole, parts: before, computed, fault });
             }
+            parts = Some(before);
         }
     }
 

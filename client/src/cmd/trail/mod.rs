@@ -2,6 +2,7 @@
 
 mod compared;
 mod options;
+mod parts;
 mod points;
 mod sheet;
 mod show;
@@ -10,7 +11,8 @@ mod told;
 mod words;
 
 pub(super) use compared::Compared;
-pub(super) use options::{StreamOptions, TrailOptions};
+pub(super) use options::{StreamOptions, TrailOptions, beside_of};
+pub(super) use parts::{Continues, Flagged, GoesOn, Legacy, Part, Parts, Sight, alone, around};
 pub(super) use points::{Point, Ways, point};
 pub(super) use sheet::sheet;
 pub(super) use show::{FlagLine, ProblemLine, RecordLine, Summary, by_seq, raw};
@@ -73,18 +75,25 @@ impl Session {
         form: Form,
         output: &mut Output<'_>,
     ) -> Result<(), Failure> {
+        match ended {
+            Ok(()) => Ok(()),
+            Err(ended) => Err(self.failure(ended, form, output).await),
+        }
+    }
+
+    /// What a command fails with.
+    pub(super) async fn failure(&self, ended: Ended, form: Form, output: &mut Output<'_>) -> Failure {
         let error = match ended {
-            Ok(()) => return Ok(()),
-            Err(Ended::Failure(failure)) => return Err(failure),
-            Err(Ended::Trail(error)) => error,
+            Ended::Failure(failure) => return failure,
+            Ended::Trail(error) => error,
         };
         if let TrailError::Fork { smaller, larger } = &error {
             let mut reader = TileReader::new(std::sync::Arc::clone(&self.remote), bounds::PARALLEL_FETCHES);
             if let Ok(Some(case)) = contradiction(&mut reader, smaller.as_ref(), larger.as_ref()).await {
-                return Err(self.accuse(case, form, output));
+                return self.accuse(case, form, output);
             }
         }
-        Err(Failure::Refused(advised(&error)))
+        Failure::Refused(advised(&error))
     }
 
     fn accuse(&self, case: Case, form: Form, output: &mut Output<'_>) -> Failure {
@@ -123,7 +132,9 @@ fn advised(error: &TrailError) -> String {
         TrailError::Answer(AnswerError::Checkpoint(PolicyVerifyError::Quorum(_))) => {
             "; what is newest may not be witnessed yet: repeat this later, or trust the log alone with --key"
         }
-        TrailError::OtherLog { .. } => "; give the --url and the --key of that log",
+        TrailError::OtherLog { .. } => {
+            "; each log is asked with --log and its own --key: for what a log has of streams that have moved, too"
+        }
         TrailError::Stale { .. } | TrailError::Fork { .. } => {
             "; cairn watch --state FILE follows the log and keeps evidence"
         }

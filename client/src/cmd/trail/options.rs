@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_tree::checkpoint::{LogKeys, VerifiedCheckpoint};
+use cairn_tree::checkpoint::{LogKeys, Origin, VerifiedCheckpoint};
 use cairn_tree::policy::Trust;
 use cairn_tree::record::class::Class;
 use cairn_tree::record::signature::ProducerKey;
@@ -14,17 +14,17 @@ use cairn_tree::wire::v1::Property;
 use clap::{ArgGroup, Args};
 
 use super::super::failure::Failure;
-use super::super::options::{RemoteOptions, TrustOptions};
+use super::super::options::{RemoteOptions, TrustOptions, Which};
 use super::super::terminal::{Form, Output};
 use super::super::verify_record::{class, producer_key};
 use super::super::watch::{accuse, beside_state, load_state, save_state};
 use super::super::why::WhyOptions;
 use super::{Ended, Session, no_head};
 use crate::auditor;
-use crate::auditor::trail::{Filter, Ground, Met, Reader, Trail};
+use crate::auditor::trail::{Base, Filter, Ground, Met, Reader, Trail};
 use crate::bounds;
-use crate::fetch::{Freshness, Remote, can_be_asked, shown};
-use crate::files::Hold;
+use crate::fetch::{Freshness, LogName, Records, Remote, can_be_asked, shown};
+use crate::files::{Hold, beside};
 use crate::monitor::{Depth, Effort, Monitor, RoundError};
 
 /// Whom to ask, whom to trust, and what the reader knows.
@@ -34,6 +34,11 @@ pub(in crate::cmd) struct TrailOptions {
     remote: RemoteOptions,
     #[command(flatten)]
     trust: TrustOptions,
+    /// The log that is asked, of those of the server at --url, by its name or its origin: one that the records were in
+    /// before the tenant got a log of its own, or before that log was sealed. It is verified by its own key: give that with
+    /// --key, beside others.
+    #[arg(long, value_name = "NAME")]
+    log: Option<String>,
     /// You may see everything up to this class (public, internal, restricted or secret): a record of which anything of
     /// that is withheld is refused.
     #[arg(long, value_name = "CLASS", value_parser = class)]
@@ -68,15 +73,50 @@ pub(in crate::cmd) struct StreamOptions {
     /// The name of a named stream, in place of an object.
     #[arg(long, value_name = "NAME", requires = "tenant")]
     stream: Option<String>,
+    /// Follow the stream into the logs that it was in before, too: each of its parts is verified by the key of its own log
+    /// (give all with --key), and each must end with the record that the next one goes on from. With --state, and with
+    /// --scanned, the file for an earlier log stands beside the one that is named, with the log's name behind it.
+    #[arg(long)]
+    pub(in crate::cmd) earlier: bool,
 }
 
 impl TrailOptions {
     /// Verifies the log's head, and that it extends what was verified before.
     pub(in crate::cmd) async fn open(&self, form: Form, output: &mut Output<'_>) -> Result<Session, Failure> {
-        let (keys, trust) = self.trust.one_log()?;
-        let (remote, records) = (self.remote.remote()?, self.remote.records()?.saying(self.why.said()?));
-        let hold = self.state.as_deref().map(Hold::take).transpose()?;
-        let (head, shown) = match &self.state {
+        let (records, state) = (self.remote.records()?.saying(self.why.said()?), self.state.clone());
+        let Some(name) = self.log.as_deref() else {
+            let (keys, trust) = self.trust.of_log(Which::At(&self.remote.url()?))?;
+            return self.session((self.remote.remote()?, records), (keys, trust), state, form, output).await;
+        };
+        let (keys, trust) = self.trust.of_log(Which::Named(name))?;
+        let records = records.of_log(keys.origin().clone());
+        self.session((self.remote.remote_of(name)?, records), (keys, trust), state, form, output).await
+    }
+
+    /// The same of another log, which has an earlier part of a stream. What was verified of it is kept beside what was of the
+    /// first, under its name.
+    pub(in crate::cmd) async fn open_earlier(
+        &self,
+        log: &Origin,
+        form: Form,
+        output: &mut Output<'_>,
+    ) -> Result<Session, Failure> {
+        let (keys, trust) = self.trust.of_log(Which::Origin(log))?;
+        let records = self.remote.records()?.saying(self.why.said()?).of_log(log.clone());
+        let state = self.state.as_deref().map(|state| beside_of(state, log));
+        self.session((self.remote.remote_of(log.as_str())?, records), (keys, trust), state, form, output).await
+    }
+
+    async fn session(
+        &self,
+        (remote, records): (Arc<Remote>, Records),
+        (keys, trust): (LogKeys, Trust),
+        state: Option<PathBuf>,
+        form: Form,
+        output: &mut Output<'_>,
+    ) -> Result<Session, Failure> {
+        let hold = state.as_deref().map(Hold::take).transpose()?;
+        let (head, shown) = match &state {
             None => {
                 let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await;
                 let head = head.map_err(|error| no_head(&error))?;
@@ -88,8 +128,14 @@ impl TrailOptions {
         let ground = Ground::new(Arc::clone(&remote), trust, head, shown, bounds::PARALLEL_FETCHES);
         let reader = Reader { up_to: self.up_to, producers: self.producer_key.iter().cloned().collect() };
         let trail = Trail::new(Arc::clone(&remote), records, ground, reader);
-        Ok(Session { trail, remote, keys, state: self.state.clone(), _hold: hold })
+        Ok(Session { trail, remote, keys, state, _hold: hold })
     }
+}
+
+/// The file for an earlier log that belongs to one for the last: beside it, with the log's name.
+pub(in crate::cmd) fn beside_of(path: &Path, log: &Origin) -> PathBuf {
+    // Whoever asks the log has found that it has a name.
+    beside(path, &format!(".{}", LogName::of(log.as_str()).as_ref().map_or("earlier", LogName::as_str)))
 }
 
 /// The newest head, which extends the one in the state file, and the size of the log's checkpoint.
@@ -134,6 +180,11 @@ async fn kept_head(
 }
 
 impl StreamOptions {
+    /// With what the stream's states begin.
+    pub(in crate::cmd) const fn base(&self) -> Base {
+        if self.earlier { Base::Earlier } else { Base::Nothing }
+    }
+
     /// The stream's name. Where no tenant is given, it is the one of a verified record of the object.
     pub(in crate::cmd) async fn name(&self, trail: &mut Trail) -> Result<StreamName<'static>, Ended> {
         let name = |flag: &str, text: &str| {

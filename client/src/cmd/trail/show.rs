@@ -3,14 +3,16 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
+use cairn_tree::checkpoint::Origin;
 use cairn_tree::policy::CountedWitness;
 use cairn_tree::size::counted;
-use cairn_tree::wire::v1::{FlagBody, IntegrityProblem};
+use cairn_tree::wire::v1::IntegrityProblem;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::failure::Failure;
 use super::super::verify::Witness;
+use super::parts::{Flagged, Sight};
 use super::told::{Facts, Told};
 use crate::auditor::trail::{Ground, Seen};
 use crate::fetch::shown;
@@ -69,6 +71,13 @@ pub(in crate::cmd) struct FlagLine {
     more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaces: Option<String>,
+    /// `this_part` if it was found with this log's part of the stream alone, though there is one before it; `earlier_parts`
+    /// if it comes of what is in those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<&'static str>,
+    /// The log of the record, if it is an earlier one of the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     #[serde(skip)]
     words: String,
 }
@@ -123,7 +132,7 @@ impl RecordLine {
     /// A verified record, with the words for people.
     pub(in crate::cmd) fn of(
         seen: &Seen,
-        flags: &[FlagBody],
+        flags: &[Flagged],
         saved: Option<String>,
         words: String,
     ) -> Result<Self, Failure> {
@@ -148,7 +157,8 @@ impl fmt::Display for RecordLine {
 }
 
 impl FlagLine {
-    pub(in crate::cmd) fn of(flag: &FlagBody) -> Self {
+    pub(in crate::cmd) fn of(flagged: &Flagged) -> Self {
+        let flag = &flagged.body;
         Self {
             kind: "flag",
             seq: flag.seq.get(),
@@ -157,14 +167,27 @@ impl FlagLine {
             pointers: flag.pointers.clone(),
             more: flag.more,
             replaces: flag.replaces.map(|id| id.to_string()),
-            words: flag_words(flag),
+            of: match flagged.sight {
+                Sight::All => None,
+                Sight::Alone => Some("this_part"),
+                Sight::Earlier => Some("earlier_parts"),
+            },
+            log: None,
+            words: flag_words(flagged),
         }
+    }
+
+    /// The same, where it is one of another log than the last.
+    pub(in crate::cmd) fn in_log(self, log: &Origin) -> Self {
+        Self { log: Some(log.to_string()), ..self }
     }
 }
 
 impl fmt::Display for FlagLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "! record {}: {}", self.seq, self.words)
+        write!(f, "! record {}", self.seq)?;
+        self.log.as_ref().map_or(Ok(()), |log| write!(f, " in {}", shown(log)))?;
+        write!(f, ": {}", self.words)
     }
 }
 
@@ -176,7 +199,8 @@ fn at(f: &mut impl fmt::Write, pointers: &[String], more: bool) -> fmt::Result {
 }
 
 /// What a flag says, for the record that it is at.
-pub(super) fn flag_words(flag: &FlagBody) -> String {
+pub(super) fn flag_words(flagged: &Flagged) -> String {
+    let flag = &flagged.body;
     let mut words = match flag.flag.as_str() {
         "create-on-live" => "created though it was there already",
         "update-on-absent" => "updated though it was not there",
@@ -193,6 +217,13 @@ pub(super) fn flag_words(flag: &FlagBody) -> String {
     .to_owned();
     // Writing to a string does not fail.
     let _ = at(&mut words, &flag.pointers, flag.more);
+    // These hang on what was before; the others would be there whatever that was.
+    let hangs = matches!(flag.flag.as_str(), "update-on-absent" | "delete-on-absent" | "old-differs" | "no-place");
+    match flagged.sight {
+        Sight::Alone if hangs => words.push_str(", as far as this part of the stream alone tells"),
+        Sight::Earlier => words.push_str(", by what is in an earlier part of the stream"),
+        Sight::All | Sight::Alone => {}
+    }
     words
 }
 
@@ -203,10 +234,10 @@ pub(in crate::cmd) fn raw(json: &str) -> Result<Box<RawValue>, String> {
 }
 
 /// The flags of each record, by its number.
-pub(in crate::cmd) fn by_seq(flags: Vec<FlagBody>) -> BTreeMap<u64, Vec<FlagBody>> {
-    let mut by_seq: BTreeMap<u64, Vec<FlagBody>> = BTreeMap::new();
+pub(in crate::cmd) fn by_seq(flags: Vec<Flagged>) -> BTreeMap<u64, Vec<Flagged>> {
+    let mut by_seq: BTreeMap<u64, Vec<Flagged>> = BTreeMap::new();
     for flag in flags {
-        by_seq.entry(flag.seq.get()).or_default().push(flag);
+        by_seq.entry(flag.body.seq.get()).or_default().push(flag);
     }
     by_seq
 }

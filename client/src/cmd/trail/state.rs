@@ -47,6 +47,9 @@ pub(in crate::cmd) struct StateLine {
     unknown: WhyNot,
     lives: u64,
     last: u64,
+    /// The log of that record, if it is one that the stream was in before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_log: Option<String>,
     #[serde(skip)]
     words: String,
 }
@@ -105,6 +108,11 @@ impl StateLine {
             Life::Unknown(_) => "unknown",
         };
         let mut words = format!("{object}: {life}, since record {}", state.last);
+        let last_log = state.last_log.as_ref().map(ToString::to_string);
+        if let Some(log) = &last_log {
+            // Writing to a string does not fail.
+            let _ = write!(words, " in {}", shown(log));
+        }
         match &state.document {
             Some(document) => push_document(&mut words, document),
             None if state.life == Life::Live => words.push_str("\n  no data"),
@@ -112,7 +120,7 @@ impl StateLine {
         }
         let (document, unknown) = json_of(state.document.as_ref())?;
         let (lives, last) = (state.lives, state.last.get());
-        Ok(Self { kind: "state", object, life, document, unknown, lives, last, words })
+        Ok(Self { kind: "state", object, life, document, unknown, lives, last, last_log, words })
     }
 }
 

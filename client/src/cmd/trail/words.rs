@@ -11,8 +11,8 @@ use cairn_tree::record::parts::{Actor, Object};
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::signature::Producer;
 use cairn_tree::record::values::{Field, Form, Sides};
-use cairn_tree::wire::v1::FlagBody;
 
+use super::parts::Flagged;
 use super::show::flag_words;
 use super::told::Told;
 use crate::fetch::shown;
@@ -44,7 +44,7 @@ pub(in crate::cmd) fn one_line(told: &Told<'_>, values: bool) -> String {
 const LATER: &str = "a record of a later version, of which nothing but its place is known here";
 
 /// A record in the history of its stream: its number, what was done, its values, what does not fit.
-pub(in crate::cmd) fn timeline(told: &Told<'_>, flags: &[FlagBody]) -> String {
+pub(in crate::cmd) fn timeline(told: &Told<'_>, flags: &[Flagged]) -> String {
     let mut text = String::new();
     let _ = write!(text, "#{}  {}  ", told.header.seq, told.header.time);
     match told.record {

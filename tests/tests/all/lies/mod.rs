@@ -4,6 +4,7 @@ mod adopting;
 mod evidence;
 mod gossip;
 mod monitoring;
+mod parts;
 mod producing;
 mod recording;
 mod records;

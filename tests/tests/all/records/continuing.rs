@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use cairn_tests::command::cairn;
 use cairn_tests::http::{Connection, Request};
 use cairn_tests::server::{Ended, cairnd};
 use serde_json::{Value, json};
@@ -18,7 +17,7 @@ fn create(running: &Running, arguments: &[&str]) -> Ended {
     cairnd(running.data.path(), &[&["tenant", "create", "pb", "--json"], arguments].concat())
 }
 
-fn created(running: &Running, arguments: &[&str]) -> Value {
+pub(super) fn created(running: &Running, arguments: &[&str]) -> Value {
     let ended = create(running, arguments);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     serde_json::from_str(&ended.stdout).unwrap()
@@ -198,7 +197,7 @@ fn seal(running: &Running, name: &str, successor: &str) {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
-fn update(object: &str, old: &str, new: &str) -> Value {
+pub(super) fn update(object: &str, old: &str, new: &str) -> Value {
     let mut update = record("pb", object, "update");
     update["values"] = json!({"fields": {"/status": {"old": old, "new": new}}});
     update
@@ -295,7 +294,7 @@ fn a_stream_goes_on_once_however_many_begin_it() {
 }
 
 /// Streams that are in three logs, one after another, and the server's time of a record in the first.
-fn in_three_logs() -> (Running, String) {
+pub(super) fn in_three_logs() -> (Running, String) {
     let running = Running::start();
     running.brought(&json!([record("pb", "1", "create"), record("pb", "2", "create")]));
     running.brought(&json!([update("1", "APPLIED", "PAID")]));
@@ -381,33 +380,4 @@ fn each_part_of_a_stream_is_replayed_by_itself_or_after_those_before_it() {
     let other = running.new_token(&["--rights", "read", "--tenants", "ka"]);
     let asked = Request::get("/v1/streams/entity/pb/tl/license/1/state");
     assert_eq!(running.ask_with(&other, asked).status, 404);
-}
-
-/// Whoever verifies a history in one log is told that it began in another, and what he replays is compared with the same.
-#[test]
-fn auditors_are_told_where_a_stream_was_before() {
-    let running = Running::start();
-    running.brought(&record("pb", "1", "create"));
-    created(&running, &["--continue"]);
-    running.brought(&update("1", "APPLIED", "PAID"));
-    let keys = cairnd(running.data.path(), &["key", "list", "pb", "--json"]);
-    let keys: Value = serde_json::from_str(&keys.stdout).unwrap();
-    let url = running.server.log_url("pb");
-    let run = |command: &str, further: &[&str]| {
-        let ground = [command, "--url", &url, "--token", &running.data.auditor];
-        let key = ["--key", keys["keys"][0]["vkey"].as_str().unwrap()];
-        let object = ["--tenant", "pb", "--module", "tl", "--entity", "license", "--object", "1"];
-        let ran = cairn([&ground[..], &key, &object, further].concat());
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-        ran
-    };
-    let words = "; by its own word it goes on from record 1 of a stream in localhost/logs/main: /v1/streams shows that with \
-                 log=localhost/logs/main\n";
-    let ran = run("history", &[]);
-    assert!(ran.stdout.ends_with(words), "{ran:?}");
-    assert_eq!(run("history", &["--json"]).json().pop().unwrap()["continues"], "localhost/logs/main");
-    let ran = run("replay", &["--json"]);
-    let [state, .., summary] = &ran.json()[..] else { panic!("{ran:?}") };
-    assert_eq!((&state["document"], &summary["compared"]), (&json!({"status": "PAID"}), &json!(true)));
-    assert_eq!(run("diff", &["--json"]).json().pop().unwrap()["compared"], true);
 }

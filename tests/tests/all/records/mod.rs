@@ -13,6 +13,7 @@ mod journey;
 mod keys;
 mod long;
 mod own;
+mod parts;
 mod reads;
 mod refusals;
 mod repaired;
