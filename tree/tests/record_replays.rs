@@ -209,7 +209,7 @@ fn assert_passing(history: &History, until: Until) {
         };
         history.entered().for_each(|entered| passing.enter(entered).unwrap());
         assert_eq!(passing.stream().is_some(), history.entered().next().is_some());
-        assert_eq!(passing.finish(), held(View::AsRecorded));
+        assert_eq!(passing.into_course().finish(), held(View::AsRecorded));
         assert_eq!(corrected(base.clone(), history, until), held(View::Corrected));
     }
 }
@@ -230,7 +230,7 @@ fn corrected(base: Option<Arc<Ongoing>>, history: &History, until: Until) -> Rep
         }
         correcting.enter(at, correction).unwrap();
     }
-    correcting.finish()
+    correcting.into_course().finish()
 }
 
 /// A document with small arrays and objects.

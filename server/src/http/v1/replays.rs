@@ -148,12 +148,14 @@ impl Way {
     fn kept(&self) -> (usize, usize) {
         match self {
             Self::Recorded(points) => {
-                (points.iter().map(Passing::bytes).sum(), points.iter().map(Passing::flags).sum())
+                let flags = points.iter().map(|point| point.course().flags()).sum();
+                (points.iter().map(Passing::bytes).sum(), flags)
             }
             Self::Learning(corrections, _) => (corrections.bytes(), 0),
             Self::Corrected(corrections, points) => {
-                let bytes: usize = points.iter().map(Correcting::bytes).sum();
-                (bytes.saturating_add(corrections.bytes()), points.iter().map(Correcting::flags).sum())
+                let bytes: usize = points.iter().map(|point| point.course().bytes()).sum();
+                let flags = points.iter().map(|point| point.course().flags()).sum();
+                (bytes.saturating_add(corrections.bytes()), flags)
             }
         }
     }
@@ -161,9 +163,9 @@ impl Way {
     /// Whether nothing that comes matters.
     fn is_over(&self) -> bool {
         match self {
-            Self::Recorded(points) => points.iter().all(Passing::is_over),
+            Self::Recorded(points) => points.iter().all(|point| point.course().is_over()),
             Self::Learning(..) => false,
-            Self::Corrected(_, points) => points.iter().all(Correcting::is_over),
+            Self::Corrected(_, points) => points.iter().all(|point| point.course().is_over()),
         }
     }
 }
@@ -253,11 +255,11 @@ impl Passage {
         let (id, at) = match self.way {
             Way::Recorded(points) => {
                 let id = points.first().and_then(Passing::stream);
-                (id, points.into_iter().map(Passing::end).collect())
+                (id, points.into_iter().map(|point| point.into_course().end()).collect())
             }
             Way::Learning(corrections, _) => (corrections.stream(), Vec::new()),
             Way::Corrected(corrections, points) => {
-                (corrections.stream(), points.into_iter().map(Correcting::end).collect())
+                (corrections.stream(), points.into_iter().map(|point| point.into_course().end()).collect())
             }
         };
         let id = id.ok_or_else(Problem::not_found)?;

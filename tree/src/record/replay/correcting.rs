@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::known::{Flags, KnownRecords, Passed};
-use super::{Flag, Oddity, Ongoing, Replayed, Until};
+use super::course::Course;
+use super::known::{KnownRecords, Passed};
+use super::{Oddity, Ongoing, Until};
 use crate::record::chain::ChainError;
 use crate::record::history::Entered;
 use crate::record::server_part::Seq;
@@ -48,11 +49,8 @@ pub enum Acting {
 #[derive(Debug, Clone)]
 pub struct Correcting {
     corrections: Arc<Corrections>,
-    until: Until,
     passed: Passed,
-    ongoing: Ongoing,
-    flags: Flags,
-    is_over: bool,
+    course: Course,
 }
 
 impl Corrections {
@@ -103,10 +101,7 @@ impl Correcting {
     /// The same with the states of another stream, which it goes on from.
     #[must_use]
     pub fn over(base: Option<Arc<Ongoing>>, corrections: Arc<Corrections>, until: Until) -> Option<Self> {
-        let begins = !matches!(until, Until::ProducerTime(_));
-        let ongoing = base.map_or_else(Ongoing::default, Ongoing::over);
-        let (passed, flags) = (Passed::default(), Flags::default());
-        begins.then_some(Self { corrections, until, passed, ongoing, flags, is_over: false })
+        Some(Self { corrections, passed: Passed::default(), course: Course::over(base, until)? })
     }
 
     /// Takes the next record of the stream, from its first on, and the one that acts in its place, if that is another one.
@@ -115,8 +110,7 @@ impl Correcting {
     /// [`ChainError`] if it is not the next one, or not that one acts.
     pub fn enter(&mut self, at: Entered<'_>, correction: Option<Entered<'_>>) -> Result<(), ChainError> {
         self.passed.follow(at)?;
-        if !self.until.has(at) {
-            self.is_over = true;
+        if !self.course.reaches(at) {
             return Ok(());
         }
         let acting = match self.corrections.acting(at.seq()) {
@@ -130,42 +124,19 @@ impl Correcting {
                 found
             }
         };
-        if let Some(oddity) = self.corrections.odd.get(&at.seq()) {
-            self.flags.push(at, oddity.clone());
-        }
-        let odd = self.ongoing.enter(acting);
-        odd.into_iter().for_each(|oddity| self.flags.push(acting, oddity));
+        self.course.act(at, self.corrections.odd.get(&at.seq()).cloned(), acting);
         Ok(())
     }
 
-    /// Whether no further place is filled: numbers rise, and the server's times never fall.
+    /// How far it has come; the corrections are not in that.
     #[must_use]
-    pub const fn is_over(&self) -> bool {
-        self.is_over
+    pub const fn course(&self) -> &Course {
+        &self.course
     }
 
-    /// About how many bytes are kept, besides the corrections.
+    /// The same, to be ended.
     #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.ongoing.bytes().saturating_add(self.flags.bytes)
-    }
-
-    /// How many things were odd.
-    #[must_use]
-    pub const fn flags(&self) -> usize {
-        self.flags.list.len()
-    }
-
-    /// The states, on which others may go on, and what was odd.
-    #[must_use]
-    pub fn end(self) -> (Ongoing, Vec<Flag>) {
-        (self.ongoing, self.flags.list)
-    }
-
-    /// The states.
-    #[must_use]
-    pub fn finish(self) -> Replayed {
-        let (ongoing, flags) = self.end();
-        ongoing.replayed(flags)
+    pub fn into_course(self) -> Course {
+        self.course
     }
 }

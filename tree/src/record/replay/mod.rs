@@ -3,6 +3,7 @@
 //! Pure and total: what does not fit together is flagged and never an error, since the records are what they are.
 
 mod correcting;
+mod course;
 mod diff;
 mod known;
 mod node;
@@ -14,6 +15,7 @@ mod patch;
 mod places;
 
 pub use correcting::{Acting, Correcting, Corrections};
+pub use course::Course;
 pub use diff::{Difference, Differences, Pointers, diff};
 pub use node::{Node, Unknown};
 pub use old::old_differs;
