@@ -21,6 +21,7 @@ mod monitor;
 mod options;
 mod outbox;
 mod prove;
+mod reader;
 mod record;
 mod recorded;
 mod replay;

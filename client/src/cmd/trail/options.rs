@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use cairn_tree::checkpoint::{LogKeys, Origin, VerifiedCheckpoint};
 use cairn_tree::policy::Trust;
-use cairn_tree::record::class::Class;
-use cairn_tree::record::signature::ProducerKey;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::text::Name;
 use cairn_tree::size::TreeSize;
@@ -15,8 +13,8 @@ use clap::{ArgGroup, Args};
 
 use super::super::failure::Failure;
 use super::super::options::{RemoteOptions, TrustOptions, Which};
+use super::super::reader::ReaderOptions;
 use super::super::terminal::{Form, Output};
-use super::super::verify_record::{class, producer_key};
 use super::super::watch::{accuse, beside_state, load_state, save_state};
 use super::super::why::WhyOptions;
 use super::{Ended, Session, no_head};
@@ -39,13 +37,8 @@ pub(in crate::cmd) struct TrailOptions {
     /// --key, beside others.
     #[arg(long, value_name = "NAME")]
     log: Option<String>,
-    /// You may see everything up to this class (public, internal, restricted or secret): a record of which anything of
-    /// that is withheld is refused.
-    #[arg(long, value_name = "CLASS", value_parser = class)]
-    up_to: Option<Class>,
-    /// A producer's key, the base64url of an Ed25519 public key: a record that claims to be signed by it must be.
-    #[arg(long, value_name = "KEY", value_parser = producer_key, allow_hyphen_values = true)]
-    producer_key: Vec<ProducerKey>,
+    #[command(flatten)]
+    reader: ReaderOptions,
     /// What was verified of the log so far, in a file as `cairn watch` keeps it: the log may not have gone back or forked
     /// since. The first run makes it.
     #[arg(long, value_name = "FILE")]
@@ -126,7 +119,7 @@ impl TrailOptions {
             Some(path) => kept_head(path, &remote, (&keys, &trust), form, output).await?,
         };
         let ground = Ground::new(Arc::clone(&remote), trust, head, shown, bounds::PARALLEL_FETCHES);
-        let reader = Reader { up_to: self.up_to, producers: self.producer_key.iter().cloned().collect() };
+        let reader = Reader { up_to: self.reader.up_to, producers: self.reader.producers() };
         let trail = Trail::new(Arc::clone(&remote), records, ground, reader);
         Ok(Session { trail, remote, keys, state, _hold: hold })
     }

@@ -3,14 +3,11 @@
 use core::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cairn_tree::policy::{Trust, WitnessedCheckpoint};
-use cairn_tree::record::class::Class;
 use cairn_tree::record::header::Header;
 use cairn_tree::record::open::Record;
 use cairn_tree::record::shown::Shown;
-use cairn_tree::record::signature::{Producer, ProducerKey, ProducerKeys};
+use cairn_tree::record::signature::Producer;
 use cairn_tree::size::counted;
 use cairn_tree::wire::v1::{MAX_ANSWER_BYTES, RecordAnswer, RecordBody, VerifiedEntry, view, view_later};
 use clap::Args;
@@ -19,6 +16,7 @@ use serde_json::value::RawValue;
 
 use super::failure::Failure;
 use super::options::TrustOptions;
+use super::reader::ReaderOptions;
 use super::terminal::{Form, Terminal};
 use super::trail::{Counts, Facts, Told, raw, sheet};
 use super::verify::Witness;
@@ -34,29 +32,14 @@ use crate::files::read_bounded;
 pub(super) struct VerifyRecord {
     #[command(flatten)]
     trust: TrustOptions,
-    /// You may see everything up to this class (public, internal, restricted or secret): a record of which anything of
-    /// that is withheld is refused.
-    #[arg(long, value_name = "CLASS", value_parser = class)]
-    up_to: Option<Class>,
-    /// The record must be signed by this key of its producer, or by one of several: the base64url of an Ed25519 public key.
-    #[arg(long, value_name = "KEY", value_parser = producer_key, allow_hyphen_values = true)]
-    producer_key: Vec<ProducerKey>,
+    #[command(flatten)]
+    reader: ReaderOptions,
     /// The data that the record speaks of: it is hashed again, and what changed, is missing or is new is named.
     #[arg(long, value_name = "FILE|DIR")]
     attach: Vec<PathBuf>,
     /// The saved record, as `/v1/records/ID` answers it, or as `cairn record --save` keeps it.
     #[arg(value_name = "RECORD_FILE")]
     record: PathBuf,
-}
-
-pub(super) fn class(text: &str) -> Result<Class, String> {
-    Class::from_name(text).ok_or_else(|| "must be public, internal, restricted or secret".to_owned())
-}
-
-pub(super) fn producer_key(text: &str) -> Result<ProducerKey, String> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let key = bytes.and_then(|bytes| ProducerKey::new(&bytes).ok());
-    key.ok_or_else(|| "must be the base64url of an Ed25519 public key, without padding".to_owned())
 }
 
 /// The verdict.
@@ -152,18 +135,17 @@ impl VerifyRecord {
     fn producer(&self, entry: &VerifiedEntry) -> Result<Producer, String> {
         let Some(record) = entry.record() else {
             // What a record of a later version discloses, and who signed it, only a reader of that version can tell.
-            return if self.up_to.is_some() || !self.producer_key.is_empty() {
+            return if self.reader.up_to.is_some() || self.reader.knows_producers() {
                 Err("the record is of a later version: whether it is complete, or signed, can't be told".to_owned())
             } else {
                 Ok(Producer::None)
             };
         };
-        if self.up_to.is_some() {
-            record.withheld_only_above(self.up_to).map_err(|error| error.to_string())?;
+        if self.reader.up_to.is_some() {
+            record.withheld_only_above(self.reader.up_to).map_err(|error| error.to_string())?;
         }
-        let keys: ProducerKeys = self.producer_key.iter().cloned().collect();
-        let producer = record.producer(&keys).map_err(|error| error.to_string())?;
-        if !self.producer_key.is_empty() && !matches!(producer, Producer::Verified(_)) {
+        let producer = record.producer(&self.reader.producers()).map_err(|error| error.to_string())?;
+        if self.reader.knows_producers() && !matches!(producer, Producer::Verified(_)) {
             return Err("the record is not signed by a key that --producer-key gives".to_owned());
         }
         Ok(producer)
