@@ -188,12 +188,20 @@ impl TrustOptions {
         }
     }
 
+    /// Whether `--key` gives keys of more than one log.
+    pub(super) fn has_keys_of_several(&self) -> Result<bool, Failure> {
+        let known = self.vkeys()?;
+        Ok(known.windows(2).any(|pair| matches!(pair, [a, b] if a.name() != b.name())))
+    }
+
+    fn vkeys(&self) -> Result<Vec<VerifierKey>, Failure> {
+        let given = self.key.iter().filter(|text| !text.is_empty());
+        Ok(given.map(|text| parse_vkeys(text)).collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
     /// Whom to trust with one of the logs that keys are given for: by `--key`, or else by the policy.
     pub(super) fn of_log(&self, which: Which<'_>) -> Result<(LogKeys, Trust), Failure> {
-        let mut known = Vec::new();
-        for text in self.key.iter().filter(|text| !text.is_empty()) {
-            known.extend(parse_vkeys(text)?);
-        }
+        let mut known = self.vkeys()?;
         let Some(path) = &self.policy else {
             if known.is_empty() {
                 self.required()?;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
-use super::options::TrustOptions;
+use super::options::{TrustOptions, Which};
 use super::reader::ReaderOptions;
 use super::terminal::{Form, Terminal};
 use super::trail::{Counts, Facts, Told, raw, sheet};
@@ -32,6 +32,9 @@ use crate::files::read_bounded;
 pub(super) struct VerifyRecord {
     #[command(flatten)]
     trust: TrustOptions,
+    /// The log that the record must be in, by its name or its origin. Without it, it is any of those that --key gives keys of.
+    #[arg(long, value_name = "NAME")]
+    log: Option<String>,
     #[command(flatten)]
     reader: ReaderOptions,
     /// The data that the record speaks of: it is hashed again, and what changed, is missing or is new is named.
@@ -92,9 +95,14 @@ struct Differences {
 
 impl VerifyRecord {
     pub(super) fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trust = self.trust.required()?;
+        let trust = match &self.log {
+            Some(name) => Some(self.trust.of_log(Which::Named(name))?.1),
+            // Whichever log it says that it is in.
+            None if self.trust.has_keys_of_several()? => None,
+            None => Some(self.trust.required()?),
+        };
         let saved = read_bounded(&self.record, MAX_ANSWER_BYTES)?;
-        let (entry, verified) = match self.verified(&saved, &trust) {
+        let (entry, verified) = match self.verified(&saved, trust) {
             Ok(verified) => verified,
             Err(reason) => return refuse(Verdict::refused(shown(&reason)), form, terminal),
         };
@@ -119,13 +127,18 @@ impl VerifyRecord {
     }
 
     /// The record, and what is known of it.
-    fn verified(&self, saved: &[u8], trust: &Trust) -> Result<(VerifiedEntry, Verified), String> {
+    fn verified(&self, saved: &[u8], trust: Option<Trust>) -> Result<(VerifiedEntry, Verified), String> {
         let unread = |fault| {
             let saved = "a saved record is what --save keeps, or what /v1/records/ID answers";
             format!("{}: {fault}; {saved}", self.record.display())
         };
         let answer = RecordAnswer::parse(saved).map_err(unread)?;
-        let (entry, head) = answer.verify(trust).map_err(|error| error.to_string())?;
+        let trust = trust.map_or_else(
+            || Ok(self.trust.of_log(Which::Origin(answer.checkpoint.unverified().origin()))?.1),
+            Ok::<_, Failure>,
+        );
+        let trust = trust.map_err(|failure| failure.to_string())?;
+        let (entry, head) = answer.verify(&trust).map_err(|error| error.to_string())?;
         let producer = self.producer(&entry)?;
         let verified = Verified::of(&Told::of(&entry, producer), &answer, &entry, &head)?;
         Ok((entry, verified))

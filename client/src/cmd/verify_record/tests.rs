@@ -88,6 +88,25 @@ fn what_is_not_the_record_is_refused() {
 }
 
 #[test]
+fn of_the_keys_of_several_logs_those_of_the_records_log_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = format!("{OTHER_KEY} {KEY}");
+    for further in [&[][..], &["--log", "test"], &["--log", "log.example/logs/test"]] {
+        let (words, said, code) = verify(folder.path(), SAVED, &[&["--key", &both], further].concat());
+        assert_eq!((words.as_str(), said.as_str(), code), (SAID, "", 0), "{further:?}");
+    }
+    // It is in another log than the one that is meant, or in none of them.
+    let (_, said, code) = verify(folder.path(), SAVED, &["--key", &both, "--log", "PeterNeumann"]);
+    assert!(code == 1 && said.contains("not trusted"), "{said}");
+    let (_, said, code) = verify(folder.path(), SAVED, &["--key", &both, "--log", "main"]);
+    assert!(code == 2 && said.contains("no key of the log main is given"), "{said}");
+    let elsewhere =
+        String::from_utf8(SAVED.to_vec()).unwrap().replace("log.example/logs/test", "log.example/logs/else");
+    let (_, said, code) = verify(folder.path(), elsewhere.as_bytes(), &["--key", &both]);
+    assert!(code == 1 && said.contains("no key of the log log.example/logs/else is given"), "{said}");
+}
+
+#[test]
 fn the_data_that_a_record_speaks_of_is_hashed_again() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
