@@ -19,12 +19,15 @@ pub mod bounds;
 mod delivery;
 mod dropped;
 mod entry;
+mod error;
 mod event;
 mod judge;
+mod options;
 mod pace;
 mod receipts;
 mod reply;
 mod segment;
+mod shared;
 mod socket;
 mod state;
 mod status;
@@ -36,20 +39,22 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cairn_tree::record::id::RecordId;
-use tokio::sync::watch;
 
 pub use self::delivery::{Delivery, DeliveryError, Ended, Policy, Target};
 use self::entry::{BatchNumber, Entry};
 pub use self::entry::{Refusal, commit_again};
+pub use self::error::{AppendError, ChangeError};
 pub use self::event::{Event, EventError, Signing};
+pub use self::options::{AfterRefusal, Limits, Options};
 pub(crate) use self::receipts::{check as check_answer, check_same};
 use self::reply::Reply;
+use self::shared::Shared;
 pub use self::socket::{Reply as SocketReply, Request as SocketRequest, Session, SocketError, answer, listen};
 use self::state::{Batch, State};
 pub use self::status::{Refused, Status};
@@ -59,43 +64,6 @@ use self::surroundings::draw;
 pub use self::surroundings::{Machine, NoRandomness, Surroundings};
 use self::writer::{Job, Writer};
 use crate::sector::StoreId;
-
-/// How an outbox is used. `Options::default()` is right for most.
-pub struct Options {
-    /// How much may wait in it.
-    pub limits: Limits,
-    /// What becomes of a stream of which a record was refused for good.
-    pub after_refusal: AfterRefusal,
-    /// The producer's key, if its records shall be signed.
-    pub signing: Option<Signing>,
-    /// How long what was delivered may stay on the disk while the outbox is open.
-    pub sweep_after: Duration,
-    /// The length of a segment of the journal, in bytes.
-    pub segment_bytes: usize,
-    /// Whether to make an outbox where there is none.
-    pub make: bool,
-    /// Time and randomness.
-    pub surroundings: Arc<dyn Surroundings>,
-}
-
-/// How much may wait in an outbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Records.
-    pub records: usize,
-    /// Bytes of their bodies. On the disk it is about twice as much at most, and eight segments.
-    pub bytes: u64,
-}
-
-/// What becomes of a stream of which a record was refused for good.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AfterRefusal {
-    /// It waits until that record is tried again or dropped: nothing is delivered out of order.
-    #[default]
-    Hold,
-    /// It goes on without that record.
-    GoOn,
-}
 
 /// A batch that is in the outbox, durably.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,63 +86,6 @@ pub struct Dropped {
     pub was_refused: bool,
 }
 
-/// Why a batch is not in the outbox.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// It is not what a server would take.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// The outbox is full. Nothing was kept.
-    #[error(
-        "the outbox is full: {records} records of {bytes} bytes wait in it, and {} records of {} bytes may",
-        limits.records, limits.bytes
-    )]
-    Full {
-        /// The records that wait.
-        records: usize,
-        /// Their bytes.
-        bytes: u64,
-        /// How much may.
-        limits: Limits,
-    },
-    /// The disk is full. Nothing was kept.
-    #[error("{0}")]
-    NoRoom(String),
-    /// More calls at a time than can wait. Nothing was kept.
-    #[error("too many calls wait for the outbox already")]
-    Busy,
-    /// The disk failed: whether the batch is kept is known only when the outbox is opened again. With an id of its own, a
-    /// record that is appended twice is delivered once.
-    #[error("the outbox can't be written any more and must be opened again: {0}")]
-    Failed(String),
-}
-
-/// Why nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// No record with this id waits.
-    #[error("no record with this id waits in the outbox")]
-    Unknown,
-    /// The record was not refused.
-    #[error("the record was not refused; it is tried again anyway")]
-    NotRefused,
-    /// The record is on its way just now.
-    #[error("the record is being sent at this moment: try again when the answer is there")]
-    UnderWay,
-    /// The record of the drop can't be made.
-    #[error("the record of the drop can't be made: {0}")]
-    Record(#[from] EventError),
-    /// What was to be dropped can't be read.
-    #[error("{0}")]
-    Damaged(String),
-    /// More calls at a time than can wait.
-    #[error("too many calls wait for the outbox already")]
-    Busy,
-    /// The disk is full, or failed.
-    #[error("{0}")]
-    Failed(String),
-}
-
 /// An open outbox. Clones are the same one; it is closed with the last of them.
 #[derive(Clone)]
 pub struct Outbox(Arc<Inner>);
@@ -185,37 +96,6 @@ struct Inner {
     signing: Option<Signing>,
     surroundings: Arc<dyn Surroundings>,
     writer: Option<JoinHandle<()>>,
-}
-
-/// What the writer and everybody else see.
-struct Shared {
-    state: Mutex<State>,
-    /// Changes after each commit.
-    change: watch::Sender<u64>,
-    /// Why the outbox can't be written any more.
-    failure: Mutex<Option<String>>,
-    /// What last kept something from being delivered, until something is.
-    trouble: Mutex<Option<String>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            after_refusal: AfterRefusal::default(),
-            signing: None,
-            sweep_after: bounds::SWEEP_AFTER,
-            segment_bytes: bounds::SEGMENT_BYTES,
-            make: true,
-            surroundings: Arc::new(Machine),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { records: bounds::RECORDS, bytes: bounds::BYTES }
-    }
 }
 
 impl Outbox {
@@ -234,12 +114,7 @@ impl Outbox {
             is_dirty |= matches!(entry, Entry::Delivered(_) | Entry::Dropped(..));
             state.apply(entry, place);
         }
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            change: watch::Sender::new(0),
-            failure: Mutex::default(),
-            trouble: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(state));
         let (jobs, received) = mpsc::sync_channel(bounds::QUEUE);
         let writer = Writer {
             store,
@@ -347,8 +222,7 @@ impl Outbox {
     /// What is in the outbox.
     #[must_use]
     pub fn status(&self) -> Status {
-        let Shared { trouble, .. } = &*self.0.shared;
-        let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let trouble = self.0.shared.trouble();
         Status::of(&self.0.shared.state(), trouble)
     }
 
@@ -369,34 +243,6 @@ enum Unsent {
     Closed,
 }
 
-impl Shared {
-    // A panic while the lock is held can't happen half way: every change is made of whole steps.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn changed(&self) {
-        self.change.send_modify(|number| *number = number.wrapping_add(1));
-    }
-
-    fn fail(&self, failure: String) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-        self.changed();
-    }
-
-    fn has_failed(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn failure(&self) -> String {
-        self.has_failed().unwrap_or_else(|| "it is being closed".to_owned())
-    }
-
-    fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-    }
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // The writer ends when nobody can ask it any more; the lock is free after that.
@@ -404,21 +250,6 @@ impl Drop for Inner {
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
-    }
-}
-
-impl AppendError {
-    fn of(error: &StoreError) -> Self {
-        match error {
-            StoreError::NoRoom { .. } => Self::NoRoom(error.to_string()),
-            _ => Self::Failed(error.to_string()),
-        }
-    }
-}
-
-impl ChangeError {
-    fn of(error: &StoreError) -> Self {
-        Self::Failed(error.to_string())
     }
 }
 

@@ -21,93 +21,26 @@
 //! What can't be told from what was: an older copy of the whole folder, or of the newest segment. Deliveries are exact all
 //! the same; events that are not in the copy are gone.
 
+mod binding;
+mod error;
+mod folder;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use cairn_tree::hash::Hash;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-
+use self::binding::Binding;
+pub use self::error::StoreError;
+use self::folder::{close_to_others, finish_making, make_segment, refuse_others, segments, sync_folder};
 use super::bounds;
 use super::entry::{Begin, Entry, FORMAT};
-use super::segment::{Place, Read, Segment, new_path_of, number_of, path_of};
-use crate::files::{Durability, FileError, Hold, read_bounded, write_atomic};
+use super::segment::{Place, Read, Segment, new_path_of, path_of};
+use crate::files::Hold;
 use crate::sector::{self, StoreId};
 
-const BINDING: &str = "outbox.json";
-/// What the names of its versions begin with that did not take its place.
-const TEMPORARY: &str = "outbox.json.tmp-";
-
-/// Why an outbox can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The system refused.
-    #[error("{}: {error}", path.display())]
-    Io {
-        /// The file or the folder.
-        path: PathBuf,
-        /// What it said.
-        error: io::Error,
-    },
-    /// Others may enter the folder, and that can't be changed.
-    #[error("{}: others may enter it (mode {mode:o}), and this can't be changed: {error}; make it 0700", path.display())]
-    Open {
-        /// The folder.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// There is no room for another segment. Nothing was written.
-    #[error("{}: no room for more: {error}", path.display())]
-    NoRoom {
-        /// The file that was to be made.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// A file is not as it was written.
-    #[error("{}: damaged: {why}; {RESTORE}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// There is no outbox in the folder, but something else.
-    #[error("{}: not an outbox, and not empty", .0.display())]
-    NotOne(PathBuf),
-    /// There is no outbox.
-    #[error("{}: there is no outbox; `cairn outbox add` makes one", .0.display())]
-    Absent(PathBuf),
-    /// Another process has it open, or a file could not be used.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A write failed before: what is on the disk is known only when the outbox is opened again.
-    #[error("a write failed before; the outbox must be opened again")]
-    Failed,
-}
-
-/// What to do about damage.
-const RESTORE: &str = "nothing is dropped by guessing: put a good copy of the folder back (whatever of it was delivered \
-                       since is not delivered twice), or move the folder away, and what was not delivered with it";
-
-/// What an outbox is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Binding {
-    format: u32,
-    id: StoreId,
-    /// The newest segment; 0 while the outbox is being made, when nothing can be in it.
-    newest: u64,
-}
-
 /// An open outbox on the disk. One process has it at a time.
-pub(super) struct Store {
+pub(in crate::outbox) struct Store {
     folder: PathBuf,
     binding: Binding,
     segment_bytes: usize,
@@ -120,21 +53,10 @@ pub(super) struct Store {
     _hold: Hold,
 }
 
-impl StoreError {
-    pub(super) fn damaged(path: &Path, why: impl core::fmt::Display) -> Self {
-        Self::Damaged { path: path.to_owned(), why: why.to_string() }
-    }
-
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |error| Self::Io { path, error }
-    }
-}
-
 impl Store {
     /// Opens the outbox of a folder and returns what its journal says, or makes one with this id if there is none and it is
     /// wished.
-    pub(super) fn open(
+    pub(in crate::outbox) fn open(
         folder: &Path,
         segment_bytes: usize,
         make: Option<StoreId>,
@@ -151,7 +73,7 @@ impl Store {
         let lock = folder.join("outbox.lock");
         fs::set_permissions(&lock, fs::Permissions::from_mode(0o600)).map_err(StoreError::io(&lock))?;
         let segment_bytes = segment_bytes.max(bounds::LEAST_SEGMENT_BYTES).next_multiple_of(sector::PAGE);
-        let binding = match (read_binding(folder)?, make) {
+        let binding = match (Binding::read(folder)?, make) {
             (Some(binding), _) => {
                 close_to_others(folder)?;
                 binding
@@ -162,7 +84,7 @@ impl Store {
                 // Not before: a folder that is somebody else's stays as it is.
                 close_to_others(folder)?;
                 let binding = Binding { format: FORMAT, id, newest: 0 };
-                write_binding(folder, &binding)?;
+                binding.write(folder)?;
                 binding
             }
         };
@@ -237,25 +159,25 @@ impl Store {
     }
 
     /// The number of the newest segment.
-    pub(super) const fn newest(&self) -> u64 {
+    pub(in crate::outbox) const fn newest(&self) -> u64 {
         self.newest.number
     }
 
     /// The first segment that is needed.
-    pub(super) const fn first(&self) -> u64 {
+    pub(in crate::outbox) const fn first(&self) -> u64 {
         self.first
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(in crate::outbox) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// How many segments there are.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::outbox) fn count(&self) -> usize {
         self.older.len() + 1
     }
 
-    pub(super) const fn segment_bytes(&self) -> usize {
+    pub(in crate::outbox) const fn segment_bytes(&self) -> usize {
         self.segment_bytes
     }
 
@@ -264,7 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoRoom`] if nothing was written; after any other one the store is of no more use.
-    pub(super) fn commit(&mut self, entries: &[Entry], next: u64) -> Result<Vec<Place>, StoreError> {
+    pub(in crate::outbox) fn commit(&mut self, entries: &[Entry], next: u64) -> Result<Vec<Place>, StoreError> {
         if self.failed {
             return Err(StoreError::Failed);
         }
@@ -290,7 +212,7 @@ impl Store {
     }
 
     /// Begins a new segment, with room for a commit of so many bytes.
-    pub(super) fn begin(&mut self, payload: usize, next: u64) -> Result<(), StoreError> {
+    pub(in crate::outbox) fn begin(&mut self, payload: usize, next: u64) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Failed);
         }
@@ -307,7 +229,7 @@ impl Store {
     }
 
     /// Says durably that segments before this one are not needed any more, and removes them.
-    pub(super) fn cut(&mut self, first: u64, next: u64) -> Result<(), StoreError> {
+    pub(in crate::outbox) fn cut(&mut self, first: u64, next: u64) -> Result<(), StoreError> {
         let first = first.min(self.newest.number);
         if first > self.first {
             self.commit(&[Entry::Cut(first)], next)?;
@@ -325,18 +247,6 @@ impl Store {
     }
 }
 
-/// Whoever may enter the folder may read names and wait for files: it is its owner's alone, whoever made it.
-fn close_to_others(folder: &Path) -> Result<(), StoreError> {
-    let mode = fs::metadata(folder).map_err(StoreError::io(folder))?.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let closed = fs::set_permissions(folder, fs::Permissions::from_mode(mode & 0o700));
-    closed.map_err(|error| StoreError::Open { path: folder.to_owned(), mode, error })?;
-    tracing::warn!(folder = %folder.display(), mode = format!("{mode:o}"), "others could enter the outbox; its mode is 0700 now");
-    Ok(())
-}
-
 fn check_before(path: &Path, before: Option<u64>, begin: Begin) -> Result<(), StoreError> {
     match before {
         Some(before) if before != begin.before => {
@@ -345,117 +255,4 @@ fn check_before(path: &Path, before: Option<u64>, begin: Begin) -> Result<(), St
         }
         _ => Ok(()),
     }
-}
-
-/// Makes a segment: under another name, then said to be there, then under its name.
-fn make_segment(folder: &Path, binding: &mut Binding, begin: Begin) -> Result<Segment, StoreError> {
-    let number = binding.newest + 1;
-    let (fresh, path) = (new_path_of(folder, number), path_of(folder, number));
-    let no_room = |error| {
-        // Nothing of it counts yet; one that stays behind is removed by the next start, or here before the next try.
-        let _ = fs::remove_file(&fresh);
-        StoreError::NoRoom { path: fresh.clone(), error }
-    };
-    if let Err(error) = fs::remove_file(&fresh)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(StoreError::Io { path: fresh, error });
-    }
-    let segment = Segment::create(&fresh, binding.id, number, begin).map_err(no_room)?;
-    sync_folder(folder)?;
-    // From here on it counts, whether its name follows now or at the next start.
-    let next = Binding { newest: number, ..*binding };
-    write_binding(folder, &next)?;
-    *binding = next;
-    fs::rename(&fresh, &path).map_err(StoreError::io(&path))?;
-    sync_folder(folder)?;
-    Ok(segment)
-}
-
-/// Does what a crash may have left undone when the newest segment was made.
-fn finish_making(folder: &Path, newest: u64) -> Result<(), StoreError> {
-    let failed = StoreError::io;
-    for file in fs::read_dir(folder).map_err(failed(folder))? {
-        let file = file.map_err(failed(folder))?;
-        if file.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            fs::remove_file(file.path()).map_err(failed(&file.path()))?;
-        }
-    }
-    let there = segments(folder)?;
-    for (number, is_new) in there.iter().copied() {
-        let (fresh, path) = (new_path_of(folder, number), path_of(folder, number));
-        match is_new {
-            true if number == newest && !there.contains(&(number, false)) => {
-                fs::rename(&fresh, &path).map_err(StoreError::io(&path))?;
-                sync_folder(folder)?;
-            }
-            true => fs::remove_file(&fresh).map_err(StoreError::io(&fresh))?,
-            false if number > newest => {
-                let why = format!("{BINDING} beside it says that {newest} is the newest: it is an older copy");
-                return Err(StoreError::damaged(&path, why));
-            }
-            false => {}
-        }
-    }
-    Ok(())
-}
-
-/// The segments in a folder, and whether each is still being made.
-fn segments(folder: &Path) -> Result<BTreeSet<(u64, bool)>, StoreError> {
-    let failed = StoreError::io;
-    let mut found = BTreeSet::new();
-    for file in fs::read_dir(folder).map_err(failed(folder))? {
-        let name = file.map_err(failed(folder))?.file_name();
-        found.extend(name.to_str().and_then(number_of));
-    }
-    Ok(found)
-}
-
-/// A folder that is no outbox yet is empty, but for what this program leaves there on its way.
-fn refuse_others(folder: &Path) -> Result<(), StoreError> {
-    for file in fs::read_dir(folder).map_err(StoreError::io(folder))? {
-        let name = file.map_err(StoreError::io(folder))?.file_name();
-        let name = name.to_string_lossy();
-        let is_own = name.starts_with("outbox.") || name == "lost+found";
-        if !is_own || number_of(&name).is_some() {
-            return Err(StoreError::NotOne(folder.to_owned()));
-        }
-    }
-    Ok(())
-}
-
-fn read_binding(folder: &Path) -> Result<Option<Binding>, StoreError> {
-    let path = folder.join(BINDING);
-    let bytes = match read_bounded(&path, bounds::BINDING_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_absent() => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if sealed(line) != bytes {
-        return Err(StoreError::damaged(&path, "it does not fit its checksum"));
-    }
-    let binding: Binding = serde_json::from_slice(line).map_err(|error| StoreError::damaged(&path, error))?;
-    if binding.format != FORMAT {
-        let why = format!("it is of version {}, and this program reads {FORMAT}", binding.format);
-        return Err(StoreError::damaged(&path, why));
-    }
-    Ok(Some(binding))
-}
-
-/// A line, and its checksum on the next one.
-fn sealed(line: &[u8]) -> Vec<u8> {
-    let sum = Hash::new(Sha256::digest(line).into());
-    [line, b"\n", sum.to_string().as_bytes(), b"\n"].concat()
-}
-
-fn write_binding(folder: &Path, binding: &Binding) -> Result<(), StoreError> {
-    let path = folder.join(BINDING);
-    let line = serde_json::to_vec(binding).map_err(|error| StoreError::damaged(&path, error))?;
-    write_atomic(&path, &sealed(&line), Durability::PowerLoss)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(StoreError::io(&path))
-}
-
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io(folder))
 }
