@@ -32,6 +32,10 @@ pub const BINDING_BYTES: usize = 4 << 10;
 pub const ANSWER_CHARS: usize = 400;
 /// How many refused batches a status lists; the rest is counted.
 pub const LISTED: usize = 1_000;
+/// How many of a batch's ids are shown to people; the others are counted.
+pub const SHOWN_IDS: usize = 8;
+/// How many of the batches that were refused are shown to people.
+pub const SHOWN_REFUSALS: usize = 20;
 
 /// The most records of a batch that each get a record of their own when it is dropped.
 pub const DROP_RECORDS: usize = 100;

@@ -5,6 +5,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
+use super::listed::Listed;
 use super::state::{Batch, State};
 
 /// What is in an outbox.
@@ -90,10 +91,13 @@ impl fmt::Display for Status {
         if let Some(trouble) = &self.trouble {
             write!(f, "\nnot delivered: {trouble}")?;
         }
-        for one in &self.refusals {
+        for one in self.refusals.iter().take(bounds::SHOWN_REFUSALS) {
             let Refused { ids, refused, status, answer, .. } = one;
-            write!(f, "\nrefused {refused} with {status}: {answer}: {}", ids.join(" "))?;
+            write!(f, "\nrefused {refused} with {status}: {answer}: {}", Listed(ids))?;
         }
-        Ok(())
+        match self.refused.saturating_sub(bounds::SHOWN_REFUSALS) {
+            0 => Ok(()),
+            more => write!(f, "\nrefused likewise: {more} more batches (--json lists up to {} in all)", bounds::LISTED),
+        }
     }
 }

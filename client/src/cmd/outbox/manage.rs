@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{OutboxOptions, unexpected};
 use crate::cmd::failure::Failure;
 use crate::cmd::terminal::{Form, Terminal};
-use crate::outbox::{SocketReply, SocketRequest};
+use crate::outbox::{Listed, SocketReply, SocketRequest};
 
 /// Show what waits in the outbox, and what the log refused, with its answers.
 #[derive(Debug, Args)]
@@ -97,13 +97,13 @@ impl fmt::Display for Retried {
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dropped: {}", self.ids.join(" "))?;
+        write!(f, "dropped: {}", Listed(&self.ids))?;
         if !self.was_refused {
             f.write_str("; the log had not refused it, and may have it if it was sent before")?;
         }
         match self.records.as_slice() {
             [] => f.write_str("; it told of a drop itself, so that only the outbox knows of this"),
-            records => write!(f, "; the record that tells of it: {}", records.join(" ")),
+            records => write!(f, "; the record that tells of it: {}", Listed(records)),
         }
     }
 }
