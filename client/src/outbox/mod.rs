@@ -11,9 +11,9 @@
 //! others reach it. `docs/outbox.md` tells what is promised and what is not.
 //!
 //! Rooms: [`entry`] what the journal says, [`segment`] and [`store`] its files, [`state`] what follows from it, [`writer`]
-//! the one thread that writes, [`event`] what is fixed before sending, [`dropped`] what tells
-//! of a drop, [`delivery`] and [`judge`] the way to the log,
-//! [`socket`] the way in for other processes.
+//! the one thread that writes, [`shared`] what it and everybody else see, [`event`] what is fixed before sending,
+//! [`dropped`] what tells of a drop, [`delivery`] and [`judge`] the way to the log, [`socket`] the way in for other
+//! processes; [`options`], [`error`], [`status`] and [`listed`] what its users see.
 
 pub mod bounds;
 mod delivery;
