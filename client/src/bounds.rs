@@ -50,6 +50,8 @@ pub const EMPTY_PAGES: u32 = 100_000;
 pub const HISTORY_RECORDS: usize = 200_000;
 /// The bytes of leaves and disclosures of such a history.
 pub const HISTORY_BYTES: usize = 256 << 20;
+/// How many logs a stream is followed back through; what they have of it in all is bounded as a history is.
+pub const EARLIER_PARTS: usize = 64;
 /// The largest file with what was scanned for a stream.
 pub const SCANNED_BYTES: usize = 64 << 10;
 

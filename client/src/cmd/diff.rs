@@ -60,11 +60,11 @@ impl Diff {
 
     async fn shown(&self, session: &mut Session, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Ended> {
         let name = self.stream.name(&mut session.trail).await?;
-        let compare = async |trail: &Trail, whole: &Whole, objects: &Vec<ObjectDifferences>| {
+        let compare = async |trail: &Trail, (whole, parts): (&Whole, &Parts), objects: &Vec<ObjectDifferences>| {
             let mut query = self.ways.query();
             query.extend(self.from.map(|from| ("from", from.text())));
             query.push(("to", self.to(whole).text()));
-            trail.compare_differences(&name, (query, self.stream.base()), objects).await
+            trail.compare_differences(&name, (query, parts.base(self.stream.earlier)), objects).await
         };
         let asked = (&name, (&self.trail, self.stream.earlier));
         let compute = |whole: &Whole, parts: &Parts| self.differences(whole, parts);

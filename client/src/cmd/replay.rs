@@ -72,10 +72,10 @@ impl Replay {
 
     async fn shown(&self, session: &mut Session, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Ended> {
         let name = self.stream.name(&mut session.trail).await?;
-        let compare = async |trail: &Trail, whole: &Whole, states: &Computed| {
+        let compare = async |trail: &Trail, (whole, parts): (&Whole, &Parts), states: &Computed| {
             let mut query = self.ways.query();
             query.push(("at", self.point(whole).text()));
-            trail.compare_states(&name, (query, self.stream.base()), &states.all).await
+            trail.compare_states(&name, (query, parts.base(self.stream.earlier)), &states.all).await
         };
         let asked = (&name, (&self.trail, self.stream.earlier));
         let compute = |whole: &Whole, parts: &Parts| self.states(whole, parts);

@@ -87,6 +87,9 @@ pub enum TrailError {
     /// The parts of a stream in two logs do not join.
     #[error("the parts are refused: {0}")]
     Join(Box<JoinError>),
+    /// The server's own state or comparison begins with fewer parts.
+    #[error("it does not begin with all of the stream's parts in other logs, of which there are {0}")]
+    Unread(usize),
     /// The history of another stream was answered.
     #[error("the server answered with another stream, {found}, and not with {asked}")]
     Stream {

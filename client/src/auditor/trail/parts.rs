@@ -11,7 +11,6 @@ use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::stream::{StreamHead, StreamId};
 use cairn_tree::size::LeafIndex;
-use cairn_tree::wire::v1::MAX_EARLIER;
 
 use super::error::TrailError;
 use super::{Seen, Trail, Whole};
@@ -103,7 +102,7 @@ pub enum JoinError {
     #[error("the parts go round in a circle: the one in {0} is named again")]
     Circle(Origin),
     /// More than any stream has.
-    #[error("the stream has more than {MAX_EARLIER} parts before the last one, by what they say")]
+    #[error("the stream was in more than {} logs before, by what they say", bounds::EARLIER_PARTS)]
     TooMany,
     /// It can't be told whether there is one before.
     #[error("whether the part in {0} goes on from another log is not shown")]
@@ -126,6 +125,13 @@ impl Whole {
     #[must_use]
     pub fn goes_on(&self) -> Option<(Origin, StreamId)> {
         self.seen.last().and_then(Seen::record).and_then(goes_on)
+    }
+
+    /// Its last record, as another part may name it.
+    #[must_use]
+    pub fn head(&self) -> Option<StreamHead> {
+        let last = self.seen.last()?.header();
+        Some(StreamHead { log: last.log, stream: last.stream, seq: last.seq, leaf: last.hash })
     }
 
     /// Where its last record is in its log.

@@ -1,28 +1,38 @@
 //! What the server itself says of a stream's states, compared with what its verified records give.
 
-use cairn_tree::record::stream::StreamName;
-use cairn_tree::wire::v1::{ObjectDifferences, States};
+use cairn_tree::record::stream::{StreamHead, StreamName};
+use cairn_tree::wire::v1::{EarlierPart, ObjectDifferences, States};
 
 use super::Trail;
 use super::error::TrailError;
 use crate::fetch::Query;
 
 /// With what of a stream its states begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// With nothing: this log's part is replayed alone, though the server may know of earlier ones in other logs.
     Nothing,
-    /// With those that the earlier parts end with.
-    Earlier,
+    /// With those that the earlier parts end with, the last record of each of which is this, the nearest first.
+    Earlier(Vec<StreamHead>),
 }
 
 impl Base {
-    fn parameter(self) -> (&'static str, String) {
+    fn parameter(&self) -> (&'static str, String) {
         let earlier = match self {
             Self::Nothing => "0",
-            Self::Earlier => "1",
+            Self::Earlier(_) => "1",
         };
         ("earlier", earlier.to_owned())
+    }
+
+    /// Checks that the server's own answer begins with the same parts. It follows fewer logs than we do.
+    fn check(&self, theirs: &[EarlierPart]) -> Result<(), TrailError> {
+        let Self::Earlier(ours) = self else { return Ok(()) };
+        let read = theirs.iter().filter(|part| part.checkpoint.is_some());
+        if !theirs.iter().map(|part| &part.head).eq(ours.iter().take(theirs.len())) {
+            return Err(TrailError::Differs("what the stream goes on from".to_owned()));
+        }
+        if read.count() < ours.len() { Err(TrailError::Unread(ours.len())) } else { Ok(()) }
     }
 }
 
@@ -38,7 +48,9 @@ impl Trail {
         ours: &States,
     ) -> Result<(), TrailError> {
         query.push(base.parameter());
-        let theirs = self.records.states(name, query).await?.replayed;
+        let answer = self.records.states(name, query).await?;
+        base.check(&answer.earlier)?;
+        let theirs = answer.replayed;
         if theirs == *ours {
             return Ok(());
         }
@@ -62,7 +74,9 @@ impl Trail {
         ours: &[ObjectDifferences],
     ) -> Result<(), TrailError> {
         query.push(base.parameter());
-        let theirs = self.records.differences(name, query).await?.objects;
+        let answer = self.records.differences(name, query).await?;
+        base.check(&answer.earlier)?;
+        let theirs = answer.objects;
         if theirs == ours {
             return Ok(());
         }

@@ -29,7 +29,7 @@ impl<T> Compared<T> {
         (session, form, output): (&mut Session, Form, &mut Output<'_>),
         (name, earlier): (&StreamName<'_>, (&TrailOptions, bool)),
         compute: impl Fn(&Whole, &Parts) -> Result<T, Failure>,
-        compare: impl AsyncFn(&Trail, &Whole, &T) -> Result<(), TrailError>,
+        compare: impl AsyncFn(&Trail, (&Whole, &Parts), &T) -> Result<(), TrailError>,
     ) -> Result<Self, Ended> {
         let (mut tries, mut records, mut parts) = (0, 0, None);
         loop {
@@ -44,7 +44,7 @@ impl<T> Compared<T> {
                 None => Parts::before(earlier, (&whole, name), form, output).await?,
             };
             let computed = compute(&whole, &before)?;
-            let fault = compare(&session.trail, &whole, &computed).await.err();
+            let fault = compare(&session.trail, (&whole, &before), &computed).await.err();
             let grown = whole.seen.len() > records;
             (tries, records) = (tries + 1, whole.seen.len());
             let again = matches!(fault, Some(TrailError::Differs(_))) && grown && tries < TRIES;

@@ -133,7 +133,7 @@ fn advised(error: &TrailError) -> String {
             "; what is newest may not be witnessed yet: repeat this later, or trust the log alone with --key"
         }
         TrailError::OtherLog { .. } => {
-            "; each log is asked with --log and its own --key: for what a log has of streams that have moved, too"
+            "; each of them has its own part, which --log asks for and its own --key verifies"
         }
         TrailError::Stale { .. } | TrailError::Fork { .. } => {
             "; cairn watch --state FILE follows the log and keeps evidence"

@@ -19,7 +19,7 @@ use super::super::watch::{accuse, beside_state, load_state, save_state};
 use super::super::why::WhyOptions;
 use super::{Ended, Session, no_head};
 use crate::auditor;
-use crate::auditor::trail::{Base, Filter, Ground, Met, Reader, Trail};
+use crate::auditor::trail::{Filter, Ground, Met, Reader, Trail};
 use crate::bounds;
 use crate::fetch::{Freshness, LogName, Records, Remote, can_be_asked, shown};
 use crate::files::{Hold, beside};
@@ -173,11 +173,6 @@ async fn kept_head(
 }
 
 impl StreamOptions {
-    /// With what the stream's states begin.
-    pub(in crate::cmd) const fn base(&self) -> Base {
-        if self.earlier { Base::Earlier } else { Base::Nothing }
-    }
-
     /// The stream's name. Where no tenant is given, it is the one of a verified record of the object.
     pub(in crate::cmd) async fn name(&self, trail: &mut Trail) -> Result<StreamName<'static>, Ended> {
         let name = |flag: &str, text: &str| {

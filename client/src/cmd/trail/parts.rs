@@ -9,13 +9,14 @@ use cairn_tree::record::replay::{Flag, LastLogs, Ongoing, Until, View, replay, r
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::size::counted;
-use cairn_tree::wire::v1::{FlagBody, MAX_EARLIER};
+use cairn_tree::wire::v1::FlagBody;
 use serde::Serialize;
 
 use super::super::failure::Failure;
 use super::super::terminal::{Form, Output};
 use super::{Ended, Session, TrailOptions};
-use crate::auditor::trail::{Beginning, Ending, JoinError, Whole};
+use crate::auditor::trail::{Base, Beginning, Ending, JoinError, TrailError, Whole};
+use crate::bounds;
 use crate::fetch::shown;
 
 /// A part of a stream, with the session that it was read in, in its own log.
@@ -113,11 +114,16 @@ impl Parts {
             if own.as_ref() == Some(&named) || list.iter().any(|part| part.log == named) {
                 return Err(Ended::Trail(JoinError::Circle(named).into()));
             }
-            if list.len() == MAX_EARLIER {
+            if list.len() == bounds::EARLIER_PARTS {
                 return Err(Ended::Trail(JoinError::TooMany.into()));
             }
             let part = Part::read(options, (named, next, name), form, output).await?;
             list.push(part);
+            // Each is bounded; so is what they are together.
+            let records: usize = list.iter().map(|part| part.whole.seen.len()).sum();
+            if records + whole.seen.len() > bounds::HISTORY_RECORDS {
+                return Err(TrailError::TooLong.into());
+            }
         }
         list.reverse();
         Ok(Self { list, are_unread: false })
@@ -155,6 +161,14 @@ impl Parts {
         format!(", after {records} in {}", counted(logs, "earlier log", "earlier logs"))
     }
 
+    /// With what the server's own answer is to begin, if it is to be compared: with these, if they were asked for.
+    pub(in crate::cmd) fn base(&self, wanted: bool) -> Base {
+        if !wanted {
+            return Base::Nothing;
+        }
+        Base::Earlier(self.list.iter().rev().filter_map(|part| part.whole.head()).collect())
+    }
+
     /// With what flags of the last part are found.
     pub(in crate::cmd) const fn sight(&self) -> Sight {
         if self.are_unread { Sight::Alone } else { Sight::All }
@@ -167,7 +181,7 @@ impl Parts {
 }
 
 fn nothing() -> Ended {
-    Ended::Trail(crate::auditor::trail::TrailError::Empty("a part of a stream"))
+    Ended::Trail(TrailError::Empty("a part of a stream"))
 }
 
 impl Part {

@@ -7,7 +7,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::{StreamHead, StreamId, StreamName};
 use cairn_tree::record::text::Name;
-use cairn_tree::wire::v1::Page;
+use cairn_tree::wire::v1::{EarlierPart, Page, StatesAnswer};
 
 const CREATED: &str = r#"{"object":{"tenant":"pb","module":"tl","entity":"license","id":"PB-17","operation":"create"},
     "actor":{"id":"8a1f"},"values":{"whole":{"new":{"status":"APPLIED"}}}}"#;
@@ -228,6 +228,38 @@ fn a_last_record_that_names_another_successor_is_refused() {
     other.assert_refused(1, "ends by saying that it goes on in lying.example/logs/third");
     Moved::bent(|said| Said { before: Some(said.named.clone()), ..said })
         .assert_refused(1, "the parts go round in a circle: the one in lying.example/logs/lying is named again");
+}
+
+/// What is printed is what the records of all parts give; the server's own answer is to begin with the same parts.
+#[test]
+fn a_state_that_begins_with_other_parts_is_told() {
+    let moved = Moved::new();
+    let state = format!("{STREAM}/state?at=0");
+    let with = |head: StreamHead| {
+        let mut answer = StatesAnswer::parse(&moved.log.answer(&state)).unwrap();
+        answer.earlier = vec![EarlierPart { head, checkpoint: Some(answer.checkpoint.clone()) }];
+        moved.log.repent();
+        moved.log.lie(&format!("{STREAM}/state"), Lie::Body(answer.to_json()));
+        moved.ask(&["replay", "--earlier"])
+    };
+    let honest: Vec<serde_json::Value> = moved.ask(&["history", "--earlier"]).json();
+    let continues = &honest[5]["continues"];
+    let head = StreamHead {
+        log: Origin::new(FIRST).unwrap(),
+        stream: continues["stream"].as_str().unwrap().parse().unwrap(),
+        seq: Seq::new(continues["seq"].as_u64().unwrap()).unwrap(),
+        leaf: Hash::from_base64(continues["leaf_hash"].as_str().unwrap()).unwrap(),
+    };
+    let other = with(StreamHead { leaf: Hash::leaf(b"another"), ..head.clone() });
+    assert!(other.code == 1 && other.stderr.contains("what the stream goes on from differs"), "{other:?}");
+    // The right part, and states of the last one alone: it lived twice.
+    let alone = with(head);
+    assert!(alone.code == 1 && alone.stderr.contains("the state of PB-17 differs"), "{alone:?}");
+    assert_eq!((&alone.json()[0]["lives"], &alone.json()[0]["document"]["status"]), (&2.into(), &"APPLIED".into()));
+    // One that does not follow the stream says nothing against its records.
+    moved.log.repent();
+    let silent = moved.ask(&["replay", "--earlier"]);
+    assert_eq!((silent.code, &silent.json()[2]["compared"]), (0, &false.into()), "{silent:?}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl<'r> Auditor<'r> {
 fn auditors_are_told_where_a_stream_was_before() {
     let running = Running::start();
     running.brought(&record("pb", "1", "create"));
-    created(&running, &["--continue"]);
+    let made = created(&running, &["--continue"]);
     running.brought(&update("1", "APPLIED", "PAID"));
     let auditor = Auditor::of(&running, &["pb"]);
     let ran = auditor.run("1", &["history"]);
@@ -71,6 +71,12 @@ fn auditors_are_told_where_a_stream_was_before() {
     assert_eq!((&state["document"], &summary["compared"]), (&json!({"status": "PAID"}), &json!(true)));
     assert_eq!(auditor.lines("1", &["diff"]).pop().unwrap()["compared"], true);
     // The other log is verified by its own key, and by no other.
+    let own = ["--token", made["auditor_token"].as_str().unwrap()];
+    let both = Auditor::of(&running, &["pb", "main"]);
+    for further in [&["--earlier"][..], &["--log", "main"]] {
+        let told = both.lines("1", &[&["history"], &own[..], further].concat());
+        assert_eq!(told.last().unwrap()["complete"], "claimed", "the tenant's own auditor follows it, too: {told:?}");
+    }
     let refused = auditor.run("1", &["history", "--earlier"]);
     assert!(
         refused.code == 2 && refused.stderr.contains("no key of the log localhost/logs/main is given"),
