@@ -1,6 +1,7 @@
 //! Records in the engine, verified from outside: after every step each one that was ever acknowledged is opened, and the
 //! chain of its stream followed from its beginning.
 
+mod agreed;
 mod crash;
 mod fscked;
 mod model;
