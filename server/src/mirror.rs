@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use cairn_tree::checkpoint::SignedCheckpoint;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url};
 use tokio::runtime::Runtime;
 
@@ -34,12 +35,39 @@ pub struct HttpMirror {
     silent: Cell<u32>,
 }
 
+/// What a mirror of a private log asks for: a bearer token. It is never shown but to the mirror.
+#[derive(Clone)]
+pub struct MirrorToken(HeaderValue);
+
+impl MirrorToken {
+    /// Checks that it can be sent.
+    ///
+    /// # Errors
+    /// [`MirrorError::Token`].
+    pub fn new(token: &str) -> Result<Self, MirrorError> {
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(MirrorError::Token);
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| MirrorError::Token)?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
 /// Why a mirror can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
     /// It is no URL.
     #[error("{0}: a mirror's URL is http or https, without user, query or fragment")]
     Url(String),
+    /// What is to be shown to it is no token.
+    #[error("the mirrors' token is empty or holds a character that cannot stand in an HTTP header")]
+    Token,
+    /// Two who would both get to know one token.
+    #[error(
+        "{0} and {1} are not at one scheme, host and port, and each would get to know the token that is for the other"
+    )]
+    Apart(String, String),
     /// The client could not be made.
     #[error("a mirror can't be asked: {0}")]
     Client(String),
@@ -65,27 +93,34 @@ enum NoAnswer {
 }
 
 impl HttpMirror {
-    /// A mirror beneath this URL. Its checkpoint tells which log it serves.
+    /// The mirrors beneath these URLs. A token is shown to all of them, so that they must be at one place then.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub fn open(url: &str) -> Result<Self, MirrorError> {
-        let wrong = || MirrorError::Url(url.to_owned());
-        let mut prefix = Url::parse(url).map_err(|_| wrong())?;
-        let bare = prefix.username().is_empty() && prefix.password().is_none();
-        if !matches!(prefix.scheme(), "http" | "https")
-            || !bare
-            || prefix.query().is_some()
-            || prefix.fragment().is_some()
+    /// [`MirrorError`]; nobody was asked if they are apart.
+    pub fn open_all(urls: &[String], token: Option<&MirrorToken>) -> Result<Vec<Self>, MirrorError> {
+        let prefixes = urls.iter().map(|url| prefix(url)).collect::<Result<Vec<_>, _>>()?;
+        let apart = |pair: &[Url]| match pair {
+            [one, other] if one.origin() != other.origin() => {
+                Some(MirrorError::Apart(one.to_string(), other.to_string()))
+            }
+            _ => None,
+        };
+        if token.is_some()
+            && let Some(apart) = prefixes.windows(2).find_map(apart)
         {
-            return Err(wrong());
+            return Err(apart);
         }
-        if !prefix.path().ends_with('/') {
-            prefix.set_path(&format!("{}/", prefix.path()));
-        }
+        prefixes.into_iter().map(|prefix| Self::open(prefix, token)).collect()
+    }
+
+    /// A mirror. Its checkpoint tells which log it serves.
+    fn open(prefix: Url, token: Option<&MirrorToken>) -> Result<Self, MirrorError> {
         // Somebody else in this process may have chosen a provider before; theirs is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let headers = token.map(|MirrorToken(value)| (AUTHORIZATION, value.clone())).into_iter().collect::<HeaderMap>();
+        // No redirect is followed, so that nobody else is shown the token.
         let client = Client::builder()
+            .default_headers(headers)
             .user_agent(concat!("cairnd/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(SILENCE)
             .read_timeout(SILENCE)
@@ -97,9 +132,10 @@ impl HttpMirror {
         let runtime = runtime.map_err(|error| MirrorError::Client(error.to_string()))?;
         let name = format!("the mirror {}", prefix.as_str().trim_end_matches('/'));
         let mut this = Self { prefix, name, origin: String::new(), client, runtime, silent: Cell::new(0) };
+        let hint = if token.is_none() { "; of a private log it does so with a token only" } else { "" };
         let told = |problem: &dyn core::fmt::Display| MirrorError::Checkpoint {
-            url: url.to_owned(),
-            problem: problem.to_string(),
+            url: this.prefix.to_string(),
+            problem: format!("{problem}{hint}"),
         };
         let text = this.ask("checkpoint", WITNESS_ANSWER_BYTES).map_err(|error| told(&error))?;
         let checkpoint = SignedCheckpoint::parse(&text).map_err(|error| told(&error))?;
@@ -129,6 +165,21 @@ impl HttpMirror {
             status => Err(NoAnswer::Settled(format!("status {status}"))),
         }
     }
+}
+
+/// Where a mirror is; ends in `/`.
+fn prefix(url: &str) -> Result<Url, MirrorError> {
+    let wrong = || MirrorError::Url(url.to_owned());
+    let mut prefix = Url::parse(url).map_err(|_| wrong())?;
+    let bare = prefix.username().is_empty() && prefix.password().is_none();
+    if !matches!(prefix.scheme(), "http" | "https") || !bare || prefix.query().is_some() || prefix.fragment().is_some()
+    {
+        return Err(wrong());
+    }
+    if !prefix.path().ends_with('/') {
+        prefix.set_path(&format!("{}/", prefix.path()));
+    }
+    Ok(prefix)
 }
 
 async fn bounded(mut response: Response, most: usize) -> Result<Vec<u8>, NoAnswer> {

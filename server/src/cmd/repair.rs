@@ -1,8 +1,8 @@
 //! `cairnd repair`: a damaged database that no server has open is mended from what of it is sound, from backups and from
 //! mirrors, and replaced as a whole. What was damaged is kept.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use cairn_tree::size::counted;
 use cairnd::admin::{Progress, Session};
 use cairnd::backup::{self, Generation};
 use cairnd::engine::{Clock as _, Copy, Mending, Remedy, Report, Sources, SystemClock, Wrong, sources_folder};
-use cairnd::mirror::HttpMirror;
+use cairnd::mirror::{HttpMirror, MirrorToken};
 use serde::Serialize;
 
 use super::backup::split;
@@ -26,6 +26,8 @@ const MENDABLE: u8 = 3;
 const MISSING: u8 = 4;
 /// Generations that are asked, the newest first.
 const GENERATIONS: usize = 8;
+/// The most bytes of a file with a token.
+const TOKEN_BYTES: u64 = 8 << 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Repair {
@@ -37,6 +39,13 @@ pub(super) struct Repair {
     /// Where somebody serves a log that is damaged, as C2SP tlog-tiles: trusted for nothing.
     #[arg(long, value_name = "URL")]
     mirror: Vec<String>,
+    /// The token that the mirrors of private logs ask for: all mirrors must be at one scheme, host and port then. Other
+    /// users of this machine can read it in the process list: prefer the environment or --mirror-token-file.
+    #[arg(long, env = "CAIRND_MIRROR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    mirror_token: Option<String>,
+    /// A file that holds that token, and nothing else but white space.
+    #[arg(long, value_name = "FILE")]
+    mirror_token_file: Option<PathBuf>,
     /// Say what is damaged and what would become of it, and change nothing.
     #[arg(long)]
     check: bool,
@@ -140,10 +149,19 @@ impl Repair {
                 }
             }
         }
-        for url in &self.mirror {
-            sources.mirrors.push(Box::new(HttpMirror::open(url)?));
+        for mirror in HttpMirror::open_all(&self.mirror, self.mirror_token()?.as_ref())? {
+            sources.mirrors.push(Box::new(mirror));
         }
         Ok(sources)
+    }
+
+    fn mirror_token(&self) -> anyhow::Result<Option<MirrorToken>> {
+        let text = match &self.mirror_token_file {
+            Some(path) => Some(read_token(path).with_context(|| path.display().to_string())?),
+            // An empty variable in the environment is as good as none.
+            None => self.mirror_token.clone().filter(|token| !token.is_empty()),
+        };
+        Ok(text.map(|text| MirrorToken::new(text.trim())).transpose()?)
     }
 
     fn tell(&self, folder: &Folder, report: &Report, kept: Option<&Path>) -> anyhow::Result<()> {
@@ -191,6 +209,16 @@ impl Repair {
             }
         }
     }
+}
+
+/// The text of a file that is no longer than a token may be.
+fn read_token(path: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(TOKEN_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TOKEN_BYTES {
+        bail!("longer than any token");
+    }
+    Ok(String::from_utf8(bytes)?)
 }
 
 fn newest(dest: &Path) -> anyhow::Result<Vec<Generation>> {

@@ -2,13 +2,16 @@
 //! hash to what was signed.
 
 use std::fs;
+use std::process::Command;
 
+use cairn_tests::http::{Connection, Request};
 use cairn_tests::lying::{Lie, LyingLog, Model};
-use cairn_tests::server::Data;
+use cairn_tests::random::Random;
+use cairn_tests::server::{Data, Ended, program, run};
 use cairn_tree::tile::Entries;
 
-use super::{FAILED, MISSING, SOUND, Scene, files, flip_in_tables, repair, repair_json};
-use crate::damage::long;
+use super::{FAILED, MENDABLE, MISSING, SOUND, Scene, files, flip_in_tables, repair, repair_json};
+use crate::damage::{long, marked};
 
 /// The bundle of entry 300.
 const BUNDLE: &str = "tile/entries/001";
@@ -44,6 +47,66 @@ fn another_server_of_the_same_log_mends_it() {
     scene.assert_goes_on(&server);
     assert_eq!(server.stop().code, SOUND);
     scene.data.assert_sound();
+}
+
+/// Only whoever has a token that reads it is shown anything of a private log: the token comes from a file or from the
+/// environment, and is shown to one place only.
+#[test]
+fn a_mirror_of_a_private_log_mends_it_with_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::init(folder.path().join("data"));
+    let _ = data.create_log("private", &["--private"]);
+    let mark = marked(&mut Random::for_test("private"));
+    let server = data.serve();
+    for number in 0..300 {
+        let entry = if number == 200 { mark.clone() } else { long(number) };
+        let request = Request::post("/logs/private/add", entry).with("authorization", format!("Bearer {}", data.token));
+        assert_eq!(Connection::open(server.address()).unwrap().ask(&request).unwrap().status, 200);
+    }
+    server.kill();
+    // What a start replays is written to tables.
+    assert_eq!(data.serve().stop().code, SOUND);
+    let copy = folder.path().join("copy");
+    crate::scene::copy(data.path(), &copy);
+    let other = Data::at(copy, &data).serve();
+    assert!(flip_in_tables(data.path(), &mark) > 0, "the fault did not fire");
+    let before = files(data.path());
+    let (url, elsewhere) = (other.log_url("private"), Model::new("other.example/log", 9));
+    let (elsewhere, token_file) = (LyingLog::serve(elsewhere), folder.path().join("token"));
+    let mending = |more: &[&str], token: &str| {
+        let mut command = Command::new(program("cairnd"));
+        command.args(["repair", "--mirror", &url]).args(more).arg("--data").arg(data.path());
+        run(command.env("CAIRND_MIRROR_TOKEN", token))
+    };
+    let refused = |ended: Ended, why: &str| {
+        assert!(ended.code == FAILED && ended.stderr.contains(why), "{why}: {ended:?}");
+        assert!(!ended.stderr.contains(&data.auditor), "a token is told: {ended:?}");
+    };
+    // Without a token, with a wrong one, and with what is none.
+    refused(mending(&[], ""), "of a private log it does so with a token only");
+    refused(mending(&[], "cairn_000000000000_AAAA"), "shows no checkpoint: status 4");
+    refused(mending(&[], "no token"), "cannot stand in an HTTP header");
+    let from_file = ["--mirror-token-file", token_file.to_str().unwrap()];
+    refused(mending(&from_file, &data.auditor), "No such file");
+    for (content, why) in [(" \n".to_owned(), "is empty"), ("x".repeat(9 << 10), "longer than any token")] {
+        fs::write(&token_file, content).unwrap();
+        refused(mending(&from_file, &data.auditor), why);
+    }
+    // Nobody at another place gets to see it.
+    refused(mending(&["--mirror", &elsewhere.url()], &data.auditor), "not at one scheme, host and port");
+    assert_eq!(elsewhere.requests(), Vec::<String>::new());
+    assert!(before == files(data.path()), "something was changed");
+    let checked = mending(&["--check"], &data.auditor);
+    assert_eq!(checked.code, MENDABLE, "{checked:?}");
+    fs::write(&token_file, format!("{}\n", data.auditor)).unwrap();
+    let mended = mending(&from_file, "");
+    assert_eq!(mended.code, SOUND, "{mended:?}");
+    assert!(!mended.stdout.contains(&data.auditor), "a token is told: {mended:?}");
+    data.assert_sound();
+    let server = data.serve();
+    let request = Request::get("/logs/private/entries/200").with("authorization", format!("Bearer {}", data.auditor));
+    let answer = Connection::open(server.address()).unwrap().ask(&request).unwrap();
+    assert_eq!(answer.body, mark);
 }
 
 /// The newest entries are in no backup; a mirror has the unfinished bundle at the very size that was signed.
