@@ -9,6 +9,8 @@ pub mod monitor;
 pub mod oracle;
 pub mod own_witness;
 pub mod preload;
+pub mod process;
 pub mod random;
 pub mod server;
+pub mod signer;
 pub mod witness;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cairn_tests::server::{Data, Ended, cairnd, run};
+use cairn_tests::signer::{command, point_to};
 
-use super::signer::{Signer, command, point_to};
+use super::signer::Signer;
 use super::{append, cairn, told};
 use crate::scene::copy;
 

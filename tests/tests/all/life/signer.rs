@@ -4,33 +4,24 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
-use cairn_tests::server::{Data, program, run};
+use cairn_tests::server::{Data, Starting, run};
+use cairn_tests::signer::{command, make, start};
 use serde_json::{Value, json};
 
 use super::{active, append, cairn};
 
 /// A running signer; it is killed when it is dropped.
 pub(super) struct Signer {
-    child: Child,
+    _process: Starting,
     socket: PathBuf,
-}
-
-pub(super) fn command(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program("cairnd"));
-    command.arg("signer").args(arguments).arg("--dir").arg(dir);
-    command
 }
 
 impl Signer {
     pub(super) fn on(dir: &Path) -> Self {
-        let mut command = command(dir, &["serve"]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("cairnd signer is ready"), "{line}");
-        Self { child, socket: dir.join("socket") }
+        let mut process = start(dir);
+        let socket = process.wait_as().expect("a signer that is ready");
+        Self { _process: process, socket }
     }
 
     /// Asks as whoever took the server over could.
@@ -49,33 +40,13 @@ impl Signer {
     }
 }
 
-impl Drop for Signer {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A database whose keys are at a signer.
 fn with_signer(folder: &Path) -> (Data, PathBuf) {
     let data = Data::init(folder.join("data"));
     let dir = folder.join("signer");
-    let done = run(&mut command(&dir, &["init"]));
-    assert_eq!(done.code, Some(0), "{done:?}");
-    let done = run(command(&dir, &["import"]).arg("--data").arg(data.path()));
-    assert_eq!(done.code, Some(0), "{done:?}");
+    make(&dir, data.path());
     assert!(!data.path().join("keys/main.skey").exists());
-    point_to(&dir, data.path());
     (data, dir)
-}
-
-/// Names a signer in the configuration of a database.
-pub(super) fn point_to(dir: &Path, data: &Path) {
-    let file = data.join("cairnd.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let line = format!("socket = {}", json!(dir.join("socket").to_str().unwrap()));
-    std::fs::write(&file, text.replacen("# socket = \"signer.sock\"", &line, 1)).unwrap();
 }
 
 #[test]
