@@ -96,6 +96,18 @@ impl Response {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+
+    /// A figure of `/metrics`, with its labels.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        figure(&self.text(), name)
+    }
+}
+
+/// A figure in the text of `/metrics`, with its labels.
+#[must_use]
+pub fn figure(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 impl Connection {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::http::{Connection, Request};
+use crate::http::{self, Connection, Request};
 use crate::server::{PATIENCE, program};
 
 /// What the ready line says before the address.
@@ -121,8 +121,7 @@ impl Monitor {
     #[must_use]
     pub fn figure(&self, figure: &str) -> u64 {
         let text = self.get("/metrics").1;
-        let value = text.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("no {figure}: {text}"))
+        http::figure(&text, figure).unwrap_or_else(|| panic!("no {figure}: {text}")) as u64
     }
 
     /// Waits for an event that is as it shall be, and gives it.

@@ -64,9 +64,8 @@ pub(crate) fn get(server: &Server, target: &str) -> Response {
 }
 
 pub(crate) fn figure(server: &Server, name: &str) -> f64 {
-    let metrics = get(server, "/metrics").text();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
-    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    let metrics = get(server, "/metrics");
+    metrics.figure(name).unwrap_or_else(|| panic!("no {name} in {}", metrics.text()))
 }
 
 pub(crate) fn wait_for(what: &str, holds: impl Fn() -> bool) {

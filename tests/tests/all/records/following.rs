@@ -209,9 +209,8 @@ fn of_a_thousand_followers_those_alone_are_woken_whose_stream_got_a_record() {
 
 /// A figure of the server's.
 fn figure(running: &Running, name: &str) -> u64 {
-    let text = running.ask(Request::get("/metrics")).text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}"));
-    line.trim().parse::<f64>().unwrap() as u64
+    let metrics = running.ask(Request::get("/metrics"));
+    metrics.figure(name).unwrap_or_else(|| panic!("no {name} in {}", metrics.text())) as u64
 }
 
 /// What followers leave unread is bounded, whatever there is to read, and holds up nobody else.

@@ -113,10 +113,9 @@ fn a_server_does_not_start_with_settings_that_it_can_not_read() {
 }
 
 /// The figure of this name.
-fn figure(running: &Running, name: &str) -> String {
-    let text = running.ask(Request::get("/metrics")).text();
-    let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next().unwrap().to_owned()
+fn figure(running: &Running, name: &str) -> f64 {
+    let metrics = running.ask(Request::get("/metrics"));
+    metrics.figure(name).unwrap_or_else(|| panic!("no {name} in {}", metrics.text()))
 }
 
 fn file(data: &Data) -> std::path::PathBuf {
@@ -135,7 +134,7 @@ fn a_file_that_is_not_what_the_log_has_on_record_is_restored_at_the_start() {
     done(&running.data, &["tenant", "set", "pb", "--reads", "metadata"]);
     assert_eq!(
         (figure(&running, "cairn_settings_restored_total"), figure(&running, "cairn_settings_in_doubt")),
-        ("0".into(), "0.0".into())
+        (0.0, 0.0)
     );
     let good = std::fs::read_to_string(file(&running.data)).unwrap();
     let changed = |from: &str, to: &str| {
@@ -143,12 +142,12 @@ fn a_file_that_is_not_what_the_log_has_on_record_is_restored_at_the_start() {
         Some(good.replace(from, to).into_bytes())
     };
     let cases = [
-        (None, "2"),
-        (Some(earlier), "2"),
-        (changed("\"tl\"", "\"tm\""), "2"),
-        (changed("\"pb\"", "\"pc\""), "4"),
-        (changed("metadata", "off"), "1"),
-        (changed("\"strict\": true", "\"strict\": false"), "1"),
+        (None, 2.0),
+        (Some(earlier), 2.0),
+        (changed("\"tl\"", "\"tm\""), 2.0),
+        (changed("\"pb\"", "\"pc\""), 4.0),
+        (changed("metadata", "off"), 1.0),
+        (changed("\"strict\": true", "\"strict\": false"), 1.0),
     ];
     let (mut running, mut lines) = (running, 0);
     for (bytes, restored) in cases {
@@ -172,7 +171,7 @@ fn a_file_that_is_not_what_the_log_has_on_record_is_restored_at_the_start() {
         assert_eq!(done(data, &["module", "list"]), "pb  tl  strict on  old-must-match on\n");
         assert_eq!(std::fs::read_to_string(file(data)).unwrap(), good);
     });
-    assert_eq!(figure(&running, "cairn_settings_restored_total"), "0");
+    assert_eq!(figure(&running, "cairn_settings_restored_total"), 0.0);
 }
 
 /// What was decided while the tenant's records were in the default log holds until something else is decided in its own.

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use cairn_tests::http::{Connection, Request};
+use cairn_tests::http::{Connection, Request, Response};
 use cairn_tests::own_witness::{WitnessData, add_checkpoint, growth};
 use cairn_tests::server::PATIENCE;
 
@@ -14,9 +14,8 @@ use super::{Scene, log};
 const DECLARED: usize = 128 << 10;
 const IDLE: usize = 600;
 
-fn figure(figures: &str, name: &str) -> f64 {
-    let line = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name}: {figures}")).parse().unwrap()
+fn figure(metrics: &Response, name: &str) -> f64 {
+    metrics.figure(name).unwrap_or_else(|| panic!("no {name} in {}", metrics.text()))
 }
 
 #[test]
@@ -30,7 +29,7 @@ fn bodies_that_are_only_declared_shut_nobody_out() {
             stream
         })
         .collect();
-    let connected = || figure(&scene.get("/metrics").text(), "cairn_witness_connections") >= IDLE as f64;
+    let connected = || figure(&scene.get("/metrics"), "cairn_witness_connections") >= IDLE as f64;
     let begun = Instant::now();
     while !connected() {
         assert!(begun.elapsed() < PATIENCE, "the connections are not taken");
@@ -45,11 +44,11 @@ fn bodies_that_are_only_declared_shut_nobody_out() {
     last.set_read_timeout(Some(PATIENCE)).unwrap();
     last.read_to_string(&mut said).unwrap();
     assert!(said.starts_with("HTTP/1.1 408") && said.contains("only 4 bytes came in in time"), "{said}");
-    let late = || figure(&scene.get("/metrics").text(), "cairn_witness_add_checkpoint_total{status=\"408\"}");
+    let late = || figure(&scene.get("/metrics"), "cairn_witness_add_checkpoint_total{status=\"408\"}");
     while late() < IDLE as f64 {
         assert!(begun.elapsed() < PATIENCE, "only {} of {IDLE} were let go", late());
     }
-    assert_eq!(figure(&scene.get("/metrics").text(), "cairn_witness_add_checkpoint_total{status=\"200\"}"), 20.0);
+    assert_eq!(figure(&scene.get("/metrics"), "cairn_witness_add_checkpoint_total{status=\"200\"}"), 20.0);
 }
 
 #[test]
@@ -72,7 +71,7 @@ fn connections_past_the_limit_are_refused_and_counted_and_the_others_go_on() {
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
     }
     data.verify(&log.head(2), &add_checkpoint(&mut known, &growth(&log, 1, 2)).unwrap());
-    let figures = known.ask(&Request::get("/metrics")).unwrap().text();
+    let figures = known.ask(&Request::get("/metrics")).unwrap();
     assert_eq!(figure(&figures, "cairn_witness_connections_refused_total"), 50.0);
 }
 
@@ -80,7 +79,7 @@ fn connections_past_the_limit_are_refused_and_counted_and_the_others_go_on() {
 fn requests_of_strangers_leave_nothing_behind() {
     let scene = Scene::set(3);
     let size = || std::fs::metadata(scene.data.path().join("heads.journal")).unwrap().len();
-    let before = (size(), figure(&scene.get("/metrics").text(), "cairn_witness_commit_seconds_count"));
+    let before = (size(), figure(&scene.get("/metrics"), "cairn_witness_commit_seconds_count"));
     let mut connection = scene.connect();
     for number in 0..500 {
         let stranger = log(&format!("stranger.example/{number}"), 7, 1);
@@ -90,13 +89,13 @@ fn requests_of_strangers_leave_nothing_behind() {
     for _ in 0..500 {
         assert_eq!(add_checkpoint(&mut connection, &growth(&impostor, 0, 3)).unwrap().status, 403);
     }
-    let figures = scene.get("/metrics").text();
+    let figures = scene.get("/metrics");
     assert_eq!((size(), figure(&figures, "cairn_witness_commit_seconds_count")), before, "nothing was written");
     assert_eq!(figure(&figures, "cairn_witness_logs"), 1.0);
     assert_eq!(figure(&figures, "cairn_witness_waiting"), 0.0);
     assert_eq!(figure(&figures, "cairn_witness_add_checkpoint_total{status=\"404\"}"), 500.0);
     assert_eq!(figure(&figures, "cairn_witness_add_checkpoint_total{status=\"403\"}"), 500.0);
-    assert!(!figures.contains("stranger.example"), "what strangers name makes no figures");
+    assert!(!figures.text().contains("stranger.example"), "what strangers name makes no figures");
     scene.data.verify(&scene.log.head(3), &scene.ask(&growth(&scene.log, 0, 3)));
 }
 

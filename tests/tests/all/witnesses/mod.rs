@@ -139,7 +139,5 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
 
 /// A figure of `/metrics`, zero if it is absent.
 fn figure(server: &Server, name: &str) -> f64 {
-    let text = get(server, "/metrics").text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    line.unwrap_or(0.0)
+    get(server, "/metrics").figure(name).unwrap_or(0.0)
 }
