@@ -13,6 +13,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::kinds::{Kind, Setting};
 use crate::tally::{Finding, Tally};
 
+/// How long a kind goes on past its time, on a machine so busy that no fault has fired yet: with worlds of one cycle.
+const OVERTIME: Duration = Duration::from_secs(60);
+
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -56,7 +59,7 @@ fn run_kind(plan: &Plan, kind: Kind, deadline: Instant, bar: &ProgressBar) -> Ta
     std::thread::scope(|scope| {
         for _ in 0..plan.hands.max(1) {
             scope.spawn(|| {
-                while Instant::now() < deadline && lock(&whole).findings() < plan.enough {
+                while goes_on(plan, deadline, &whole) {
                     if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
                         return;
                     }
@@ -72,6 +75,12 @@ fn run_kind(plan: &Plan, kind: Kind, deadline: Instant, bar: &ProgressBar) -> Ta
         }
     });
     whole.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether there is another world.
+fn goes_on(plan: &Plan, deadline: Instant, whole: &Mutex<Tally>) -> bool {
+    let (whole, now) = (lock(whole), Instant::now());
+    whole.findings() < plan.enough && (now < deadline || whole.fired == 0 && now < deadline + OVERTIME)
 }
 
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {

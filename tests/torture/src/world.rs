@@ -18,7 +18,7 @@ use crate::records::{Ledger, Recorder, Way as RecordWay};
 use crate::tally::{Finding, Sort, Tally};
 
 /// How often a world looks whether something has come about that nobody tells it of.
-const LOOK: Duration = Duration::from_micros(300);
+pub(crate) const LOOK: Duration = Duration::from_micros(300);
 
 /// One database and everything that was ever seen of it.
 pub(crate) struct World {

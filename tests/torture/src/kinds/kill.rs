@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cairn_tests::server::Ended;
+
 use super::Setting;
 use crate::tally::{Finding, Tally};
 use crate::world::{World, ready, wait_for_answers};
@@ -19,7 +21,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
             // Any moment may be the wrong one: this wait is the fault, nothing is waited for.
             std::thread::sleep(Duration::from_micros(world.random.below(40_000) as u64));
             starting.kill();
-            killed(starting.ended().code, "a kill while it starts", tally);
+            killed(&starting.ended(), "a kill while it starts", tally)?;
             continue;
         }
         let starting = world.start(&[]);
@@ -35,18 +37,18 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
             Ok(())
         })?;
         let what = if under_load { "a kill with appends on their way" } else { "a kill between two appends" };
-        killed(up.process.ended().code, what, tally);
+        killed(&up.process.ended(), what, tally)?;
     }
     world.finish(tally, true)
 }
 
-/// A process that a signal ended has no exit code.
-fn killed(code: Option<i32>, what: &str, tally: &mut Tally) {
+/// A process that a signal ended has no exit code. Nothing else may end it here.
+fn killed(ended: &Ended, what: &str, tally: &mut Tally) -> Result<(), Finding> {
     tally.cycles += 1;
-    if code.is_none() {
-        tally.fired += 1;
-        tally.note(what);
-    } else {
-        tally.note("it had ended before the kill");
+    if ended.code.is_some() {
+        return Err(Finding::failed(format!("it ended before the kill: {ended:?}")));
     }
+    tally.fired += 1;
+    tally.note(what);
+    Ok(())
 }

@@ -55,16 +55,17 @@ pub struct Setting<'a> {
     pub folder: &'a Path,
     /// The number of the world within its kind: what is tried one after the other goes on from there.
     pub number: u64,
-    /// No new cycle is begun after this.
+    /// No new cycle but the first is begun after this.
     pub deadline: Instant,
     /// Cycles per world, at most.
     pub cycles: u64,
 }
 
 impl Setting<'_> {
-    /// Whether another cycle may begin.
+    /// Whether another cycle may begin. The first one always may: on a busy machine a world may take all of its time to
+    /// be made.
     fn goes_on(&self, done: u64) -> bool {
-        done < self.cycles && Instant::now() < self.deadline
+        done < self.cycles && (done == 0 || Instant::now() < self.deadline)
     }
 }
 

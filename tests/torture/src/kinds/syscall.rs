@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use cairn_tests::preload::{Calls, Class, Deed};
 use cairn_tests::random::Random;
+use cairn_tests::server::PATIENCE;
 
 use super::Setting;
 use crate::tally::{Finding, Sort, Tally};
 use crate::world::{Up, World, ended_well, ready, wait_for_answers, wait_until};
 
-const WORK: Duration = Duration::from_secs(20);
 /// Answers after which a server at work is given up on to come to the call.
 const ANSWERS: u64 = 12;
 /// What a disk and its file system say.
@@ -78,7 +78,7 @@ fn at_work(world: &mut World, up: &mut Up, calls: &Calls, every: u64, tally: &mu
         wait_until(|| Ok(calls.fired()? > 0 || process.has_ended()), Duration::from_millis(30))?;
         wait_until(|| Ok(process.has_ended()), Duration::from_millis(2))?;
         wait_for_answers(signals, ANSWERS, Duration::from_millis(20))?;
-        if must_end(calls)? && !wait_until(|| Ok(process.has_ended()), WORK)? {
+        if must_end(calls)? && !wait_until(|| Ok(process.has_ended()), PATIENCE)? {
             let when = if at_start { "at a start" } else { "at work" };
             return Err(Finding::failed(format!("a failed sync {when} does not end it: {}", calls.place()?)));
         }

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cairn_tests::oracle::{Content, Oracle};
 use cairn_tests::random::Random;
+use cairn_tests::server::PATIENCE;
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::hash::Hash;
 use cairn_tree::policy::Trust;
@@ -20,6 +21,7 @@ use cairn_tree::wire::v1::AppendedAnswer;
 use super::Asked;
 use super::proven::{Reader, transaction};
 use crate::tally::{Finding, Sort};
+use crate::world::LOOK;
 
 /// Records that were looked at before and are looked at again in one check, by their ids.
 const SAMPLED: usize = 6;
@@ -29,8 +31,6 @@ const SAMPLED_AT_LAST: usize = 150;
 const PAGE: usize = 200;
 /// Records per page of a search.
 const FOUND: usize = 60;
-/// How long what is found may lag behind what was acknowledged.
-const CATCH_UP: Duration = Duration::from_secs(20);
 
 /// What one log showed of one tenant's records.
 #[derive(Debug, Clone)]
@@ -272,10 +272,16 @@ impl Ledger {
         let from = last.map_or(0, |last| last.seq.get());
         let base = format!("/v1/streams/{path}?limit={PAGE}&proof=1");
         let mut target = format!("{base}&from_seq={from}");
+        let newest = stream.acked.values().max().copied();
         let mut first = true;
         loop {
             let page = reader.page(&target)?;
             let page = page.ok_or_else(|| lost(format!("log {}: {path} is gone", self.log)))?;
+            // A history never lags: whoever asks sees what was acknowledged.
+            if newest.is_some_and(|newest| page.complete_to <= newest) {
+                let words = format!("log {}: {path} is said to be whole up to {} only", self.log, page.complete_to);
+                return Err(Finding::failed(words));
+            }
             for entry in &page.entries {
                 let (index, record) = (entry.record.index().get(), &entry.record);
                 if let Some(last) = last.filter(|_| core::mem::take(&mut first)) {
@@ -316,7 +322,8 @@ impl Ledger {
     fn search(&self, reader: &mut Reader<'_>, facet: &str) -> Result<(), Finding> {
         let target = format!("/v1/records?tenant={}&{facet}&limit={FOUND}&proof=1", self.tenant);
         let newest = self.acked.keys().next_back().copied().unwrap_or(0);
-        let deadline = Instant::now() + CATCH_UP;
+        // How long what is found may lag behind what was acknowledged.
+        let deadline = Instant::now() + PATIENCE;
         let page = loop {
             let page = reader.page(&target)?;
             let page = page.ok_or_else(|| lost(format!("log {}: no records of {}", self.log, self.tenant)))?;
@@ -327,6 +334,7 @@ impl Ledger {
                 let words = format!("log {}: found up to {}, acknowledged up to {newest}", self.log, page.complete_to);
                 return Err(Finding::failed(words));
             }
+            std::thread::sleep(LOOK);
         };
         let oldest = page.entries.last().filter(|_| page.next.is_some());
         let oldest = oldest.map_or(0, |entry| entry.record.index().get());
