@@ -1,6 +1,7 @@
 //! The real `cairn witness`, as an operator runs it: made in a folder, told its logs, started, asked, killed.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr as _;
@@ -80,6 +81,14 @@ impl WitnessData {
     pub fn start(&self, environment: &[(&str, &OsStr)]) -> Starting {
         let mut command = self.serving();
         command.envs(environment.iter().copied());
+        Starting::of(command, READY)
+    }
+
+    /// Starts the witness where its logs know it.
+    #[must_use]
+    pub fn start_at(&self, address: SocketAddr) -> Starting {
+        let mut command = Command::new(program("cairn"));
+        command.args(["witness", "serve", "--listen", &address.to_string(), "--dir"]).arg(&self.path);
         Starting::of(command, READY)
     }
 

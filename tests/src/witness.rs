@@ -367,7 +367,8 @@ fn cosign_unverified(head: &Checkpoint, key: &SignerKey, time: Timestamp) -> Opt
 }
 
 /// The SHA-256 hash of an origin, in hexadecimal digits (tlog-witness, "Monitor Retrieval Mechanism").
-fn origin_hash(origin: &str) -> String {
+#[must_use]
+pub fn origin_hash(origin: &str) -> String {
     use sha2::Digest as _;
     sha2::Sha256::digest(origin).iter().map(|byte| format!("{byte:02x}")).collect()
 }

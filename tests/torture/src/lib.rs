@@ -10,6 +10,7 @@
 
 pub mod kinds;
 mod load;
+mod parties;
 mod records;
 mod run;
 pub mod tally;

@@ -11,9 +11,11 @@ use cairn_tests::oracle::{Content, Oracle};
 use cairn_tests::random::Random;
 use cairn_tests::server::{Data, Ended, LogKey, PATIENCE, Starting, cairnd};
 use cairn_tree::checkpoint::LogKeys;
+use cairn_tree::merkle::Root;
 use serde::Deserialize;
 
 use crate::load::{Answer, Client, Signals, Way, judge, watch};
+use crate::parties::Parties;
 use crate::records::{Ledger, Recorder, Way as RecordWay};
 use crate::tally::{Finding, Sort, Tally};
 
@@ -22,11 +24,14 @@ pub(crate) const LOOK: Duration = Duration::from_micros(300);
 
 /// One database and everything that was ever seen of it.
 pub(crate) struct World {
+    /// Who signs and cosigns, where that is not the server alone. They end before their folders do.
+    pub(crate) parties: Option<Parties>,
     /// None once it is to be kept.
     folder: Option<tempfile::TempDir>,
     pub(crate) data: Data,
     pub(crate) seen: Seen,
     clients: Vec<Client>,
+    logs: Vec<LogKey>,
     pub(crate) random: Random,
 }
 
@@ -80,8 +85,15 @@ impl World {
             let keys = keys.map_err(|error| Finding::failed(error.to_string()))?;
             ledgers.push(Ledger::new(tenant, &log.name, &keys, &data.auditor));
         }
-        let oracles = [&data.main, &timed, &tenant.log].into_iter().map(|key: &LogKey| Oracle::new(key)).collect();
-        Ok(Self { folder: Some(folder), data, seen: Seen { oracles, ledgers }, clients, random })
+        let logs = vec![data.main.clone(), timed, tenant.log];
+        let seen = Seen { oracles: logs.iter().map(Oracle::new).collect(), ledgers };
+        Ok(Self { folder: Some(folder), data, seen, clients, logs, parties: None, random })
+    }
+
+    /// From now on the keys of all logs are at a signer process, and a witness cosigns their heads.
+    pub(crate) fn join_parties(&mut self) -> Result<(), Finding> {
+        self.parties = Some(Parties::join(&self.data, &self.logs, &mut self.random)?);
+        Ok(())
     }
 
     /// The folder around the database.
@@ -100,8 +112,11 @@ impl World {
         Starting::on(self.data.path(), &environment)
     }
 
-    /// Starts the server, which must get ready, and checks everything.
+    /// Starts the server, which must get ready, and whoever else is needed, and checks everything.
     pub(crate) fn up(&mut self) -> Result<Up, Finding> {
+        if let Some(parties) = &mut self.parties {
+            parties.start()?;
+        }
         let starting = self.start(&[]);
         let up = ready(starting)?.map_err(|ended| Finding::failed(format!("it does not start any more: {ended:?}")))?;
         self.check(up.address)?;
@@ -110,6 +125,9 @@ impl World {
 
     /// Reads all logs as any client may, and compares them with all that was ever seen.
     pub(crate) fn check(&mut self, address: SocketAddr) -> Result<Vec<Content>, Finding> {
+        if let Some(parties) = &mut self.parties {
+            parties.settle(address, &mut self.seen)?;
+        }
         self.seen.check(address, &mut self.random, Sort::Lost)
     }
 
@@ -202,6 +220,12 @@ impl Seen {
         let contents = checked.collect::<Result<Vec<_>, Finding>>()?;
         self.ledgers.iter_mut().try_for_each(|ledger| ledger.check(address, random, unverified))?;
         Ok(contents)
+    }
+
+    /// Holds a head of a log against all that was seen of it.
+    pub(crate) fn see_head(&mut self, log: &str, text: &[u8]) -> Result<Root, Finding> {
+        let oracle = self.oracles.iter_mut().find(|oracle| oracle.name() == log);
+        Ok(oracle.ok_or_else(|| Finding::failed(format!("the harness: no log {log}")))?.see_head(text)?)
     }
 
     /// Verifies an answer that concerns a log, and counts what it acknowledges.

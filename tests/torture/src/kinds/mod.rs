@@ -10,6 +10,7 @@ mod points;
 mod power;
 mod recovery;
 mod syscall;
+mod witnessed;
 
 use std::path::Path;
 use std::time::Instant;
@@ -42,6 +43,8 @@ pub enum Kind {
     Clock,
     /// One flipped bit in a file of the database, and a repair from a backup.
     Repair,
+    /// kill -9 of a server, of the signer that has its keys, and of the witness that cosigns its heads.
+    Witnessed,
     /// As [`Kind::Bitflip`], in the write-ahead log alone and before the real server alone.
     Wal,
     /// A bit that flips on the way to the store: takes a server that does so (`make canaries`).
@@ -71,7 +74,7 @@ impl Setting<'_> {
 
 impl Kind {
     /// All that any server survives, in the order in which they run.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kill,
         Self::Points,
         Self::Syscall,
@@ -82,6 +85,7 @@ impl Kind {
         Self::Copies,
         Self::Clock,
         Self::Repair,
+        Self::Witnessed,
     ];
 
     /// Its name on the command line and in the results.
@@ -98,6 +102,7 @@ impl Kind {
             Self::Copies => "copies",
             Self::Clock => "clock",
             Self::Repair => "repair",
+            Self::Witnessed => "witnessed",
             Self::Wal => "wal",
             Self::Bundle => "bundle",
         }
@@ -127,6 +132,7 @@ impl Kind {
             Self::Files => files::run(setting, &mut world, tally),
             Self::Copies => copies::run(setting, &mut world, tally),
             Self::Clock => clock::run(setting, &mut world, tally),
+            Self::Witnessed => witnessed::run(setting, &mut world, tally),
             Self::Bundle => bundle::run(setting, &mut world, tally),
             Self::Bitflip | Self::Wal | Self::Repair => Ok(()),
         };
