@@ -410,7 +410,7 @@ impl Engine {
         self.inner.damage.told()
     }
 
-    /// How many places reads have found damaged, or in contradiction to others, since the start.
+    /// How many places reads have found damaged since the start, so that their logs were halted.
     #[must_use]
     pub fn read_findings(&self) -> u64 {
         self.inner.read_findings.load(Relaxed)

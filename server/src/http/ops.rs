@@ -144,8 +144,8 @@ pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let logs = app.engine.logs().into_iter().filter(|log| ask.may_read(log)).collect();
     let (engine, cosigners, scrub) = (app.engine.clone(), Arc::clone(&app.cosigners), Arc::clone(&app.scrub));
     let (capture, settings) = (Arc::clone(&app.records.capture), Arc::clone(&app.records.settings));
-    let following = app.followers.seen();
-    let seen = Seen { engine, cosigners, scrub, capture, following, settings, logs };
+    let (reporter, following) = (Arc::clone(&app.records.reporter), app.followers.seen());
+    let seen = Seen { engine, cosigners, scrub, reporter, capture, following, settings, logs };
     app.metrics.http.bodies(app.bodies.used());
     let text = app.metrics.render(seen, app.clock.now_ms()).map_err(Problem::internal)?;
     let mut answer = fresh(media::TEXT, "");

@@ -29,8 +29,8 @@ use prometheus_client::registry::Registry;
 
 use crate::cosigners::Cosigners;
 use crate::engine::{Engine, Log, ScrubFigures};
-use crate::records::Settings;
 use crate::records::capture::Capture;
+use crate::records::{Reporter, Settings};
 
 /// Everything that is counted.
 #[derive(Debug, Default)]
@@ -66,6 +66,8 @@ pub struct Seen {
     pub cosigners: Arc<Cosigners>,
     /// What the scrubber does.
     pub scrub: Arc<ScrubFigures>,
+    /// What reads have found.
+    pub reporter: Arc<Reporter>,
     /// Messages of DIGIT's persister.
     pub capture: Arc<Capture>,
     /// Readers who follow something.

@@ -14,16 +14,19 @@ pub(super) fn encode(seen: &Seen, now_ms: u64, encoder: &mut DescriptorEncoder<'
     let state = seen.scrub.state();
     let ScrubState { bytes, entries, records, record_findings, returned, .. } = state;
     let ScrubState { passes, findings, dismissed, unreadable, since_ms, position, .. } = state;
+    // Whoever comes first tells of a disclosure, and only once; its place is bad all the same.
+    let bad = record_findings + seen.reporter.read_disclosures();
+    let read = seen.engine.read_findings() + seen.reporter.read_findings();
     let counts = [
         ("scrub_bytes", "Bytes that the scrubber has read.", bytes),
         ("scrub_entries", "Entries that the scrubber has hashed.", entries),
         ("scrub_records", "Records whose disclosures the scrubber has compared with their leaves.", records),
-        ("scrub_record_findings", "Disclosures that the scrubber was the first to find bad.", record_findings),
+        ("scrub_record_findings", "Disclosures that were found bad, by the scrubber or by a read before it.", bad),
         ("scrub_returned", "Disclosures that were there again though they were erased.", returned),
         ("scrub_passes", "Passes of the scrubber over everything.", passes),
         ("scrub_findings", "Places that the scrubber has found damaged.", findings),
         ("scrub_dismissed", "Places that looked damaged and were sound when read again.", dismissed),
-        ("read_findings", "Places that reads have found damaged or in contradiction.", seen.engine.read_findings()),
+        ("read_findings", "What reads were the first to find damaged or in contradiction.", read),
         ("scrub_unreadable", "Places that the system could not read for the scrubber.", unreadable),
     ];
     counts.into_iter().try_for_each(|(name, help, value)| counter(encoder, name, help, value))?;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_tree::record::digest::Digest;
@@ -29,6 +30,14 @@ pub struct Reporter {
     /// What was reported: the log, and the digest or the index.
     known: Mutex<BTreeSet<(String, String)>>,
     told: Arc<Notify>,
+    read: ReadFindings,
+}
+
+/// What reads were the first to tell of, since the start: a line each.
+#[derive(Debug, Default)]
+struct ReadFindings {
+    disclosures: AtomicU64,
+    others: AtomicU64,
 }
 
 impl Reporter {
@@ -43,7 +52,7 @@ impl Reporter {
                 Some((incident.log?, what))
             });
         let known = Mutex::new(known.take(REPORTED_INCIDENTS).collect());
-        Ok(Self { incidents, clock, known, told: Arc::default() })
+        Ok(Self { incidents, clock, known, told: Arc::default(), read: ReadFindings::default() })
     }
 
     /// Is told when there is a new line, so that its record is written.
@@ -52,14 +61,16 @@ impl Reporter {
         Arc::clone(&self.told)
     }
 
-    /// Reports something of a log, unless it was reported before; true if it is a disclosure that was not.
-    pub fn report(&self, log: &Log, broken: &Broken) -> bool {
+    /// Reports something of a log that a read has found, unless it was reported before.
+    pub fn report(&self, log: &Log, broken: &Broken) {
         match broken.what {
-            BrokenPart::Disclosure(..) => return self.write_down(&log.info().name, broken),
+            BrokenPart::Disclosure(..) => {
+                self.write_down_read(log, broken);
+            }
             BrokenPart::Leaf => self.suspect(log, broken.index),
             BrokenPart::Chain { not_found_from } => {
                 // One that was told of before has halted the log before: what is signed so stays so, after a repair too.
-                let is_new = self.write_down(&log.info().name, broken);
+                let is_new = self.write_down_read(log, broken);
                 match not_found_from {
                     Some(from) => drop(log.suspect_from(from, broken.index, self.clock.now_ms())),
                     None if is_new => {
@@ -69,7 +80,24 @@ impl Reporter {
                 }
             }
         }
-        false
+    }
+
+    /// Reports a disclosure that the scrubber has found; true if it was not reported before.
+    pub(super) fn scrubbed(&self, log: &Log, broken: &Broken) -> bool {
+        self.write_down(&log.info().name, broken)
+    }
+
+    /// How many disclosures reads were the first to find bad, since the start.
+    #[must_use]
+    pub fn read_disclosures(&self) -> u64 {
+        self.read.disclosures.load(Relaxed)
+    }
+
+    /// How many lines there are since the start because of reads. Damage that halted a log is not among them, which the
+    /// engine counts.
+    #[must_use]
+    pub fn read_findings(&self) -> u64 {
+        self.read_disclosures() + self.read.others.load(Relaxed)
     }
 
     /// Whether it was reported before.
@@ -116,7 +144,7 @@ impl Reporter {
             self.told.notify_one();
         } else {
             let words = "it could not be verified".to_owned();
-            self.write_down(&log.info().name, &Broken { index, what: BrokenPart::Leaf, words });
+            self.write_down_read(log, &Broken { index, what: BrokenPart::Leaf, words });
         }
     }
 
@@ -147,6 +175,17 @@ impl Reporter {
                 false
             }
         }
+    }
+
+    /// The same for what a read has found, which is counted.
+    fn write_down_read(&self, log: &Log, broken: &Broken) -> bool {
+        let is_new = self.write_down(&log.info().name, broken);
+        let counter = match broken.what {
+            BrokenPart::Disclosure(..) => &self.read.disclosures,
+            BrokenPart::Leaf | BrokenPart::Chain { .. } => &self.read.others,
+        };
+        counter.fetch_add(u64::from(is_new), Relaxed);
+        is_new
     }
 }
 

@@ -85,7 +85,7 @@ impl Look<'_> {
     /// Tells of it.
     fn tell(&mut self, index: LeafIndex) {
         if let Some(broken) = self.news(index) {
-            self.checked.findings += u64::from(self.reporter.report(self.log, &broken));
+            self.checked.findings += u64::from(self.reporter.scrubbed(self.log, &broken));
         }
     }
 

@@ -65,7 +65,6 @@ impl Log {
         if matches!(self.state(), LogState::Halted(_)) {
             return;
         }
-        self.running.read_findings.fetch_add(1, Relaxed);
         self.halt_damaged(reason);
     }
 

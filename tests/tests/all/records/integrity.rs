@@ -8,6 +8,7 @@ use cairn_tree::store::{Batch, Key, Kind, LogId, Store as _};
 use serde_json::Value;
 
 use super::{Running, json_of, record};
+use crate::damage::{figure, wait_for};
 
 /// Changes the row of disclosures whose last record is at this index, in a database that nobody has open.
 pub(super) fn edit(data: &Data, last: u64, change: impl FnOnce(&mut Vec<u8>)) {
@@ -71,4 +72,30 @@ fn a_changed_disclosure_is_an_integrity_error_and_one_incident_however_often_it_
     );
     // What else the log has goes on.
     assert_eq!(running.bring(&record("pb", "1", "update")).status, 200);
+}
+
+/// Whoever watches the figures is told of what a read finds first as of what the scrubber does.
+#[test]
+fn a_disclosure_that_a_reader_finds_bad_before_the_scrubber_counts_once_in_both_figures() {
+    let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+    running.brought(&record("pb", "1", "create"));
+    let bad = running.brought(&record("pb", "2", "create"))["records"][0]["id"].as_str().unwrap().to_owned();
+    let running = running.restarted_after(|data| edit(data, 1, |row| *row.last_mut().unwrap() ^= 1));
+    let counted = |running: &Running| {
+        ["cairn_read_findings_total", "cairn_scrub_record_findings_total"].map(|name| figure(&running.server, name))
+    };
+    running.shown("/v1/streams/entity/pb/tl/license/1");
+    assert_eq!(counted(&running), [0.0; 2], "nobody has read it");
+    for _ in 0..3 {
+        assert_eq!(running.read(&format!("/v1/records/{bad}")).status, 500);
+        assert_eq!(running.shown("/v1/records?tenant=pb")["records"][0]["problem"]["part"], "disclosure");
+        assert_eq!(counted(&running), [1.0; 2]);
+    }
+    // It is known from then on.
+    let running = running.restarted_after(|data| {
+        data.set_limit("scrub_bytes_per_second", 1 << 30);
+    });
+    wait_for("a pass", || figure(&running.server, "cairn_scrub_passes_total") >= 1.0);
+    assert_eq!(running.read(&format!("/v1/records/{bad}")).status, 500);
+    assert_eq!((counted(&running), incidents(&running.data).len()), ([0.0; 2], 1));
 }
