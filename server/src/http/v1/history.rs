@@ -9,6 +9,7 @@ use cairn_tree::record::history::Entered;
 use cairn_tree::record::later::Later;
 use cairn_tree::record::stream::{StreamId, StreamName};
 use cairn_tree::record::text::Name;
+use cairn_tree::record::time::Time;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{IntegrityProblem, RecordBody, WrongPart};
 
@@ -353,6 +354,16 @@ impl Asked {
             }
         }
         Ok(verifying)
+    }
+
+    /// The server's time of a record of which a disclosure is bad: its leaf is what was signed.
+    pub(super) fn time_of(&self, problem: &IntegrityProblem, under: &Head) -> Result<Option<Time>, Problem> {
+        if !matches!(problem.part, WrongPart::Disclosure(..)) {
+            return Ok(None);
+        }
+        let stored = self.reading.log.stored_records(&self.reading.head, &[problem.index], LIST_BYTES)?.pop();
+        let located = stored.map(|stored| self.reading.located(stored, under)).transpose().ok().flatten();
+        Ok(located.map(|located| located.header().time))
     }
 
     /// The next record.

@@ -3,6 +3,9 @@
 //! a replay keeps is bounded, and one that takes long has one of the places that reports have. Replays by the producers'
 //! times need the whole history at hand.
 //!
+//! No record behind all of the points is needed where each acts where it stands: whether it is good makes no difference, and
+//! by number none is read. A correction may stand anywhere, so that the corrected view needs every record.
+//!
 //! The parts of a stream in several logs act one after another, each in its own order.
 
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::StreamId;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{EarlierPart, MAX_STATES, Point};
+
+use cairn_tree::record::time::Time;
 
 use super::super::Ask;
 use super::super::places::Party;
@@ -88,7 +93,8 @@ async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>)
     let Some(way) = Way::of(&points, &bases) else {
         return ask.read_large(move || held(&stream, &points, &bases)).await;
     };
-    let begin = move || Passage::begin(stream, way);
+    let untils = points.into_iter().map(|point| point.until).collect();
+    let begin = move || Passage::begin(stream, way, untils);
     let (mut passage, mut place) = (ask.read(begin).await?, None);
     loop {
         if passage.read > REPLAY_RECORDS as u64 && place.is_none() {
@@ -160,6 +166,11 @@ impl Way {
         }
     }
 
+    /// Whether records act on it, rather than tell what is to act.
+    const fn acts(&self) -> bool {
+        !matches!(self, Self::Learning(..))
+    }
+
     /// Whether nothing that comes matters.
     fn is_over(&self) -> bool {
         match self {
@@ -174,6 +185,8 @@ impl Way {
 struct Passage {
     stream: Asked,
     way: Way,
+    /// The points.
+    untils: Vec<Until>,
     /// Records that were read, twice where they pass twice.
     read: u64,
     /// The number of the next record.
@@ -185,36 +198,65 @@ struct Passage {
 }
 
 impl Passage {
-    fn begin(stream: Asked, way: Way) -> Result<Self, Problem> {
+    fn begin(stream: Asked, way: Way, untils: Vec<Until>) -> Result<Self, Problem> {
         let complete_to = stream.reading.complete_to()?;
-        Ok(Self { stream, way, read: 0, seq: 0, next: LeafIndex::ZERO, complete_to, under: None })
+        Ok(Self { stream, way, untils, read: 0, seq: 0, next: LeafIndex::ZERO, complete_to, under: None })
     }
 
     /// Lets the next page pass; says whether it was the last one that matters.
     fn go_on(&mut self) -> Result<bool, Problem> {
-        let row = self.stream.row_at(self.next, self.seq, (LIST_RECORDS_MOST, LIST_BYTES), |entry, _| Ok(entry))?;
+        let row = self.stream.row_at(self.next, self.seq, (self.most(), LIST_BYTES), |entry, _| Ok(entry))?;
         if row.records.is_empty() && self.seq == 0 {
             return Err(Problem::not_found());
         }
+        self.under = Some(Arc::clone(&row.under));
         for entry in row.records {
-            // Without it the state is not known from there on.
-            let entry = entry.map_err(|problem| {
-                let detail = format!("{problem}; the records before it are what they are");
-                Problem::new(Kind::Integrity, detail).value(problem.index.to_string())
-            })?;
+            if self.way.is_over() {
+                return Ok(true);
+            }
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(problem) if self.is_past(self.stream.time_of(&problem, &row.under)?) => return Ok(true),
+                // Without it the state is not known from there on.
+                Err(problem) => {
+                    let detail = format!("{problem}; the records before it are what they are");
+                    return Err(Problem::new(Kind::Integrity, detail).value(problem.index.to_string()));
+                }
+            };
             self.enter(&entry)?;
             self.next = LeafIndex::new(entry.index().size_with().get()).map_err(Problem::internal)?;
             self.seq = self.seq.saturating_add(1);
             self.read = self.read.saturating_add(1);
         }
-        self.under = Some(row.under);
         let (bytes, flags) = self.way.kept();
         if bytes > REPLAY_BYTES || flags > MAX_STATES {
             let detail = "the stream's states are too large to be told in one answer; read its records";
             let bound = format!("at most {REPLAY_BYTES} bytes of states and ids, and {MAX_STATES} flags");
             return Err(Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound));
         }
-        Ok((row.next.is_none() && !self.passes_again()) || self.way.is_over())
+        Ok((row.next.is_none() && !self.passes_again()) || self.way.is_over() || self.is_past(None))
+    }
+
+    /// How many records are read at a time: none behind a point that is a number, if all are.
+    fn most(&self) -> usize {
+        let number = |until: &Until| match until {
+            Until::Seq(seq) => Some(seq.get()),
+            _ => None,
+        };
+        let last = self.untils.iter().map(number).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+        let left = last.filter(|_| self.way.acts()).map(|last| last.saturating_sub(self.seq).saturating_add(1));
+        left.and_then(|left| usize::try_from(left).ok()).map_or(LIST_RECORDS_MOST, |left| left.min(LIST_RECORDS_MOST))
+    }
+
+    /// Whether the next record is behind all points; `time` is the server's, if that is known. Before the first one nobody
+    /// knows which stream it is.
+    fn is_past(&self, time: Option<Time>) -> bool {
+        let is_past = |until: &Until| match until {
+            Until::Seq(seq) => self.seq > seq.get(),
+            Until::ServerTime(until) => time.is_some_and(|time| time > *until),
+            Until::End | Until::ProducerTime(_) => false,
+        };
+        self.seq > 0 && self.way.acts() && self.untils.iter().all(is_past)
     }
 
     fn enter(&mut self, entry: &SeenEntry) -> Result<(), Problem> {

@@ -99,3 +99,44 @@ fn a_disclosure_that_a_reader_finds_bad_before_the_scrubber_counts_once_in_both_
     assert_eq!(running.read(&format!("/v1/records/{bad}")).status, 500);
     assert_eq!((counted(&running), incidents(&running.data).len()), ([0.0; 2], 1));
 }
+
+/// What an object was before a record says nothing about that record, be it damaged.
+#[test]
+fn states_and_differences_of_points_before_a_damaged_record_are_told() {
+    let running = Running::start();
+    for number in 0..9 {
+        running.brought(&record("pb", "1", if number == 0 { "create" } else { "update" }));
+    }
+    let stream = "/v1/streams/entity/pb/tl/license/1";
+    let history = running.shown(stream);
+    let time = |seq: usize| history["records"][seq]["view"]["server_time"].as_str().unwrap().to_owned();
+    let good: Vec<String> = [
+        "state?at=3".to_owned(),
+        "state?at=6".to_owned(),
+        format!("state?at={}", time(6)),
+        "diff?from=1&to=3".to_owned(),
+        "diff?to=6".to_owned(),
+        format!("diff?from={}&to=5", time(2)),
+        format!("diff?from=1&to={}", time(6)),
+    ]
+    .map(|asked| format!("{stream}/{asked}"))
+    .into();
+    let told = |running: &Running, target: &str| {
+        let mut told = running.shown(target);
+        assert!(told.as_object_mut().unwrap().remove("checkpoint").is_some());
+        told
+    };
+    let before: Vec<Value> = good.iter().map(|target| told(&running, target)).collect();
+    let running = running.restarted_after(|data| edit(data, 7, |row| *row.last_mut().unwrap() ^= 1));
+    for (target, before) in good.iter().zip(&before) {
+        assert_eq!(&told(&running, target), before, "{target}");
+    }
+    let later = format!("state?at={}", time(7));
+    for asked in ["state", "state?at=7", "state?at=8", "diff?from=3", "diff?from=7&to=3", &later] {
+        let refused = running.read(&format!("{stream}/{asked}"));
+        let problem = json_of(&refused);
+        assert_eq!((refused.status, &problem["value"]), (500, &"7".into()), "{asked}: {problem}");
+    }
+    // Corrections act in places before their own, so that each record matters.
+    assert_eq!(running.read(&format!("{stream}/state?at=3&view=corrected")).status, 500);
+}
