@@ -7,7 +7,8 @@
 //!
 //! Recorded are answers that show records, lists that are empty, and refusals that say what there is: "there is nothing", "at
 //! most so many". Where nobody's records in particular were asked for, "there is nothing" is on record for each tenant that
-//! the token covers and that wants it; where those are many, a request must name one. What the server can't do now tells
+//! the token covers and that wants it; where those are many, a request must name one. An answer for which records of several
+//! tenants were looked at is on record for each of them, whosever it shows. What the server can't do now tells
 //! nothing, and is not recorded. How many records of reads a token may have made is bounded (`read_rate`), so that nobody
 //! fills a log by reading. A read of the trail is one as any other, of which metadata alone is kept; a reader
 //! who follows the trail is put on record when he begins, since his own record would come to him next, without end.
@@ -137,6 +138,24 @@ impl Trail {
         match noted.shown.get_mut(object.tenant.as_str()) {
             Some(shown) => shown.note(record),
             None => noted.shown.entry(object.tenant.as_str().to_owned()).or_default().note(record),
+        }
+    }
+
+    /// Takes note that a record of this tenant was looked at for an answer, be it shown or not.
+    pub(in crate::http) fn note_looked_at(&self, tenant: &str) {
+        let mut noted = self.lock();
+        noted.open = true;
+        if !noted.shown.contains_key(tenant) {
+            noted.shown.insert(tenant.to_owned(), Shown::default());
+        }
+    }
+
+    /// Takes note that there is nothing, whomever of those that were asked for it might be of.
+    pub(in crate::http) fn note_nothing(&self) {
+        let mut noted = self.lock();
+        let Noted { asked, shown, .. } = &mut *noted;
+        for asked in asked {
+            shown.entry(asked.clone()).or_default();
         }
     }
 

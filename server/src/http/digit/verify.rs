@@ -51,7 +51,8 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
         ("objectId", Class::Restricted, Json::string(input.object_id.as_str())),
         ("keyValuePairs", Class::Secret, input.key_values.clone().into_owned()),
     ];
-    ask.trail(credential.id)?.add(person(&input.request_info), terms);
+    let trail = ask.trail(credential.id)?;
+    trail.add(person(&input.request_info), terms);
     let (object, said) = (input.object_id.as_str().to_owned(), Node::from(input.key_values.value()));
     let mut readings = Vec::new();
     for log in ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants) {
@@ -66,6 +67,7 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
         }
         known = seen;
     }
+    trail.note_nothing();
     Err(Problem::new(Kind::NotFound, "no row of this object is in this state"))
 }
 
@@ -123,7 +125,11 @@ fn streams(reading: &Reading, object: &str) -> Result<Streams, Problem> {
             seen += 1;
             let Some(verified) = reading.verified(stored, &reading.head)? else { continue };
             let about = verified.record().content().object.disclosed().is_some_and(|other| other.id.as_str() == object);
-            names.extend(verified.stream().filter(|_| about));
+            if about {
+                // Each bears on the answer, though the replay may end with another tenant's.
+                reading.looks_at(&verified);
+                names.extend(verified.stream());
+            }
         }
     }
     Ok(names)

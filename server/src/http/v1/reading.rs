@@ -287,6 +287,13 @@ impl Reading {
         self.trail.note(verified.record());
     }
 
+    /// Takes note of a record on which an answer rests without showing it.
+    pub(in crate::http) fn looks_at(&self, verified: &Verified) {
+        if let Some(object) = verified.record().content().object.disclosed() {
+            self.trail.note_looked_at(object.tenant.as_str());
+        }
+    }
+
     pub(super) fn told(&self, error: Unverified) -> NotGood {
         match error {
             Unverified::Read(error) => NotGood::Other(error.into()),

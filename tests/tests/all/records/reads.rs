@@ -426,6 +426,35 @@ fn each_tenant_has_its_reads_in_its_own_log() {
     assert_eq!((modes("pb"), modes("ka")), (vec![json!("full"); 2], vec![json!("metadata")]));
 }
 
+/// What is asked of all tenants that a token covers is on record for each whose records bear on the answer.
+#[test]
+fn a_row_that_is_verified_is_on_record_for_every_tenant_whose_rows_were_looked_at() {
+    let running = Running::start();
+    for (tenant, status) in [("pb.a", "ONE"), ("pb.b", "TWO"), ("ka", "ONE")] {
+        let mut brought = record(tenant, "1", "create");
+        brought["values"] = json!({"whole": {"new": {"status": status}}});
+        brought.as_object_mut().unwrap().remove("classification");
+        running.brought(&brought);
+    }
+    bring(&running, "pb.c", "2");
+    ["pb.a", "pb.b", "pb.c", "ka"].into_iter().for_each(|tenant| set(&running.data, tenant, "metadata"));
+    let token = running.new_token(&["--rights", "read,disclose:secret", "--tenants", "pb,pb.*"]);
+    let verify = |status: &str| {
+        let body = json!({"objectId": "1", "keyValuePairs": {"status": status}, "requestInfo": {}});
+        running.ask_with(&token, digit("_verify", &body)).status
+    };
+    let on_record = || {
+        ["pb.a", "pb.b", "pb.c", "ka"].map(|tenant| {
+            let reads = trail(&running, tenant);
+            reads.iter().filter(|read| read["object"]["id"].as_str().unwrap().contains("_verify")).count()
+        })
+    };
+    assert_eq!((verify("ONE"), on_record()), (200, [1, 1, 0, 0]));
+    assert_eq!((verify("TWO"), on_record()), (200, [2, 2, 0, 0]));
+    // That nobody has it is told of each.
+    assert_eq!((verify("THREE"), on_record()), (400, [3, 3, 1, 0]));
+}
+
 #[test]
 fn a_read_that_was_answered_is_on_record_after_any_crash() {
     let mut running = Running::start();
