@@ -55,7 +55,7 @@ struct Wanted {
     request_body(content = Object, content_type = "application/json", description = "`RequestInfo`. The token is `Authorization`, else `RequestInfo.authToken`"),
     responses(
         (status = 200, description = "`responseInfo`, and `AuditLogs`: the rows, newest first", body = Object, content_type = "application/json"),
-        (status = 400, description = "Every error: `ResponseInfo` and `Errors`. If rows can't be verified, an error for each (`EG_AUDIT_LOG_VERIFICATION_ERR`, its id and index in `params`), and the good ones in `AuditLogs`", body = Object, content_type = "application/json"),
+        (status = 400, description = "Every error: `ResponseInfo` and `Errors`. If rows can't be verified, an error for each (`EG_AUDIT_LOG_VERIFICATION_ERR`, its id, its index and the origin of its log in `params`), and the good ones in `AuditLogs`", body = Object, content_type = "application/json"),
     )
 )]
 pub(crate) async fn search(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
@@ -87,7 +87,12 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
             });
         });
         if !except.is_empty() {
-            members.array("except", except, |out, index| out.extend_from_slice(index.to_string().as_bytes()));
+            members.array("except", except, |out, (log, index)| {
+                object(out, |members| {
+                    members.text("log", &log);
+                    members.number("index", index.get());
+                });
+            });
         }
     };
     if bad.is_empty() {
@@ -111,12 +116,14 @@ struct Rows {
     unverified: u64,
     /// and the first of them.
     bad: Vec<Bad>,
-    /// Records that may belong here, and are found by nothing that they say.
-    except: Vec<LeafIndex>,
+    /// Records that may belong here, and are found by nothing that they say: each with the origin of its log.
+    except: Vec<(String, LeafIndex)>,
 }
 
 /// A record that can't be verified.
 struct Bad {
+    /// The origin of its log.
+    log: String,
     problem: IntegrityProblem,
     /// As far as its leaf is what was signed.
     id: Option<RecordId>,
@@ -133,14 +140,14 @@ impl Rows {
             WrongPart::Disclosure(..) | WrongPart::Chain => reading.log.entry(&reading.head, problem.index)?,
         };
         let id = leaf.and_then(|leaf| Header::decode(problem.index, &leaf).ok()).map(|header| header.id);
-        self.bad.push(Bad { problem, id });
+        self.bad.push(Bad { log: reading.log.info().origin.clone(), problem, id });
         Ok(())
     }
 }
 
 impl Bad {
     fn told(&self, unverified: u64) -> OneError {
-        let Self { problem, id } = self;
+        let Self { log, problem, id } = self;
         let name = id.map_or_else(|| problem.index.to_string(), |id| id.to_string());
         let one = format!("the row {name} can't be verified and is left out");
         let count = if unverified > 1 { format!(", one of {unverified} such rows") } else { String::new() };
@@ -148,7 +155,7 @@ impl Bad {
             code: VERIFICATION_ERROR,
             message: format!("{one}{count}: {problem}"),
             description: "What is stored is not what was signed. AuditLogs has the other rows; a request for one of them by id, or from a later offset, has no such error.",
-            params: vec![name, problem.index.to_string()],
+            params: vec![name, problem.index.to_string(), log.clone()],
         }
     }
 }
@@ -210,7 +217,8 @@ impl Wanted {
         // So that a row that is bad stands in the way of none that is asked for by its id.
         let id = self.id.as_deref().and_then(|id| id.parse().ok());
         prints.extend(id.map(|id| id_print(&reading.prints, id)));
-        found.except.extend(reading.completeness(&self.tenant)?.except);
+        let log = &reading.log.info().origin;
+        found.except.extend(reading.completeness(&self.tenant)?.except.into_iter().map(|index| (log.clone(), index)));
         let mut below = Some(reading.head.size);
         while let Some(from) = below.filter(|_| found.rows.len() < self.limit) {
             let page = reading.log.find_records(&prints, from, DIGIT_ROWS_MOST, LIST_WORK)?;

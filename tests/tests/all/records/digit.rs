@@ -133,7 +133,10 @@ fn a_bad_row_keeps_nobody_from_the_others_and_is_never_taken_for_good() {
     let answer = ask("");
     refused(&answer, "EG_AUDIT_LOG_VERIFICATION_ERR");
     let body = json_of(&answer);
-    assert_eq!((body["Errors"].as_array().unwrap().len(), &body["Errors"][0]["params"]), (1, &json!([ids[1], "1"])));
+    assert_eq!(
+        (body["Errors"].as_array().unwrap().len(), &body["Errors"][0]["params"]),
+        (1, &json!([ids[1], "1", "localhost/logs/main"]))
+    );
     assert_eq!(found(&answer), [ids[2].clone(), ids[0].clone()], "{body}");
     // Before it and behind it, and by their ids, nothing is wrong.
     for (query, expected) in [

@@ -2,12 +2,13 @@
 
 use std::process::Command;
 
+use cairn_tests::http::Request;
 use cairn_tests::server::{Data, Ended, cairnd, program, run};
 use serde_json::{Value, json};
 
 use super::erased::{digests, erase, name_of, redact};
 use super::integrity::edit;
-use super::{Running, record};
+use super::{Running, json_of, record};
 
 const SEARCH: &str = "/v1/records?tenant=pb&module=tl";
 
@@ -88,5 +89,30 @@ fn nobody_is_told_of_another_tenants_damaged_records() {
         assert_eq!((&page["except"], &page["complete_to"]), (&except, &json!(4)), "{tenant}");
         let report = running.shown(&format!("/v1/reports?tenant={tenant}"));
         assert_eq!(report["except"], except, "{tenant}");
+    }
+}
+
+/// Of several logs of a tenant an index alone says nothing.
+#[test]
+fn the_search_of_digit_says_in_which_log_is_what_it_may_miss() {
+    let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+    ["1", "2", "3"].into_iter().for_each(|object| drop(running.brought(&record("pb", object, "create"))));
+    let made = cairnd(running.data.path(), &["tenant", "create", "pb", "--log", "own", "--continue"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    ["1", "2"].into_iter().for_each(|object| drop(running.brought(&record("pb", object, "update"))));
+    let running = running.restarted_after(|data| {
+        edit(data, 1, |row| row.truncate(row.len() - 1));
+        assert_eq!(cairnd(data.path(), &["index", "rebuild"]).code, Some(0));
+    });
+    for (object, logs) in [("1", &["own", "main"][..]), ("2", &["own"])] {
+        let search = format!("/audit-service/log/v1/_search?tenantId=pb&objectId={object}");
+        let answer = running.ask_with(&running.data.auditor, Request::post(search, r#"{"RequestInfo":{}}"#));
+        let told = json_of(&answer);
+        assert_eq!((answer.status, &told["except"]), (200, &json!([{"log": "localhost/logs/main", "index": 1}])));
+        // Those that link the two are of no table.
+        let rows = told["AuditLogs"].as_array().unwrap().iter().filter(|row| !row["userUUID"].is_null());
+        let found: Vec<&str> =
+            rows.map(|row| row["integrityHash"].as_str().unwrap().split("::").next().unwrap()).collect();
+        assert_eq!(found, logs.iter().map(|log| format!("localhost/logs/{log}")).collect::<Vec<_>>(), "{told}");
     }
 }
