@@ -86,19 +86,19 @@ impl From<Problem> for Stop {
 
 impl Arrival {
     pub(super) fn new(topic: &str, value: Value, key: Option<String>, (token, tenants): (TokenId, Tenants)) -> Self {
-        let ReadMessage { value, text } = ReadMessage::new(topic, value);
+        let ReadMessage { topic, value, text } = ReadMessage::new(topic, value);
         let body = text.into_bytes();
         let digest = digest(&body, token, key.as_deref());
-        Self { digest, topic: Some(topic.to_owned()), value: Arc::new(value), body, key, token, tenants }
+        Self { digest, topic: Some(topic), value: Arc::new(value), body, key, token, tenants }
     }
 
     /// A message that was kept, as somebody brings it again.
     pub(super) fn kept(line: &Line, topic: &str, value: Value, body: &[u8], caller: (TokenId, Tenants)) -> Self {
         let digest = digest(body, line.token, line.key.as_deref());
         // One that an older server kept may have credentials in it still.
-        let ReadMessage { value, .. } = ReadMessage::new(topic, value);
+        let ReadMessage { topic, value, .. } = ReadMessage::new(topic, value);
         let (token, tenants) = caller;
-        let (topic, key) = (Some(topic.to_owned()), line.key.clone());
+        let (topic, key) = (Some(topic), line.key.clone());
         Self { digest, topic, value: Arc::new(value), body: body.to_vec(), key, token, tenants }
     }
 

@@ -9,7 +9,7 @@ use cairn_tree::wire::record::capture::{CapturedRow, RowError};
 use sha2::{Digest as _, Sha256};
 
 use super::super::form::{Delivery, Input};
-use super::credential::{scrubbed, take_credentials_out};
+use super::credential::{scrubbed, scrubbed_text, take_credentials_out};
 
 /// What is hashed before all else, so that no other digest is one of these.
 const LABEL: &[u8] = b"cairn captured message\n";
@@ -54,6 +54,8 @@ impl Captured {
 
 /// A message that was read, without credentials: they are none of the log's, and others when the message is sent again.
 pub struct ReadMessage {
+    /// Its topic.
+    pub topic: String,
     /// What it says.
     pub value: Value,
     /// The form that it is kept and known by: members in order.
@@ -65,9 +67,10 @@ impl ReadMessage {
     #[must_use]
     pub fn new(topic: &str, mut value: Value) -> Self {
         take_credentials_out(&mut value);
-        let members = [("topic", Value::String(topic.into())), ("value", value.clone())];
+        let topic = scrubbed_text(topic).unwrap_or_else(|| topic.to_owned());
+        let members = [("topic", Value::String(topic.as_str().into())), ("value", value.clone())];
         let message = Value::Object(members.into_iter().map(|(name, value)| (name.into(), value)).collect());
-        Self { value, text: message.to_json().as_str().to_owned() }
+        Self { topic, value, text: message.to_json().as_str().to_owned() }
     }
 }
 
@@ -81,7 +84,7 @@ impl fmt::Debug for ReadMessage {
 /// A message that can't be read, as it is kept: as it came, without credentials.
 #[must_use]
 pub fn unread_text(body: &[u8]) -> Vec<u8> {
-    scrubbed(body)
+    scrubbed(body).into_owned()
 }
 
 /// What a message is known by: its content, or the key that its sender gave it, which is that sender's alone.

@@ -50,13 +50,34 @@ fn a_credential_is_nowhere_on_the_disk() {
     kept(&running.ask_with(&token, Request::post(CAPTURE, format!("{{\"authToken\":\"{SECRET}\""))));
     let long = format!("{{\"value\":\"{}\",\"authToken\":\"{SECRET}\"}}", "x".repeat(5 << 20));
     kept(&running.ask_with(&token, Request::post(CAPTURE, long)));
-    assert_eq!(running.listed().len(), 4);
+    // However it is encoded, and in names as in values.
+    let query = format!("https://x/?auth%54oken%3D{SECRET}%26b%3D1");
+    let json = format!("{{\"authToken\":\"{SECRET}\"}}");
+    let wide = |big: bool| -> Vec<u8> {
+        let units = json.encode_utf16();
+        units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+    };
+    let narrow: String = wide(false).iter().map(|byte| char::from(*byte)).collect();
+    for message in [json!({"url": query}), json!({&*json: 1}), json!({&*query: {&*json: 2}}), json!([narrow])] {
+        kept(&running.ask_with(&token, capture("other", &message)));
+    }
+    kept(&running.ask_with(&token, capture(&json, &json!(1))));
+    let encoded = format!("value=%7B%22authToken%22%3A%22{SECRET}%22%7D");
+    for body in [encoded.into_bytes(), wide(false), wide(true), [b"x".to_vec(), wide(true)].concat()] {
+        kept(&running.ask_with(&token, Request::post(CAPTURE, body)));
+    }
+    assert_eq!(running.listed().len(), 13);
     let Running { data, server, .. } = running;
     assert_eq!(server.stop().code, Some(0));
+    let hidden: Vec<u8> = SECRET.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // Without the last zero it stands there in the other order too.
+    let hidden = hidden.strip_suffix(&[0]).unwrap();
     for path in files(data.path()) {
         let bytes = fs::read(&path).unwrap();
-        let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
-        assert!(!found, "{}", path.display());
+        for secret in [SECRET.as_bytes(), hidden] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret);
+            assert!(!found, "{}", path.display());
+        }
     }
 }
 

@@ -1,0 +1,367 @@
+//! Text that nobody reads as JSON, without what stands behind the name of a credential.
+//!
+//! Letters and signs count however they are written: as they are, escaped as in JSON, percent-encoded (more than once too),
+//! and in characters of two or four bytes in either order, from whatever place on. Of what can be taken in more than one way,
+//! the longer is taken. Not here: other encodings that hide a text, such as base64 or a compression.
+
+use std::borrow::Cow;
+
+/// The name, in lower case and without what may join its words.
+const NAME: &[u8] = b"authtoken";
+/// What stands in the place of a credential.
+const GONE: u8 = b'-';
+
+/// A character as it stands in a text of some width.
+trait Unit: Copy {
+    /// Its bytes.
+    const BYTES: usize;
+    /// Reads one.
+    fn read(bytes: &[u8], big: bool) -> Self;
+    /// Writes it.
+    fn write(self, big: bool, out: &mut Vec<u8>);
+    /// An ASCII character.
+    fn of(ascii: u8) -> Self;
+    /// The character, if it is ASCII; else a byte that is none.
+    fn ascii(self) -> u8;
+}
+
+impl Unit for u8 {
+    const BYTES: usize = 1;
+
+    fn read(bytes: &[u8], _: bool) -> Self {
+        bytes.first().copied().unwrap_or_default()
+    }
+
+    fn write(self, _: bool, out: &mut Vec<u8>) {
+        out.push(self);
+    }
+
+    fn of(ascii: u8) -> Self {
+        ascii
+    }
+
+    fn ascii(self) -> u8 {
+        self
+    }
+}
+
+/// A character of several bytes.
+macro_rules! wide {
+    ($($kind:ty),+) => {$(
+        impl Unit for $kind {
+            const BYTES: usize = size_of::<$kind>();
+
+            fn read(bytes: &[u8], big: bool) -> Self {
+                let bytes = bytes.try_into().unwrap_or_default();
+                if big { Self::from_be_bytes(bytes) } else { Self::from_le_bytes(bytes) }
+            }
+
+            fn write(self, big: bool, out: &mut Vec<u8>) {
+                out.extend_from_slice(&if big { self.to_be_bytes() } else { self.to_le_bytes() });
+            }
+
+            fn of(ascii: u8) -> Self {
+                Self::from(ascii)
+            }
+
+            fn ascii(self) -> u8 {
+                u8::try_from(self).ok().filter(u8::is_ascii).unwrap_or(u8::MAX)
+            }
+        }
+    )+};
+}
+
+wide!(u16, u32);
+
+/// Whether this is the name of a credential and nothing else.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    name_at(name, 0) == Some(name.len())
+}
+
+/// Bytes that nobody can read, without what stands behind the name of a credential.
+#[must_use]
+pub(in crate::records::capture) fn scrubbed(body: &[u8]) -> Cow<'_, [u8]> {
+    let mut kept = Cow::Borrowed(body);
+    // The name in wider characters has zeros between its letters.
+    if body.contains(&0) {
+        scrub_wide::<u16>(&mut kept);
+        scrub_wide::<u32>(&mut kept);
+    }
+    if let Some(narrow) = without_values(&*kept) {
+        kept = Cow::Owned(narrow);
+    }
+    kept
+}
+
+/// The same of characters of several bytes, in whatever order and from whatever place on they stand.
+fn scrub_wide<U: Unit>(kept: &mut Cow<'_, [u8]>) {
+    for offset in 0..U::BYTES {
+        for big in [false, true] {
+            let Some((before, text)) = kept.split_at_checked(offset) else { return };
+            let units = text.chunks_exact(U::BYTES);
+            let rest = units.remainder();
+            let units: Vec<U> = units.map(|bytes| U::read(bytes, big)).collect();
+            let Some(scrubbed) = without_values(&units) else { continue };
+            let mut bytes = Vec::with_capacity(text.len());
+            bytes.extend_from_slice(before);
+            scrubbed.into_iter().for_each(|unit| unit.write(big, &mut bytes));
+            bytes.extend_from_slice(rest);
+            *kept = Cow::Owned(bytes);
+        }
+    }
+}
+
+/// A text without what stands behind the name of a credential; `None` if that does not occur.
+fn without_values<U: Unit>(text: &[U]) -> Option<Vec<U>> {
+    let mut found = Some(find(text, 0)?);
+    let mut kept = Vec::with_capacity(text.len());
+    let mut from = 0;
+    while let Some(behind) = found {
+        let value = value_at(text, behind);
+        let (start, end) = value.unwrap_or((behind, behind));
+        kept.extend_from_slice(text.get(from..start).unwrap_or_default());
+        // Something stands there, so that what follows is not taken for the value when this is read again.
+        kept.extend(value.map(|_| U::of(GONE)));
+        from = end;
+        found = find(text, from);
+    }
+    kept.extend_from_slice(text.get(from..).unwrap_or_default());
+    Some(kept)
+}
+
+/// Where the next name of a credential ends.
+fn find<U: Unit>(text: &[U], from: usize) -> Option<usize> {
+    (from..text.len()).find_map(|start| name_at(text, start))
+}
+
+fn name_at<U: Unit>(text: &[U], start: usize) -> Option<usize> {
+    let mut at = start;
+    for (number, wanted) in NAME.iter().enumerate() {
+        let mut sign = sign_at(text, at)?;
+        while number > 0 && matches!(sign.byte, b'_' | b'-' | b' ' | b'+') {
+            sign = sign_at(text, sign.next)?;
+        }
+        if sign.byte.to_ascii_lowercase() != *wanted {
+            return None;
+        }
+        at = sign.next;
+    }
+    Some(at)
+}
+
+/// A character, however it is written.
+#[derive(Clone, Copy)]
+struct Sign {
+    byte: u8,
+    /// Where the next one is.
+    next: usize,
+    /// How often it is encoded: 0 as it is.
+    depth: usize,
+}
+
+fn byte<U: Unit>(text: &[U], at: usize) -> Option<u8> {
+    text.get(at).map(|unit| unit.ascii())
+}
+
+/// Two hexadecimal digits.
+fn code<U: Unit>(text: &[U], at: usize) -> Option<u8> {
+    let digit = |at| byte(text, at).and_then(|byte| char::from(byte).to_digit(16));
+    u8::try_from(digit(at)? * 16 + digit(at + 1)?).ok()
+}
+
+fn sign_at<U: Unit>(text: &[U], at: usize) -> Option<Sign> {
+    let plain = byte(text, at)?;
+    let is = |at, wanted| byte(text, at) == Some(wanted);
+    let (place, depth) = match plain {
+        b'\\' if is(at + 1, b'u') && is(at + 2, b'0') && is(at + 3, b'0') => (at + 4, 1),
+        b'%' => {
+            let (mut place, mut depth) = (at + 1, 1);
+            // The sign of an encoding that was encoded once more.
+            while code(text, place) == Some(b'%') && code(text, place + 2).is_some() {
+                (place, depth) = (place + 2, depth + 1);
+            }
+            (place, depth)
+        }
+        _ => return Some(Sign { byte: plain, next: at + 1, depth: 0 }),
+    };
+    Some(match code(text, place) {
+        Some(byte) => Sign { byte, next: place + 2, depth },
+        None => Sign { byte: plain, next: at + 1, depth: 0 },
+    })
+}
+
+/// The value behind a name, if there is one: from where to where it goes.
+fn value_at<U: Unit>(text: &[U], behind: usize) -> Option<(usize, usize)> {
+    let mut sign = sign_at(text, behind)?;
+    while !matches!(sign.byte, b':' | b'=') {
+        if !sign.byte.is_ascii_whitespace() && !matches!(sign.byte, b'"' | b'\'' | b'\\' | b'+') {
+            return None;
+        }
+        sign = sign_at(text, sign.next)?;
+    }
+    let mut from = sign.next;
+    let mut first = sign_at(text, from);
+    while let Some(blank) = first.filter(|sign| sign.byte.is_ascii_whitespace() || sign.byte == b'\\') {
+        from = blank.next;
+        first = sign_at(text, from);
+    }
+    Some(match first {
+        Some(Sign { byte: b'"' | b'\'', depth: 0, .. }) => (from + 1, quoted_end(text, from).0),
+        Some(mark @ Sign { byte: b'"' | b'\'', .. }) => (mark.next, encoded_end(text, mark)),
+        Some(Sign { byte: b'[' | b'{', depth: 0, .. }) => (from, plain_end(text, balanced_end(text, from), 0)),
+        Some(Sign { byte: b'[' | b'{', .. }) => (from, plain_end(text, from, 0)),
+        _ => (from, plain_end(text, from, sign.depth)),
+    })
+}
+
+/// Where something without quotation marks ends: before a sign that is encoded no more often than the one before the value.
+fn plain_end<U: Unit>(text: &[U], from: usize, depth: usize) -> usize {
+    let mut at = from;
+    while let Some(sign) = sign_at(text, at) {
+        if sign.depth <= depth && b",}&\r\n".contains(&sign.byte) {
+            return at;
+        }
+        at = sign.next;
+    }
+    text.len()
+}
+
+/// Where what is between encoded quotation marks ends, given the first one; where there is no second one, with the line or
+/// the string that it is in.
+fn encoded_end<U: Unit>(text: &[U], opening: Sign) -> usize {
+    let (mut at, mut before, mut around) = (opening.next, 0, None);
+    while let Some(sign) = sign_at(text, at) {
+        if sign.byte == opening.byte && before != b'\\' && (1..=opening.depth).contains(&sign.depth) {
+            return at;
+        }
+        if sign.depth == 0 && b"\"\r\n".contains(&sign.byte) {
+            around.get_or_insert(at);
+        }
+        (at, before) = (sign.next, sign.byte);
+    }
+    around.unwrap_or(text.len())
+}
+
+/// Where what is between quotation marks ends, and what comes after them, given where the first one is.
+///
+/// In a string within a string, the marks have backslashes before them, as many at the end as at the beginning; marks of
+/// the text have more.
+fn quoted_end<U: Unit>(text: &[U], opening: usize) -> (usize, usize) {
+    let quote = byte(text, opening);
+    let depth = backslashes_before(text, opening, 0);
+    let mut at = opening + 1;
+    while at < text.len() {
+        if byte(text, at) == quote {
+            let count = backslashes_before(text, at, opening + 1);
+            // Fewer end the string around it.
+            if count < depth || (count - depth).is_multiple_of(2 * (depth + 1)) {
+                return (at - count.min(depth), at + 1);
+            }
+        }
+        at += 1;
+    }
+    (text.len(), text.len())
+}
+
+/// How many backslashes stand before a place, without a gap.
+fn backslashes_before<U: Unit>(text: &[U], place: usize, from: usize) -> usize {
+    let before = text.get(from..place).unwrap_or_default();
+    before.iter().rev().take_while(|unit| unit.ascii() == b'\\').count()
+}
+
+/// Where the list or object ends that begins here.
+fn balanced_end<U: Unit>(text: &[U], from: usize) -> usize {
+    let (mut at, mut depth) = (from, 0_usize);
+    while let Some(byte) = byte(text, at) {
+        match byte {
+            b'"' | b'\'' => {
+                at = quoted_end(text, at).1;
+                continue;
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_read_loses_it_too() {
+        for (body, kept) in [
+            (&br#"{"RequestInfo":{"authToken":"s3cret","#[..], &br#"{"RequestInfo":{"authToken":"-","#[..]),
+            (br#"{"auth\u0054oken" :  "s3cret"#, br#"{"auth\u0054oken" :  "-"#),
+            (br#"x"{\"authToken\":\"s3cret\"}"#, br#"x"{\"authToken\":\"-\"}"#),
+            (b"AuthToken=s3cret&b=1", b"AuthToken=-&b=1"),
+            (b"{'auth_token': 's3cret'}", b"{'auth_token': '-'}"),
+            (b"{authToken:s3cret}", b"{authToken:-}"),
+            (b"authToken: s3cret\nkept", b"authToken: -\nkept"),
+            (b"authToken: Bearer s3cret, kept", b"authToken: -, kept"),
+            (b"authToken=s3\"cret\"&kept", b"authToken=-&kept"),
+            (br#"{"authToken":"ab\"cd","b":1"#, br#"{"authToken":"-","b":1"#),
+            (br#"{"authToken":"ab\\","b":1"#, br#"{"authToken":"-","b":1"#),
+            (br#"{"authToken":"ab\"cd"#, br#"{"authToken":"-"#),
+            (br#"{"authToken":["s3cret""#, br#"{"authToken":-"#),
+            (br#"{"authToken":["s3]cret",{"a":"b"}] ,"b":1"#, br#"{"authToken":-,"b":1"#),
+            (br#"{"authToken":{"a":[1,"}s3cret"]},"b":1"#, br#"{"authToken":-,"b":1"#),
+            (br#"{"authToken":["a"]s3cret"#, br#"{"authToken":-"#),
+            (br#"x"{\"authToken\":\"ab\\\"cd\",\"b\":1}"#, br#"x"{\"authToken\":\"-\",\"b\":1}"#),
+            (br#"x"{\"authToken\":\"ab\\\\\",\"b\":1}"#, br#"x"{\"authToken\":\"-\",\"b\":1}"#),
+            (br#"x"{\"authToken\":{\"a\":\"s3}cret\"},\"b\":1}"#, br#"x"{\"authToken\":-,\"b\":1}"#),
+            (br#"x"{\"authToken\":\"s3cret","b":1}"#, br#"x"{\"authToken\":\"-","b":1}"#),
+            (b"\xff authToken", b"\xff authToken"),
+            (b"the authToken is wrong", b"the authToken is wrong"),
+            (b"authToken:", b"authToken:-"),
+            (b"?authToken%3Ds3cret%26b%3D1", b"?authToken%3D-%26b%3D1"),
+            (b"?authToken%3ds3cret&b=1", b"?authToken%3d-&b=1"),
+            (b"?%61uth%5FToken%253Ds3%252526cret%2526b", b"?%61uth%5FToken%253D-%2526b"),
+            (b"%7B%22authToken%22%3A%20%22s3%2Ccret%22%2C%22b%22", b"%7B%22authToken%22%3A%20%22-%22%2C%22b%22"),
+            (b"%22authToken%22%3A%22s3%5C%22cret%22", b"%22authToken%22%3A%22-%22"),
+            (b"%22authToken%22%3A%5B%22s3%22%2C%22cret%22%5D&b", b"%22authToken%22%3A-&b"),
+            (b"authToken%3D%22s3cret\nkept", b"authToken%3D%22-\nkept"),
+            (br#"\u0022authToken\u0022:\u0022s3&cret\u0022,"b":1"#, br#"\u0022authToken\u0022:\u0022-\u0022,"b":1"#),
+            (b"auth token: s3cret\nkept", b"auth token: -\nkept"),
+            (b"authToken%", b"authToken%"),
+            (b"authToken%3", b"authToken%3"),
+            (b"%25%25%2", b"%25%25%2"),
+        ] {
+            assert_eq!(&*scrubbed(body), kept, "{}", String::from_utf8_lossy(body));
+            assert_eq!(&*scrubbed(kept), kept, "{}", String::from_utf8_lossy(kept));
+        }
+        for length in 0..40 {
+            let whole = br#"{"a":1,"authToken":"s3cret","authToken":"#;
+            let kept = scrubbed(&whole[..length]);
+            assert!(!String::from_utf8_lossy(&kept).contains("s3c"), "{length}");
+        }
+    }
+    /// In two or four bytes, from an odd place too, with anything around it.
+    #[test]
+    fn wider_characters_hide_nothing() {
+        fn wide<U: Unit>(text: &str, big: bool) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            text.bytes().for_each(|byte| U::of(byte).write(big, &mut bytes));
+            bytes
+        }
+        let (whole, left) = (r#"{"a":1,"authToken":"s3\"cret","b":2}"#, r#"{"a":1,"authToken":"-","b":2}"#);
+        for write in [wide::<u16>, wide::<u32>] {
+            for big in [false, true] {
+                for before in [&b""[..], b"x", b"\xff\xfe", b"\xfe\xff\x00", b"authToken"] {
+                    for behind in [&b""[..], b"y"] {
+                        let body = [before, &write(whole, big), behind].concat();
+                        let kept = [before, &write(left, big), behind].concat();
+                        assert_eq!(&*scrubbed(&body), kept, "{big} {before:?}");
+                        assert_eq!(&*scrubbed(&kept), kept, "{big} {before:?}");
+                    }
+                }
+            }
+        }
+    }
+}
