@@ -72,7 +72,8 @@ table! {
     batch_entries = 16_384, 1 ..= 1 << 20;
     /// Bytes of all request bodies in memory at once; past them, appends answer 503.
     bodies_in_flight_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
-    /// Bytes of all answers in memory at once; past them, reads answer 503. Answers of at most 16 KiB have as much again.
+    /// Bytes of all answers in memory at once, of the pieces of reports, and of what replays keep; past them, reads answer
+    /// 503. Answers of at most 16 KiB have as much again.
     answers_in_flight_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
     /// Requests that may wait for the writer; past them, appends answer 503.
     queue_requests = 16_384, 1 ..= 1 << 20;
@@ -211,6 +212,8 @@ pub const REPORT_GROUPS: usize = 10_000;
 pub const REPLAY_RECORDS: usize = 10_000;
 /// Bytes of leaves and disclosures of a stream that is replayed in one answer.
 pub const REPLAY_BYTES: usize = 64 << 20;
+/// What a replay takes of the memory for answers at a time, as what it keeps grows.
+pub const REPLAY_PART_BYTES: usize = 64 << 10;
 /// Bytes of the newest states of streams that are kept, of all logs together.
 pub const STATE_CACHE_BYTES: usize = 64 << 20;
 /// Bytes of the states of one stream whose records are judged against them.

@@ -1,15 +1,19 @@
 //! The memory that answers take until their readers have taken them.
 //!
 //! A reader decides how fast it reads; on one HTTP/2 connection it may leave a hundred answers waiting. Small answers
-//! have room of their own, so that heads and proofs are answered while large ones are not. Not here: how long a
-//! connection may take (`cairn_listen`).
+//! have room of their own, so that heads and proofs are answered while large ones are not. Pieces of an answer that goes
+//! out as it is made count too, and the states that a replay keeps from page to page. Not here: how long a connection may
+//! take (`cairn_listen`), and readers who follow, who have room of their own (`followers`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use cairn_listen::{Budget, Reservation};
 
 use super::problem::Problem;
-use crate::limits::SMALL_ANSWER_BYTES;
+use crate::limits::{REPLAY_PART_BYTES, SMALL_ANSWER_BYTES};
 
 /// What all answers together may hold in memory.
 #[derive(Debug)]
@@ -18,6 +22,43 @@ pub(crate) struct Answers {
     large: Budget,
     /// One of the two had no room.
     pressed: AtomicBool,
+}
+
+/// A piece of an answer, and its part.
+struct Piece {
+    bytes: Vec<u8>,
+    _part: Reservation,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What is kept while an answer is made, and grows: its parts.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    answers: Arc<Answers>,
+    parts: Vec<Reservation>,
+    bytes: usize,
+}
+
+impl Growing {
+    /// Holds nothing yet.
+    pub(crate) const fn of(answers: Arc<Answers>) -> Self {
+        Self { answers, parts: Vec::new(), bytes: 0 }
+    }
+
+    /// Grows to so many bytes, and never shrinks.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
+        let more = bytes.saturating_sub(self.bytes).next_multiple_of(REPLAY_PART_BYTES);
+        if more > 0 {
+            self.parts.push(self.answers.part(more)?);
+            self.bytes = self.bytes.saturating_add(more);
+        }
+        Ok(())
+    }
 }
 
 impl Answers {
@@ -44,6 +85,12 @@ impl Answers {
     /// A part for an answer that can't.
     pub(crate) fn forced(&self, bytes: usize) -> Reservation {
         self.of(bytes).forced(bytes)
+    }
+
+    /// A piece of an answer that has begun and can't be refused any more; it counts until the last of it is written.
+    pub(crate) fn piece(&self, bytes: Vec<u8>) -> Bytes {
+        let part = self.forced(bytes.capacity());
+        Bytes::from_owner(Piece { bytes, _part: part })
     }
 
     /// Whether an answer was refused since this was last asked.
@@ -76,5 +123,26 @@ mod tests {
         drop((large, last));
         answers.admit_large().unwrap();
         answers.part(2 * SMALL_ANSWER_BYTES).unwrap();
+    }
+
+    #[test]
+    fn pieces_count_until_they_are_written_and_what_grows_until_it_is_told() {
+        let answers = Arc::new(Answers::new(2 * REPLAY_PART_BYTES));
+        let piece = answers.piece(vec![0; 2 * REPLAY_PART_BYTES]);
+        let queued = piece.slice(1..);
+        drop(piece);
+        assert_eq!(answers.admit_large().unwrap_err().kind(), Kind::Busy, "some of it is not written");
+        let mut growing = Growing::of(Arc::clone(&answers));
+        growing.hold(0).unwrap();
+        assert_eq!(growing.hold(1).unwrap_err().kind(), Kind::Busy);
+        drop(queued);
+        growing.hold(1).unwrap();
+        growing.hold(REPLAY_PART_BYTES).unwrap();
+        assert_eq!(growing.bytes, REPLAY_PART_BYTES, "what it has is enough");
+        growing.hold(REPLAY_PART_BYTES + 1).unwrap();
+        assert_eq!(answers.admit_large().unwrap_err().kind(), Kind::Busy);
+        assert_eq!(growing.hold(3 * REPLAY_PART_BYTES).unwrap_err().kind(), Kind::Busy);
+        drop(growing);
+        answers.admit_large().unwrap();
     }
 }

@@ -22,6 +22,7 @@ use cairn_tree::wire::v1::{EarlierPart, MAX_STATES, Point};
 use cairn_tree::record::time::Time;
 
 use super::super::Ask;
+use super::super::answers::Growing;
 use super::super::places::Party;
 use super::super::problem::{Kind, Problem};
 use super::history::{Asked, SeenEntry};
@@ -43,6 +44,8 @@ pub(super) struct Replays {
     /// A head whose tree has all of the records.
     pub(super) under: Arc<Head>,
     pub(super) complete_to: TreeSize,
+    /// What all of that takes of the memory for answers, until it is told.
+    pub(super) held: Vec<Growing>,
 }
 
 /// A part of a stream, replayed up to each of some points.
@@ -51,6 +54,7 @@ struct Ended {
     at: Vec<(Ongoing, Vec<Flag>)>,
     under: Arc<Head>,
     complete_to: TreeSize,
+    held: Growing,
 }
 
 /// The states that a stream begins with, if a part of it was before.
@@ -67,34 +71,41 @@ pub(super) async fn replays(
     let Parts { mut earlier, this, unread } = ask.read(move || Parts::of(&app, stream, with_earlier)).await?;
     let mut bases: Vec<Base> = vec![None; points.len()];
     let (mut told, mut logs) = (Vec::new(), vec![LastLogs::default(); points.len()]);
+    let mut all_held = Vec::new();
     told.extend(unread.map(|head| EarlierPart { head, checkpoint: None }));
     // The oldest is the last of them.
     while let Some((part, head)) = earlier.pop() {
         let points = points.iter().copied().map(before).collect();
-        let Ended { at, under, .. } = one(ask, part, points, bases).await?;
+        let Ended { at, under, held, .. } = one(ask, part, points, bases).await?;
+        all_held.push(held);
         for (logs, (ongoing, _)) in logs.iter_mut().zip(&at) {
             logs.enter(ongoing, &head.log);
         }
         bases = at.into_iter().map(|(ongoing, _)| Some(Arc::new(ongoing))).collect();
         told.push(EarlierPart { head, checkpoint: Some(checkpoint(&under)?) });
     }
-    let Ended { id, at, under, complete_to } = one(ask, this, points, bases).await?;
+    let Ended { id, at, under, complete_to, held } = one(ask, this, points, bases).await?;
+    all_held.push(held);
     let mut replayed = Vec::with_capacity(at.len());
     for (logs, (ongoing, flags)) in logs.iter_mut().zip(at) {
         logs.end(&ongoing);
         replayed.push(ongoing.replayed(flags));
     }
     told.reverse();
-    Ok(Replays { id, at: replayed, logs, earlier: told, under, complete_to })
+    Ok(Replays { id, at: replayed, logs, earlier: told, under, complete_to, held: all_held })
 }
 
 /// Replays one part of a stream.
 async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>) -> Result<Ended, Problem> {
+    let mut growing = Growing::of(Arc::clone(&ask.app.answers));
     let Some(way) = Way::of(&points, &bases) else {
-        return ask.read_large(move || held(&stream, &points, &bases)).await;
+        // As much as it may read.
+        growing.hold(REPLAY_BYTES)?;
+        return ask.app.read_bundles(move || held(&stream, (&points, &bases), growing)).await;
     };
     let untils = points.into_iter().map(|point| point.until).collect();
-    let begin = move || Passage::begin(stream, way, untils);
+    growing.hold(1)?;
+    let begin = move || Passage::begin(stream, way, untils, growing);
     let (mut passage, mut place) = (ask.read(begin).await?, None);
     loop {
         if passage.read > REPLAY_RECORDS as u64 && place.is_none() {
@@ -106,7 +117,7 @@ async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>)
             Ok::<_, Problem>((passage, done))
         };
         // Between two pages others have their turn, and whoever has gone away ends it.
-        let (next, done) = ask.read_large(page).await?;
+        let (next, done) = ask.app.read_bundles(page).await?;
         if done {
             return next.finish();
         }
@@ -114,12 +125,12 @@ async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>)
     }
 }
 
-fn held(stream: &Asked, points: &[Point], bases: &[Base]) -> Result<Ended, Problem> {
+fn held(stream: &Asked, (points, bases): (&[Point], &[Base]), held: Growing) -> Result<Ended, Problem> {
     let complete_to = stream.reading.complete_to()?;
     let whole = stream.whole()?;
     let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &whole.history, point.view, point.until);
     let at = points.iter().zip(bases).map(replayed).collect();
-    Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under })
+    Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under, held })
 }
 
 /// What records do on their way.
@@ -195,12 +206,13 @@ struct Passage {
     next: LeafIndex,
     complete_to: TreeSize,
     under: Option<Arc<Head>>,
+    held: Growing,
 }
 
 impl Passage {
-    fn begin(stream: Asked, way: Way, untils: Vec<Until>) -> Result<Self, Problem> {
+    fn begin(stream: Asked, way: Way, untils: Vec<Until>, held: Growing) -> Result<Self, Problem> {
         let complete_to = stream.reading.complete_to()?;
-        Ok(Self { stream, way, untils, read: 0, seq: 0, next: LeafIndex::ZERO, complete_to, under: None })
+        Ok(Self { stream, way, untils, read: 0, seq: 0, next: LeafIndex::ZERO, complete_to, under: None, held })
     }
 
     /// Lets the next page pass; says whether it was the last one that matters.
@@ -234,6 +246,7 @@ impl Passage {
             let bound = format!("at most {REPLAY_BYTES} bytes of states and ids, and {MAX_STATES} flags");
             return Err(Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound));
         }
+        self.held.hold(bytes)?;
         Ok((row.next.is_none() && !self.passes_again()) || self.way.is_over() || self.is_past(None))
     }
 
@@ -305,7 +318,7 @@ impl Passage {
             }
         };
         let id = id.ok_or_else(Problem::not_found)?;
-        Ok(Ended { id, at, complete_to: self.complete_to.min(under.size), under })
+        Ok(Ended { id, at, complete_to: self.complete_to.min(under.size), under, held: self.held })
     }
 }
 

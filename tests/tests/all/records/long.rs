@@ -45,6 +45,31 @@ fn a_long_stream_has_states_and_differences_at_any_point() {
     assert_eq!((answer.status, &json_of(&answer)["field"]), (400, &json!("stream")));
 }
 
+/// What replays keep from page to page is memory as that of any other answer.
+#[test]
+fn states_that_take_more_than_all_answers_may_are_refused_for_now() {
+    let running = Running::start_with(|data| data.set_limit("answers_in_flight_bytes", 1 << 20));
+    let mut large = record("pb", "0", "create");
+    for field in 0..8 {
+        large["values"]["whole"]["new"][format!("large{field}")] = json!("x".repeat(120_000));
+    }
+    large["context"] = json!({"stream": "wide"});
+    for object in 0..12 {
+        large["object"]["id"] = json!(object.to_string());
+        running.brought(&large);
+    }
+    let stream = "/v1/streams/named/pb/wide";
+    for query in ["", "?view=corrected", "?at=11"] {
+        let refused = running.read(&format!("{stream}/state{query}"));
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{query}: {}", refused.text());
+        assert!(refused.text().contains("the answers in memory have reached their bound"), "{query}");
+    }
+    // What is small has its turn, and what was held is free again.
+    assert_eq!(running.shown(&format!("{stream}/state?at=0"))["states"].as_array().unwrap().len(), 1);
+    let running = running.restarted_after(|data| data.set_limit("answers_in_flight_bytes", 64 << 20));
+    assert_eq!(running.shown(&format!("{stream}/state"))["states"].as_array().unwrap().len(), 12);
+}
+
 /// Corrections act in the places of what they correct, however far behind those they stand.
 #[test]
 fn a_long_stream_has_its_corrected_states_too() {

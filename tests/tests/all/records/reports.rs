@@ -136,10 +136,10 @@ fn who_may_not_read_gets_no_report() {
 }
 
 /// A report that is longer than what is written before its reader takes anything; each token makes one at a time.
-fn long() -> Running {
+fn long(limits: &[(&str, u64)]) -> Running {
     let running = Running::start_with(|data| {
-        data.set_limit("write_stall_seconds", 1);
         data.set_limit("reports", 2);
+        limits.iter().for_each(|(name, value)| data.set_limit(name, *value));
     });
     let name = "n".repeat(250);
     for batch in 0..40 {
@@ -164,7 +164,7 @@ fn once_free(running: &Running) {
 
 #[test]
 fn a_long_report_is_streamed_and_one_that_is_cut_is_known_to_be() {
-    let running = long();
+    let running = long(&[("write_stall_seconds", 1)]);
     let request = || {
         let request = Request::get("/v1/reports?tenant=pb&show=records&format=csv");
         request.with("authorization", format!("Bearer {}", running.data.auditor))
@@ -192,6 +192,32 @@ fn a_long_report_is_streamed_and_one_that_is_cut_is_known_to_be() {
     assert_eq!(gone.ask_stream(&request()).unwrap(), 200);
     drop(gone);
     once_free(&running);
+}
+
+/// What a reader leaves unread of a report is memory as that of any other answer.
+#[test]
+fn pieces_of_a_report_that_nobody_reads_are_bounded_with_all_answers() {
+    let running = long(&[("write_stall_seconds", 5), ("answers_in_flight_bytes", 1 << 20)]);
+    let page = || running.read("/v1/records?tenant=pb&limit=1");
+    assert_eq!(page().status, 200);
+    let mut slow = Connection::open(running.server.address()).unwrap();
+    let request = Request::get("/v1/reports?tenant=pb&show=records&format=csv");
+    let request = request.with("authorization", format!("Bearer {}", running.data.auditor));
+    assert_eq!(slow.ask_stream(&request).unwrap(), 200);
+    let until = |status: u16| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = page();
+            if answer.status == status {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{status} does not come: {}", answer.text());
+        }
+    };
+    assert!(until(503).text().contains("the answers in memory have reached their bound"));
+    // The reader is cut off, and with that all of it is free.
+    until(200);
+    drop(slow);
 }
 
 /// More groups than one report has.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_listen::{Answer, Payload, stopped};
+use cairn_listen::{Answer, Leash, Payload, stopped};
 use cairn_tree::record::time::Time;
 use cairn_tree::size::TreeSize;
 use cairn_tree::wire::media;
@@ -85,6 +85,7 @@ pub(crate) async fn reports(ask: &Ask<'_>) -> Result<Answer, Problem> {
     if ask.parts.method == Method::HEAD {
         return Ok(answer(form, Payload::ending(mpsc::channel(CHUNKS).1)));
     }
+    ask.app.answers.admit_large()?;
     let place = ask.app.reports.take(Party::Token(credential.id))?;
     let mut report = ask.read(move || Report::begin(reading, wanted, form, by)).await?;
     let begun = Instant::now();
@@ -101,9 +102,12 @@ pub(crate) async fn reports(ask: &Ask<'_>) -> Result<Answer, Problem> {
     // What is at hand goes on record with this answer, the rest piece by piece.
     let trail = ask.trail(credential.id)?.of_follower();
     report.reading = report.reading.on(Arc::clone(&trail));
-    let delivery = Delivery { app: Arc::clone(ask.app), authorization, trail, sender, _place: place };
+    let leash = Leash::default();
+    let mut payload = Payload::ending(chunks);
+    payload.tie(&leash);
+    let delivery = Delivery { app: Arc::clone(ask.app), authorization, trail, sender, leash, _place: place };
     tokio::spawn(delivery.run(report));
-    Ok(answer(form, Payload::ending(chunks)))
+    Ok(answer(form, payload))
 }
 
 fn answer(form: Form, body: Payload) -> Answer {
@@ -218,7 +222,7 @@ impl Report {
     }
 
     /// Writes the rest, and gives what is to be sent.
-    fn finish(mut self) -> Result<Bytes, Problem> {
+    fn finish(mut self) -> Result<Vec<u8>, Problem> {
         if let Some(groups) = &mut self.groups {
             groups.write(&mut self.writer, &mut self.out);
         }
@@ -230,13 +234,13 @@ impl Report {
         let (records, unverified, checkpoint) = (self.records, self.unverified, checkpoint(&under)?);
         let end = ReportEnd { records, unverified, complete_to, except, as_of, checkpoint };
         self.writer.end(&mut self.out, &end);
-        Ok(self.out.into())
+        Ok(self.out)
     }
 
     /// Writes why it can't go on, and gives what is to be sent.
-    fn break_off(mut self, problem: &Problem) -> Bytes {
+    fn break_off(mut self, problem: &Problem) -> Vec<u8> {
         self.writer.break_off(&mut self.out, problem);
-        self.out.into()
+        self.out
     }
 }
 
@@ -248,6 +252,8 @@ struct Delivery {
     /// Puts each piece on record before it is sent.
     trail: Arc<Trail>,
     sender: mpsc::Sender<Option<Bytes>>,
+    /// Cuts off a reader who takes nothing for long.
+    leash: Leash,
     _place: Place,
 }
 
@@ -267,7 +273,7 @@ impl Delivery {
     async fn deliver(&self, mut report: Report) -> Result<(), Gone> {
         while !report.is_done() {
             self.check(&report.wanted.tenant)?;
-            self.send(core::mem::take(&mut report.out).into()).await?;
+            self.send(core::mem::take(&mut report.out)).await?;
             let (next, went) = report.next(&self.app).await.map_err(|_| Gone)?;
             if let Err(problem) = went {
                 let log = &next.reading.log.info().name;
@@ -288,18 +294,23 @@ impl Delivery {
         if may { Ok(()) } else { Err(Gone) }
     }
 
-    async fn send(&self, bytes: Bytes) -> Result<(), Gone> {
+    async fn send(&self, bytes: Vec<u8>) -> Result<(), Gone> {
         if self.trail.record(&self.app).await.is_err() {
             return Err(Gone);
         }
-        if bytes.is_empty() { Ok(()) } else { self.hand(Some(bytes)).await }
+        if bytes.is_empty() { Ok(()) } else { self.hand(Some(self.app.answers.piece(bytes))).await }
     }
 
-    /// Hands on a chunk, or the word that there is no more; a reader that takes nothing for long is let go.
+    /// Hands on a chunk, or the word that there is no more; a reader that takes nothing for long is cut off, since what was
+    /// handed on before would wait for it.
     async fn hand(&self, chunk: Option<Bytes>) -> Result<(), Gone> {
         match timeout(self.app.limits.write_stall_time(), self.sender.send(chunk)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Gone),
+            Ok(Err(_)) => Err(Gone),
+            Err(_) => {
+                self.leash.cut();
+                Err(Gone)
+            }
         }
     }
 }
