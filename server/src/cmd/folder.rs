@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use cairnd::admin::{Operator, Progress, Reply, Request, Session, TokenOffice};
+use cairnd::admin::{Operator, Reply, Request, Session, TokenOffice};
 use cairnd::auth::TokenFile;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
@@ -42,13 +42,9 @@ impl Folder {
     }
 
     /// Does what an operator asks: in the server that has the database open, else here.
-    pub(super) fn ask(
-        &self,
-        request: Request,
-        mut progress: impl FnMut(&Progress) + Send + 'static,
-    ) -> anyhow::Result<Reply> {
+    pub(super) fn ask(&self, request: Request) -> anyhow::Result<Reply> {
         if let Some(session) = Session::open(&self.path)? {
-            return Ok(session.ask(&request, progress)?);
+            return Ok(session.ask(&request, |_| {})?);
         }
         let tokens = TokenOffice::new(TokenFile::of(&self.path), None, Arc::new(SystemClock));
         if matches!(request, Request::TokenCreate(_) | Request::TokenList | Request::TokenRevoke { .. }) {
@@ -61,7 +57,7 @@ impl Folder {
             let engine = operator.engine.clone();
             Comparison { settings, engine, homes, clock: Arc::new(SystemClock) }.at_start()?;
         }
-        let reply = block_on(operator.run(request, move |step| progress(&step)))?;
+        let reply = block_on(operator.run(request, |_| {}))?;
         operator.engine.close();
         Ok(reply)
     }

@@ -61,7 +61,7 @@ impl KeyCommand {
             }
             Self::List(List { name, data, json }) => (data, json, Request::KeyList { name }),
         };
-        match Folder::open(&data)?.ask(request, |_| {})? {
+        match Folder::open(&data)?.ask(request)? {
             Reply::Keys(keys) if json => print_json(&keys)?,
             Reply::Keys(KeysLine { keys, .. }) => keys
                 .iter()

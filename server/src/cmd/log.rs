@@ -13,7 +13,7 @@ use cairnd::admin::{LogLine, PolicyLine, Reply, Request};
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
-use super::{Data, print, print_bytes, print_json};
+use super::{Data, print, print_bytes, print_each, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LogCommand {
@@ -119,7 +119,7 @@ impl Create {
     fn run(self) -> anyhow::Result<ExitCode> {
         let Self { name, data, open_append, private, dedup, ml_dsa, json } = self;
         let request = Request::LogCreate { name, open_append, private, dedup, ml_dsa };
-        match Folder::open(&data)?.ask(request, |_| {})? {
+        match Folder::open(&data)?.ask(request)? {
             Reply::LogCreated(log) if json => print_json(&log)?,
             Reply::LogCreated(log) => print(&format!("origin  {}\nvkey    {}", log.origin, log.vkey))?,
             reply => return Err(unexpected(&reply)),
@@ -136,9 +136,8 @@ impl List {
 
 /// Asks for something that is answered with logs.
 fn list(data: &Data, request: Request, json: bool) -> anyhow::Result<ExitCode> {
-    match Folder::open(data)?.ask(request, |_| {})? {
-        Reply::Logs(logs) if json => logs.iter().try_for_each(print_json)?,
-        Reply::Logs(logs) => logs.iter().try_for_each(|log| print(&described(log)))?,
+    match Folder::open(data)?.ask(request)? {
+        Reply::Logs(logs) => print_each(&logs, json, described)?,
         reply => return Err(unexpected(&reply)),
     }
     Ok(ExitCode::SUCCESS)
@@ -153,7 +152,7 @@ impl Policy {
             let policy = policy.as_deref().map(read_policy).transpose()?;
             Request::LogPolicy { name, policy, fail_open }
         };
-        match Folder::open(&data)?.ask(request, |_| {})? {
+        match Folder::open(&data)?.ask(request)? {
             Reply::Policy(line) if json => print_json(&line)?,
             Reply::Policy(line) if show => match line.policy {
                 Some(Bytes(file)) => print_bytes(&file)?,

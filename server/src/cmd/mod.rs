@@ -132,6 +132,11 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string(value)?)
 }
 
+/// Prints a line for each of these: one JSON object, or what is told of it.
+fn print_each<T: Serialize>(each: &[T], json: bool, told: impl Fn(&T) -> String) -> anyhow::Result<()> {
+    each.iter().try_for_each(|one| if json { print_json(one) } else { print(&told(one)) })
+}
+
 /// Prints a line.
 fn print(line: &str) -> anyhow::Result<()> {
     print_bytes(format!("{line}\n").as_bytes())

@@ -6,7 +6,7 @@ use cairnd::admin::{ModuleLine, Reply, Request};
 use clap::{Subcommand, ValueEnum};
 
 use super::folder::{Folder, unexpected};
-use super::{Data, print, print_json};
+use super::{Data, print_each};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ModuleCommand {
@@ -62,9 +62,8 @@ impl ModuleCommand {
             }
             Self::List(List { data, json }) => (Folder::open(&data)?, Request::ModuleList, json),
         };
-        match folder.ask(request, |_| {})? {
-            Reply::Modules(modules) if json => modules.iter().try_for_each(print_json)?,
-            Reply::Modules(modules) => modules.iter().try_for_each(|line| print(&text(line)))?,
+        match folder.ask(request)? {
+            Reply::Modules(modules) => print_each(&modules, json, text)?,
             reply => return Err(unexpected(&reply)),
         }
         Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use cairnd::records::capture::{Listed, QuarantineId};
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
-use super::{Data, FAILED, print, print_bytes, print_json};
+use super::{Data, FAILED, print, print_bytes, print_each, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum QuarantineCommand {
@@ -80,10 +80,7 @@ pub(super) struct Drop {
 impl QuarantineCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::List(List { data, json }) => {
-                let listed = list(&Folder::open(&data)?)?;
-                listed.iter().try_for_each(|listed| if json { print_json(listed) } else { print(&told(listed)) })?;
-            }
+            Self::List(List { data, json }) => print_each(&list(&Folder::open(&data)?)?, json, told)?,
             Self::Show(Show { id, data, json }) => match ask(&Folder::open(&data)?, Request::QuarantineShow { id })? {
                 Reply::Quarantined(message) if json => print_json(&message)?,
                 Reply::Quarantined(message) => {
@@ -164,7 +161,7 @@ fn ask(folder: &Folder, request: Request) -> anyhow::Result<Reply> {
     if !folder.is_served()? {
         bail!("no server has this database open, and the quarantine is the server's: start it with: cairnd serve");
     }
-    folder.ask(request, |_| {})
+    folder.ask(request)
 }
 
 fn told(listed: &Listed) -> String {

@@ -7,7 +7,7 @@ use cairnd::records::ReadAudit;
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
-use super::{Data, print, print_json};
+use super::{Data, print, print_each, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TenantCommand {
@@ -68,7 +68,7 @@ impl TenantCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Create(Create { name, data, log, private, continues, json }) => {
-                match Folder::open(&data)?.ask(Request::TenantCreate { name, log, private, continues }, |_| {})? {
+                match Folder::open(&data)?.ask(Request::TenantCreate { name, log, private, continues })? {
                     Reply::TenantCreated(made) if json => print_json(&made)?,
                     Reply::TenantCreated(made) => {
                         print(&format!("origin          {}\nvkey            {}", made.log.origin, made.log.vkey))?;
@@ -99,9 +99,8 @@ fn list(folder: &Folder, request: Request, json: bool) -> anyhow::Result<()> {
         };
         format!("{tenant}  log {log}{whose}  reads {}", reads.name())
     };
-    match folder.ask(request, |_| {})? {
-        Reply::Tenants(tenants) if json => tenants.iter().try_for_each(print_json),
-        Reply::Tenants(tenants) => tenants.iter().try_for_each(|line| print(&text(line))),
+    match folder.ask(request)? {
+        Reply::Tenants(tenants) => print_each(&tenants, json, text),
         reply => Err(unexpected(&reply)),
     }
 }

@@ -7,7 +7,7 @@ use cairnd::auth::{ProducerKeyText, Rights, Selector, Tenants, TokenId, TokenTer
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
-use super::{Data, print, print_json};
+use super::{Data, print, print_each, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -71,23 +71,20 @@ impl TokenCommand {
                 let tenants =
                     tenants.unwrap_or_else(|| if logs.is_all() { Tenants::all() } else { Tenants::default() });
                 let request = Request::TokenCreate(TokenTerms { name, rights, logs, tenants, producer_keys });
-                match Folder::open(&data)?.ask(request, |_| {})? {
+                match Folder::open(&data)?.ask(request)? {
                     Reply::TokenCreated(made) if json => print_json(&made)?,
                     Reply::TokenCreated(made) => print(&made.token)?,
                     reply => return Err(unexpected(&reply)),
                 }
             }
-            Self::List(List { data, json }) => match Folder::open(&data)?.ask(Request::TokenList, |_| {})? {
-                Reply::Tokens(tokens) if json => tokens.iter().try_for_each(print_json)?,
-                Reply::Tokens(tokens) => tokens.iter().try_for_each(|token| print(&described(token)))?,
+            Self::List(List { data, json }) => match Folder::open(&data)?.ask(Request::TokenList)? {
+                Reply::Tokens(tokens) => print_each(&tokens, json, described)?,
                 reply => return Err(unexpected(&reply)),
             },
-            Self::Revoke(Revoke { id, data }) => {
-                match Folder::open(&data)?.ask(Request::TokenRevoke { id }, |_| {})? {
-                    Reply::TokenRevoked => {}
-                    reply => return Err(unexpected(&reply)),
-                }
-            }
+            Self::Revoke(Revoke { id, data }) => match Folder::open(&data)?.ask(Request::TokenRevoke { id })? {
+                Reply::TokenRevoked => {}
+                reply => return Err(unexpected(&reply)),
+            },
         }
         Ok(ExitCode::SUCCESS)
     }
