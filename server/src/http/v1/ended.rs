@@ -4,7 +4,8 @@ use cairn_tree::record::kind::{CONTINUED, goes_on};
 use cairn_tree::size::LeafIndex;
 
 use super::super::problem::Problem;
-use super::reading::{NotGood, Reading};
+use super::not_good::NotGood;
+use super::reading::Reading;
 use crate::engine::postings::{Facet, Print};
 use crate::limits::LIST_WORK;
 use crate::records::{Broken, Unverified, verified};

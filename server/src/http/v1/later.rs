@@ -4,7 +4,8 @@
 use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::size::LeafIndex;
 
-use super::reading::{NotGood, ReadBack, Reading};
+use super::not_good::{NotGood, ReadBack};
+use super::reading::Reading;
 use crate::engine::Head;
 use crate::engine::records::stream_print;
 use crate::records::{Located, VerifiedLater};

@@ -5,12 +5,14 @@
 
 mod again;
 pub(super) mod append;
+mod bodies;
 mod ended;
 pub(super) mod events;
 mod history;
 mod judged;
 mod later;
 pub(super) mod list;
+mod not_good;
 mod parts;
 mod place;
 mod prepare;
@@ -23,11 +25,12 @@ mod wanted;
 
 pub(in crate::http) use again::{Done, append as append_prepared};
 pub(crate) use append::append;
+pub(in crate::http) use bodies::signer;
 pub(crate) use events::events;
 pub(in crate::http) use history::Asked;
 pub(crate) use list::list;
 pub(in crate::http) use prepare::{Prints, Request};
-pub(in crate::http) use reading::{Reading, signer};
+pub(in crate::http) use reading::Reading;
 pub(crate) use record::{one, receipt};
 pub(crate) use reports::reports;
 pub(crate) use streams::{diff, history as stream, state};
