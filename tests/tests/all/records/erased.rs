@@ -55,6 +55,15 @@ pub(super) fn redact(data: &Data, (id, index): (&str, u64), digests: &[Digest], 
     })
 }
 
+/// What says that something of a record is erased, and the id of that.
+pub(super) fn redaction_of(running: &Running, id: &str) -> (Value, String) {
+    let redaction = running.shown(&format!("/v1/records/{id}"))["redactions"][0].clone();
+    let leaf = redaction["leaf"].as_str().unwrap().lines().nth(1).unwrap();
+    let leaf: Value = serde_json::from_str(leaf).unwrap();
+    let own = leaf["event"]["id"].as_str().unwrap().to_owned();
+    (redaction, own)
+}
+
 /// The digests of all that a record discloses.
 pub(super) fn digests(record: &Value) -> Vec<Digest> {
     record["disclosures"].as_array().unwrap().iter().map(|text| Digest::of(text.as_str().unwrap())).collect()
@@ -159,10 +168,7 @@ fn a_redaction_record_is_not_redacted() {
         at = redact(data, (&id, 0), &all, &name_of("1"));
         erase(data, 0);
     });
-    let redaction = running.shown(&format!("/v1/records/{id}"))["redactions"][0].clone();
-    let leaf = redaction["leaf"].as_str().unwrap().lines().nth(1).unwrap();
-    let leaf: Value = serde_json::from_str(leaf).unwrap();
-    let own = leaf["event"]["id"].as_str().unwrap().to_owned();
+    let (redaction, own) = redaction_of(&running, &id);
     let running = running.restarted_after(|data| {
         redact(data, (&own, at), &digests(&redaction), &name_of("1"));
         erase(data, at);

@@ -7,7 +7,7 @@ use cairn_tests::random::Random;
 use cairn_tests::server::{Data, cairnd};
 use serde_json::{Value, json};
 
-use super::erased::{digests, erase, name_of, redact, row_of};
+use super::erased::{digests, erase, name_of, redact, redaction_of, row_of};
 use super::integrity::edit;
 use super::{Running, json_of, record};
 use crate::damage::{figure, flip_in_tables, marked, wait_for};
@@ -146,9 +146,7 @@ fn what_is_said_to_erase_a_redaction_record_takes_nothing_away() {
         at = redact(data, (&id, 0), &all, &name_of("1"));
         erase(data, 0);
     });
-    let redaction = running.shown(&format!("/v1/records/{id}"))["redactions"][0].clone();
-    let leaf: Value = serde_json::from_str(redaction["leaf"].as_str().unwrap().lines().nth(1).unwrap()).unwrap();
-    let own = leaf["event"]["id"].as_str().unwrap().to_owned();
+    let (redaction, own) = redaction_of(&running, &id);
     let running = running.restarted_after(|data| {
         redact(data, (&own, at), &digests(&redaction), &name_of("1"));
     });
@@ -177,9 +175,7 @@ fn a_damaged_redaction_record_that_another_one_names_loses_nothing_more() {
         at = redact(data, (&id, 0), &all, &name_of("1"));
         erase(data, 0);
     });
-    let redaction = running.shown(&format!("/v1/records/{id}"))["redactions"][0].clone();
-    let leaf: Value = serde_json::from_str(redaction["leaf"].as_str().unwrap().lines().nth(1).unwrap()).unwrap();
-    let own = leaf["event"]["id"].as_str().unwrap().to_owned();
+    let (redaction, own) = redaction_of(&running, &id);
     let mut left = None;
     let running = running.restarted_after(|data| {
         redact(data, (&own, at), &digests(&redaction), &name_of("1"));

@@ -4,54 +4,26 @@ use serde_json::{Value, json};
 
 use super::super::Running;
 use super::quarantine::kept;
-use super::{capture, configured};
-
-const ROLES: &str = r"
-serviceMaps:
-  mappings:
-    - fromTopic: roles
-      isAuditEnabled: true
-      module: user
-      objecIdJsonPath: $.uuid
-      tenantIdJsonPath: $.tenantId
-      auditAttributeBasePath: $.user
-      queryMaps:
-        - query: INSERT INTO eg_role(userid, roleid, since) VALUES (?, ?, ?)
-          basePath: $.user.roles.*
-          jsonMaps:
-            - jsonPath: $.user.roles.*.user
-            - jsonPath: $.user.roles.*.code
-            - jsonPath: $.user.roles.*.since
-    - fromTopic: many
-      isAuditEnabled: true
-      module: user
-      objecIdJsonPath: $.uuid
-      tenantIdJsonPath: $.tenantId
-      auditAttributeBasePath: $.user
-      queryMaps:
-        - query: INSERT INTO eg_pair(id, n) VALUES (?, ?), (?, ?)
-          basePath: $.user
-          jsonMaps:
-            - jsonPath: $.user.one
-            - jsonPath: $.user.one
-            - jsonPath: $.user.two
-            - jsonPath: $.user.two
-    - fromTopic: made
-      isAuditEnabled: true
-      module: user
-      objecIdJsonPath: $.uuid
-      tenantIdJsonPath: $.tenantId
-      auditAttributeBasePath: $.user
-      queryMaps:
-        - query: INSERT INTO eg_made(id, n) VALUES (?, ?)
-          basePath: $.user.made.*
-          jsonMaps:
-            - jsonPath: default
-            - jsonPath: $.user.made.*.n
-";
+use super::{capture, configured, of_users};
 
 fn running() -> Running {
-    Running::start_with(|data| configured(data, ROLES, "row_keys = { eg_role = [\"userid\", \"roleid\"] }"))
+    let mappings: [(&str, &str, &str, &[&str]); 3] = [
+        (
+            "roles",
+            "INSERT INTO eg_role(userid, roleid, since) VALUES (?, ?, ?)",
+            "$.user.roles.*",
+            &["$.user.roles.*.user", "$.user.roles.*.code", "$.user.roles.*.since"],
+        ),
+        (
+            "many",
+            "INSERT INTO eg_pair(id, n) VALUES (?, ?), (?, ?)",
+            "$.user",
+            &["$.user.one", "$.user.one", "$.user.two", "$.user.two"],
+        ),
+        ("made", "INSERT INTO eg_made(id, n) VALUES (?, ?)", "$.user.made.*", &["default", "$.user.made.*.n"]),
+    ];
+    let row_keys = "row_keys = { eg_role = [\"userid\", \"roleid\"] }";
+    Running::start_with(|data| configured(data, &of_users(&mappings), row_keys))
 }
 
 /// A user's roles, each of a user, a code and a number.

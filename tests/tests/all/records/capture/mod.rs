@@ -100,6 +100,28 @@ fn running() -> Running {
     Running::start_with(|data| configured(data, LICENCES, ""))
 }
 
+/// A configuration about users: for each topic a query, the path of the rows that it writes, and those of their columns.
+fn of_users(mappings: &[(&str, &str, &str, &[&str])]) -> String {
+    let mut yaml = "serviceMaps:\n  mappings:\n".to_owned();
+    for (topic, query, rows, columns) in mappings {
+        yaml.push_str(&format!(
+            "    - fromTopic: {topic}
+      isAuditEnabled: true
+      module: user
+      objecIdJsonPath: $.uuid
+      tenantIdJsonPath: $.tenantId
+      auditAttributeBasePath: $.user
+      queryMaps:
+        - query: {query}
+          basePath: {rows}
+          jsonMaps:
+"
+        ));
+        columns.iter().for_each(|column| yaml.push_str(&format!("            - jsonPath: {column}\n")));
+    }
+    yaml
+}
+
 /// Writes a persister's configuration, and more of the section for it.
 fn configured(data: &Data, yaml: &str, more: &str) {
     let folder = data.path().join("persister");

@@ -4,7 +4,7 @@ use cairn_tests::http::Request;
 use serde_json::{Value, json};
 
 use super::super::{Running, json_of};
-use super::{CAPTURE, capture, changed, configured, licences, running};
+use super::{CAPTURE, capture, changed, configured, licences, of_users, running};
 
 /// What a row says, without what differs from run to run.
 fn told(row: &Value) -> Value {
@@ -132,26 +132,15 @@ fn what_is_not_to_be_audited_becomes_nothing() {
 
 #[test]
 fn a_table_without_ids_has_the_rows_that_the_operator_tells_apart() {
-    let yaml = r"
-serviceMaps:
-  mappings:
-    - fromTopic: roles
-      isAuditEnabled: true
-      module: user
-      objecIdJsonPath: $.uuid
-      tenantIdJsonPath: $.tenantId
-      auditAttributeBasePath: $.user
-      queryMaps:
-        - query: INSERT INTO eg_userrole(userid, roleid, since) VALUES (?, ?, ?)
-          basePath: $.user.roles.*
-          jsonMaps:
-            - jsonPath: $.user.uuid
-            - jsonPath: $.user.roles.*.code
-            - jsonPath: $.user.roles.*.since
-";
+    let yaml = of_users(&[(
+        "roles",
+        "INSERT INTO eg_userrole(userid, roleid, since) VALUES (?, ?, ?)",
+        "$.user.roles.*",
+        &["$.user.uuid", "$.user.roles.*.code", "$.user.roles.*.since"],
+    )]);
     let message = json!({"user": {"uuid": "U", "tenantId": "pb", "roles": [{"code": "A", "since": 1}, {"code": "B", "since": 2}]}});
     let state = |more: &str| {
-        let running = Running::start_with(|data| configured(data, yaml, more));
+        let running = Running::start_with(|data| configured(data, &yaml, more));
         assert_eq!(running.captured("roles", &message)["captured"], 2);
         let verify = |code: &str, since| verified(&running, "U", &json!({"uuid": "U", "code": code, "since": since}));
         (verify("A", 1), verify("B", 2), running.server.stderr().contains("name what does in digit.row_keys"))
