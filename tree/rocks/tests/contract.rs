@@ -92,3 +92,26 @@ fn bundles_and_tiles_come_back_from_tables_and_from_the_log() {
         assert!(values == [Some(value(2, number, 8_192)), Some(value(1, number, 77_312))], "bundle or tile {number}");
     }
 }
+
+/// Whoever reads a second time what looked bad must read the disk, and whoever looks for flipped bits too.
+#[test]
+fn blocks_that_are_forgotten_are_gone_from_memory() {
+    let directory = TempDir::new().expect("a directory");
+    let store = RocksStore::create(&directory.path().join("db"), &small()).expect("a new database");
+    let key = |number| Key::numbered(LogId::new(3), Kind::Bundle, number);
+    for number in 0..20 {
+        let mut batch = Batch::new();
+        batch.put(key(number), vec![number as u8; 60_000]);
+        store.commit(batch).expect("a commit");
+    }
+    store.compact().expect("tables");
+    let read = || (0..20).for_each(|number| assert!(store.get(&key(number)).expect("a read").is_some()));
+    for _ in 0..3 {
+        read();
+        read();
+        let before = store.stats().block_cache_bytes;
+        store.forget_blocks();
+        let after = store.stats().block_cache_bytes;
+        assert!(before > 60_000 && after < before / 10, "{before} bytes were kept, and {after} still are");
+    }
+}
