@@ -143,9 +143,9 @@ impl Log {
         let entry = self.entry(head, index)?.ok_or_else(|| damaged("it is past the head".to_owned()))?;
         let leaf = Leaf::decode(&entry).map_err(|error| damaged(error.to_string()))?;
         let server = leaf.server();
-        let (stream, time) = (server.stream, server.time);
+        let (id, stream, time) = (leaf.event().head().id, server.stream, server.time);
         let (seq, prev) = (server.place.seq(), server.place.prev());
-        Ok(Sequenced { index, leaf: Hash::leaf(&entry), stream, seq, prev, time, replayed: true })
+        Ok(Sequenced { id, index, leaf: Hash::leaf(&entry), stream, seq, prev, time, replayed: true })
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Recorded {
 /// What the sequencer said about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequenced {
+    /// Its id.
+    pub id: RecordId,
     /// Where it is in the log.
     pub index: LeafIndex,
     /// Its leaf hash.

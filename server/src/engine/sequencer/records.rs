@@ -241,8 +241,8 @@ impl<'a> Setting<'a> {
         let hash = self.made.push(&leaf).map_err(|_| refused(RecordError::Full(position)))?;
         let (seq, prev) = (place.seq(), place.prev());
         self.add(record, StreamTip { stream, seq, leaf: hash, index });
-        let time = self.at.time;
-        self.told.push(Told::New(Sequenced { index, leaf: hash, stream, seq, prev, time, replayed: false }));
+        let (id, time) = (record.id, self.at.time);
+        self.told.push(Told::New(Sequenced { id, index, leaf: hash, stream, seq, prev, time, replayed: false }));
         Ok(())
     }
 

@@ -105,9 +105,9 @@ fn unread(problem: Problem) -> Problem {
 /// The rows, with what they got.
 fn told(recorded: &Recorded, echo: &Echo) -> Result<Answer, Problem> {
     let mut rows = Vec::with_capacity(recorded.rows.len());
-    for (row, id, place) in &recorded.rows {
+    for (row, place) in &recorded.rows {
         let (log, head) = recorded.log.as_ref().ok_or_else(|| Problem::internal("rows without a log"))?;
-        rows.push((row, id, row.time.unwrap_or(place.time), integrity_hash(log, head, place.leaf)?));
+        rows.push((row, place.id, row.time.unwrap_or(place.time), integrity_hash(log, head, place.leaf)?));
     }
     Ok(done(|members| {
         members.object("responseInfo", |members| echo.write(members, "successful"));

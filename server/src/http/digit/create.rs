@@ -72,9 +72,9 @@ async fn create_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
 /// The rows as they were brought, with what they got.
 fn answer(request: &Request, log: &Log, rows: &Done, echo: &Echo) -> Result<Answer, Problem> {
     let input = parse_create(&request.body).map_err(Refusal::from)?;
-    let mut rows_told = Vec::with_capacity(rows.ids.len());
-    for ((row, id), place) in input.records.iter().zip(&rows.ids).zip(&rows.records) {
-        rows_told.push((row, id, integrity_hash(log, &rows.head, place.leaf)?));
+    let mut rows_told = Vec::with_capacity(rows.records.len());
+    for (row, place) in input.records.iter().zip(&rows.records) {
+        rows_told.push((row, place.id, integrity_hash(log, &rows.head, place.leaf)?));
     }
     Ok(done(|members| {
         members.object("responseInfo", |members| echo.write(members, "successful"));

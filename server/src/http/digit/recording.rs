@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use cairn_tree::record::class::Class;
-use cairn_tree::record::id::RecordId;
 use cairn_tree::record::json::{Json, Value};
 use cairn_tree::record::reserved::OWN_MODULE;
 use cairn_tree::record::text::Name;
@@ -49,7 +48,7 @@ pub(super) enum Outcome {
 pub(super) struct Recorded {
     /// Where they are, and a head that has them; none if there are no rows.
     pub(super) log: Option<(Log, Arc<Head>)>,
-    pub(super) rows: Vec<(RecordInput<'static>, RecordId, Sequenced)>,
+    pub(super) rows: Vec<(RecordInput<'static>, Sequenced)>,
     /// Whether they were there already.
     pub(super) again: bool,
     /// How many of its mappings are not to be audited.
@@ -155,13 +154,7 @@ pub(super) async fn record(app: &Arc<App>, arrival: &Arrival) -> Result<Recorded
     let log = prepared.log.clone();
     let done = append_prepared(&request, prepared, None).await?;
     let again = done.records.iter().all(|record| record.replayed);
-    let rows: Vec<_> = captured
-        .rows()
-        .iter()
-        .zip(&done.ids)
-        .zip(&done.records)
-        .map(|((row, id), place)| (row.clone(), *id, *place))
-        .collect();
+    let rows: Vec<_> = captured.rows().iter().cloned().zip(done.records).collect();
     capture.figures().captured(rows.len() as u64, again);
     leave(app, arrival).await?;
     Ok(Recorded { log: Some((log, done.head)), rows, again, not_audited })

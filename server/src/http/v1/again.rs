@@ -21,7 +21,6 @@ const ROUNDS: usize = 4;
 /// What became of a request.
 pub(in crate::http) struct Done {
     pub(in crate::http) records: Vec<Sequenced>,
-    pub(in crate::http) ids: Vec<RecordId>,
     pub(in crate::http) head: Arc<Head>,
     /// Whether an earlier request with the same idempotency key had brought them.
     pub(super) replayed: bool,
@@ -30,7 +29,6 @@ pub(in crate::http) struct Done {
 /// A request, compared with what is there.
 #[derive(Default)]
 struct Compared {
-    ids: Vec<RecordId>,
     /// What is there already, by its position in the request.
     there: BTreeMap<usize, Sequenced>,
     /// What is not, with its position.
@@ -46,10 +44,10 @@ pub(in crate::http) async fn append(
     if !prepared.watched.is_empty() {
         return judged::append(request, prepared, bound).await;
     }
-    let Prepared { log, submissions, ids, places, tenants, mut admission, .. } = prepared;
+    let Prepared { log, submissions, places, tenants, mut admission, .. } = prepared;
     let refused = |error| refused(error, |position| places.of(position));
     let mut error = match log.append_records(submissions, bound).await {
-        Ok(Recorded { records, head, replayed }) => return Ok(Done { records, ids, head, replayed }),
+        Ok(Recorded { records, head, replayed }) => return Ok(Done { records, head, replayed }),
         Err(error) => error,
     };
     for _ in 0..ROUNDS {
@@ -59,9 +57,9 @@ pub(in crate::http) async fn append(
         let under = Arc::clone(&head);
         drop(admission.take());
         let compared = request.app.read(move || again.compare(&of, &under)).await?;
-        let Compared { ids, mut there, new } = compared;
+        let Compared { mut there, new } = compared;
         if new.is_empty() {
-            return Ok(Done { records: there.into_values().collect(), ids, head, replayed: false });
+            return Ok(Done { records: there.into_values().collect(), head, replayed: false });
         }
         // A key is bound to all records of its request or to none.
         if bound.is_some() && !there.is_empty() {
@@ -72,7 +70,7 @@ pub(in crate::http) async fn append(
         match log.append_records(submissions, bound).await {
             Ok(Recorded { records, head, replayed }) => {
                 there.extend(positions.into_iter().zip(records));
-                return Ok(Done { records: there.into_values().collect(), ids, head, replayed });
+                return Ok(Done { records: there.into_values().collect(), head, replayed });
             }
             Err(other) => error = other,
         }
@@ -84,7 +82,6 @@ impl Request {
     fn compare(&self, log: &Log, head: &Head) -> Result<Compared, Problem> {
         let mut compared = Compared::default();
         self.prepare_each(log, |position, place, made, submit| {
-            compared.ids.push(made.id);
             match stored(log, head, &made, submit.prints)? {
                 None => compared.new.push((position, submit.submission(made))),
                 Some(record) if is_same(&made, &record) => {
@@ -119,6 +116,7 @@ pub(super) fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecr
 pub(super) fn sequenced(record: &Record) -> Sequenced {
     let server = record.leaf().server();
     Sequenced {
+        id: record.leaf().event().head().id,
         index: record.index(),
         leaf: record.hash(),
         stream: server.stream,

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_listen::Answer;
 use cairn_tree::record::bounds::MAX_BODY_BYTES;
-use cairn_tree::record::id::RecordId;
-use cairn_tree::record::leaf::Leaf;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::v1::{Appended, AppendedAnswer, AppendedReceipt};
 use cairn_tree::wire::{media, query as name};
@@ -117,13 +115,13 @@ struct Receipts {
 
 impl Receipts {
     async fn answer(self, ask: &Ask<'_>, settled: &Settled) -> Result<Answer, Problem> {
-        let Self { log, done: Done { records, ids, head: appended, replayed }, bare } = self;
+        let Self { log, done: Done { records, head: appended, replayed }, bare } = self;
         let under = Arc::clone(&settled.under);
         // The head that the writer answered with has its tree's edge at hand.
         let head = if under.size <= appended.size { appended } else { log.head() };
         let many = !bare && records.len() > MANY;
         let work = move || {
-            let records = told(&log, (&head, &under), (&records, &ids), bare)?;
+            let records = told(&log, (&head, &under), &records, bare)?;
             let answer = AppendedAnswer { records, checkpoint: checkpoint(&under)?, replayed };
             Ok::<_, Problem>(answer.to_json())
         };
@@ -133,25 +131,16 @@ impl Receipts {
 }
 
 /// What is said of each record; with its receipt, unless that is not wanted.
-fn told(
-    log: &Log,
-    (head, under): (&Head, &Head),
-    (records, ids): (&[Sequenced], &[RecordId]),
-    bare: bool,
-) -> Result<Vec<Appended>, Problem> {
-    // Of a record that was there before, the leaf has the id.
-    let leaves =
-        if bare && records.iter().all(|record| !record.replayed) { None } else { Some(leaves(log, head, records)?) };
+fn told(log: &Log, (head, under): (&Head, &Head), records: &[Sequenced], bare: bool) -> Result<Vec<Appended>, Problem> {
+    let leaves = if bare { Vec::new() } else { leaves(log, head, records)? };
     let mut told = Vec::with_capacity(records.len());
-    for (number, (record, drawn)) in records.iter().zip(ids).enumerate() {
-        let leaf = leaves.as_ref().and_then(|leaves| leaves.get(number));
-        let stored = leaf.filter(|_| record.replayed).and_then(|leaf| Leaf::decode(leaf).ok());
-        let receipt = leaf.filter(|_| !bare).map(|leaf| {
+    for (number, record) in records.iter().enumerate() {
+        let receipt = leaves.get(number).map(|leaf| {
             let leaf = String::from_utf8(leaf.to_vec()).map_err(Problem::internal)?;
             Ok::<_, Problem>(AppendedReceipt { leaf, proof: log.inclusion(head, record.index, under.size)? })
         });
         told.push(Appended {
-            id: stored.map_or(*drawn, |leaf| leaf.event().head().id),
+            id: record.id,
             index: record.index,
             leaf_hash: record.leaf,
             stream: record.stream,

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cairn_tree::hash::Hash;
-use cairn_tree::record::id::RecordId;
 use cairn_tree::record::replay::Pointers;
 use cairn_tree::wire::problem::Problem as Document;
 use tokio::time::Instant;
@@ -30,7 +29,6 @@ const PATHS_IN_WORDS: usize = 8;
 /// A request, judged.
 #[derive(Default)]
 struct Judged {
-    ids: Vec<RecordId>,
     /// What is there already, by its position in the request.
     there: BTreeMap<usize, Sequenced>,
     new: Vec<New>,
@@ -50,13 +48,13 @@ pub(super) async fn append(
     prepared: Prepared,
     bound: Option<BoundBody>,
 ) -> Result<Done, Problem> {
-    let Prepared { log, submissions, ids, places, watched, tenants, admission, .. } = prepared;
+    let Prepared { log, submissions, places, watched, tenants, admission, .. } = prepared;
     drop(admission);
     let watched = Arc::new(watched);
     let wait = request.app.limits.judged_wait();
     let until = Instant::now() + wait;
     let turn = request.app.records.states.turns().take(log.info().id, &watched, wait).await;
-    let earlier = Earlier { log: &log, submissions: &submissions, ids, bound };
+    let earlier = Earlier { log: &log, submissions: &submissions, bound };
     let mut turn = match turn {
         Ok(turn) => turn,
         Err(error) => return earlier.answer().await.unwrap_or_else(|| Err(Problem::busy(error.to_string()))),
@@ -78,7 +76,7 @@ pub(super) async fn append(
             }
         };
         rounds += 1;
-        let Judged { ids, mut there, new } = judged;
+        let Judged { mut there, new } = judged;
         if !there.is_empty()
             && let Some(answer) = earlier.answer().await
         {
@@ -86,12 +84,11 @@ pub(super) async fn append(
         }
         if new.is_empty() {
             let records = there.into_values().collect();
-            return Ok(Done { records, ids, head: log.head(), replayed: false });
+            return Ok(Done { records, head: log.head(), replayed: false });
         }
         // A key is bound to all records of its request or to none.
-        if let (Some(_), Some(position)) = (bound, there.keys().next()) {
-            let id = ids.get(*position).copied().ok_or_else(|| Problem::internal("a record without an id"))?;
-            return Err(taken(&places.of(*position), id));
+        if let (Some(_), Some((position, record))) = (bound, there.first_key_value()) {
+            return Err(taken(&places.of(*position), record.id));
         }
         let (marks, submissions): (Vec<(usize, bool)>, Vec<Submission>) =
             new.into_iter().map(|new| ((new.position, new.pinned), new.submission)).unzip();
@@ -100,7 +97,7 @@ pub(super) async fn append(
         match log.append_records(submissions, bound).await {
             Ok(Recorded { records, head, replayed }) => {
                 there.extend(marks.into_iter().map(|(position, _)| position).zip(records));
-                return Ok(Done { records: there.into_values().collect(), ids, head, replayed });
+                return Ok(Done { records: there.into_values().collect(), head, replayed });
             }
             // Somebody else was faster.
             Err(RecordError::Expectation { position, .. }) if mark(position).1 => {}
@@ -124,7 +121,6 @@ enum Unjudged {
 struct Earlier<'e> {
     log: &'e Log,
     submissions: &'e [Submission],
-    ids: Vec<RecordId>,
     bound: Option<BoundBody>,
 }
 
@@ -136,9 +132,7 @@ impl Earlier<'_> {
         let submissions =
             self.submissions.iter().map(|submission| Submission { expected: never, ..submission.clone() });
         match self.log.append_records(submissions.collect(), Some(bound)).await {
-            Ok(Recorded { records, head, replayed }) => {
-                Some(Ok(Done { records, ids: self.ids.clone(), head, replayed }))
-            }
+            Ok(Recorded { records, head, replayed }) => Some(Ok(Done { records, head, replayed })),
             Err(RecordError::Expectation { .. } | RecordError::Id { .. }) => None,
             Err(error) => Some(Err(refused(error, |_| String::new()))),
         }
@@ -156,7 +150,6 @@ impl Request {
         let mut judge = Judge::new(&self.app.engine, of, asked, watched);
         let (mut judged, mut is_behind) = (Judged::default(), false);
         let all = self.prepare_each(log, |position, place, made, submit| {
-            judged.ids.push(made.id);
             match stored(log, &head, &made, submit.prints)? {
                 None => {}
                 Some(record) if is_same(&made, &record) => {

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use cairn_tree::checkpoint::Origin;
-use cairn_tree::record::id::RecordId;
 use cairn_tree::record::signature::{ProducerKey, ProducerKeyId};
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::text::Name;
@@ -43,7 +42,6 @@ pub(in crate::http) struct Prints(OnceLock<Vec<(LogId, PrintSecret)>>);
 pub(in crate::http) struct Prepared {
     pub(in crate::http) log: Log,
     pub(super) submissions: Vec<Submission>,
-    pub(super) ids: Vec<RecordId>,
     pub(super) places: Places,
     /// The streams of records of modules that ask something of them.
     pub(super) watched: BTreeSet<Print>,
@@ -117,9 +115,8 @@ impl Request {
         }
         let scope = tenants.join("\n");
         let places = Places(inputs.list());
-        let (mut submissions, mut ids, mut watched) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let (mut submissions, mut watched) = (Vec::new(), BTreeSet::new());
         self.make(&log, inputs, |_, _, made, submit| {
-            ids.push(made.id);
             let is_judged = is_judged(&self.app.records.settings, &made);
             let submission = submit.submission(made);
             if is_judged {
@@ -131,7 +128,7 @@ impl Request {
         let mut parts = self.said.parts().to_vec();
         parts.push(&self.body);
         let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
-        Ok(Some(Prepared { log, submissions, ids, places, watched, scope, tenants, body, admission: None }))
+        Ok(Some(Prepared { log, submissions, places, watched, scope, tenants, body, admission: None }))
     }
 
     /// Makes each record of the body once more, for the log that it was made for before.

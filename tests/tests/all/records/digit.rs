@@ -36,6 +36,23 @@ fn refused(answer: &Response, code: &str) {
     assert!(body["ResponseInfo"].is_object() && body["Errors"][0]["message"].is_string(), "{body}");
 }
 
+/// The answer to rows that are brought again names the records of the first time, not ids that were drawn since.
+#[test]
+fn rows_that_are_brought_again_have_the_ids_of_the_first_time() {
+    let running = Running::start();
+    let token = running.data.token.clone();
+    let rows = json!([row("L-1", "CREATE", json!({"id": "r-1"})), row("L-2", "CREATE", json!({"id": "r-2"}))]);
+    let bring = || {
+        let answer = running.ask(create(&token, rows.clone()).with("idempotency-key", "k"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        json_of(&answer)["AuditLogs"].clone()
+    };
+    let first = bring();
+    assert_eq!(bring(), first);
+    let found = json_of(&running.ask(search(&token, "objectId=L-2&tenantId=pb.amritsar")));
+    assert_eq!((&found["AuditLogs"][0]["id"], found["AuditLogs"].as_array().unwrap().len()), (&first[1]["id"], 1));
+}
+
 #[test]
 fn rows_are_created_found_and_verified() {
     let running = Running::start();

@@ -213,7 +213,8 @@ impl Archive {
             let (leaf, stream, now) = (record.hash(), server.stream, server.time);
             // One that nobody was told of, since its answer was lost, is as good as any.
             if let Some(acked) = self.acked.get(&index) {
-                let told = Sequenced { index: at, leaf, stream, seq, prev, time: now, replayed: false };
+                let id = record.leaf().event().head().id;
+                let told = Sequenced { id, index: at, leaf, stream, seq, prev, time: now, replayed: false };
                 assert_eq!(told, acked.sequenced);
                 assert!(kept == acked.disclosures, "the disclosures of record {index}");
             }
