@@ -59,20 +59,29 @@ impl Earlier {
             return Ok(None);
         }
         for (log, secret) in &self.ended {
-            let tip = match log.stream_head(&name_print(secret, name)) {
-                Ok(tip) => tip,
-                // Damage is why it ended. That nothing is named proves nothing, and its streams must go on.
-                Err(PostingsError::Read(error)) if matches!(log.state(), LogState::Halted(_)) => {
-                    tracing::warn!(log = %log.info().name, %error, "whether a stream goes on from it can't be read");
-                    None
-                }
-                Err(error) => return Err(error),
-            };
+            // That nothing is named proves nothing.
+            let tip = unless_halted(log, log.stream_head(&name_print(secret, name)))?.flatten();
             let origin = Origin::new(&*log.info().origin).ok();
             if let (Some(tip), Some(origin)) = (tip, origin) {
                 return Ok(Some(StreamHead { log: origin, stream: tip.stream, seq: tip.seq, leaf: tip.leaf }));
             }
         }
         Ok(None)
+    }
+}
+
+/// What was read of an earlier log; nothing of one that can't be read because it is damaged, which is why it ended: what
+/// came after it must go on.
+///
+/// # Errors
+/// [`PostingsError`].
+pub fn unless_halted<T>(log: &Log, read: Result<T, PostingsError>) -> Result<Option<T>, PostingsError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(PostingsError::Read(error)) if matches!(log.state(), LogState::Halted(_)) => {
+            tracing::warn!(log = %log.info().name, %error, "what an earlier log has can't be read");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }

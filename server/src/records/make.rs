@@ -149,6 +149,30 @@ impl Input<'_> {
             }
         }
     }
+
+    /// Whether it has an id, or something that its id follows from.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Plain(record, key) => record.id.is_some() || key.is_some(),
+            Self::Signed(_) => true,
+        }
+    }
+
+    /// The id that it has in the log with this secret, unless one is drawn for it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn id(&self, secret: &Secret, place: &str) -> Result<Option<RecordId>, Refusal> {
+        match self {
+            Self::Plain(record, key) => match (record.id, key) {
+                (Some(id), _) => Ok(Some(id)),
+                (None, Some(key)) => delivered(secret, record.content.object.tenant.as_str(), key, place).map(Some),
+                (None, None) => Ok(None),
+            },
+            Self::Signed(signed) => Ok(Some(signed.event.head().id)),
+        }
+    }
 }
 
 fn opened(signed: &SignedInput<'_>, place: &str) -> Result<Opened, Refusal> {
@@ -191,7 +215,7 @@ impl<'m> Maker<'m> {
         self.check_time(time, &format!("{place}/time"))?;
         let (id, fresh_id) = match (id, key) {
             (Some(id), _) => (id, false),
-            (None, Some(key)) => (self.delivered(content.object.tenant.as_str(), key, place)?, false),
+            (None, Some(key)) => (delivered(self.secret, content.object.tenant.as_str(), key, place)?, false),
             (None, None) => (self.new_id()?, true),
         };
         let mut salts = Salts::draw(self.random, content.salts() + OPENING_SALTS)?;
@@ -286,20 +310,6 @@ impl<'m> Maker<'m> {
         Ok(RecordId::v7(self.now, random))
     }
 
-    /// The id of something that its sender may deliver again: a second one gets the same.
-    fn delivered(&self, tenant: &str, key: &Delivery<'_>, place: &str) -> Result<RecordId, Refusal> {
-        let bits = match key {
-            Delivery::Event(key) => {
-                self.secret.delivery(&[tenant, key.source.as_str(), key.id.as_str()].map(str::as_bytes))
-            }
-            // Of more parts than an event's, so that no event has the id of a row.
-            Delivery::Row { message, number } => {
-                self.secret.delivery(&[b"captured", tenant.as_bytes(), message, &number.to_be_bytes()])
-            }
-        };
-        derived_id(bits, place)
-    }
-
     fn opening(
         &self,
         name: &StreamName<'_>,
@@ -320,6 +330,18 @@ impl<'m> Maker<'m> {
         let opening = opening.map_err(|error| Refusal::invalid(format!("{place}/topics"), error.to_string()))?;
         Ok((opening, continues))
     }
+}
+
+/// The id, in the log with this secret, of something that its sender may deliver again: a second one gets the same.
+fn delivered(secret: &Secret, tenant: &str, key: &Delivery<'_>, place: &str) -> Result<RecordId, Refusal> {
+    let bits = match key {
+        Delivery::Event(key) => secret.delivery(&[tenant, key.source.as_str(), key.id.as_str()].map(str::as_bytes)),
+        // Of more parts than an event's, so that no event has the id of a row.
+        Delivery::Row { message, number } => {
+            secret.delivery(&[b"captured", tenant.as_bytes(), message, &number.to_be_bytes()])
+        }
+    };
+    derived_id(bits, place)
 }
 
 /// The id of these bits, which who has a secret derives (RFC 9562, section 5.4: version 4).

@@ -4,9 +4,9 @@
 //! are about to go on in a log of its own is read where they were, and nobody brings records of it until all are linked
 //! (`crate::admin`). Not here: who may see that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwap;
 use cairn_tree::store::LogId;
@@ -30,6 +30,8 @@ pub struct Homes {
     /// Shared by requests from when they have looked for their log until it has their records; alone, nobody is on his way.
     door: Arc<RwLock<()>>,
     turns: Mutex<()>,
+    /// Whether logs that tenants with a log of their own had before have records of them: that never changes.
+    held: std::sync::Mutex<HashMap<(LogId, String), bool>>,
 }
 
 /// Where a tenant that is not at home in the default log is.
@@ -74,7 +76,7 @@ impl Homes {
     pub fn open(data: &Path) -> Result<Self, HomesError> {
         let table = Table::of(data, FILE_NAME);
         let named = ArcSwap::from_pointee(table.read()?);
-        Ok(Self { table, named, door: Arc::default(), turns: Mutex::new(()) })
+        Ok(Self { table, named, door: Arc::default(), turns: Mutex::new(()), held: Default::default() })
     }
 
     /// A log that was to have records, and is nobody's: the file that says whose they are is gone, or an older one. Served
@@ -168,6 +170,45 @@ impl Homes {
             }
         }
         each
+    }
+
+    /// The logs that may have records of all these tenants and get none of them any more, the newest first, where their
+    /// records go to this log; if they go to several, those that may have records of all.
+    #[must_use]
+    pub fn before(&self, engine: &Engine, tenants: &[String], log: Option<&Log>) -> Vec<Log> {
+        let is_first = log.is_some_and(|log| log.predecessor().is_none());
+        let Some((tenant, others)) = tenants.split_first() else { return Vec::new() };
+        if is_first && tenants.iter().all(|tenant| self.own(tenant).is_none()) {
+            return Vec::new();
+        }
+        let same = |one: &Log, other: &Log| one.info().id == other.info().id;
+        let mut logs = self.each_of(engine, tenant);
+        logs.retain(|other| {
+            log.is_none_or(|log| !same(log, other))
+                && tenants.iter().any(|tenant| self.held(other, tenant) != Some(false))
+        });
+        for tenant in others {
+            let each = self.each_of(engine, tenant);
+            logs.retain(|log| each.iter().any(|other| same(log, other)));
+        }
+        logs
+    }
+
+    /// Whether a log that a tenant's records go to no more has some, if that is known.
+    #[must_use]
+    pub fn held(&self, log: &Log, tenant: &str) -> Option<bool> {
+        // The names of other tenants are as many as callers think of.
+        self.own(tenant)?;
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(&(log.info().id, tenant.to_owned())).copied()
+    }
+
+    /// Remembers that for a tenant that has a log of its own.
+    pub fn set_held(&self, log: &Log, tenant: &str, held: bool) {
+        if self.own(tenant).is_some() {
+            let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert((log.info().id, tenant.to_owned()), held);
+        }
     }
 
     /// The log that has the records of a tenant; none in a database without logs.

@@ -137,7 +137,7 @@ impl Log {
     }
 
     /// What the sequencer said about a record that is in the log.
-    fn sequenced(&self, head: &Head, index: LeafIndex) -> Result<Sequenced, ReadError> {
+    pub(super) fn sequenced(&self, head: &Head, index: LeafIndex) -> Result<Sequenced, ReadError> {
         let stored = Stored::new(&*self.running.reader.store, self.shared.info.id);
         let damaged = |problem: String| stored.damaged("the record", index.get(), problem);
         let entry = self.entry(head, index)?.ok_or_else(|| damaged("it is past the head".to_owned()))?;

@@ -29,6 +29,17 @@ impl Log {
         }
     }
 
+    /// The newest record that has each of some prints.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn newest_records(&self, prints: &[Print]) -> Result<Vec<Option<LeafIndex>>, PostingsError> {
+        match self.source()? {
+            Some((found, source)) => found.postings.newest_of(&source, prints),
+            None => Ok(vec![None; prints.len()]),
+        }
+    }
+
     /// The oldest records from an index on that have a print, oldest first.
     ///
     /// # Errors

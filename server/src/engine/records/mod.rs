@@ -16,6 +16,7 @@ mod look_up;
 mod newest;
 mod prepare;
 mod prints;
+mod promised;
 mod read;
 mod secret;
 mod unfound;
@@ -116,6 +117,15 @@ pub struct Recorded {
     pub head: Arc<Head>,
     /// Whether an earlier request with the same idempotency key had brought them.
     pub replayed: bool,
+}
+
+/// What a log has promised for an idempotency key.
+#[derive(Debug, Clone)]
+pub enum Promised {
+    /// The records that came with it.
+    Records(Recorded),
+    /// Something else came with it.
+    OtherBody,
 }
 
 /// What the sequencer said about a record.

@@ -1,5 +1,6 @@
 //! `POST /audit-service/log/v1/_create`: at most a hundred rows, all of them or none.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use cairn_listen::Answer;
@@ -16,8 +17,6 @@ use super::json::object;
 use super::row::Row;
 use super::{caller, integrity_hash, read, refused, require};
 use crate::auth::{Caller, Right};
-use crate::engine::records::BoundBody;
-use crate::engine::{IdempotencyKey, Log};
 use crate::records::{Form, Refusal, Said};
 
 /// The code of what goes wrong at this end.
@@ -54,27 +53,22 @@ async fn create_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
         return Err(Problem::new(Kind::Unauthorized, "no such token is in force"));
     };
     let said = Said::of(&ask.parts.headers)?;
-    let key = idempotency_text(&ask.parts.headers)?;
+    let key = idempotency_text(&ask.parts.headers)?.map(Cow::into_owned);
     let prints = Prints::default();
     let app = Arc::clone(ask.app);
-    let request = Request { app, body, form: Form::DigitRows, said, token: id, tenants, producer_keys, prints };
+    let request = Request { app, body, form: Form::DigitRows, said, key, token: id, tenants, producer_keys, prints };
     let request = Arc::new(request);
-    let prepared = request.prepared(true).await?;
-    let log = prepared.log.clone();
-    let bound = key.map(|key| {
-        let caller = format!("{id}\n{}", prepared.scope);
-        BoundBody { key: IdempotencyKey::new(log.info().id, &caller, &key), body: prepared.body }
-    });
-    let rows = append_prepared(&request, prepared, bound).await?;
-    answer(&request, &log, &rows, echo)
+    let ready = request.prepared(true).await?;
+    let rows = append_prepared(&request, ready).await?;
+    answer(&request, &rows, echo)
 }
 
 /// The rows as they were brought, with what they got.
-fn answer(request: &Request, log: &Log, rows: &Done, echo: &Echo) -> Result<Answer, Problem> {
+fn answer(request: &Request, rows: &Done, echo: &Echo) -> Result<Answer, Problem> {
     let input = parse_create(&request.body).map_err(Refusal::from)?;
     let mut rows_told = Vec::with_capacity(rows.records.len());
     for (row, place) in input.records.iter().zip(&rows.records) {
-        rows_told.push((row, place.id, integrity_hash(log, &rows.head, place.leaf)?));
+        rows_told.push((row, place.id, integrity_hash(&rows.log, &rows.head, place.leaf)?));
     }
     Ok(done(|members| {
         members.object("responseInfo", |members| echo.write(members, "successful"));

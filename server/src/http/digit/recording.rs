@@ -143,21 +143,22 @@ pub(super) async fn record(app: &Arc<App>, arrival: &Arrival) -> Result<Recorded
         form: Form::Captured(Arc::clone(&captured)),
         // What headers say of a trace differs from delivery to delivery.
         said: Said::default(),
+        // It is what the message is known by.
+        key: None,
         token: arrival.token,
         tenants: arrival.tenants.clone(),
         producer_keys: Vec::new(),
         prints: Prints::default(),
     };
     let request = Arc::new(request);
-    let prepared = request.prepared(true).await?;
+    let ready = request.prepared(true).await?;
     drop(slot);
-    let log = prepared.log.clone();
-    let done = append_prepared(&request, prepared, None).await?;
+    let done = append_prepared(&request, ready).await?;
     let again = done.records.iter().all(|record| record.replayed);
     let rows: Vec<_> = captured.rows().iter().cloned().zip(done.records).collect();
     capture.figures().captured(rows.len() as u64, again);
     leave(app, arrival).await?;
-    Ok(Recorded { log: Some((log, done.head)), rows, again, not_audited })
+    Ok(Recorded { log: Some((done.log, done.head)), rows, again, not_audited })
 }
 
 /// A message that became records is in quarantine no more.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::open::Record;
+use cairn_tree::size::LeafIndex;
 
 use super::super::problem::{Kind, Problem};
-use super::prepare::{Prepared, Request};
+use super::prepare::{Prepared, Ready, Request};
 use super::{judged, refused};
 use crate::engine::postings::PrintSecret;
-use crate::engine::records::{BoundBody, RecordError, Recorded, Sequenced, Submission, id_print};
+use crate::engine::records::{RecordError, Recorded, Sequenced, Submission, id_print};
 use crate::engine::{Head, Log};
 use crate::records::{Made, Refusal, Unverified, is_same, verified};
 
@@ -20,6 +21,8 @@ const ROUNDS: usize = 4;
 
 /// What became of a request.
 pub(in crate::http) struct Done {
+    /// The log that has its records.
+    pub(in crate::http) log: Log,
     pub(in crate::http) records: Vec<Sequenced>,
     pub(in crate::http) head: Arc<Head>,
     /// Whether an earlier request with the same idempotency key had brought them.
@@ -35,19 +38,19 @@ struct Compared {
     new: Vec<(usize, Submission)>,
 }
 
-/// Appends what was prepared of a request.
-pub(in crate::http) async fn append(
-    request: &Arc<Request>,
-    prepared: Prepared,
-    bound: Option<BoundBody>,
-) -> Result<Done, Problem> {
+/// Appends what was prepared of a request, unless a log before has it.
+pub(in crate::http) async fn append(request: &Arc<Request>, ready: Ready) -> Result<Done, Problem> {
+    let prepared = match ready {
+        Ready::New(prepared) => *prepared,
+        Ready::There(done) => return Ok(done),
+    };
     if !prepared.watched.is_empty() {
-        return judged::append(request, prepared, bound).await;
+        return judged::append(request, prepared).await;
     }
-    let Prepared { log, submissions, places, tenants, mut admission, .. } = prepared;
+    let Prepared { log, submissions, places, tenants, bound, mut admission, .. } = prepared;
     let refused = |error| refused(error, |position| places.of(position));
     let mut error = match log.append_records(submissions, bound).await {
-        Ok(Recorded { records, head, replayed }) => return Ok(Done { records, head, replayed }),
+        Ok(Recorded { records, head, replayed }) => return Ok(Done { log, records, head, replayed }),
         Err(error) => error,
     };
     for _ in 0..ROUNDS {
@@ -59,7 +62,7 @@ pub(in crate::http) async fn append(
         let compared = request.app.read(move || again.compare(&of, &under)).await?;
         let Compared { mut there, new } = compared;
         if new.is_empty() {
-            return Ok(Done { records: there.into_values().collect(), head, replayed: false });
+            return Ok(Done { log, records: there.into_values().collect(), head, replayed: false });
         }
         // A key is bound to all records of its request or to none.
         if bound.is_some() && !there.is_empty() {
@@ -70,7 +73,7 @@ pub(in crate::http) async fn append(
         match log.append_records(submissions, bound).await {
             Ok(Recorded { records, head, replayed }) => {
                 there.extend(positions.into_iter().zip(records));
-                return Ok(Done { records: there.into_values().collect(), head, replayed });
+                return Ok(Done { log, records: there.into_values().collect(), head, replayed });
             }
             Err(other) => error = other,
         }
@@ -102,6 +105,11 @@ pub(super) fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecr
     }
     let print = id_print(prints, made.id);
     let Some(index) = log.find_records(&[print], head.size, 1, u64::MAX)?.hits.pop() else { return Ok(None) };
+    record_at(log, head, index, made.id)
+}
+
+/// The record at an index, which has this id.
+pub(super) fn record_at(log: &Log, head: &Head, index: LeafIndex, id: RecordId) -> Result<Option<Record>, Problem> {
     let Some(stored) = log.stored_record(head, index)? else { return Ok(None) };
     match verified(log, head, stored) {
         Ok(verified) => Ok(Some(verified.into_record())),
@@ -109,7 +117,7 @@ pub(super) fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecr
         Err(Unverified::Proof(error)) => Err(error.into()),
         Err(Unverified::Postings(error)) => Err(error.into()),
         // What can't be verified can't be compared.
-        Err(Unverified::Broken(_)) => Err(taken("", made.id)),
+        Err(Unverified::Broken(_)) => Err(taken("", id)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `POST /v1/records`: one record or a batch, all of it or nothing, answered with a receipt for each.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,8 +24,8 @@ use super::again::{self, Done};
 use super::bodies::{checkpoint, private};
 use super::prepare::{Prints, Request};
 use crate::auth::Right;
-use crate::engine::records::{BoundBody, Sequenced};
-use crate::engine::{Head, IdempotencyKey, Log};
+use crate::engine::records::Sequenced;
+use crate::engine::{Head, Log};
 use crate::records::{Form, Said};
 
 /// Records with receipts whose answer is made as large ones are: fewer at once.
@@ -78,22 +79,18 @@ pub(crate) async fn append(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
         body: read.bytes,
         form,
         said,
+        key: key.map(Cow::into_owned),
         token: credential.id,
         tenants: credential.tenants.clone(),
         producer_keys: credential.producer_keys.to_vec(),
         prints: Prints::default(),
     });
-    let prepared = request.prepared(reservation.bytes() >= LARGE).await?;
-    let log = prepared.log.clone();
-    let bound = key.map(|key| {
-        let caller = format!("{}\n{}", credential.id, prepared.scope);
-        BoundBody { key: IdempotencyKey::new(log.info().id, &caller, &key), body: prepared.body }
-    });
-    let done = again::append(&request, prepared, bound).await?;
+    let ready = request.prepared(reservation.bytes() >= LARGE).await?;
+    let done = again::append(&request, ready).await?;
     drop(reservation);
     let last = done.records.iter().map(|record| record.index).max().unwrap_or(LeafIndex::ZERO);
-    let settled = settle(ask, &log, last, &done.head, wait).await;
-    let answer = Receipts { log, done, bare }.answer(ask, &settled).await?;
+    let settled = settle(ask, &done.log, last, &done.head, wait).await;
+    let answer = Receipts { done, bare }.answer(ask, &settled).await?;
     Ok(settled.answer(answer))
 }
 
@@ -107,7 +104,6 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
 
 /// What is answered.
 struct Receipts {
-    log: Log,
     done: Done,
     /// Without leaves and proofs.
     bare: bool,
@@ -115,7 +111,7 @@ struct Receipts {
 
 impl Receipts {
     async fn answer(self, ask: &Ask<'_>, settled: &Settled) -> Result<Answer, Problem> {
-        let Self { log, done: Done { records, head: appended, replayed }, bare } = self;
+        let Self { done: Done { log, records, head: appended, replayed }, bare } = self;
         let under = Arc::clone(&settled.under);
         // The head that the writer answered with has its tree's edge at hand.
         let head = if under.size <= appended.size { appended } else { log.head() };

@@ -43,12 +43,8 @@ struct New {
 }
 
 /// Appends what was prepared of a request.
-pub(super) async fn append(
-    request: &Arc<Request>,
-    prepared: Prepared,
-    bound: Option<BoundBody>,
-) -> Result<Done, Problem> {
-    let Prepared { log, submissions, places, watched, tenants, admission, .. } = prepared;
+pub(super) async fn append(request: &Arc<Request>, prepared: Prepared) -> Result<Done, Problem> {
+    let Prepared { log, submissions, places, watched, tenants, bound, admission } = prepared;
     drop(admission);
     let watched = Arc::new(watched);
     let wait = request.app.limits.judged_wait();
@@ -84,7 +80,7 @@ pub(super) async fn append(
         }
         if new.is_empty() {
             let records = there.into_values().collect();
-            return Ok(Done { records, head: log.head(), replayed: false });
+            return Ok(Done { head: log.head(), log, records, replayed: false });
         }
         // A key is bound to all records of its request or to none.
         if let (Some(_), Some((position, record))) = (bound, there.first_key_value()) {
@@ -97,7 +93,7 @@ pub(super) async fn append(
         match log.append_records(submissions, bound).await {
             Ok(Recorded { records, head, replayed }) => {
                 there.extend(marks.into_iter().map(|(position, _)| position).zip(records));
-                return Ok(Done { records: there.into_values().collect(), head, replayed });
+                return Ok(Done { log, records: there.into_values().collect(), head, replayed });
             }
             // Somebody else was faster.
             Err(RecordError::Expectation { position, .. }) if mark(position).1 => {}
@@ -132,7 +128,9 @@ impl Earlier<'_> {
         let submissions =
             self.submissions.iter().map(|submission| Submission { expected: never, ..submission.clone() });
         match self.log.append_records(submissions.collect(), Some(bound)).await {
-            Ok(Recorded { records, head, replayed }) => Some(Ok(Done { records, head, replayed })),
+            Ok(Recorded { records, head, replayed }) => {
+                Some(Ok(Done { log: self.log.clone(), records, head, replayed }))
+            }
             Err(RecordError::Expectation { .. } | RecordError::Id { .. }) => None,
             Err(error) => Some(Err(refused(error, |_| String::new()))),
         }

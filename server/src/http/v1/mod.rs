@@ -5,6 +5,7 @@
 
 mod again;
 pub(super) mod append;
+mod before;
 mod bodies;
 mod ended;
 pub(super) mod events;
@@ -40,6 +41,7 @@ use cairn_tree::wire::problem::{ActualHead, Problem as Document};
 use super::Ask;
 use super::problem::{Kind, Problem};
 use crate::auth::{Caller, ProducerKeyText, Right, Rights, Tenants, TokenId};
+use crate::engine::AppendError;
 use crate::engine::records::{RecordError, StreamTip};
 use crate::records::{NotMade, Refusal};
 
@@ -109,6 +111,10 @@ impl From<NotMade> for Problem {
 /// The problem of records that the engine did not take. `place` tells where a record stands in the body.
 fn refused(error: RecordError, place: impl Fn(usize) -> String) -> Problem {
     match error {
+        // They had looked for their log just before it ended.
+        RecordError::Append(AppendError::Sealed(_)) => {
+            Problem::busy("the log has just ended, and another continues it")
+        }
         RecordError::Append(error) => error.into(),
         RecordError::Read(error) => error.into(),
         RecordError::Postings(error) => error.into(),

@@ -14,11 +14,11 @@ use cairn_tree::store::LogId;
 
 use super::super::App;
 use super::super::problem::Problem;
-use super::refused;
+use super::{Done, refused};
 use crate::auth::{ProducerKeyText, Tenants, TokenId};
-use crate::engine::Log;
 use crate::engine::postings::{Print, PrintSecret};
-use crate::engine::records::Submission;
+use crate::engine::records::{BoundBody, Submission};
+use crate::engine::{IdempotencyKey, Log};
 use crate::records::{Admission, Earlier, Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged};
 
 /// A request to append records, its body read.
@@ -27,6 +27,8 @@ pub(in crate::http) struct Request {
     pub(in crate::http) body: Bytes,
     pub(in crate::http) form: Form,
     pub(in crate::http) said: Said,
+    /// Its idempotency key.
+    pub(in crate::http) key: Option<String>,
     pub(in crate::http) token: TokenId,
     pub(in crate::http) tenants: Tenants,
     pub(in crate::http) producer_keys: Vec<ProducerKeyText>,
@@ -38,19 +40,25 @@ pub(in crate::http) struct Request {
 #[derive(Default)]
 pub(in crate::http) struct Prints(OnceLock<Vec<(LogId, PrintSecret)>>);
 
+/// What is to be done about a request.
+pub(in crate::http) enum Ready {
+    /// Its records are appended.
+    New(Box<Prepared>),
+    /// They are in a log before already.
+    There(Done),
+}
+
 /// Records that are ready for the log.
 pub(in crate::http) struct Prepared {
-    pub(in crate::http) log: Log,
+    pub(super) log: Log,
     pub(super) submissions: Vec<Submission>,
     pub(super) places: Places,
     /// The streams of records of modules that ask something of them.
     pub(super) watched: BTreeSet<Print>,
-    /// The tenants, as idempotency keys are scoped to them.
-    pub(in crate::http) scope: String,
-    /// The same, one by one.
+    /// The tenants.
     pub(super) tenants: Vec<String>,
-    /// What an idempotency key is bound to.
-    pub(in crate::http) body: [u8; 32],
+    /// The idempotency key, with what it is bound to.
+    pub(super) bound: Option<BoundBody>,
     /// Until the log has them, their tenants stay at home in it.
     pub(super) admission: Option<Admission>,
 }
@@ -66,14 +74,15 @@ impl Places {
 }
 
 impl Request {
-    /// Looks for the log of the records and makes them for it, where it takes long on a thread that holds up nobody else.
-    pub(in crate::http) async fn prepared(self: &Arc<Self>, elsewhere: bool) -> Result<Prepared, Problem> {
+    /// Looks for the log of the records and makes them for it, where it takes long on a thread that holds up nobody else;
+    /// unless a log before has them.
+    pub(in crate::http) async fn prepared(self: &Arc<Self>, elsewhere: bool) -> Result<Ready, Problem> {
         let admission = self.app.records.homes.admit().await;
         let prints = print_secrets(&self.app, &self.tenants).await?;
         // A request is prepared once.
         let _ = self.prints.0.set(prints);
         let request = Arc::clone(self);
-        let prepared = match elsewhere {
+        let ready = match elsewhere {
             false => self.prepare(false)?,
             true if Earlier::is_there(&self.app.engine) => None,
             true => {
@@ -81,16 +90,20 @@ impl Request {
                 tokio::task::spawn_blocking(work).await.map_err(Problem::internal)??
             }
         };
-        if let Some(prepared) = prepared {
-            return Ok(Prepared { admission: Some(admission), ..prepared });
+        if let Some(ready) = ready {
+            return Ok(ready.admitted(admission));
         }
         // Nobody is kept from getting another log by those who wait for the disk.
         drop(admission);
         let request = Arc::clone(self);
-        let prepared = self.app.read(move || request.prepare(true)).await?;
-        let prepared = prepared.ok_or_else(|| Problem::internal("records that nobody made"))?;
-        let admission = self.admit_again(&prepared.log, &prepared.tenants).await?;
-        Ok(Prepared { admission: Some(admission), ..prepared })
+        let ready = self.app.read(move || request.prepare(true)).await?;
+        match ready.ok_or_else(|| Problem::internal("records that nobody made"))? {
+            Ready::New(prepared) => {
+                let admission = self.admit_again(&prepared.log, &prepared.tenants).await?;
+                Ok(Ready::New(prepared).admitted(admission))
+            }
+            there @ Ready::There(_) => Ok(there),
+        }
     }
 
     /// Lets it go to its log once more, if its tenants still are at home there.
@@ -104,16 +117,25 @@ impl Request {
         Ok(admission)
     }
 
-    /// Takes the body apart and makes records of it. Whether a stream goes on from one that has ended is read from disk; if
-    /// that is asked and nothing may be read, there is nothing.
-    fn prepare(&self, may_read: bool) -> Result<Option<Prepared>, Problem> {
+    /// Takes the body apart and makes records of it. Whether a stream goes on from one that has ended, and whether a log
+    /// before has them, is read from disk; if that is asked and nothing may be read, there is nothing.
+    fn prepare(&self, may_read: bool) -> Result<Option<Ready>, Problem> {
         let inputs = self.inputs()?;
-        let (log, tenants) = self.log_of(&inputs)?;
-        let asks = |tenant: &String| Earlier::has_ended(&self.app.engine, &self.app.records.homes, tenant, &log);
-        if !may_read && tenants.iter().any(asks) {
+        let (engine, homes) = (&self.app.engine, &self.app.records.homes);
+        let (tenants, log) = self.log_of(&inputs)?;
+        let before = homes.before(engine, &tenants, log.as_ref().ok());
+        if !before.is_empty() && self.may_be_known(&inputs) {
+            if !may_read {
+                return Ok(None);
+            }
+            if let Some(done) = self.brought_before(&before, &tenants, &inputs)? {
+                return Ok(Some(Ready::There(done)));
+            }
+        }
+        let log = log?;
+        if !may_read && tenants.iter().any(|tenant| Earlier::has_ended(engine, homes, tenant, &log)) {
             return Ok(None);
         }
-        let scope = tenants.join("\n");
         let places = Places(inputs.list());
         let (mut submissions, mut watched) = (Vec::new(), BTreeSet::new());
         self.make(&log, inputs, |_, _, made, submit| {
@@ -125,10 +147,19 @@ impl Request {
             submissions.push(submission);
             Ok(())
         })?;
+        let bound = self.bound(&log, &tenants);
+        let prepared = Prepared { log, submissions, places, watched, tenants, bound, admission: None };
+        Ok(Some(Ready::New(Box::new(prepared))))
+    }
+
+    /// The idempotency key as a log means it, with what it is bound to there.
+    pub(super) fn bound(&self, log: &Log, tenants: &[String]) -> Option<BoundBody> {
+        let key = self.key.as_ref()?;
+        let caller = format!("{}\n{}", self.token, tenants.join("\n"));
         let mut parts = self.said.parts().to_vec();
         parts.push(&self.body);
         let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
-        Ok(Some(Prepared { log, submissions, places, watched, scope, tenants, body, admission: None }))
+        Some(BoundBody { key: IdempotencyKey::new(log.info().id, &caller, key), body })
     }
 
     /// Makes each record of the body once more, for the log that it was made for before.
@@ -153,7 +184,7 @@ impl Request {
         let submit = Submit { by: secret.pseudonym(self.token), prints };
         let origin = &Origin::new(&*log.info().origin).map_err(Problem::internal)?;
         let now = Time::from_micros(self.app.clock.now_us()).map_err(Problem::internal)?;
-        let keys = &|id: ProducerKeyId| self.key(id);
+        let keys = &|id: ProducerKeyId| self.producer_key(id);
         // All tenants of a request have one log, and so the same ones before it.
         let tenant = inputs.records.first().map(|input| input.tenant("").map(Cow::into_owned)).transpose()?;
         let (homes, tenant) = (&self.app.records.homes, tenant.unwrap_or_default());
@@ -168,7 +199,7 @@ impl Request {
         Ok(())
     }
 
-    fn inputs(&self) -> Result<Inputs<'_>, Problem> {
+    pub(super) fn inputs(&self) -> Result<Inputs<'_>, Problem> {
         let tenant = match self.said.tenant() {
             Some(said) => Some(said.clone()),
             None => self.tenants.sole().and_then(|sole| Name::new(sole).ok()),
@@ -176,32 +207,34 @@ impl Request {
         Ok(self.form.read(&self.body, tenant.as_ref())?)
     }
 
-    /// The one log that has the tenants of all records, and their names. A tenant that the token is not good for is not
-    /// there.
-    fn log_of(&self, inputs: &Inputs<'_>) -> Result<(Log, Vec<String>), Problem> {
+    /// The tenants of all records, and the one log that gets them. A tenant that the token is not good for is not there.
+    fn log_of(&self, inputs: &Inputs<'_>) -> Result<(Vec<String>, Result<Log, Problem>), Problem> {
         let mut tenants = BTreeSet::new();
         for (number, input) in inputs.records.iter().enumerate() {
             tenants.insert((input.tenant(&inputs.place(number))?.into_owned(), number));
         }
-        let mut log: Option<Log> = None;
+        let mut log: Option<Result<Log, Problem>> = None;
         let mut names: Vec<String> = Vec::new();
-        for (tenant, number) in &tenants {
-            if names.last() == Some(tenant) {
+        for (tenant, number) in tenants {
+            if names.last() == Some(&tenant) {
                 continue;
             }
-            if !self.tenants.matches(tenant) {
+            if !self.tenants.matches(&tenant) {
                 return Err(Problem::not_found());
             }
-            let home = self.home(tenant)?;
-            if log.as_ref().is_some_and(|log| log.info().id != home.info().id) {
-                let place = format!("{}/object/tenant", inputs.place(*number));
-                let detail = "records of one request must have one log, and this tenant has another than those before";
-                return Err(Refusal::invalid(place, detail).into());
-            }
-            log = Some(home);
-            names.push(tenant.clone());
+            let home = self.home(&tenant)?;
+            log = match log {
+                Some(Ok(log)) if log.info().id != home.info().id => {
+                    let place = format!("{}/object/tenant", inputs.place(number));
+                    let detail =
+                        "records of one request must have one log, and this tenant has another than those before";
+                    Some(Err(Refusal::invalid(place, detail).into()))
+                }
+                log => log.or(Some(Ok(home))),
+            };
+            names.push(tenant);
         }
-        Ok((log.ok_or_else(Problem::not_found)?, names))
+        Ok((names, log.ok_or_else(Problem::not_found)?))
     }
 
     fn home(&self, tenant: &str) -> Result<Log, Problem> {
@@ -214,8 +247,17 @@ impl Request {
         if self.prints.iter().all(|(id, _)| *id != home.info().id) { Err(elsewhere_now()) } else { Ok(home) }
     }
 
-    fn key(&self, id: ProducerKeyId) -> Option<ProducerKey> {
+    pub(super) fn producer_key(&self, id: ProducerKeyId) -> Option<ProducerKey> {
         self.producer_keys.iter().map(ProducerKeyText::key).find(|key| key.id() == id).cloned()
+    }
+}
+
+impl Ready {
+    fn admitted(mut self, admission: Admission) -> Self {
+        if let Self::New(prepared) = &mut self {
+            prepared.admission = Some(admission);
+        }
+        self
     }
 }
 

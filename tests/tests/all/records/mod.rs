@@ -12,6 +12,7 @@ mod integrity;
 mod journey;
 mod keys;
 mod long;
+mod once;
 mod own;
 mod parts;
 mod reads;

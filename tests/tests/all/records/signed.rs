@@ -21,7 +21,7 @@ const NOW: u64 = 1_767_225_600_000;
 type Change<'c> = &'c dyn Fn(&mut Value);
 
 /// What a producer sends, with salts and a signature of its own.
-fn signed(running: &Running, signer: &ProducerSigner, number: u8, after: Option<After>) -> Value {
+pub(super) fn signed(running: &Running, signer: &ProducerSigner, number: u8, after: Option<After>) -> Value {
     let body = record("pb", "1", "update").to_string();
     let input = parse(body.as_bytes()).unwrap().remove(0);
     let NativeInput::Plain(input) = input else { panic!("it is plain") };
@@ -130,7 +130,7 @@ fn a_signed_event_about_what_is_the_logs_own_is_refused() {
     assert_eq!(running.size(), 1);
 }
 
-fn base64url(bytes: &[u8]) -> String {
+pub(super) fn base64url(bytes: &[u8]) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect::<Vec<_>>();
     let digit = |bits: &[u8]| {

@@ -18,7 +18,7 @@ use super::{Running, json_of};
 const CAPTURE: &str = "/audit-service/log/v1/_capture";
 
 /// A configuration of the shape that DIGIT's have: licences in a list, with what belongs to each below it.
-const LICENCES: &str = r#"
+pub(super) const LICENCES: &str = r#"
 serviceMaps:
   serviceName: tl-services
   mappings:
@@ -123,7 +123,7 @@ fn of_users(mappings: &[(&str, &str, &str, &[&str])]) -> String {
 }
 
 /// Writes a persister's configuration, and more of the section for it.
-fn configured(data: &Data, yaml: &str, more: &str) {
+pub(super) fn configured(data: &Data, yaml: &str, more: &str) {
     let folder = data.path().join("persister");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("tl.yml"), yaml).unwrap();
@@ -139,7 +139,7 @@ fn capture(topic: &str, value: &Value) -> Request {
 }
 
 impl Running {
-    fn captured(&self, topic: &str, value: &Value) -> Value {
+    pub(super) fn captured(&self, topic: &str, value: &Value) -> Value {
         let answer = self.ask_with(&self.data.token, capture(topic, value));
         assert_eq!(answer.status, 200, "{}", answer.text());
         json_of(&answer)
@@ -147,7 +147,7 @@ impl Running {
 }
 
 /// Two licences, one with two units and one without a detail.
-fn licences() -> Value {
+pub(super) fn licences() -> Value {
     let details = json!({"createdBy": "c-1", "createdTime": 1_700_000_000_000_u64, "lastModifiedBy": "m-1",
         "lastModifiedTime": 1_700_000_000_001_u64});
     json!({
@@ -161,7 +161,7 @@ fn licences() -> Value {
     })
 }
 
-fn changed(name: &str) -> Value {
+pub(super) fn changed(name: &str) -> Value {
     json!({
         "RequestInfo": {},
         "licence": {"id": "L-1", "tenantId": "pb.amritsar", "name": name, "gone": [{"unit": "u-2"}],

@@ -1,0 +1,197 @@
+//! Records that are brought again when their tenant's records go to another log: what a log before it has of a request is
+//! answered with that log's receipts, and what has the id of something else there is refused.
+//!
+//! Nothing of the tenant comes into such a log any more, so that what is not found there never will be. Only its own records
+//! are looked at: that another tenant has used an id in a log that they shared is told to nobody. One answer has the
+//! receipts of one log; a request of which a log before has a part is refused.
+//!
+//! Not here: what comes again in the log that gets the records (`again`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::stream::StreamName;
+use cairn_tree::record::time::Time;
+use cairn_tree::size::LeafIndex;
+
+use super::super::problem::{Kind, Problem};
+use super::again::{Done, record_at, sequenced};
+use super::prepare::Request;
+use super::refused;
+use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
+use crate::engine::records::{Promised, RecordError, Recorded, Sequenced, id_print};
+use crate::engine::{AppendError, Head, Log};
+use crate::records::{Input, Inputs, Maker, Refusal, Secret, is_same, unless_halted};
+
+/// A log that had records of the tenants before.
+struct Past<'p> {
+    log: &'p Log,
+    head: Arc<Head>,
+    origin: Origin,
+    secret: Secret,
+    prints: PrintSecret,
+}
+
+impl Request {
+    /// Whether a log can have known it before: by its key, or one of its records by its id.
+    pub(super) fn may_be_known(&self, inputs: &Inputs<'_>) -> bool {
+        self.key.is_some() || inputs.records.iter().any(Input::is_known)
+    }
+
+    /// What these logs have of it: all of it, or nothing.
+    pub(super) fn brought_before(
+        &self,
+        logs: &[Log],
+        tenants: &[String],
+        inputs: &Inputs<'_>,
+    ) -> Result<Option<Done>, Problem> {
+        let mut pasts = Vec::new();
+        for log in logs {
+            pasts.extend(self.past(log, tenants)?);
+        }
+        for past in &pasts {
+            if let Some(done) = self.by_key(past.log, tenants)? {
+                return Ok(Some(done));
+            }
+        }
+        for past in &pasts {
+            if let Some(done) = self.by_ids(past, inputs)? {
+                return Ok(Some(done));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A log, if it has records of one of the tenants. What that is for a tenant with a log of its own is read once.
+    fn past<'p>(&self, log: &'p Log, tenants: &[String]) -> Result<Option<Past<'p>>, Problem> {
+        let prints = unless_halted(log, log.print_secret().map_err(PostingsError::from))?.flatten();
+        let Some(prints) = prints else { return Ok(None) };
+        let homes = &self.app.records.homes;
+        let mut has_some = false;
+        for tenant in tenants {
+            let gets_more = homes.of(&self.app.engine, tenant).is_none_or(|home| home.info().id == log.info().id);
+            if gets_more || homes.own(tenant).is_none() {
+                has_some = true;
+                break;
+            }
+            let held = match homes.held(log, tenant) {
+                Some(held) => held,
+                None => {
+                    let print = Print::new(&prints, Facet::Tenant, &[tenant]);
+                    let Some(found) = unless_halted(log, log.oldest_records(print, LeafIndex::ZERO, 1))? else {
+                        return Ok(None);
+                    };
+                    homes.set_held(log, tenant, !found.is_empty());
+                    !found.is_empty()
+                }
+            };
+            has_some |= held;
+        }
+        let origin = Origin::new(&*log.info().origin).map_err(Problem::internal)?;
+        let secret = self.app.records.secret.of_log(origin.as_str());
+        Ok(has_some.then(|| Past { log, head: log.head(), origin, secret, prints }))
+    }
+
+    fn by_key(&self, log: &Log, tenants: &[String]) -> Result<Option<Done>, Problem> {
+        let Some(bound) = self.bound(log, tenants) else { return Ok(None) };
+        let promised = log.promised(&bound, self.app.clock.now_ms()).map_err(PostingsError::from);
+        match unless_halted(log, promised)?.flatten() {
+            None => Ok(None),
+            Some(Promised::Records(Recorded { records, head, replayed })) => {
+                Ok(Some(Done { log: log.clone(), records, head, replayed }))
+            }
+            Some(Promised::OtherBody) => {
+                Err(refused(RecordError::Append(AppendError::IdempotencyMismatch), |_| String::new()))
+            }
+        }
+    }
+
+    fn by_ids(&self, past: &Past<'_>, inputs: &Inputs<'_>) -> Result<Option<Done>, Problem> {
+        let found = past.find(inputs)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let records = self.compared(past, &found)?;
+        let (count, of) = (records.len(), inputs.records.len());
+        match found.first_key_value() {
+            Some((position, (_, id))) if count < of => {
+                let detail = format!(
+                    "the log {} has {count} of the {of} records already, and one answer has the receipts of one log: bring \
+                     those by themselves",
+                    past.origin
+                );
+                let refusal = Refusal::at(Kind::RecordExists, format!("{}/id", inputs.place(*position)), detail);
+                Err(refusal.bounded(&id.to_string(), "the records that no log has yet").into())
+            }
+            _ => Ok(Some(Done { log: past.log.clone(), records, head: Arc::clone(&past.head), replayed: false })),
+        }
+    }
+
+    /// The records that were found, each of which is the one that is brought.
+    fn compared(&self, past: &Past<'_>, found: &Found) -> Result<Vec<Sequenced>, Problem> {
+        let inputs = self.inputs()?;
+        let places: Vec<String> = found.keys().map(|position| inputs.place(*position)).collect();
+        let now = Time::from_micros(self.app.clock.now_us()).map_err(Problem::internal)?;
+        let maker = Maker {
+            log: &past.origin,
+            secret: &past.secret,
+            random: &*self.app.records.randomness,
+            now,
+            said: &self.said,
+            keys: &|id| self.producer_key(id),
+            // Nothing is appended there.
+            earlier: &|_: &StreamName<'_>| Ok(None),
+        };
+        let inputs = (0..).zip(inputs.records).filter_map(|(position, input)| Some((input, *found.get(&position)?)));
+        let mut records = Vec::with_capacity(found.len());
+        for ((input, (index, id)), place) in inputs.zip(places) {
+            let is_meant = match &input {
+                Input::Plain(..) => true,
+                Input::Signed(signed) => signed.event.head().log == past.origin,
+            };
+            let stored = if is_meant { record_at(past.log, &past.head, index, id)? } else { None };
+            let made = is_meant.then(|| maker.make(input, &place)).transpose()?;
+            match (made, stored) {
+                (Some(made), Some(stored)) if is_same(&made, &stored) => records.push(sequenced(&stored)),
+                _ => return Err(past.taken(&place, index, id)),
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// Where a log has records of the ids that are brought, by their positions in the request.
+type Found = BTreeMap<usize, (LeafIndex, RecordId)>;
+
+impl Past<'_> {
+    /// Those of the same tenant.
+    fn find(&self, inputs: &Inputs<'_>) -> Result<Found, Problem> {
+        let mut known = Vec::new();
+        for (position, input) in inputs.records.iter().enumerate() {
+            let id = input.id(&self.secret, &inputs.place(position))?;
+            known.extend(id.map(|id| (position, input, id)));
+        }
+        let prints: Vec<Print> = known.iter().map(|(.., id)| id_print(&self.prints, *id)).collect();
+        let mut found = Found::new();
+        let Some(newest) = unless_halted(self.log, self.log.newest_records(&prints))? else { return Ok(found) };
+        for (((position, input, id), print), _) in
+            known.into_iter().zip(&prints).zip(&newest).filter(|(_, newest)| newest.is_some())
+        {
+            let tenant = input.tenant(&inputs.place(position))?;
+            let both = [*print, Print::new(&self.prints, Facet::Tenant, &[&tenant])];
+            let page = unless_halted(self.log, self.log.find_records(&both, self.head.size, 1, u64::MAX))?;
+            let index = page.and_then(|mut page| page.hits.pop());
+            found.extend(index.map(|index| (position, (index, id))));
+        }
+        Ok(found)
+    }
+
+    /// The id is another record's there.
+    fn taken(&self, place: &str, index: LeafIndex, id: RecordId) -> Problem {
+        let detail = format!("entry {index} of the log {} has this id; an id is one record's for ever", self.origin);
+        let refusal = Refusal::at(Kind::RecordExists, format!("{place}/id"), detail);
+        refusal.bounded(&id.to_string(), "an id that no record has").into()
+    }
+}
