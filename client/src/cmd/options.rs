@@ -179,6 +179,23 @@ impl TrustOptions {
         self.trust()?.ok_or_else(|| Failure::Usage("whom to trust: give --key VKEY or --policy FILE".to_owned()))
     }
 
+    /// Whom to trust with each of the logs that keys are given for; nobody if nothing was said.
+    pub(super) fn each(&self) -> Result<Vec<Trust>, Failure> {
+        let mut known = self.vkeys()?;
+        let mut logs = Vec::new();
+        while let Some(name) = known.first().map(|key| key.name().clone()) {
+            let (of_one, others): (Vec<_>, Vec<_>) = known.into_iter().partition(|key| *key.name() == name);
+            logs.push(LogKeys::new(of_one).map_err(|error| Failure::Usage(format!("--key: {error}")))?);
+            known = others;
+        }
+        let Some(path) = &self.policy else { return Ok(logs.into_iter().map(Trust::Log).collect()) };
+        let policy = read_policy(path)?;
+        if logs.is_empty() {
+            return Ok(vec![Trust::Policy(policy)]);
+        }
+        Ok(logs.into_iter().map(|log| Trust::Witnessed { log, policy: policy.clone() }).collect())
+    }
+
     /// Whom to trust with one log, and its keys.
     pub(super) fn one_log(&self) -> Result<(LogKeys, Trust), Failure> {
         let trust = self.required()?;

@@ -26,7 +26,7 @@ use super::why::WhyOptions;
 use crate::attach::{self, Attached};
 use crate::fetch::{FetchError, IdempotencyKey, Records, Token};
 use crate::files::read_bounded;
-use crate::outbox::{check_answer, check_same};
+use crate::outbox::{check_answer, check_same, vouches_for};
 
 /// A record that says something of everything that most records have.
 const EXAMPLE: &str = r#"An example of a record; all but `object` may be left out:
@@ -41,6 +41,7 @@ const EXAMPLE: &str = r#"An example of a record; all but `object` may be left ou
 
 /// Put an audit record on record: what was done to which object, by whom and why.
 ///
+/// If the log goes on from another one, which may have had the record already, give that one's --key as well.
 /// The record is JSON in Cairn's own form (docs/record.md shows one). With --attach, the digests of files and folders go
 /// with it, so that `cairn verify record --attach` can tell later whether they are still the same.
 #[derive(Debug, Args)]
@@ -122,7 +123,7 @@ impl NotAppended {
 
 impl Record {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trust = self.trust.trust()?;
+        let trusted = self.trust.each()?;
         let key = idempotency_key(self.idempotency_key.as_deref())?;
         let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
         let body =
@@ -131,10 +132,10 @@ impl Record {
         let body = with_id(body, settings.token.as_ref(), &key).map_err(Failure::Usage)?;
         let records = Records::new(&self.remote.url()?, settings)?.saying(self.why.said()?);
         let sent = Sent { body, purpose: self.why.purpose() };
-        if trust.is_none() {
+        if trusted.is_empty() {
             terminal.output.say("cairn: neither --key nor --policy: the receipt is not verified");
         }
-        let appended = match self.append(&records, &sent.body, &key, trust.as_ref()).await {
+        let appended = match self.append(&records, &sent.body, &key, &trusted).await {
             Ok(appended) => appended,
             Err(failure) => {
                 // The record may be in the log all the same: only the same key can tell.
@@ -147,7 +148,7 @@ impl Record {
             }
         };
         if let Some(path) = &self.save {
-            save(path, &records, &appended, trust.as_ref(), &sent).await.map_err(|failure| {
+            save(path, &records, &appended, &trusted, &sent).await.map_err(|failure| {
                 Failure::Refused(format!("record {} is appended, but not kept: {failure}", appended.id))
             })?;
         }
@@ -158,7 +159,7 @@ impl Record {
             stream: appended.stream.to_string(),
             seq: appended.seq.get(),
             replayed: appended.replayed,
-            verified: trust.is_some(),
+            verified: !trusted.is_empty(),
             saved: self.save.as_ref().map(|path| path.display().to_string()),
         };
         terminal.output.print(form, &report)
@@ -169,18 +170,18 @@ impl Record {
         records: &Records,
         body: &[u8],
         key: &IdempotencyKey,
-        trust: Option<&Trust>,
+        trusted: &[Trust],
     ) -> Result<Appended, NotAppended> {
-        let witnessed = trust.is_some_and(Trust::needs_witnesses);
+        let witnessed = trusted.iter().any(Trust::needs_witnesses);
         let wait = self.wait.unwrap_or(if witnessed { Wait::Witnessed } else { Wait::Integrated });
         let taken = records.append(Bytes::copy_from_slice(body), key, wait).await.map_err(NotAppended::of)?;
         if taken.is_late && wait == Wait::Witnessed {
             let words = "the record is in the log, but its witnesses are late: repeat this later";
             return Err(Failure::Refused(words.to_owned()).into());
         }
-        let checked = match trust {
-            Some(trust) => check_answer(&taken.answer, body, trust),
-            None => check_same(&taken.answer, body),
+        let checked = match trusted {
+            [] => check_same(&taken.answer, body),
+            trusted => check_answer(&taken.answer, body, trusted),
         };
         checked.map_err(|error| Failure::Refused(format!("the answer is refused: {error}")))?;
         let count = taken.answer.records.len();
@@ -269,18 +270,19 @@ async fn save(
     path: &Path,
     records: &Records,
     appended: &Appended,
-    trust: Option<&Trust>,
+    trusted: &[Trust],
     sent: &Sent<'_>,
 ) -> Result<(), Failure> {
     let (body, answer) = records.record(appended.id).await?;
-    if let Some(trust) = trust {
-        check(&answer, appended, trust, sent).map_err(Failure::Refused)?;
+    if !trusted.is_empty() {
+        check(&answer, appended, trusted, sent).map_err(Failure::Refused)?;
     }
     let text = String::from_utf8(body).map_err(|error| Failure::Refused(error.to_string()))?;
     write_receipt(path, &text)
 }
 
-fn check(answer: &RecordAnswer, appended: &Appended, trust: &Trust, sent: &Sent<'_>) -> Result<(), String> {
+fn check(answer: &RecordAnswer, appended: &Appended, trusted: &[Trust], sent: &Sent<'_>) -> Result<(), String> {
+    let trust = vouches_for(trusted, answer.checkpoint.unverified().origin())?;
     let (verified, _) = answer.verify(trust).map_err(|error| error.to_string())?;
     let Some(record) = verified.record().filter(|record| record.hash() == appended.leaf_hash) else {
         return Err("the server answers with another record than it appended".to_owned());

@@ -31,7 +31,8 @@ use crate::fetch::{FetchError, IdempotencyKey, LogUrl, Records, Settings, shown}
 /// Where records are delivered, and whom to believe.
 pub struct Target {
     records: Records,
-    trust: Trust,
+    /// The log that is asked, then those before it.
+    trusted: Vec<Trust>,
     wait: Wait,
 }
 
@@ -109,7 +110,14 @@ impl Target {
     /// [`FetchError::SetUp`].
     pub fn new(url: &LogUrl, settings: Settings, trust: Trust) -> Result<Self, FetchError> {
         let wait = if trust.needs_witnesses() { Wait::Witnessed } else { Wait::Integrated };
-        Ok(Self { records: Records::new(url, settings)?, trust, wait })
+        Ok(Self { records: Records::new(url, settings)?, trusted: vec![trust], wait })
+    }
+
+    /// Believes these logs as well, which the one that is asked goes on from: what one of them has already is delivered.
+    #[must_use]
+    pub fn with_earlier(mut self, earlier: impl IntoIterator<Item = Trust>) -> Self {
+        self.trusted.extend(earlier);
+        self
     }
 }
 
@@ -203,14 +211,14 @@ impl Delivery {
 
     async fn send(&self, body: Bytes, key: IdempotencyKey) -> Result<(), Verdict> {
         let again = |words: String| Verdict::Again { concerns_all: false, after: None, words };
-        let Target { records, trust, wait } = &self.target;
+        let Target { records, trusted, wait } = &self.target;
         let taken = records.append_once(body.clone(), &key, *wait).await;
         let taken = taken.map_err(|(error, after)| judge(&error, after))?;
         if taken.is_late && *wait == Wait::Witnessed {
             return Err(again("the records are in the log, but its witnesses are late".to_owned()));
         }
         // Nothing counts as delivered that is not proven to be: what was sent leaves the disk after this.
-        receipts::check(&taken.answer, &body, trust)
+        receipts::check(&taken.answer, &body, trusted)
             .map_err(|error| again(format!("the answer is not verified: {}", shown(&error))))?;
         let Some(folder) = self.policy.receipts.clone() else { return Ok(()) };
         let kept = tokio::task::spawn_blocking(move || receipts::keep(&folder, &taken.answer)).await;

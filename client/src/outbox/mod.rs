@@ -54,7 +54,7 @@ pub use self::error::{AppendError, ChangeError};
 pub use self::event::{Event, EventError, Signing};
 pub(crate) use self::listed::Listed;
 pub use self::options::{AfterRefusal, Limits, Options};
-pub(crate) use self::receipts::{check as check_answer, check_same};
+pub(crate) use self::receipts::{check as check_answer, check_same, vouches_for};
 use self::reply::Reply;
 use self::shared::Shared;
 pub use self::socket::{Reply as SocketReply, Request as SocketRequest, Session, SocketError, answer, listen};

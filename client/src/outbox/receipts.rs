@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use cairn_tree::checkpoint::Origin;
+use cairn_tree::note::VerifierKey;
 use cairn_tree::policy::Trust;
 use cairn_tree::record::leaf::Leaf;
 use cairn_tree::wire::record::native::{NativeInput, parse};
@@ -10,13 +12,38 @@ use cairn_tree::wire::v1::{Appended, AppendedAnswer};
 
 use crate::files::{Durability, FileError, write_atomic};
 
-/// Checks that the records of a body, and no others, are in a trusted log, by the receipts that came with the answer.
+/// Checks that the records of a body, and no others, are in a trusted log, by the receipts that came with the answer: in the
+/// one that was asked, or in one before it, where they were already.
 ///
 /// # Errors
 /// In words, what is wrong.
-pub(crate) fn check(answer: &AppendedAnswer, body: &[u8], trust: &Trust) -> Result<(), String> {
+pub(crate) fn check(answer: &AppendedAnswer, body: &[u8], trusted: &[Trust]) -> Result<(), String> {
+    let trust = vouches_for(trusted, answer.checkpoint.unverified().origin())?;
     answer.verify(trust).map_err(|error| error.to_string())?;
     check_same(answer, body)
+}
+
+/// Who is trusted with a log.
+///
+/// # Errors
+/// In words, that nobody is.
+pub(crate) fn vouches_for<'t>(trusted: &'t [Trust], origin: &Origin) -> Result<&'t Trust, String> {
+    let unknown = || {
+        format!(
+            "it is of the log {origin}, of which no key is given; if that had it before another log continued it, give \
+             its key as well"
+        )
+    };
+    trusted.iter().find(|trust| knows(trust, origin)).ok_or_else(unknown)
+}
+
+/// Whether a log's keys are among those that are trusted.
+fn knows(trust: &Trust, origin: &Origin) -> bool {
+    let is_its = |key: &VerifierKey| origin.is_named(key.name());
+    match trust {
+        Trust::Log(log) | Trust::Witnessed { log, .. } => log.as_slice().iter().any(is_its),
+        Trust::Policy(policy) => policy.logs().iter().any(|log| is_its(log.key())),
+    }
 }
 
 /// Checks that an answer is about the records of a body; that they are in the log is verified elsewhere.

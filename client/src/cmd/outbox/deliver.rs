@@ -19,7 +19,8 @@ use crate::outbox::{Delivery, Ended, Outbox, Policy, Target, bounds, listen};
 /// Deliver what is in the outbox, and serve other commands that put something into it, until Ctrl-C or SIGTERM.
 ///
 /// Another command that has the outbox open for a moment is waited for, up to ten seconds.
-/// Records count as delivered when the answer is verified under the log's key; then they leave this disk.
+/// Records count as delivered when the answer is verified under the log's key; then they leave this disk. If the log goes
+/// on from another one, that one may have had some already: give its --key as well.
 #[derive(Debug, Args)]
 pub(super) struct Deliver {
     #[command(flatten)]
@@ -57,8 +58,10 @@ fn parallel(text: &str) -> Result<usize, String> {
 
 impl Deliver {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trust = self.trust.required()?;
-        let target = Target::new(&self.remote.url()?, self.remote.settings()?, trust)?;
+        let mut trusted = self.trust.each()?.into_iter();
+        let unsaid = || Failure::Usage("whom to trust: give --key VKEY or --policy FILE".to_owned());
+        let trust = trusted.next().ok_or_else(unsaid)?;
+        let target = Target::new(&self.remote.url()?, self.remote.settings()?, trust)?.with_earlier(trusted);
         let longest_backoff = self.longest_backoff.0;
         let policy = Policy {
             parallel: self.parallel,

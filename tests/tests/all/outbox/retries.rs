@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use cairn_tests::command::cairn;
 use cairn_tests::preload::{Calls, Class, Deed};
+use cairn_tests::server::cairnd;
 use serde_json::{Value, json};
 
-use super::{Scene, record, texts};
+use super::{Scene, id_of, record, texts};
 
 /// How long the server keeps an idempotency key here, and how much later it is asked again.
 const WINDOW_SECONDS: u64 = 60;
@@ -82,6 +83,34 @@ fn a_delivery_that_was_not_believed_is_repeated_with_the_same_receipts() {
     let delivered = scene.deliver_with(&["--token", &token]);
     assert_eq!(delivered.code, 0, "{delivered:?}");
     assert_eq!(scene.counts(), once_each(&ids));
+}
+
+/// The log ends while answers are lost: what it has is delivered for whoever has its key, the rest goes to the next log.
+#[test]
+fn what_a_log_had_before_it_ended_is_delivered_by_its_receipts() {
+    let scene = Scene::set();
+    let ids = fill(&scene, &[]);
+    let stranger = Scene::without_server();
+    let lost = scene.deliver_with(&["--key", &stranger.data.main.vkey]);
+    assert!(lost.code == 1 && lost.stderr.contains("the answer is not verified"), "{lost:?}");
+    let taken = scene.size();
+    assert!((2..ids.len() as u64).contains(&taken), "{taken}");
+    let sealed = cairnd(scene.data.path(), &["log", "seal", "main", "--successor", "second"]);
+    assert_eq!(sealed.code, Some(0), "{sealed:?}");
+    let keys = cairnd(scene.data.path(), &["key", "list", "second", "--json"]).stdout;
+    let keys: Value = serde_json::from_str(&keys).unwrap();
+    let next = keys["keys"][0]["vkey"].as_str().unwrap();
+    let unknown = scene.deliver_with(&["--key", next]);
+    let words = "it is of the log localhost/logs/main, of which no key is given";
+    assert!(unknown.code == 1 && unknown.stderr.contains(words), "{unknown:?}");
+    let delivered = scene.deliver_with(&["--key", next, "--key", &scene.data.main.vkey]);
+    assert_eq!(delivered.code, 0, "{delivered:?}");
+    let found = |log: &str| scene.pages(&format!("/v1/records?tenant=pb&module=tl&log={log}"));
+    let (before, after) = (found("main"), found("second"));
+    let mut counts = HashMap::new();
+    before.iter().chain(&after).for_each(|record| *counts.entry(id_of(record)).or_default() += 1);
+    assert_eq!(counts, once_each(&ids));
+    assert_eq!((before.len() as u64, scene.status()["batches"].as_u64()), (taken, Some(0)));
 }
 
 #[test]
