@@ -122,7 +122,8 @@ fn what_a_sealed_log_has_is_answered_with_its_receipts() {
         // Something else under the same key, or the same id, is refused as it ever was.
         let bring = |request: Request| running.ask_with(&token, request);
         let reused = "urn:cairn:problem:idempotency-key-reused";
-        refused(&bring(keyed(&json!([record("pb", "1", "create")]), "k1")), 422, reused, "");
+        let other = json!([record("pb", "1", "create"), record("ka", "1", "create")]);
+        refused(&bring(keyed(&other, "k1")), 422, reused, "");
         refused(&bring(keyed(&several, "k1").with("x-purpose", "another")), 422, reused, "");
         let problem = refused(&bring(post(&with_id(record("pb", "3", "update"), 3))), 409, EXISTS, "/id");
         let detail = problem["detail"].as_str().unwrap();
