@@ -50,8 +50,8 @@ fn take_out(value: &mut Value, is_envelope: bool) {
 
 /// A name may be JSON or a query itself. Of several that are alike then each keeps its value, behind a number.
 fn take_out_of_names(members: &mut BTreeMap<Box<str>, Value>) {
-    let scrubbed = |name: &Box<str>| Some((name.clone(), scrubbed_text(name)?));
-    let renamed: Vec<(Box<str>, String)> = members.keys().filter_map(scrubbed).collect();
+    let scrubbed = |name: &str| Some((Box::from(name), scrubbed_text(name)?));
+    let renamed: Vec<(Box<str>, String)> = members.keys().filter_map(|name| scrubbed(name)).collect();
     let mut number = 1_u64;
     for (name, kept) in renamed {
         let Some(value) = members.remove(&name) else { continue };

@@ -87,7 +87,7 @@ pub(in crate::records::capture) fn scrubbed(body: &[u8]) -> Cow<'_, [u8]> {
         scrub_wide::<u16>(&mut kept);
         scrub_wide::<u32>(&mut kept);
     }
-    if let Some(narrow) = without_values(&*kept) {
+    if let Some(narrow) = without_values(&kept) {
         kept = Cow::Owned(narrow);
     }
     kept
