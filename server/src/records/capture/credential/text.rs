@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 /// The name, in lower case and without what may join its words.
 const NAME: &[u8] = b"authtoken";
+/// How often something may be percent-encoded one over the other and still be read.
+const DEPTH: usize = 8;
 /// What stands in the place of a credential.
 const GONE: u8 = b'-';
 
@@ -177,7 +179,7 @@ fn sign_at<U: Unit>(text: &[U], at: usize) -> Option<Sign> {
         b'%' => {
             let (mut place, mut depth) = (at + 1, 1);
             // The sign of an encoding that was encoded once more.
-            while code(text, place) == Some(b'%') && code(text, place + 2).is_some() {
+            while depth < DEPTH && code(text, place) == Some(b'%') && code(text, place + 2).is_some() {
                 (place, depth) = (place + 2, depth + 1);
             }
             (place, depth)
@@ -226,20 +228,18 @@ fn plain_end<U: Unit>(text: &[U], from: usize, depth: usize) -> usize {
     text.len()
 }
 
-/// Where what is between encoded quotation marks ends, given the first one; where there is no second one, with the line or
-/// the string that it is in.
+/// Where what is between encoded quotation marks ends, given the first one: before the second, or with the line or the string
+/// that all of it is in, which has no such marks as they are.
 fn encoded_end<U: Unit>(text: &[U], opening: Sign) -> usize {
-    let (mut at, mut before, mut around) = (opening.next, 0, None);
+    let (mut at, mut before) = (opening.next, 0);
     while let Some(sign) = sign_at(text, at) {
-        if sign.byte == opening.byte && before != b'\\' && (1..=opening.depth).contains(&sign.depth) {
+        let ends = sign.byte == opening.byte && before != b'\\' && (1..=opening.depth).contains(&sign.depth);
+        if ends || (sign.depth == 0 && b"\"\r\n".contains(&sign.byte)) {
             return at;
-        }
-        if sign.depth == 0 && b"\"\r\n".contains(&sign.byte) {
-            around.get_or_insert(at);
         }
         (at, before) = (sign.next, sign.byte);
     }
-    around.unwrap_or(text.len())
+    text.len()
 }
 
 /// Where what is between quotation marks ends, and what comes after them, given where the first one is.
@@ -342,6 +342,18 @@ mod tests {
             assert!(!String::from_utf8_lossy(&kept).contains("s3c"), "{length}");
         }
     }
+    /// None looks through all that follows for the mark that ends its value, or takes the next name for a part of it.
+    #[test]
+    fn many_values_without_an_end_are_all_gone_and_take_no_longer_than_one() {
+        for one in ["authToken%3A%5C%22x\"", "authToken%3A%22x%5C\"", "authToken%3D\\u0027x\\\n", "authToken%3A%5C%22x"]
+        {
+            let kept = scrubbed(one.repeat(200_000).as_bytes()).into_owned();
+            assert!(!kept.contains(&b'x'), "{one}");
+        }
+        let deeper: String = (0..2_000).map(|depth| format!("authToken%3A%{}22x\"", "25".repeat(depth))).collect();
+        assert!(scrubbed(deeper.as_bytes()).len() < deeper.len());
+    }
+
     /// In two or four bytes, from an odd place too, with anything around it.
     #[test]
     fn wider_characters_hide_nothing() {
