@@ -45,6 +45,9 @@ pub struct Source {
     pub with_keys: bool,
 }
 
+/// What stands in a data folder beside the database, and is never deleted.
+const BESIDE: [&str; 4] = ["tokens.json", SECRET_FILE_NAME, TENANTS_FILE_NAME, SETTINGS_FILE_NAME];
+
 /// A table by what tells it from all others without reading it whole.
 type Known = HashMap<(String, u64, Digest), FileLine>;
 
@@ -80,8 +83,9 @@ pub fn make<'a>(
     let previous = listed.into_iter().rev().find_map(|listed| listed.generation.ok());
     let folder = generations(dest).join(name_of(number));
     let partial = folder.with_extension("partial");
-    copy::make_folder(&partial.join("db"))?;
+    lacks_nothing(previous.as_ref(), &source.extras)?;
     let known = previous.as_ref().map(known).unwrap_or_default();
+    copy::make_folder(&partial.join("db"))?;
     let (files, new_bytes) = (Vec::new(), 0);
     let mut making = Making { dest, partial, known, files, new_bytes, done: 0, total: 0, progress };
     let of_database = files_in(&source.folder.join("db"), "db")?;
@@ -165,6 +169,17 @@ pub(super) fn clear(dest: &Path) -> Result<(), BackupError> {
     }
 }
 
+/// That no file is gone that the server never deletes and needs to go on: older generations may be removed after this one.
+fn lacks_nothing(previous: Option<&Generation>, extras: &[Extra]) -> Result<(), BackupError> {
+    let Some(previous) = previous else { return Ok(()) };
+    let had = |name: &str| previous.manifest.files.iter().any(|line| line.path == name);
+    let has = |name: &str| extras.iter().any(|extra| extra.path == name);
+    match BESIDE.into_iter().find(|name| had(name) && !has(name)) {
+        Some(name) => Err(BackupError::Gone { name: name.to_owned(), number: previous.number }),
+        None => Ok(()),
+    }
+}
+
 /// The tables of a generation that are there still.
 fn known(generation: &Generation) -> Known {
     let lines = generation.manifest.files.iter();
@@ -192,8 +207,7 @@ impl Extra {
     /// # Errors
     /// [`BackupError::Io`] if the folder of the keys can't be read.
     pub fn of(data: &Path, config: &Path, with_keys: bool) -> Result<Vec<Self>, BackupError> {
-        let beside = ["tokens.json", SECRET_FILE_NAME, TENANTS_FILE_NAME, SETTINGS_FILE_NAME];
-        let beside = beside.map(|name| (data.join(name), name));
+        let beside = BESIDE.map(|name| (data.join(name), name));
         let single = [(config.to_owned(), crate::config::FILE_NAME)].into_iter().chain(beside);
         let single = single.map(|(from, path)| Self { from, path: path.to_owned() });
         let mut extras: Vec<Self> = single.filter(|extra| extra.from.is_file()).collect();

@@ -76,6 +76,17 @@ pub enum BackupError {
         /// Which one was asked for.
         number: String,
     },
+    /// What an earlier generation has of the data folder is not there.
+    #[error(
+        "{name} is gone, and generation {number} has it; put that file back (cairnd restore), or make this backup in a \
+         folder of its own if it is meant to be without"
+    )]
+    Gone {
+        /// The file.
+        name: String,
+        /// The generation that has it.
+        number: u64,
+    },
     /// Its manifest can't be believed.
     #[error("the manifest {} is damaged: {problem}", path.display())]
     Manifest {

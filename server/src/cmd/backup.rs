@@ -11,6 +11,7 @@ use cairnd::admin::{Reply, Request, Session};
 use cairnd::backup::{self, Extra, Generation, LinkedQuarantine, Listed, Source, persister_files};
 use cairnd::config;
 use cairnd::engine::{Clock as _, Frozen, SystemClock, freeze_stopped, frozen_folder, remove_frozen};
+use cairnd::records::{SECRET_FILE_NAME, SecretFile};
 use serde::Serialize;
 
 use super::folder::{Folder, unexpected};
@@ -122,6 +123,11 @@ impl Make {
         let config = self.data.config.clone().unwrap_or_else(|| folder.path.join(config::FILE_NAME));
         // Held to the end: a second backup would take the first one's frozen copy for what a crash left.
         let _lock = backup::hold(&folder.path)?;
+        // A server makes it at its first start.
+        if !SecretFile::check(&folder.path)? && folder.is_served()? {
+            let path = folder.path.join(SECRET_FILE_NAME);
+            bail!("{} is gone, and no server starts without it; put that file back, from a backup", path.display());
+        }
         let quarantine = LinkedQuarantine::begin(&folder.path)?;
         let frozen = freeze(&folder)?;
         quarantine.go_on()?;

@@ -90,7 +90,18 @@ impl SecretFile {
         })
     }
 
-    /// The same; who asks knows a log that was to have records.
+    /// Whether there is one in a data directory. A server that is at work knows its own, and does not look into the file.
+    ///
+    /// # Errors
+    /// [`SecretFileError`] if it is not a good one.
+    pub fn check(data: &Path) -> Result<bool, SecretFileError> {
+        match read(&data.join(FILE_NAME)) {
+            Err(SecretFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+            read => read.map(|_| true),
+        }
+    }
+
+    /// [`SecretFile::open`]; who asks knows a log that was to have records.
     fn open_or_make(
         data: &Path,
         random: &dyn Random,

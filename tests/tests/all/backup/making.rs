@@ -152,3 +152,37 @@ fn only_so_many_generations_are_kept_and_no_table_that_nothing_needs() {
     assert_eq!(backup(scene.data.path(), &scene.dest(), &["--keep", "0"]).code, Some(2));
     assert_eq!(server.stop().code, Some(0));
 }
+
+/// Without these files no server goes on from a backup, and older generations, which have them, may be removed after it.
+#[test]
+fn a_backup_is_refused_where_a_file_is_gone_that_an_earlier_one_has() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    let is_refused = |words: &str| {
+        let ended = backup(scene.data.path(), &scene.dest(), &["--keep", "1"]);
+        assert!(ended.code == Some(1) && ended.stderr.contains(words), "{ended:?}");
+    };
+    let secret = scene.data.path().join("records.secret");
+    let good = fs::read(&secret).unwrap();
+    let away = scene.place("away");
+    fs::rename(&secret, &away).unwrap();
+    is_refused("records.secret is gone, and no server starts without it");
+    fs::rename(&away, &secret).unwrap();
+    scene.back_up(&[]);
+    for name in ["records.secret", "tokens.json"] {
+        let path = scene.data.path().join(name);
+        fs::rename(&path, &away).unwrap();
+        is_refused(&format!("{name} is gone"));
+        fs::rename(&away, &path).unwrap();
+    }
+    let mut bad = good.clone();
+    bad[5] ^= 1;
+    fs::write(&secret, bad).unwrap();
+    is_refused("is damaged");
+    fs::write(&secret, good).unwrap();
+    assert_eq!(list(&scene.dest()).len(), 1, "what is refused removes nothing");
+    scene.back_up(&["--keep", "1"]);
+    drop(server);
+    fs::rename(&secret, &away).unwrap();
+    is_refused("records.secret is gone, and generation 2 has it");
+}
