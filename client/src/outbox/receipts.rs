@@ -72,7 +72,7 @@ pub(crate) fn check_same(answer: &AppendedAnswer, body: &[u8]) -> Result<(), Str
             }
             NativeInput::Signed(input) => *leaf.event() == input.event && leaf.signature() == Some(&input.signature),
         };
-        if !is_it {
+        if !is_it || appended.id != head.id {
             return Err(format!("entry {} is another record than was sent", appended.index));
         }
     }
