@@ -20,8 +20,6 @@ use crate::limits::TENANTS;
 
 /// The file's name.
 pub const FILE_NAME: &str = "tenants.json";
-/// The most logs that continue one another and are followed.
-const SUCCESSORS: usize = 64;
 
 /// The logs of tenants.
 pub struct Homes {
@@ -239,11 +237,7 @@ impl Homes {
     pub fn each_of_any(&self, engine: &Engine, tenants: &Tenants) -> Vec<Log> {
         let newest = self.of_any(engine, tenants);
         let logs = engine.logs();
-        let earlier = logs.iter().filter(|log| {
-            let ends = |newest: &Log| chain(&logs, log).last().is_some_and(|last| last.info().id == newest.info().id);
-            newest.iter().all(|newest| newest.info().id != log.info().id) && newest.iter().any(ends)
-        });
-        newest.iter().chain(earlier).cloned().collect()
+        newest.iter().chain(leading_to(&logs, &newest)).cloned().collect()
     }
 
     /// The logs that have the records of any of these tenants.
@@ -263,11 +257,39 @@ impl Homes {
 
 /// This log, the one that continues it, and so on.
 fn chain<'l>(logs: &'l [Log], first: &'l Log) -> Vec<&'l Log> {
-    let next = |log: &&'l Log| {
-        let successor = log.successor()?;
-        logs.iter().find(|log| log.info().origin == successor.origin)
-    };
-    std::iter::successors(Some(first), next).take(SUCCESSORS).collect()
+    let Some(mut next) = log_after(first) else { return vec![first] };
+    let of_origin: HashMap<&str, &'l Log> = logs.iter().map(|log| (log.info().origin.as_str(), log)).collect();
+    let mut chain = vec![first];
+    // However often logs are rotated; in a circle, which there never is, each of them would come once.
+    while let Some(log) = of_origin.get(&*next).filter(|_| chain.len() < logs.len()) {
+        chain.push(*log);
+        let Some(after) = log_after(log) else { break };
+        next = after;
+    }
+    chain
+}
+
+/// The logs that these continue, and that those continue, and so on.
+fn leading_to<'l>(logs: &'l [Log], newest: &'l [Log]) -> Vec<&'l Log> {
+    let mut before: HashMap<String, Vec<&'l Log>> = HashMap::new();
+    for log in logs {
+        if let Some(after) = log_after(log) {
+            before.entry(after).or_default().push(log);
+        }
+    }
+    let (mut found, mut ends): (Vec<&'l Log>, Vec<&'l Log>) = (Vec::new(), newest.iter().collect());
+    while let Some(end) = ends.pop() {
+        for log in before.remove(end.info().origin.as_str()).unwrap_or_default() {
+            found.push(log);
+            ends.push(log);
+        }
+    }
+    found
+}
+
+/// The origin of the log that continues this one.
+fn log_after(log: &Log) -> Option<String> {
+    log.successor().map(|successor| successor.origin)
 }
 
 #[cfg(test)]

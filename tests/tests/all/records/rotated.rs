@@ -40,3 +40,27 @@ fn records_of_a_sealed_log_are_read_from_it_and_new_ones_from_its_successor() {
     );
     assert_eq!(json_of(&running.read("/v1/records?tenant=pb&log=other"))["status"], 404);
 }
+
+/// Whoever rotates logs every day does it for years.
+#[test]
+fn logs_are_sealed_and_continued_as_often_as_one_likes() {
+    let running = Running::start();
+    let first = running.brought(&record("pb", "1", "create"));
+    let mut log = "main".to_owned();
+    for number in 1..=70 {
+        let next = format!("m{number}");
+        let ended = cairnd(running.data.path(), &["log", "seal", &log, "--successor", &next]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        log = next;
+    }
+    let last = running.brought(&record("pb", "2", "create"));
+    let running = running.restarted();
+    for (brought, log) in [(first, "/main"), (last, "/m70")] {
+        let id = brought["records"][0]["id"].as_str().unwrap();
+        for target in [format!("/v1/records/{id}"), format!("/v1/records/{id}?tenant=pb")] {
+            let shown = running.shown(&target);
+            assert!(shown["record"]["integrity"]["log"].as_str().unwrap().ends_with(log), "{shown}");
+        }
+    }
+    running.brought(&record("pb", "3", "create"));
+}
