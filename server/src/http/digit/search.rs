@@ -3,6 +3,7 @@
 use cairn_listen::Answer;
 use cairn_tree::record::header::Header;
 use cairn_tree::record::id::RecordId;
+use cairn_tree::record::kind::RecordKind;
 use cairn_tree::record::open::Record;
 use cairn_tree::record::text::Name;
 use cairn_tree::size::LeafIndex;
@@ -260,7 +261,9 @@ impl Wanted {
         let actor = record.content().actor.disclosed().and_then(Option::as_ref).map(|actor| actor.id().as_str());
         let is =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| Some(wanted) == found);
-        object.id.as_str() == self.object
+        // What the log writes of itself is no row of anybody's.
+        RecordKind::of(object) == RecordKind::Ordinary
+            && object.id.as_str() == self.object
             && object.tenant.as_str() == self.tenant
             && is(&self.module, Some(object.module.as_str()))
             && is(&self.user, actor)
