@@ -52,6 +52,11 @@ impl Turn {
         self.done = self.done.saturating_add(bytes);
     }
 
+    /// A new request has come in, and nothing is being answered: what is written next is not what was written before.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.done, self.is_over) = (0, false);
+    }
+
     /// It can't write, or has nothing to write: the turn is another's.
     pub(crate) fn pass(&mut self) {
         self.permit = None;

@@ -134,6 +134,9 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let fresh = buf.filled().get(before..).unwrap_or_default();
+        if !self.pulse.is_answering() {
+            self.turn.begin_anew();
+        }
         if self.pulse.nothing_read_yet() && fresh.starts_with(HTTP2_PREFACE) {
             self.pulse.is_http2();
         }
@@ -179,7 +182,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, closing, .. } = self.get_mut();
+        let Self { stream, closing, turn, .. } = self.get_mut();
+        turn.pass();
         if closing.end.is_none() {
             ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
         }
