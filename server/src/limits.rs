@@ -130,7 +130,8 @@ table! {
     event_heartbeat_seconds = 15, 1 ..= 600;
     /// Reads from disk at once, those of whole bundles aside.
     disk_reads = 64, 1 ..= 4_096;
-    /// Reads of whole bundles at once. While it is read, a bundle of the longest entries takes 32 MiB.
+    /// Reads of whole bundles, pages of records, histories and reports at once, and as many answers to large appends beside
+    /// them. While it is read, a bundle of the longest entries takes 32 MiB.
     bundle_reads = 8, 1 ..= 4_096;
     /// Bundles that are compressed at once; past them, bundles go out as they are.
     compressions = 2, 0 ..= 1_024;

@@ -99,6 +99,13 @@ impl App {
         E: Into<Problem> + Send + 'static,
     {
         let permit = Arc::clone(&self.bundle_reads).acquire_owned().await.map_err(Problem::internal)?;
+        let turn = self.cores.turn().await;
+        let read = move || {
+            let value = read();
+            // The next one reads while this one is sent.
+            drop(turn);
+            value
+        };
         run(&self.readers, permit, read).await
     }
 }

@@ -14,20 +14,27 @@ pub(crate) use cores::Cores;
 /// By how much they are nicer than the others: they get about a tenth of what one of those gets. At the most, 19, nothing
 /// would be read while a log is being filled.
 const NICER_BY: i32 = 10;
+/// How long a thread without work stays.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// The threads on which whole reads are run.
 #[derive(Debug)]
 pub struct Readers(Runtime);
 
 impl Readers {
-    /// So many at most; none is begun before there is something to read.
+    /// So many at most, the first of which is begun here. None ends before all do: where the system allows no further thread,
+    /// a read then waits for one that is there, as there always is.
     ///
     /// # Errors
     /// What the system says.
     pub fn new(most: usize) -> io::Result<Self> {
         // Nothing is driven here; it has the threads.
         let mut builder = Builder::new_current_thread();
-        Ok(Self(builder.max_blocking_threads(most).thread_name("readers").on_thread_start(give_way).build()?))
+        builder.max_blocking_threads(most).thread_keep_alive(FOR_EVER).thread_name("readers").on_thread_start(give_way);
+        let runtime = builder.build()?;
+        // Whatever it does, there is one from here on.
+        drop(runtime.spawn_blocking(|| ()));
+        Ok(Self(runtime))
     }
 
     /// Where reads are begun.
