@@ -50,7 +50,7 @@ impl Growing {
         Self { answers, parts: Vec::new(), bytes: 0 }
     }
 
-    /// Grows to so many bytes, and never shrinks.
+    /// Grows to so many bytes, and does not shrink.
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
         let more = bytes.saturating_sub(self.bytes).next_multiple_of(REPLAY_PART_BYTES);
         if more > 0 {
@@ -58,6 +58,12 @@ impl Growing {
             self.bytes = self.bytes.saturating_add(more);
         }
         Ok(())
+    }
+
+    /// Keeps as much as what is left takes, room or not: that is in memory.
+    pub(crate) fn settle(&mut self, bytes: usize) {
+        self.bytes = bytes.next_multiple_of(REPLAY_PART_BYTES);
+        self.parts = vec![self.answers.forced(self.bytes)];
     }
 }
 
@@ -142,6 +148,10 @@ mod tests {
         growing.hold(REPLAY_PART_BYTES + 1).unwrap();
         assert_eq!(answers.admit_large().unwrap_err().kind(), Kind::Busy);
         assert_eq!(growing.hold(3 * REPLAY_PART_BYTES).unwrap_err().kind(), Kind::Busy);
+        growing.settle(1);
+        assert_eq!(growing.bytes, REPLAY_PART_BYTES);
+        growing.hold(2 * REPLAY_PART_BYTES).unwrap();
+        assert_eq!(answers.admit_large().unwrap_err().kind(), Kind::Busy);
         drop(growing);
         answers.admit_large().unwrap();
     }

@@ -99,8 +99,6 @@ pub(super) async fn replays(
 async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>) -> Result<Ended, Problem> {
     let mut growing = Growing::of(Arc::clone(&ask.app.answers));
     let Some(way) = Way::of(&points, &bases) else {
-        // As much as it may read.
-        growing.hold(REPLAY_BYTES)?;
         return ask.app.read_bundles(move || held(&stream, (&points, &bases), growing)).await;
     };
     let untils = points.into_iter().map(|point| point.until).collect();
@@ -125,12 +123,20 @@ async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>)
     }
 }
 
-fn held(stream: &Asked, (points, bases): (&[Point], &[Base]), held: Growing) -> Result<Ended, Problem> {
+fn held(stream: &Asked, (points, bases): (&[Point], &[Base]), mut held: Growing) -> Result<Ended, Problem> {
+    // As much as it may read; what waits for its turn has read nothing.
+    held.hold(REPLAY_BYTES)?;
     let complete_to = stream.reading.complete_to()?;
     let whole = stream.whole()?;
     let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &whole.history, point.view, point.until);
-    let at = points.iter().zip(bases).map(replayed).collect();
+    let at: Vec<(Ongoing, Vec<Flag>)> = points.iter().zip(bases).map(replayed).collect();
+    held.settle(bytes_of(&at));
     Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under, held })
+}
+
+/// About how many bytes the states at some points take, and what was odd before each.
+fn bytes_of(at: &[(Ongoing, Vec<Flag>)]) -> usize {
+    at.iter().map(|(ongoing, flags)| ongoing.bytes() + flags.iter().map(Flag::bytes).sum::<usize>()).sum()
 }
 
 /// What records do on their way.

@@ -192,7 +192,7 @@ fn nothing_lands_in_the_default_log_once_the_creation_is_answered() {
     running.data.assert_sound();
 }
 
-fn seal(running: &Running, name: &str, successor: &str) {
+pub(super) fn seal(running: &Running, name: &str, successor: &str) {
     let ended = cairnd(running.data.path(), &["log", "seal", name, "--successor", successor]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }

@@ -5,7 +5,7 @@ use cairn_tests::command::{Ran, cairn};
 use cairn_tests::server::cairnd;
 use serde_json::{Value, json};
 
-use super::continuing::{created, in_three_logs, update};
+use super::continuing::{created, in_three_logs, seal, update};
 use super::{Running, record};
 
 /// Somebody who has the keys of some logs.
@@ -172,5 +172,25 @@ fn each_log_is_asked_for_its_own_part() {
     for further in [&["--log", "main"][..], &["--log", "pb"], &["--earlier"]] {
         let ran = auditor.run("1", &[&["history", "--token", &other], further].concat());
         assert!(ran.code == 1 && ran.stdout.is_empty(), "{ran:?}");
+    }
+}
+
+/// A part that has been replayed takes what its states take, however much it might have read.
+#[test]
+fn a_stream_in_many_logs_is_replayed_by_producer_time() {
+    let running = Running::start();
+    running.brought(&record("pb", "1", "create"));
+    let mut log = "main".to_owned();
+    for part in 1..6 {
+        let next = format!("part{part}");
+        seal(&running, &log, &next);
+        running.brought(&update("1", "any", &next));
+        log = next;
+    }
+    let stream = "/v1/streams/entity/pb/tl/license/1";
+    for view in ["recorded", "corrected"] {
+        let state = running.shown(&format!("{stream}/state?by=producer_time&at=2199-01-01T00:00:00Z&view={view}"));
+        assert_eq!(state["earlier"].as_array().unwrap().len(), 5, "{state}");
+        assert_eq!(state["states"][0]["document"]["status"], "part5", "{state}");
     }
 }

@@ -106,14 +106,23 @@ impl KnownRecords {
     }
 }
 
-impl Flags {
-    pub(super) fn push(&mut self, entered: Entered<'_>, oddity: Oddity) {
-        let pointers = match &oddity {
+impl Flag {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let pointers: usize = match &self.oddity {
             Oddity::OldDiffers(pointers) => pointers.first.iter().map(String::len).sum(),
             Oddity::Misfit(pointer, _) => pointer.as_str().len(),
             _ => 0,
         };
-        self.bytes = self.bytes.saturating_add(FLAG_BYTES).saturating_add(pointers);
-        self.list.push(Flag { seq: entered.seq(), index: entered.index(), oddity });
+        FLAG_BYTES.saturating_add(pointers)
+    }
+}
+
+impl Flags {
+    pub(super) fn push(&mut self, entered: Entered<'_>, oddity: Oddity) {
+        let flag = Flag { seq: entered.seq(), index: entered.index(), oddity };
+        self.bytes = self.bytes.saturating_add(flag.bytes());
+        self.list.push(flag);
     }
 }
