@@ -55,15 +55,18 @@ impl Asked {
         Ok(opening.and_then(|opening| opening.continues.disclosed()?.clone()))
     }
 
-    /// That the last record here is the one that another stream names.
+    /// That the last record here is the one that another stream names. Its leaf says so, whatever of its content is damaged
+    /// or withheld, or of a later version.
     fn ends_with(&self, head: &StreamHead) -> Result<(), Problem> {
-        let last = self.ending()?.map(|(index, _)| self.record_at(Some(index))).transpose()?.flatten();
-        let is_it = |record: &Record| {
-            let server = record.leaf().server();
-            (server.stream, server.place.seq(), record.hash()) == (head.stream, head.seq, head.leaf)
-        };
-        if last.as_ref().is_some_and(is_it) {
-            return Ok(());
+        let reading = &self.reading;
+        let last =
+            self.ending()?.map(|(index, _)| reading.log.stored_record(&reading.head, index)).transpose()?.flatten();
+        if let Some(stored) = last {
+            let located = reading.located(Ok(stored), &reading.head)?;
+            let last = located.header();
+            if (last.stream, last.seq, last.hash) == (head.stream, head.seq, head.leaf) {
+                return Ok(());
+            }
         }
         let detail =
             format!("the stream continues one in {}, which does not end with the record that is named", head.log);

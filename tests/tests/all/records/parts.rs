@@ -6,7 +6,8 @@ use cairn_tests::server::cairnd;
 use serde_json::{Value, json};
 
 use super::continuing::{created, in_three_logs, seal, update};
-use super::{Running, record};
+use super::integrity::edit;
+use super::{Running, json_of, record};
 
 /// Somebody who has the keys of some logs.
 struct Auditor<'r> {
@@ -193,4 +194,29 @@ fn a_stream_in_many_logs_is_replayed_by_producer_time() {
         assert_eq!(state["earlier"].as_array().unwrap().len(), 5, "{state}");
         assert_eq!(state["states"][0]["document"]["status"], "part5", "{state}");
     }
+}
+
+/// What damages the content of a part's last record makes no secret of what was before it.
+#[test]
+fn a_damaged_end_of_an_earlier_part_says_nothing_of_what_was_before() {
+    let running = Running::start();
+    running.brought(&record("pb", "1", "create"));
+    running.brought(&update("1", "APPLIED", "PAID"));
+    let stream = "/v1/streams/entity/pb/tl/license/1";
+    let first = running.shown(stream)["records"][0]["view"]["server_time"].as_str().unwrap().to_owned();
+    seal(&running, "main", "second");
+    running.brought(&update("1", "PAID", "EXPIRED"));
+    let running = running.restarted_after(|data| edit(data, 1, |row| *row.last_mut().unwrap() ^= 1));
+    let state = running.shown(&format!("{stream}/state?at={first}"));
+    assert_eq!(state["states"][0]["document"]["status"], "APPLIED", "{state}");
+    assert_eq!(state["earlier"][0]["log"], "localhost/logs/main", "{state}");
+    assert_eq!(running.shown(&format!("{stream}/diff?to={first}"))["objects"].as_array().unwrap().len(), 1);
+    // Where it matters, the record itself is named.
+    for asked in ["state", "state?at=0", "diff", "state?view=corrected"] {
+        let refused = running.read(&format!("{stream}/{asked}"));
+        let problem = json_of(&refused);
+        assert_eq!((refused.status, &problem["value"]), (500, &json!("1")), "{asked}: {problem}");
+        assert!(!refused.text().contains("does not end with"), "{asked}: {problem}");
+    }
+    assert_eq!(running.shown(&format!("{stream}/state?earlier=0"))["states"][0]["document"]["status"], "EXPIRED");
 }
