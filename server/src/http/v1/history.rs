@@ -364,8 +364,12 @@ impl Asked {
             return Ok(None);
         }
         let stored = self.reading.log.stored_records(&self.reading.head, &[problem.index], LIST_BYTES)?.pop();
-        let located = stored.map(|stored| self.reading.located(stored, under)).transpose().ok().flatten();
-        Ok(located.map(|located| located.header().time))
+        match stored.map(|stored| self.reading.located(stored, under)).transpose() {
+            Ok(located) => Ok(located.map(|located| located.header().time)),
+            // A leaf that is not what was signed says nothing.
+            Err(NotGood::Broken(_) | NotGood::Unreadable(..)) => Ok(None),
+            Err(NotGood::Other(problem)) => Err(problem),
+        }
     }
 
     /// The next record.
