@@ -20,6 +20,8 @@ use crate::limits::{REPLAY_PART_BYTES, SMALL_ANSWER_BYTES};
 pub(crate) struct Answers {
     small: Budget,
     large: Budget,
+    /// How much each of the two is.
+    most: usize,
     /// One of the two had no room.
     pressed: AtomicBool,
 }
@@ -50,6 +52,16 @@ impl Growing {
         Self { answers, parts: Vec::new(), bytes: 0 }
     }
 
+    /// How many bytes it holds.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What all large answers together may hold: who needs more by himself never gets it.
+    pub(crate) fn most(&self) -> usize {
+        self.answers.most
+    }
+
     /// Grows to so many bytes, and does not shrink.
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
         let more = bytes.saturating_sub(self.bytes).next_multiple_of(REPLAY_PART_BYTES);
@@ -70,7 +82,7 @@ impl Growing {
 impl Answers {
     /// Room for `most` bytes of small answers, and for as many of large ones; the last of each may pass it.
     pub(crate) fn new(most: usize) -> Self {
-        Self { small: Budget::new(most), large: Budget::new(most), pressed: AtomicBool::new(false) }
+        Self { small: Budget::new(most), large: Budget::new(most), most, pressed: AtomicBool::new(false) }
     }
 
     /// A part for an answer that can still be refused.
@@ -149,7 +161,7 @@ mod tests {
         assert_eq!(answers.admit_large().unwrap_err().kind(), Kind::Busy);
         assert_eq!(growing.hold(3 * REPLAY_PART_BYTES).unwrap_err().kind(), Kind::Busy);
         growing.settle(1);
-        assert_eq!(growing.bytes, REPLAY_PART_BYTES);
+        assert_eq!(growing.bytes(), REPLAY_PART_BYTES);
         growing.hold(2 * REPLAY_PART_BYTES).unwrap();
         assert_eq!(answers.admit_large().unwrap_err().kind(), Kind::Busy);
         drop(growing);

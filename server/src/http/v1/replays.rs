@@ -16,14 +16,13 @@ use cairn_tree::record::replay::{
 };
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::StreamId;
+use cairn_tree::record::time::Time;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{EarlierPart, MAX_STATES, Point};
 
-use cairn_tree::record::time::Time;
-
 use super::super::Ask;
 use super::super::answers::Growing;
-use super::super::places::Party;
+use super::super::places::{Party, Place};
 use super::super::problem::{Kind, Problem};
 use super::bodies::checkpoint;
 use super::history::{Asked, SeenEntry};
@@ -45,7 +44,7 @@ pub(super) struct Replays {
     pub(super) under: Arc<Head>,
     pub(super) complete_to: TreeSize,
     /// What all of that takes of the memory for answers, until it is told.
-    pub(super) held: Vec<Growing>,
+    pub(super) room: Growing,
 }
 
 /// A part of a stream, replayed up to each of some points.
@@ -54,7 +53,51 @@ struct Ended {
     at: Vec<(Ongoing, Vec<Flag>)>,
     under: Arc<Head>,
     complete_to: TreeSize,
-    held: Growing,
+    spent: Spent,
+}
+
+/// What a replay has taken so far, its parts all together.
+struct Spent {
+    /// How many records it has read.
+    read: u64,
+    /// One of the places that reports have, once those are many.
+    place: Option<Place>,
+    room: Growing,
+    /// How much of the room the earlier parts keep.
+    before: usize,
+}
+
+impl Spent {
+    /// With the place that one needs who goes on after so many records.
+    fn go_on(&mut self, ask: &Ask<'_>) -> Result<(), Problem> {
+        if self.read > REPLAY_RECORDS as u64 && self.place.is_none() {
+            let token = ask.credential(Right::Read)?.id;
+            self.place = Some(ask.app.reports.take(Party::Token(token))?);
+        }
+        Ok(())
+    }
+
+    /// Makes room for so many bytes of a part.
+    fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.room.hold(self.before.saturating_add(bytes))
+    }
+
+    /// Refuses what can't be told in one answer, or takes more than all answers together may: however long its asker waits.
+    fn bound(&self, bytes: usize, flags: usize) -> Result<(), Problem> {
+        if bytes <= REPLAY_BYTES && self.before.saturating_add(bytes) <= self.room.most() && flags <= MAX_STATES {
+            return Ok(());
+        }
+        let detail = "the stream's states are too large to be told in one answer; read its records";
+        let most = REPLAY_BYTES.min(self.room.most());
+        let bound = format!("at most {most} bytes of states and ids, and {MAX_STATES} flags");
+        Err(Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound))
+    }
+
+    /// Keeps what a part that was replayed takes.
+    fn settle(&mut self, at: &[(Ongoing, Vec<Flag>)]) {
+        self.room.settle(self.before.saturating_add(bytes_of(at)));
+        self.before = self.room.bytes();
+    }
 }
 
 /// The states that a stream begins with, if a part of it was before.
@@ -71,45 +114,48 @@ pub(super) async fn replays(
     let Parts { mut earlier, this, unread } = ask.read(move || Parts::of(&app, stream, with_earlier)).await?;
     let mut bases: Vec<Base> = vec![None; points.len()];
     let (mut told, mut logs) = (Vec::new(), vec![LastLogs::default(); points.len()]);
-    let mut all_held = Vec::new();
+    let mut spent = Spent { read: 0, place: None, room: Growing::of(Arc::clone(&ask.app.answers)), before: 0 };
     told.extend(unread.map(|head| EarlierPart { head, checkpoint: None }));
     // The oldest is the last of them.
     while let Some((part, head)) = earlier.pop() {
         let points = points.iter().copied().map(before).collect();
-        let Ended { at, under, held, .. } = one(ask, part, points, bases).await?;
-        all_held.push(held);
+        let ended = one(ask, part, (points, bases), spent).await?;
+        let Ended { at, under, .. } = ended;
+        spent = ended.spent;
         for (logs, (ongoing, _)) in logs.iter_mut().zip(&at) {
             logs.enter(ongoing, &head.log);
         }
         bases = at.into_iter().map(|(ongoing, _)| Some(Arc::new(ongoing))).collect();
         told.push(EarlierPart { head, checkpoint: Some(checkpoint(&under)?) });
     }
-    let Ended { id, at, under, complete_to, held } = one(ask, this, points, bases).await?;
-    all_held.push(held);
+    let Ended { id, at, under, complete_to, spent } = one(ask, this, (points, bases), spent).await?;
     let mut replayed = Vec::with_capacity(at.len());
     for (logs, (ongoing, flags)) in logs.iter_mut().zip(at) {
         logs.end(&ongoing);
         replayed.push(ongoing.replayed(flags));
     }
     told.reverse();
-    Ok(Replays { id, at: replayed, logs, earlier: told, under, complete_to, held: all_held })
+    Ok(Replays { id, at: replayed, logs, earlier: told, under, complete_to, room: spent.room })
 }
 
 /// Replays one part of a stream.
-async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>) -> Result<Ended, Problem> {
-    let mut growing = Growing::of(Arc::clone(&ask.app.answers));
+async fn one(
+    ask: &Ask<'_>,
+    stream: Asked,
+    (points, bases): (Vec<Point>, Vec<Base>),
+    mut spent: Spent,
+) -> Result<Ended, Problem> {
+    // Who finds no room by himself need not come again.
+    spent.bound(1, 0)?;
     let Some(way) = Way::of(&points, &bases) else {
-        return ask.app.read_bundles(move || held(&stream, (&points, &bases), growing)).await;
+        spent.go_on(ask)?;
+        return ask.app.read_bundles(move || whole_at_hand(&stream, (&points, &bases), spent)).await;
     };
     let untils = points.into_iter().map(|point| point.until).collect();
-    growing.hold(1)?;
-    let begin = move || Passage::begin(stream, way, untils, growing);
-    let (mut passage, mut place) = (ask.read(begin).await?, None);
+    spent.hold(1)?;
+    let mut passage = ask.read(move || Passage::begin(stream, way, untils, spent)).await?;
     loop {
-        if passage.read > REPLAY_RECORDS as u64 && place.is_none() {
-            let token = ask.credential(Right::Read)?.id;
-            place = Some(ask.app.reports.take(Party::Token(token))?);
-        }
+        passage.spent.go_on(ask)?;
         let page = move || {
             let done = passage.go_on()?;
             Ok::<_, Problem>((passage, done))
@@ -123,15 +169,19 @@ async fn one(ask: &Ask<'_>, stream: Asked, points: Vec<Point>, bases: Vec<Base>)
     }
 }
 
-fn held(stream: &Asked, (points, bases): (&[Point], &[Base]), mut held: Growing) -> Result<Ended, Problem> {
+/// Replays one part of a stream by its whole history.
+fn whole_at_hand(stream: &Asked, (points, bases): (&[Point], &[Base]), mut spent: Spent) -> Result<Ended, Problem> {
     // As much as it may read; what waits for its turn has read nothing.
-    held.hold(REPLAY_BYTES)?;
+    spent.hold(REPLAY_BYTES)?;
     let complete_to = stream.reading.complete_to()?;
     let whole = stream.whole()?;
+    let records = whole.history.records().len().saturating_add(whole.history.later().len());
+    spent.read = spent.read.saturating_add(records as u64);
     let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &whole.history, point.view, point.until);
     let at: Vec<(Ongoing, Vec<Flag>)> = points.iter().zip(bases).map(replayed).collect();
-    held.settle(bytes_of(&at));
-    Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under, held })
+    spent.bound(bytes_of(&at), at.iter().map(|(_, flags)| flags.len()).sum())?;
+    spent.settle(&at);
+    Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under, spent })
 }
 
 /// About how many bytes the states at some points take, and what was odd before each.
@@ -204,21 +254,19 @@ struct Passage {
     way: Way,
     /// The points.
     untils: Vec<Until>,
-    /// Records that were read, twice where they pass twice.
-    read: u64,
     /// The number of the next record.
     seq: u64,
     /// Where the next record is, or some place before it and behind the last one.
     next: LeafIndex,
     complete_to: TreeSize,
     under: Option<Arc<Head>>,
-    held: Growing,
+    spent: Spent,
 }
 
 impl Passage {
-    fn begin(stream: Asked, way: Way, untils: Vec<Until>, held: Growing) -> Result<Self, Problem> {
+    fn begin(stream: Asked, way: Way, untils: Vec<Until>, spent: Spent) -> Result<Self, Problem> {
         let complete_to = stream.reading.complete_to()?;
-        Ok(Self { stream, way, untils, read: 0, seq: 0, next: LeafIndex::ZERO, complete_to, under: None, held })
+        Ok(Self { stream, way, untils, seq: 0, next: LeafIndex::ZERO, complete_to, under: None, spent })
     }
 
     /// Lets the next page pass; says whether it was the last one that matters.
@@ -244,15 +292,11 @@ impl Passage {
             self.enter(&entry)?;
             self.next = LeafIndex::new(entry.index().size_with().get()).map_err(Problem::internal)?;
             self.seq = self.seq.saturating_add(1);
-            self.read = self.read.saturating_add(1);
+            self.spent.read = self.spent.read.saturating_add(1);
         }
         let (bytes, flags) = self.way.kept();
-        if bytes > REPLAY_BYTES || flags > MAX_STATES {
-            let detail = "the stream's states are too large to be told in one answer; read its records";
-            let bound = format!("at most {REPLAY_BYTES} bytes of states and ids, and {MAX_STATES} flags");
-            return Err(Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound));
-        }
-        self.held.hold(bytes)?;
+        self.spent.bound(bytes, flags)?;
+        self.spent.hold(bytes)?;
         Ok((row.next.is_none() && !self.passes_again()) || self.way.is_over() || self.is_past(None))
     }
 
@@ -287,7 +331,7 @@ impl Passage {
             Way::Corrected(corrections, points) => {
                 let correction = match corrections.acting(entered.seq()) {
                     Acting::Correction { seq, index } => {
-                        self.read = self.read.saturating_add(1);
+                        self.spent.read = self.spent.read.saturating_add(1);
                         Some(correction(&self.stream, seq, index)?)
                     }
                     Acting::Itself | Acting::Nothing => None,
@@ -311,9 +355,9 @@ impl Passage {
         true
     }
 
-    fn finish(self) -> Result<Ended, Problem> {
+    fn finish(mut self) -> Result<Ended, Problem> {
         let under = self.under.ok_or_else(Problem::not_found)?;
-        let (id, at) = match self.way {
+        let (id, at): (_, Vec<(Ongoing, Vec<Flag>)>) = match self.way {
             Way::Recorded(points) => {
                 let id = points.first().and_then(Passing::stream);
                 (id, points.into_iter().map(|point| point.into_course().end()).collect())
@@ -324,7 +368,8 @@ impl Passage {
             }
         };
         let id = id.ok_or_else(Problem::not_found)?;
-        Ok(Ended { id, at, complete_to: self.complete_to.min(under.size), under, held: self.held })
+        self.spent.settle(&at);
+        Ok(Ended { id, at, complete_to: self.complete_to.min(under.size), under, spent: self.spent })
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let at = point(&query, AT, Until::End)?;
     let replays = replays(ask, stream, vec![at], query.flag_or(EARLIER, true)?).await?;
     let work = move || {
-        let Replays { id: stream, at: states, logs, earlier, under, complete_to, held: _held } = replays;
+        let Replays { id: stream, at: states, logs, earlier, under, complete_to, room: _room } = replays;
         let replayed = States::from(states.first().ok_or_else(|| Problem::internal("a replay without a state"))?);
         let replayed = replayed.with_logs(|object| logs.first()?.of(object).cloned());
         let checkpoint = checkpoint(&under)?;
@@ -134,7 +134,7 @@ pub(crate) async fn diff(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (from, to) = (point(&query, FROM, Until::ServerTime(beginning))?, point(&query, TO, Until::End)?);
     let replays = replays(ask, stream, vec![from, to], query.flag_or(EARLIER, true)?).await?;
     let work = move || {
-        let Replays { id: stream, at: states, earlier, under, complete_to, held: _held, .. } = replays;
+        let Replays { id: stream, at: states, earlier, under, complete_to, room: _room, .. } = replays;
         let [first, last] = states.as_slice() else { return Err(Problem::internal("a replay without its states")) };
         let objects = ObjectDifferences::between(first, last);
         let checkpoint = checkpoint(&under)?;

@@ -45,9 +45,9 @@ fn a_long_stream_has_states_and_differences_at_any_point() {
     assert_eq!((answer.status, &json_of(&answer)["field"]), (400, &json!("stream")));
 }
 
-/// What replays keep from page to page is memory as that of any other answer.
+/// What replays keep from page to page is memory as that of any other answer; nobody waits for more than there is.
 #[test]
-fn states_that_take_more_than_all_answers_may_are_refused_for_now() {
+fn states_that_take_more_than_all_answers_may_are_refused_for_good() {
     let running = Running::start_with(|data| data.set_limit("answers_in_flight_bytes", 1 << 20));
     let mut large = record("pb", "0", "create");
     for field in 0..8 {
@@ -59,10 +59,15 @@ fn states_that_take_more_than_all_answers_may_are_refused_for_now() {
         running.brought(&large);
     }
     let stream = "/v1/streams/named/pb/wide";
-    for query in ["", "?view=corrected", "?at=11"] {
+    let by_producer = "?by=producer_time&at=2199-01-01T00:00:00Z";
+    for query in ["", "?view=corrected", "?at=11", by_producer] {
         let refused = running.read(&format!("{stream}/state{query}"));
-        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{query}: {}", refused.text());
-        assert!(refused.text().contains("the answers in memory have reached their bound"), "{query}");
+        let problem = json_of(&refused);
+        assert_eq!((refused.status, &problem["field"]), (400, &json!("stream")), "{query}: {problem}");
+        assert!(
+            problem["bound"].as_str().unwrap().starts_with("at most 1048576 bytes of states"),
+            "{query}: {problem}"
+        );
     }
     // What is small has its turn, and what was held is free again.
     assert_eq!(running.shown(&format!("{stream}/state?at=0"))["states"].as_array().unwrap().len(), 1);
