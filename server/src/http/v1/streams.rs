@@ -105,6 +105,7 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
         let answer = StatesAnswer { stream, at, replayed, checkpoint, complete_to, earlier };
         Ok::<_, Problem>(answer.to_json())
     };
+    // Not `read_large`: what was replayed is counted itself, and may be what leaves no room for others.
     Ok(private(ask.app.read_bundles(work).await?))
 }
 
@@ -141,6 +142,7 @@ pub(crate) async fn diff(ask: &Ask<'_>) -> Result<Answer, Problem> {
         let answer = DifferencesAnswer { stream, from, to, objects, checkpoint, complete_to, earlier };
         Ok::<_, Problem>(answer.to_json())
     };
+    // Not `read_large`, as for a state.
     Ok(private(ask.app.read_bundles(work).await?))
 }
 
