@@ -4,11 +4,14 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 /// How long a program may take for anything. Long, for machines that are busy; whoever waits for it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,10 +38,25 @@ pub fn program(name: &str) -> PathBuf {
 pub struct Ended {
     /// The exit code; `None` after a signal.
     pub code: Option<i32>,
+    /// The number of the signal that ended it, if one did.
+    pub signal: Option<i32>,
     /// Its results.
     pub stdout: String,
     /// Everything else that it said.
     pub stderr: String,
+}
+
+impl Ended {
+    fn of(status: ExitStatus, stdout: String, stderr: String) -> Self {
+        Self { code: status.code(), signal: status.signal(), stdout, stderr }
+    }
+
+    /// Whether it was killed from outside. A program that aborts or touches what is not its memory is ended by a signal as
+    /// well, by another one.
+    #[must_use]
+    pub fn was_killed(&self) -> bool {
+        self.signal == Some(Signal::KILL.as_raw())
+    }
 }
 
 /// Runs a program to its end.
@@ -49,7 +67,7 @@ pub struct Ended {
 pub fn run(command: &mut Command) -> Ended {
     let output = command.stdin(Stdio::null()).output().expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ended::of(output.status, text(output.stdout), text(output.stderr))
 }
 
 /// A program that was started and is perhaps not ready. It is killed when it is dropped.
@@ -137,7 +155,7 @@ impl Starting {
     pub fn ended(&mut self) -> Ended {
         let status = self.wait_for_end().expect("the server ends");
         self.said.extend(self.stdout.iter().map(|line| line + "\n"));
-        Ended { code: status.code(), stdout: self.said.clone(), stderr: self.stderr() }
+        Ended::of(status, self.said.clone(), self.stderr())
     }
 
     /// Its number in the system.
@@ -170,5 +188,42 @@ impl Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(script: &str) -> Starting {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Starting::of(command, "ready ")
+    }
+
+    #[test]
+    fn a_program_that_aborts_before_it_is_killed_was_not_killed() {
+        for signal in [Signal::ABORT, Signal::SEGV, Signal::TERM] {
+            let mut aborts = started(&format!("kill -{} $$", signal.as_raw()));
+            assert_eq!(aborts.wait(), None, "it is gone");
+            aborts.kill();
+            let ended = aborts.ended();
+            assert_eq!((ended.code, ended.signal), (None, Some(signal.as_raw())));
+            assert!(!ended.was_killed(), "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_killed_at_work_was_killed_and_one_that_ended_was_not() {
+        let mut works = started("echo ready 127.0.0.1:1; exec sleep 60");
+        assert!(works.wait().is_some());
+        works.kill();
+        let ended = works.ended();
+        assert!(ended.was_killed() && ended.code.is_none(), "{ended:?}");
+        let mut ends = started("exit 3");
+        assert_eq!(ends.wait(), None);
+        ends.kill();
+        let ended = ends.ended();
+        assert!(!ended.was_killed() && ended.code == Some(3), "{ended:?}");
     }
 }

@@ -19,7 +19,7 @@ use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::policy::{Policy, Trust};
 
 use crate::tally::{Finding, Sort};
-use crate::world::{Seen, wait_until};
+use crate::world::{Seen, killed, wait_until};
 
 /// The seconds after which a witness that was not reached is asked again.
 const BACKOFF: u64 = 1;
@@ -129,11 +129,8 @@ impl Parties {
     pub(crate) fn kill(&mut self, party: Party) -> Result<bool, Finding> {
         let Some(mut process) = self.running.remove(party.name()) else { return Ok(false) };
         process.kill();
-        let ended = process.ended();
-        match ended.code {
-            None => Ok(true),
-            Some(_) => Err(Finding::failed(format!("{} ended by itself: {ended:?}", party.name()))),
-        }
+        killed(&process.ended(), party.name())?;
+        Ok(true)
     }
 
     /// Waits until each log's newest head is cosigned, and learns what the witness shows.

@@ -262,6 +262,14 @@ pub(crate) fn ended_well(ended: &Ended) -> Result<(), Finding> {
     }
 }
 
+/// That nothing but a kill ended it: a program that aborted before has an end by a signal as well.
+pub(crate) fn killed(ended: &Ended, who: &str) -> Result<(), Finding> {
+    if ended.was_killed() {
+        return Ok(());
+    }
+    Err(Finding::failed(format!("{who} ended by itself, before the kill: {ended:?}")))
+}
+
 /// Waits until something has come about; false if it does not for long.
 pub(crate) fn wait_until(mut done: impl FnMut() -> Result<bool, Finding>, most: Duration) -> Result<bool, Finding> {
     let deadline = Instant::now() + most.min(PATIENCE);
@@ -278,4 +286,30 @@ pub(crate) fn wait_until(mut done: impl FnMut() -> Result<bool, Finding>, most: 
 pub(crate) fn wait_for_answers(signals: &Signals, count: u64, most: Duration) -> Result<bool, Finding> {
     let target = signals.answered.load(Ordering::SeqCst) + count;
     wait_until(|| Ok(signals.answered.load(Ordering::SeqCst) >= target), most)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use cairn_tests::server::Starting;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_aborts_before_the_kill_is_a_finding() {
+        let end = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let mut program = Starting::of(command, "ready at ");
+            program.wait();
+            program.kill();
+            killed(&program.ended(), "the signer")
+        };
+        end("echo ready at 127.0.0.1:1; exec sleep 60").unwrap();
+        for script in ["kill -ABRT $$", "kill -SEGV $$", "exit 0"] {
+            let finding = end(script).unwrap_err();
+            assert!(finding.words.starts_with("the signer ended by itself, before the kill: "), "{script}: {finding}");
+        }
+    }
 }

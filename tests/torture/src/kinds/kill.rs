@@ -7,7 +7,7 @@ use cairn_tests::server::Ended;
 
 use super::Setting;
 use crate::tally::{Finding, Tally};
-use crate::world::{World, ready, wait_for_answers};
+use crate::world::{self, World, ready, wait_for_answers};
 
 /// How long appends may take at the most before the moment of the kill is chosen without them.
 const WARM_UP: Duration = Duration::from_secs(20);
@@ -42,12 +42,10 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     world.finish(tally, true)
 }
 
-/// A process that a signal ended has no exit code. Nothing else may end it here.
+/// Counts a kill. Nothing else may end it here.
 fn killed(ended: &Ended, what: &str, tally: &mut Tally) -> Result<(), Finding> {
     tally.cycles += 1;
-    if ended.code.is_some() {
-        return Err(Finding::failed(format!("it ended before the kill: {ended:?}")));
-    }
+    world::killed(ended, "the server")?;
     tally.fired += 1;
     tally.note(what);
     Ok(())

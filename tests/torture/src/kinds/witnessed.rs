@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Setting;
 use crate::parties::{Parties, Party, absence};
 use crate::tally::{Finding, Tally};
-use crate::world::{World, wait_for_answers};
+use crate::world::{self, World, wait_for_answers};
 
 const WORK: Duration = Duration::from_secs(20);
 /// Most kills of others before that of the server.
@@ -51,10 +51,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         });
         world.parties = Some(parties);
         worked?;
-        let ended = up.process.ended();
-        if ended.code.is_some() {
-            return Err(Finding::failed(format!("it ended before the kill: {ended:?}")));
-        }
+        world::killed(&up.process.ended(), "the server")?;
         killed.push("a kill of the server");
         tally.fired += killed.len() as u64;
         killed.into_iter().for_each(|what| tally.note(what));
