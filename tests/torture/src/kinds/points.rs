@@ -34,7 +34,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         match ready(starting)? {
             Err(ended) => {
                 let place = calls.place()?;
-                if calls.fired()? != 1 || ended.code.is_some() {
+                if calls.fired()? != 1 || !ended.was_killed() {
                     return Err(Finding::failed(format!("after a kill it does not start: {ended:?} ({place})")));
                 }
                 tally.fired += 1;

@@ -59,7 +59,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         }
         let starting = world.start(&machine.environment);
         let what = match ready(starting)? {
-            Err(ended) if machine.calls.fired()? == 1 && ended.code.is_none() => "while it started",
+            Err(ended) if machine.calls.fired()? == 1 && ended.was_killed() => "while it started",
             Err(ended) => return Err(Finding::failed(format!("no start after a power failure: {ended:?}"))),
             Ok(mut up) => {
                 world.check(up.address)?;

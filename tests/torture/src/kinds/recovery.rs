@@ -45,7 +45,7 @@ fn power(world: &mut World) -> Result<Option<String>, Finding> {
     let ended = ready(starting)?;
     let place = machine.calls.place()?;
     match ended {
-        Err(ended) if ended.code.is_some() || machine.calls.fired()? == 0 => {
+        Err(ended) if !ended.was_killed() || machine.calls.fired()? == 0 => {
             Err(Finding::failed(format!("no start in recovery: {ended:?}")))
         }
         Ok(up) => {
@@ -79,7 +79,7 @@ fn call(world: &mut World) -> Result<Option<String>, Finding> {
     match ended {
         // A failed call that it got over.
         Ok(up) => drop(up),
-        Err(ended) if ended.code.is_none() && deed.kills() => {}
+        Err(ended) if ended.was_killed() && deed.kills() => {}
         Err(ended) => ended_well(&ended).map_err(|finding| finding.within(&place))?,
     }
     Ok(Some(place))

@@ -91,11 +91,10 @@ fn at_work(world: &mut World, up: &mut Up, calls: &Calls, every: u64, tally: &mu
         Ok(())
     })?;
     let ended = up.process.ended();
-    if ended.code.is_some() {
-        ended_well(&ended).map_err(|finding| finding.within(calls.place().unwrap_or_default()))
-    } else {
-        Ok(())
+    if ended.was_killed() {
+        return Ok(());
     }
+    ended_well(&ended).map_err(|finding| finding.within(calls.place().unwrap_or_default()))
 }
 
 /// Whether what has failed is a sync of what a commit stands on: then nobody knows what is on disk, and no try helps.
