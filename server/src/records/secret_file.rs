@@ -6,11 +6,12 @@
 //! behind `v2` and the 64 hexadecimal digits stands a digest of them. Files of before are the digits alone; they are written
 //! anew when they are read.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -44,6 +45,12 @@ pub enum SecretFileError {
         /// What the system said.
         source: io::Error,
     },
+    /// A pipe, a folder, a device.
+    #[error("{path} is no regular file; put the secret back there, from a backup", path = path.display())]
+    NotAFile {
+        /// What stands in its place.
+        path: PathBuf,
+    },
     /// Others could read it.
     #[error("{path} is readable by others (mode {mode:03o}); run: chmod 600 {path}", path = path.display())]
     Open {
@@ -59,11 +66,14 @@ pub enum SecretFileError {
         path: PathBuf,
     },
     /// There was one once.
-    #[error("log {log} has records, and {path} is gone; put that file back, from a backup", path = path.display())]
+    #[error(
+        "{path} is gone, and the index of the records of log {log} was made with it; put that file back, from a backup",
+        path = path.display()
+    )]
     Gone {
         /// The file.
         path: PathBuf,
-        /// A log that has records.
+        /// A log that has an index of records, perhaps without any yet.
         log: String,
     },
     /// Whether there are records can't be read.
@@ -75,7 +85,7 @@ pub enum SecretFileError {
 }
 
 impl SecretFile {
-    /// Reads the secret of a data directory; makes it for a database without records, which has none yet.
+    /// Reads the secret of a data directory; makes it for a database to which no record was ever brought.
     ///
     /// # Errors
     /// [`SecretFileError`]; a file that others can read is refused.
@@ -101,7 +111,7 @@ impl SecretFile {
         }
     }
 
-    /// [`SecretFile::open`]; who asks knows a log that was to have records.
+    /// [`SecretFile::open`]; who asks knows a log whose index of records was begun.
     fn open_or_make(
         data: &Path,
         random: &dyn Random,
@@ -135,8 +145,12 @@ impl SecretFile {
 /// The secret, and whether it stands there without a digest.
 fn read(path: &Path) -> Result<(Zeroizing<[u8; Secret::LEN]>, bool), SecretFileError> {
     let io = |source| SecretFileError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    let mode = file.metadata().map_err(io)?.mode() & 0o777;
+    let file = open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(SecretFileError::NotAFile { path: path.to_owned() });
+    }
+    let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(SecretFileError::Open { path: path.to_owned(), mode });
     }
@@ -150,6 +164,12 @@ fn read(path: &Path) -> Result<(Zeroizing<[u8; Secret::LEN]>, bool), SecretFileE
         None => text.strip_suffix(b"\n").and_then(digits).map(|it| (it, true)),
     };
     found.ok_or_else(|| SecretFileError::Damaged { path: path.to_owned() })
+}
+
+/// Opens it without waiting: to open a pipe that nobody writes to would take for ever.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Lowercase hexadecimal digits, just as many as there are.
@@ -189,7 +209,9 @@ fn write(path: &Path, bytes: &[u8; Secret::LEN]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
 
     use super::*;
     use crate::records::SystemRandom;
@@ -262,12 +284,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_regular_file_is_refused_and_never_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let refuse = || {
+            let error = open(folder.path()).err().unwrap();
+            assert!(matches!(error, SecretFileError::NotAFile { .. }), "{error}");
+        };
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        refuse();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        refuse();
+        fs::remove_dir(&path).unwrap();
+        symlink("/dev/zero", &path).unwrap();
+        refuse();
+    }
+
+    #[test]
     fn none_is_made_where_records_were_made_with_another() {
         let folder = tempfile::tempdir().unwrap();
         let open =
             |log: Option<&str>| SecretFile::open_or_make(folder.path(), &SystemRandom, || Ok(log.map(str::to_owned)));
         let gone = open(Some("main")).err().unwrap();
         assert!(matches!(&gone, SecretFileError::Gone { log, .. } if log == "main"), "{gone}");
+        assert!(
+            gone.to_string().contains("is gone, and the index of the records of log main was made with it"),
+            "{gone}"
+        );
         assert!(!folder.path().join(FILE_NAME).exists());
         open(None).unwrap();
         open(Some("main")).unwrap();
