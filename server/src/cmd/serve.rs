@@ -1,7 +1,6 @@
 //! `cairnd serve`: from an opened database to a clean stop.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,20 +20,15 @@ use cairnd::metrics::{Metrics, Watched};
 use cairnd::readers::Readers;
 use cairnd::records::capture::{Capture, Room};
 use cairnd::records::{Chronicle, Comparison, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::folder::{Folder, homes};
+use super::open_files::OpenFiles;
+use super::signals::Signals;
 use super::{Data, FAILED, print};
 
-/// Files that are neither connections nor tables: logs, sockets of our own.
-const OTHER_FILES: u64 = 512;
-/// Of the files that this process may open, so large a part may be tables that RocksDB holds open; at least and at most so
-/// many. To open one again for a read costs as much as some hundred reads of it. A table that is open takes some kilobytes.
-const TABLE_SHARE: u64 = 8;
-const TABLES: RangeInclusive<u64> = 512..=4_096;
 /// How often expired idempotency keys are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
 /// Threads for blocking work beside reads: hashing of large bodies, compression, checks.
@@ -73,9 +67,8 @@ impl Serve {
         start_logging(&config.logging)?;
         refuse_huge_pages();
         refuse_bare(config)?;
-        let files = raise_open_files();
-        let tables = (files / TABLE_SHARE).clamp(*TABLES.start(), *TABLES.end());
-        config.limits.cap_connections(files.saturating_sub(OTHER_FILES + tables));
+        let files = OpenFiles::of(raise_open_files());
+        files.cap(&mut config.limits);
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         if config.serve.threads > 0 {
             builder.worker_threads(config.serve.threads);
@@ -83,7 +76,7 @@ impl Serve {
         builder.max_blocking_threads(config.limits.disk_reads() + BLOCKING_THREADS);
         let runtime = builder.enable_all().build().context("the runtime can't be started")?;
         let readers = Readers::new(config.limits.bundle_reads()).context("threads for readers can't be begun")?;
-        let code = runtime.block_on(serve(&folder, tables, &readers))?;
+        let code = runtime.block_on(serve(&folder, files.tables(), &readers))?;
         // The store is closed by whichever task lets go of it last, and that has to happen before this process ends: RocksDB
         // aborts when it is closed while its own statics are taken down. Work that nobody waits for must not hold that up.
         readers.end(LAST_WORK);
@@ -330,38 +323,6 @@ async fn sweep(engine: Engine) {
     loop {
         ticks.tick().await;
         engine.sweep();
-    }
-}
-
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals can't be listened to");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    /// Waits for a signal (then true; the next one ends the process at once), or until the database is poisoned.
-    async fn first_or(mut self, poisoned: &mut watch::Receiver<bool>) -> bool {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = poisoned.wait_for(|poisoned| *poisoned) => return false,
-        }
-        let mut poisoned = poisoned.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-                Ok(_) = poisoned.wait_for(|poisoned| *poisoned) => {}
-            }
-            warn!("ending at once");
-            std::process::exit(i32::from(FAILED));
-        });
-        true
     }
 }
 
