@@ -5,6 +5,7 @@
 //! monitor's own memory is damaged. Results go to standard output (`--json`: one object per line), everything else to
 //! standard error.
 
+mod added;
 mod append;
 mod consistency;
 mod diff;

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::{OutboxOptions, unexpected};
 use crate::attach;
+use crate::cmd::added::with_attached;
 use crate::cmd::failure::Failure;
-use crate::cmd::record::{read, with_attached};
+use crate::cmd::record::read;
 use crate::cmd::terminal::{Form, Terminal};
 use crate::outbox::{Event, SocketReply, SocketRequest};
 
