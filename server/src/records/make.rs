@@ -20,6 +20,7 @@ use cairn_tree::record::time::Time;
 use cairn_tree::wire::record::native::SignedInput;
 use cairn_tree::wire::record::{RecordInput, StreamInput};
 
+use super::derived::delivered;
 use super::draw::{NoRandomness, Random, Salts};
 use super::form::{Delivery, Input};
 use super::refusal::Refusal;
@@ -330,26 +331,6 @@ impl<'m> Maker<'m> {
         let opening = opening.map_err(|error| Refusal::invalid(format!("{place}/topics"), error.to_string()))?;
         Ok((opening, continues))
     }
-}
-
-/// The id, in the log with this secret, of something that its sender may deliver again: a second one gets the same.
-fn delivered(secret: &Secret, tenant: &str, key: &Delivery<'_>, place: &str) -> Result<RecordId, Refusal> {
-    let bits = match key {
-        Delivery::Event(key) => secret.delivery(&[tenant, key.source.as_str(), key.id.as_str()].map(str::as_bytes)),
-        // Of more parts than an event's, so that no event has the id of a row.
-        Delivery::Row { message, number } => {
-            secret.delivery(&[b"captured", tenant.as_bytes(), message, &number.to_be_bytes()])
-        }
-    };
-    derived_id(bits, place)
-}
-
-/// The id of these bits, which who has a secret derives (RFC 9562, section 5.4: version 4).
-pub(super) fn derived_id(mut bits: [u8; 16], place: &str) -> Result<RecordId, Refusal> {
-    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bits;
-    *version = 0x40 | *version & 0x0f;
-    *variant = 0x80 | *variant & 0x3f;
-    RecordId::from_bytes(bits).map_err(|error| Refusal::invalid(format!("{place}/id"), error.to_string()))
 }
 
 /// The stream that a record belongs in: the one that its context names, or its object's own.

@@ -7,6 +7,7 @@
 pub mod capture;
 mod chronicle;
 mod decided;
+mod derived;
 mod draw;
 mod earlier;
 mod excuse;

@@ -24,8 +24,9 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::record::{RecordInput, StreamInput};
 use tokio::runtime::Handle;
 
+use super::derived::derived_id;
 use super::draw::{NoRandomness, Random};
-use super::make::{Begins, Expected, Maker, NotMade, derived_id};
+use super::make::{Begins, Expected, Maker, NotMade};
 use super::said::Said;
 use super::secret_file::SecretFile;
 use super::submit::Submit;
