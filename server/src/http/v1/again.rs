@@ -85,7 +85,7 @@ impl Request {
     fn compare(&self, log: &Log, head: &Head) -> Result<Compared, Problem> {
         let mut compared = Compared::default();
         self.prepare_each(log, |position, place, made, submit| {
-            match stored(log, head, &made, submit.prints)? {
+            match stored(log, head, &made, submit.prints, place)? {
                 None => compared.new.push((position, submit.submission(made))),
                 Some(record) if is_same(&made, &record) => {
                     compared.there.insert(position, sequenced(&record));
@@ -98,27 +98,33 @@ impl Request {
     }
 }
 
-/// The record that has the id already.
-pub(super) fn stored(log: &Log, head: &Head, made: &Made<'_>, prints: &PrintSecret) -> Result<Option<Record>, Problem> {
+/// The record that has the id already of one that stands at this place of the body.
+pub(super) fn stored(
+    log: &Log,
+    head: &Head,
+    made: &Made<'_>,
+    prints: &PrintSecret,
+    place: &str,
+) -> Result<Option<Record>, Problem> {
     if made.fresh_id {
         return Ok(None);
     }
     let print = id_print(prints, made.id);
     let Some(index) = log.find_records(&[print], head.size, 1, u64::MAX)?.hits.pop() else { return Ok(None) };
-    record_at(log, head, index, made.id)
-}
-
-/// The record at an index, which has this id.
-pub(super) fn record_at(log: &Log, head: &Head, index: LeafIndex, id: RecordId) -> Result<Option<Record>, Problem> {
-    let Some(stored) = log.stored_record(head, index)? else { return Ok(None) };
-    match verified(log, head, stored) {
-        Ok(verified) => Ok(Some(verified.into_record())),
+    match record_at(log, head, index) {
+        Ok(record) => Ok(record),
         Err(Unverified::Read(error)) => Err(error.into()),
         Err(Unverified::Proof(error)) => Err(error.into()),
         Err(Unverified::Postings(error)) => Err(error.into()),
         // What can't be verified can't be compared.
-        Err(Unverified::Broken(_)) => Err(taken("", id)),
+        Err(Unverified::Broken(_)) => Err(taken(place, made.id)),
     }
+}
+
+/// The record at an index.
+pub(super) fn record_at(log: &Log, head: &Head, index: LeafIndex) -> Result<Option<Record>, Unverified> {
+    let Some(stored) = log.stored_record(head, index)? else { return Ok(None) };
+    Ok(Some(verified(log, head, stored)?.into_record()))
 }
 
 pub(super) fn sequenced(record: &Record) -> Sequenced {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::id::RecordId;
+use cairn_tree::record::open::Record;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
@@ -22,8 +23,8 @@ use super::prepare::Request;
 use super::refused;
 use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
 use crate::engine::records::{Promised, RecordError, Recorded, Sequenced, id_print};
-use crate::engine::{AppendError, Head, Log};
-use crate::records::{Input, Inputs, Maker, Refusal, Secret, is_same, unless_halted};
+use crate::engine::{AppendError, Head, Log, LogState, ProofError};
+use crate::records::{BrokenPart, Input, Inputs, Maker, Refusal, Secret, Unverified, is_same, unless_halted};
 
 /// A log that had records of the tenants before.
 struct Past<'p> {
@@ -115,22 +116,27 @@ impl Request {
         }
         let records = self.compared(past, &found)?;
         let (count, of) = (records.len(), inputs.records.len());
-        match found.first_key_value() {
-            Some((position, (_, id))) if count < of => {
+        match records.first() {
+            // What there was can't be read any more.
+            None => Ok(None),
+            Some((position, first)) if count < of => {
                 let detail = format!(
                     "the log {} has {count} of the {of} records already, and one answer has the receipts of one log: bring \
                      those by themselves",
                     past.origin
                 );
                 let refusal = Refusal::at(Kind::RecordExists, format!("{}/id", inputs.place(*position)), detail);
-                Err(refusal.bounded(&id.to_string(), "the records that no log has yet").into())
+                Err(refusal.bounded(&first.id.to_string(), "the records that no log has yet").into())
             }
-            _ => Ok(Some(Done { log: past.log.clone(), records, head: Arc::clone(&past.head), replayed: false })),
+            Some(_) => {
+                let records = records.into_iter().map(|(_, record)| record).collect();
+                Ok(Some(Done { log: past.log.clone(), records, head: Arc::clone(&past.head), replayed: false }))
+            }
         }
     }
 
-    /// The records that were found, each of which is the one that is brought.
-    fn compared(&self, past: &Past<'_>, found: &Found) -> Result<Vec<Sequenced>, Problem> {
+    /// The records that were found and can still be read, each of which is the one that is brought at its position.
+    fn compared(&self, past: &Past<'_>, found: &Found) -> Result<Vec<(usize, Sequenced)>, Problem> {
         let inputs = self.inputs()?;
         let places: Vec<String> = found.keys().map(|position| inputs.place(*position)).collect();
         let now = Time::from_micros(self.app.clock.now_us()).map_err(Problem::internal)?;
@@ -144,19 +150,22 @@ impl Request {
             // Nothing is appended there.
             earlier: &|_: &StreamName<'_>| Ok(None),
         };
-        let inputs = (0..).zip(inputs.records).filter_map(|(position, input)| Some((input, *found.get(&position)?)));
+        let inputs = (0..).zip(inputs.records);
+        let inputs = inputs.filter_map(|(position, input)| Some((position, input, *found.get(&position)?)));
         let mut records = Vec::with_capacity(found.len());
-        for ((input, (index, id)), place) in inputs.zip(places) {
+        for ((position, input, (index, id)), place) in inputs.zip(places) {
             let is_meant = match &input {
                 Input::Plain(..) => true,
                 Input::Signed(signed) => signed.event.head().log == past.origin,
             };
-            let stored = if is_meant { record_at(past.log, &past.head, index, id)? } else { None };
-            let made = is_meant.then(|| maker.make(input, &place)).transpose()?;
-            match (made, stored) {
-                (Some(made), Some(stored)) if is_same(&made, &stored) => records.push(sequenced(&stored)),
-                _ => return Err(past.taken(&place, index, id)),
+            if !is_meant {
+                return Err(past.taken(&place, index, id));
             }
+            let Some(stored) = past.record_at(&place, index, id)? else { continue };
+            if !is_same(&maker.make(input, &place)?, &stored) {
+                return Err(past.taken(&place, index, id));
+            }
+            records.push((position, sequenced(&stored)));
         }
         Ok(records)
     }
@@ -186,6 +195,25 @@ impl Past<'_> {
             found.extend(index.map(|index| (position, (index, id))));
         }
         Ok(found)
+    }
+
+    /// The record at an index; nothing if what the log had there can't be read, or is not what the tree has there, and the
+    /// log is halted.
+    fn record_at(&self, place: &str, index: LeafIndex, id: RecordId) -> Result<Option<Record>, Problem> {
+        let damaged = match record_at(self.log, &self.head, index) {
+            Ok(record) => return Ok(record),
+            Err(Unverified::Read(error) | Unverified::Proof(ProofError::Read(error))) => error.into(),
+            Err(Unverified::Postings(error)) => error,
+            Err(Unverified::Proof(error)) => return Err(error.into()),
+            Err(Unverified::Broken(broken))
+                if broken.what == BrokenPart::Leaf && matches!(self.log.state(), LogState::Halted(_)) =>
+            {
+                return Ok(None);
+            }
+            // What can't be verified can't be compared.
+            Err(Unverified::Broken(_)) => return Err(self.taken(place, index, id)),
+        };
+        Ok(unless_halted(self.log, Err(damaged))?)
     }
 
     /// The id is another record's there.

@@ -148,7 +148,7 @@ impl Request {
         let mut judge = Judge::new(&self.app.engine, of, asked, watched);
         let (mut judged, mut is_behind) = (Judged::default(), false);
         let all = self.prepare_each(log, |position, place, made, submit| {
-            match stored(log, &head, &made, submit.prints)? {
+            match stored(log, &head, &made, submit.prints, place)? {
                 None => {}
                 Some(record) if is_same(&made, &record) => {
                     judged.there.insert(position, sequenced(&record));

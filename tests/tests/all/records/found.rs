@@ -13,7 +13,7 @@ use crate::damage::{figure, wait_for};
 const RECORDS: usize = 300;
 
 /// Changes a row of the log `main`, in a database that nobody has open.
-fn edit(data: &Data, range: &KeyRange, change: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn edit(data: &Data, range: &KeyRange, change: impl FnOnce(&mut Vec<u8>)) {
     let store = RocksStore::open(&data.path().join("db"), &Settings::default()).unwrap();
     let (key, mut row) = store.scan(range, 1).unwrap().pop().expect("a row");
     let before = row.clone();

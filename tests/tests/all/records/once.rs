@@ -10,10 +10,12 @@ use cairn_tests::server::cairnd;
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::policy::Trust;
 use cairn_tree::record::signature::ProducerSigner;
+use cairn_tree::store::{KeyRange, Kind, LogId};
 use cairn_tree::wire::v1::AppendedAnswer;
 use serde_json::{Value, json};
 
 use super::capture::{LICENCES, changed, configured, licences};
+use super::found;
 use super::integrity::edit;
 use super::signed::{base64url, signed};
 use super::{Running, json_of, post, record};
@@ -381,4 +383,50 @@ fn a_damaged_record_of_an_earlier_log_is_not_recorded_anew() {
     let mut of_ka = other.clone();
     of_ka["object"]["tenant"] = json!("ka");
     assert_eq!(running.brought(&of_ka)["records"][0]["replayed"], Value::Null);
+}
+
+/// Which record of a batch it is, in the log that has it and in the next one.
+#[test]
+fn a_damaged_record_is_named_by_its_place_in_a_batch() {
+    let running = Running::start();
+    let all = json!([1, 2, 3].map(|number| with_id(record("pb", &number.to_string(), "create"), number)));
+    for one in all.as_array().unwrap() {
+        running.brought(one);
+    }
+    let running = running.restarted_after(|data| edit(data, 2, |row| *row.last_mut().unwrap() ^= 1));
+    refused(&running.bring(&all), 409, EXISTS, "/2/id");
+    seal(&running, "main", "second");
+    let problem = refused(&running.bring(&all), 409, EXISTS, "/2/id");
+    assert!(problem["detail"].as_str().unwrap().contains("entry 2 of the log localhost/logs/main"), "{problem}");
+}
+
+/// What a log had that was halted, and can't show any more, is recorded anew; what it can show is not.
+#[test]
+fn a_damaged_entry_of_a_halted_log_refuses_nobody_for_ever() {
+    let running = Running::start();
+    running.data.set_limit("scrub_bytes_per_second", 0);
+    // A bundle is full, and another begun.
+    let all: Vec<Value> =
+        (0..300).map(|number| with_id(record("pb", &(number % 2).to_string(), "update"), number)).collect();
+    running.brought(&json!(all));
+    let row = KeyRange::numbers(LogId::new(1), Kind::BundlePart, 0..256);
+    let running = running.restarted_after(|data| found::edit(data, &row, |row| row[40] ^= 1));
+    // Whoever reads it halts the log.
+    let page = running.shown("/v1/streams/entity/pb/tl/license/0?limit=3");
+    assert_eq!(page["records"][0]["problem"]["part"], "chain", "{page}");
+    assert_eq!(json_of(&running.bring(&record("pb", "1", "update")))["type"], "urn:cairn:problem:log-halted");
+    seal(&running, "main", "second");
+    let check = |running: &Running, number: usize, log: &str, replayed: Value| {
+        let answer = running.bring(&all[number]);
+        assert_eq!((told(running, &answer).0.as_str(), &json_of(&answer)["records"][0]["replayed"]), (log, &replayed));
+    };
+    check(&running, 299, "main", json!(true));
+    // One answer has the receipts of one log.
+    refused(&running.bring(&json!([all[1], all[298]])), 409, EXISTS, "/1/id");
+    check(&running, 0, "second", Value::Null);
+    check(&running, 0, "second", json!(true));
+    let running = running.restarted();
+    check(&running, 0, "second", json!(true));
+    check(&running, 299, "main", json!(true));
+    refused(&running.bring(&with_id(record("pb", "1", "delete"), 299)), 409, EXISTS, "/id");
 }
