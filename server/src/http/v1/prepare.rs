@@ -84,7 +84,6 @@ impl Request {
         let request = Arc::clone(self);
         let ready = match elsewhere {
             false => self.prepare(false)?,
-            true if Earlier::is_there(&self.app.engine) => None,
             true => {
                 let work = move || request.prepare(false);
                 tokio::task::spawn_blocking(work).await.map_err(Problem::internal)??
