@@ -13,18 +13,19 @@ use crate::engine::records::name_print;
 use crate::engine::{Engine, Log, LogState};
 
 /// The logs that have ended and may have streams that go on in another one.
-pub struct Earlier {
+pub struct Earlier<'h> {
+    homes: &'h Homes,
     log: Log,
     /// The newest first.
     ended: Vec<(Log, PrintSecret)>,
 }
 
-impl Earlier {
+impl<'h> Earlier<'h> {
     /// Those of a tenant before the log that its records go to.
     ///
     /// # Errors
     /// [`PostingsError`].
-    pub fn of(engine: &Engine, homes: &Homes, tenant: &str, log: &Log) -> Result<Self, PostingsError> {
+    pub fn of(engine: &Engine, homes: &'h Homes, tenant: &str, log: &Log) -> Result<Self, PostingsError> {
         let mut ended = Vec::new();
         for other in homes.each_of(engine, tenant) {
             if other.info().id == log.info().id || other.successor().is_none() {
@@ -34,20 +35,15 @@ impl Earlier {
                 ended.push((other, secret));
             }
         }
-        Ok(Self { log: log.clone(), ended })
-    }
-
-    /// Whether any log of the database has ended.
-    #[must_use]
-    pub fn is_there(engine: &Engine) -> bool {
-        engine.logs().iter().any(|log| log.successor().is_some())
+        Ok(Self { homes, log: log.clone(), ended })
     }
 
     /// Whether a tenant has such logs before the one that its records go to. Nothing is read.
     #[must_use]
     pub fn has_ended(engine: &Engine, homes: &Homes, tenant: &str, log: &Log) -> bool {
         let has_ended = |other: &Log| other.info().id != log.info().id && other.successor().is_some();
-        Self::is_there(engine) && homes.each_of(engine, tenant).iter().any(has_ended)
+        // Most often none has: the tenant's are not gathered for that.
+        engine.logs().iter().any(has_ended) && homes.each_of(engine, tenant).iter().any(has_ended)
     }
 
     /// What a stream goes on from, should its next record be its first here.
@@ -60,7 +56,7 @@ impl Earlier {
         }
         for (log, secret) in &self.ended {
             // That nothing is named proves nothing.
-            let tip = unless_halted(log, log.stream_head(&name_print(secret, name)))?.flatten();
+            let tip = self.homes.unless_halted(log, log.stream_head(&name_print(secret, name)))?.flatten();
             let origin = Origin::new(&*log.info().origin).ok();
             if let (Some(tip), Some(origin)) = (tip, origin) {
                 return Ok(Some(StreamHead { log: origin, stream: tip.stream, seq: tip.seq, leaf: tip.leaf }));
@@ -70,18 +66,26 @@ impl Earlier {
     }
 }
 
-/// What was read of an earlier log; nothing of one that can't be read because it is damaged, which is why it ended: what
-/// came after it must go on.
-///
-/// # Errors
-/// [`PostingsError`].
-pub fn unless_halted<T>(log: &Log, read: Result<T, PostingsError>) -> Result<Option<T>, PostingsError> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(PostingsError::Read(error)) if matches!(log.state(), LogState::Halted(_)) => {
-            tracing::warn!(log = %log.info().name, %error, "what an earlier log has can't be read");
-            Ok(None)
+impl Homes {
+    /// What was read of an earlier log; nothing of one that can't be read because it is damaged, which is why it ended:
+    /// what came after it must go on.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn unless_halted<T>(&self, log: &Log, read: Result<T, PostingsError>) -> Result<Option<T>, PostingsError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(PostingsError::Read(error)) if matches!(log.state(), LogState::Halted(_)) => {
+                let (log, is_new) = (&log.info().name, self.note_unreadable(log));
+                // Whoever asks for it again adds nothing.
+                if is_new {
+                    tracing::warn!(%log, %error, "what an earlier log has can't be read");
+                } else {
+                    tracing::debug!(%log, %error, "what an earlier log has can't be read");
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        Err(error) => Err(error),
     }
 }

@@ -36,7 +36,7 @@ mod verify;
 pub use chronicle::Chronicle;
 pub use decided::{Comparison, Comparisons, NotCompared, OF_MODULE, OF_TENANT, SET};
 pub use draw::{NoRandomness, Random, SystemRandom};
-pub use earlier::{Earlier, unless_halted};
+pub use earlier::Earlier;
 pub use excuse::{Ground, verified};
 pub use form::{Delivery, Form, Input, Inputs};
 pub use make::{Expected, Made, Maker, NotMade, Says};

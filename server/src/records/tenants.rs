@@ -30,6 +30,8 @@ pub struct Homes {
     turns: Mutex<()>,
     /// Whether logs that tenants with a log of their own had before have records of them: that never changes.
     held: std::sync::Mutex<HashMap<(LogId, String), bool>>,
+    /// Earlier logs of which something can't be read, as was said.
+    unreadable: std::sync::Mutex<BTreeSet<LogId>>,
 }
 
 /// Where a tenant that is not at home in the default log is.
@@ -74,7 +76,8 @@ impl Homes {
     pub fn open(data: &Path) -> Result<Self, HomesError> {
         let table = Table::of(data, FILE_NAME);
         let named = ArcSwap::from_pointee(table.read()?);
-        Ok(Self { table, named, door: Arc::default(), turns: Mutex::new(()), held: Default::default() })
+        let (held, unreadable) = Default::default();
+        Ok(Self { table, named, door: Arc::default(), turns: Mutex::new(()), held, unreadable })
     }
 
     /// A log that was to have records, and is nobody's: the file that says whose they are is gone, or an older one. Served
@@ -207,6 +210,11 @@ impl Homes {
             let mut known = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert((log.info().id, tenant.to_owned()), held);
         }
+    }
+
+    /// Remembers that something of a log can't be read; whether that is new.
+    pub(super) fn note_unreadable(&self, log: &Log) -> bool {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(log.info().id)
     }
 
     /// The log that has the records of a tenant; none in a database without logs.

@@ -24,10 +24,11 @@ use super::refused;
 use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
 use crate::engine::records::{Promised, RecordError, Recorded, Sequenced, id_print};
 use crate::engine::{AppendError, Head, Log, LogState, ProofError};
-use crate::records::{BrokenPart, Input, Inputs, Maker, Refusal, Secret, Unverified, is_same, unless_halted};
+use crate::records::{BrokenPart, Homes, Input, Inputs, Maker, Refusal, Secret, Unverified, is_same};
 
 /// A log that had records of the tenants before.
 struct Past<'p> {
+    homes: &'p Homes,
     log: &'p Log,
     head: Arc<Head>,
     origin: Origin,
@@ -66,10 +67,10 @@ impl Request {
     }
 
     /// A log, if it has records of one of the tenants. What that is for a tenant with a log of its own is read once.
-    fn past<'p>(&self, log: &'p Log, tenants: &[String]) -> Result<Option<Past<'p>>, Problem> {
-        let prints = unless_halted(log, log.print_secret().map_err(PostingsError::from))?.flatten();
-        let Some(prints) = prints else { return Ok(None) };
+    fn past<'p>(&'p self, log: &'p Log, tenants: &[String]) -> Result<Option<Past<'p>>, Problem> {
         let homes = &self.app.records.homes;
+        let prints = homes.unless_halted(log, log.print_secret().map_err(PostingsError::from))?.flatten();
+        let Some(prints) = prints else { return Ok(None) };
         let mut has_some = false;
         for tenant in tenants {
             let gets_more = homes.of(&self.app.engine, tenant).is_none_or(|home| home.info().id == log.info().id);
@@ -81,7 +82,7 @@ impl Request {
                 Some(held) => held,
                 None => {
                     let print = Print::new(&prints, Facet::Tenant, &[tenant]);
-                    let Some(found) = unless_halted(log, log.oldest_records(print, LeafIndex::ZERO, 1))? else {
+                    let Some(found) = homes.unless_halted(log, log.oldest_records(print, LeafIndex::ZERO, 1))? else {
                         return Ok(None);
                     };
                     homes.set_held(log, tenant, !found.is_empty());
@@ -92,13 +93,13 @@ impl Request {
         }
         let origin = Origin::new(&*log.info().origin).map_err(Problem::internal)?;
         let secret = self.app.records.secret.of_log(origin.as_str());
-        Ok(has_some.then(|| Past { log, head: log.head(), origin, secret, prints }))
+        Ok(has_some.then(|| Past { homes, log, head: log.head(), origin, secret, prints }))
     }
 
     fn by_key(&self, log: &Log, tenants: &[String]) -> Result<Option<Done>, Problem> {
         let Some(bound) = self.bound(log, tenants) else { return Ok(None) };
         let promised = log.promised(&bound, self.app.clock.now_ms()).map_err(PostingsError::from);
-        match unless_halted(log, promised)?.flatten() {
+        match self.app.records.homes.unless_halted(log, promised)?.flatten() {
             None => Ok(None),
             Some(Promised::Records(Recorded { records, head, replayed })) => {
                 Ok(Some(Done { log: log.clone(), records, head, replayed }))
@@ -184,13 +185,15 @@ impl Past<'_> {
         }
         let prints: Vec<Print> = known.iter().map(|(.., id)| id_print(&self.prints, *id)).collect();
         let mut found = Found::new();
-        let Some(newest) = unless_halted(self.log, self.log.newest_records(&prints))? else { return Ok(found) };
+        let Some(newest) = self.homes.unless_halted(self.log, self.log.newest_records(&prints))? else {
+            return Ok(found);
+        };
         for (((position, input, id), print), _) in
             known.into_iter().zip(&prints).zip(&newest).filter(|(_, newest)| newest.is_some())
         {
             let tenant = input.tenant(&inputs.place(position))?;
             let both = [*print, Print::new(&self.prints, Facet::Tenant, &[&tenant])];
-            let page = unless_halted(self.log, self.log.find_records(&both, self.head.size, 1, u64::MAX))?;
+            let page = self.homes.unless_halted(self.log, self.log.find_records(&both, self.head.size, 1, u64::MAX))?;
             let index = page.and_then(|mut page| page.hits.pop());
             found.extend(index.map(|index| (position, (index, id))));
         }
@@ -213,7 +216,7 @@ impl Past<'_> {
             // What can't be verified can't be compared.
             Err(Unverified::Broken(_)) => return Err(self.taken(place, index, id)),
         };
-        Ok(unless_halted(self.log, Err(damaged))?)
+        Ok(self.homes.unless_halted(self.log, Err(damaged))?)
     }
 
     /// The id is another record's there.
