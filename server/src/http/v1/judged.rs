@@ -50,10 +50,10 @@ pub(super) async fn append(request: &Arc<Request>, prepared: Prepared) -> Result
     let wait = request.app.limits.judged_wait();
     let until = Instant::now() + wait;
     let turn = request.app.records.states.turns().take(log.info().id, &watched, wait).await;
-    let earlier = Earlier { log: &log, submissions: &submissions, bound };
+    let retried = Retried { log: &log, submissions: &submissions, bound };
     let mut turn = match turn {
         Ok(turn) => turn,
-        Err(error) => return earlier.answer().await.unwrap_or_else(|| Err(Problem::busy(error.to_string()))),
+        Err(error) => return retried.answer().await.unwrap_or_else(|| Err(Problem::busy(error.to_string()))),
     };
     let mut rounds = 0;
     while rounds < JUDGE_ROUNDS {
@@ -68,13 +68,13 @@ pub(super) async fn append(request: &Arc<Request>, prepared: Prepared) -> Result
             Err(Unjudged::Behind(_)) if Instant::now() < until => continue,
             // What was brought before with this key was judged then.
             Err(Unjudged::Behind(problem) | Unjudged::Refused(problem)) => {
-                return earlier.answer().await.unwrap_or(Err(problem));
+                return retried.answer().await.unwrap_or(Err(problem));
             }
         };
         rounds += 1;
         let Judged { mut there, new } = judged;
         if !there.is_empty()
-            && let Some(answer) = earlier.answer().await
+            && let Some(answer) = retried.answer().await
         {
             return answer;
         }
@@ -114,13 +114,13 @@ enum Unjudged {
 }
 
 /// A request that may have been brought before with the same idempotency key.
-struct Earlier<'e> {
-    log: &'e Log,
-    submissions: &'e [Submission],
+struct Retried<'r> {
+    log: &'r Log,
+    submissions: &'r [Submission],
     bound: Option<BoundBody>,
 }
 
-impl Earlier<'_> {
+impl Retried<'_> {
     /// The answer of then; `None` if there was none. Nothing is written, since what is asked for here no stream meets.
     async fn answer(&self) -> Option<Result<Done, Problem>> {
         let bound = self.bound?;
