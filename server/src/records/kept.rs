@@ -95,16 +95,21 @@ impl Kept<'_> {
 
     /// The disclosures without those that are erased; `None` if none is.
     pub(super) fn without_erased(&self, redactions: &Redactions) -> Option<Disclosures> {
-        let erased = self.erased(redactions);
+        self.without(&self.erased(redactions))
+    }
+
+    /// The disclosures without these; `None` if these are none.
+    fn without(&self, erased: &BTreeSet<Digest>) -> Option<Disclosures> {
         (!erased.is_empty()).then(|| self.stored.disclosures.filtered(|digest| !erased.contains(digest)))
     }
 
     /// What of it is to be erased again, for good: what is erased, if all that is left then is what the leaf says. Of a
     /// record that is damaged besides, nothing is taken.
     pub(super) fn returned(&self, redactions: &Redactions) -> BTreeSet<Digest> {
-        let Some(disclosures) = self.without_erased(redactions) else { return BTreeSet::new() };
+        let erased = self.erased(redactions);
+        let Some(disclosures) = self.without(&erased) else { return erased };
         let left = StoredRecord { index: self.stored.index, leaf: self.stored.leaf.clone(), disclosures };
         let opens = Kept { stored: &left, ..*self }.open(redactions).is_ok();
-        if opens { self.erased(redactions) } else { BTreeSet::new() }
+        if opens { erased } else { BTreeSet::new() }
     }
 }
