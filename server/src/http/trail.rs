@@ -145,6 +145,7 @@ impl Trail {
     pub(in crate::http) fn note_looked_at(&self, tenant: &str) {
         let mut noted = self.lock();
         noted.open = true;
+        // Most often it is there: no name is copied for an `entry`.
         if !noted.shown.contains_key(tenant) {
             noted.shown.insert(tenant.to_owned(), Shown::default());
         }
