@@ -115,12 +115,16 @@ impl OutboxOptions {
     /// The same, but waits for a command that has it open for a moment; one that serves it is not waited for.
     async fn open_soon(&self, make: bool) -> Result<library::Outbox, Failure> {
         let begun = Instant::now();
+        let mut is_told = false;
         loop {
             match self.open(make) {
                 Ok(outbox) => return Ok(outbox),
                 Err(StoreOrFailure::Store(StoreError::File(FileError::Held { .. })))
                     if begun.elapsed() < PATIENCE && !matches!(Session::open(&self.folder), Ok(Some(_))) =>
                 {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!("another command has the outbox open, and is waited for");
+                    }
                     tokio::time::sleep(LOOKS).await;
                 }
                 Err(error) => return Err(error.into()),

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use cairn_tests::command::cairn;
 use serde_json::{Value, json};
 
-use super::{Scene, record, texts};
+use super::{Scene, Sidecar, record, texts};
+use crate::damage::wait_for;
 
 #[test]
 fn what_is_added_offline_is_delivered_later_with_receipts_and_leaves_the_disk() {
@@ -154,14 +155,14 @@ fn what_can_not_be_kept_is_told_and_leaves_nothing_behind() {
 #[test]
 fn a_command_that_has_the_outbox_open_for_a_moment_is_waited_for() {
     let scene = Scene::set();
+    let ids = scene.add(&record("1", "create", "waits"));
     let folder = scene.outbox();
-    let outbox = cairn::outbox::Outbox::open(&folder, cairn::outbox::Options::default());
-    let held = outbox.unwrap();
-    let holder = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(700));
-        drop(held);
-    });
-    let delivered = scene.deliver_with(&[]);
-    holder.join().unwrap();
-    assert_eq!(delivered.code, 0, "{delivered:?}");
+    let held = cairn::outbox::Outbox::open(&folder, cairn::outbox::Options::default()).unwrap();
+    let starting = Sidecar::starting(&folder, &scene.target(), &[], &[]);
+    wait_for("its meeting the held outbox", || starting.said().contains("another command has the outbox open"));
+    drop(held);
+    let sidecar = starting.ready().expect("a process that delivers");
+    sidecar.wait_until_empty();
+    assert_eq!(scene.stream("1"), ids);
+    sidecar.terminate();
 }

@@ -215,21 +215,35 @@ impl Sidecar {
         further: &[&str],
         environment: &[(&str, PathBuf)],
     ) -> Result<Self, (Option<i32>, String)> {
+        Self::starting(folder, target, further, environment).ready()
+    }
+
+    /// Starts it.
+    fn starting(folder: &Path, target: &[String], further: &[&str], environment: &[(&str, PathBuf)]) -> Self {
         let stderr = tempfile::NamedTempFile::new().unwrap();
         let to_stderr = File::options().append(true).open(stderr.path()).unwrap();
         let mut command = Command::new(program("cairn"));
         command.args(["outbox", "deliver", "--longest-backoff", "200ms", "--log", "warn", "--dir"]).arg(folder);
         command.args(target).args(further).envs(environment.iter().map(|(name, value)| (*name, value)));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(to_stderr).spawn().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(to_stderr).spawn().unwrap();
+        Self { child, stderr, folder: folder.to_owned() }
+    }
+
+    /// Waits until it serves its socket; what it said if it ended before.
+    fn ready(mut self) -> Result<Self, (Option<i32>, String)> {
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut sidecar = Self { child, stderr, folder: folder.to_owned() };
-        if line.starts_with("cairn outbox is ready in ") { Ok(sidecar) } else { Err(sidecar.ended()) }
+        BufReader::new(self.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if line.starts_with("cairn outbox is ready in ") { Ok(self) } else { Err(self.ended()) }
+    }
+
+    /// What it said on standard error so far.
+    fn said(&self) -> String {
+        fs::read_to_string(self.stderr.path()).unwrap()
     }
 
     fn ended(&mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
-        (code, fs::read_to_string(self.stderr.path()).unwrap())
+        (code, self.said())
     }
 
     fn terminate(mut self) {
