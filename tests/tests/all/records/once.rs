@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use cairn_tests::http::{Connection, Request, Response};
-use cairn_tests::server::cairnd;
+use cairn_tests::server::{PATIENCE, cairnd};
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::policy::Trust;
 use cairn_tree::record::signature::ProducerSigner;
@@ -19,6 +20,7 @@ use super::found;
 use super::integrity::edit;
 use super::signed::{base64url, signed};
 use super::{Running, json_of, post, record};
+use crate::damage::wait_for;
 
 const EXISTS: &str = "urn:cairn:problem:record-exists";
 
@@ -270,6 +272,15 @@ fn a_captured_message_is_not_captured_again_by_the_next_log() {
     assert_eq!(running.captured("save-licence", &json!({"Licences": []}))["again"], false);
 }
 
+/// Tells those who write to stop, once it is dropped: a test that fails would wait for them for ever.
+struct Ends<'s>(&'s AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Writers who repeat each record until it is taken, and then once more, while the log ends twice: each record is in one
 /// log, once, and nobody is refused for good.
 #[test]
@@ -277,6 +288,7 @@ fn each_record_is_there_once_however_it_meets_the_end_of_a_log() {
     let running = Running::start();
     let stop = AtomicBool::new(false);
     let taken: BTreeMap<String, Value> = thread::scope(|scope| {
+        let ends = Ends(&stop);
         let writers: Vec<_> = (0..4)
             .map(|writer| {
                 let (address, token, stop) = (running.server.address(), running.data.token.clone(), &stop);
@@ -288,12 +300,14 @@ fn each_record_is_there_once_however_it_meets_the_end_of_a_log() {
                         let key = format!("k{number}");
                         let request = keyed(&body, &key).with("authorization", format!("Bearer {token}"));
                         let mut ask = || {
+                            let begun = Instant::now();
                             loop {
                                 let answer = connection.ask(&request).unwrap();
                                 if answer.status == 200 {
                                     return json_of(&answer)["records"][0]["leaf_hash"].clone();
                                 }
                                 assert_eq!(answer.status, 503, "{}", answer.text());
+                                assert!(begun.elapsed() < PATIENCE, "{}", answer.text());
                             }
                         };
                         let leaf = ask();
@@ -304,18 +318,17 @@ fn each_record_is_there_once_however_it_meets_the_end_of_a_log() {
                 })
             })
             .collect();
-        for (log, next) in [("main", "second"), ("second", "third")] {
+        // One that has ended has failed, and is asked why below.
+        let forty_more = |log: &str| {
             let many = size(&running, log) + 40;
-            while size(&running, log) < many {
-                thread::yield_now();
-            }
+            wait_for("forty more", || size(&running, log) >= many || writers.iter().any(|writer| writer.is_finished()));
+        };
+        for (log, next) in [("main", "second"), ("second", "third")] {
+            forty_more(log);
             seal(&running, log, next);
         }
-        let many = size(&running, "third") + 40;
-        while size(&running, "third") < many {
-            thread::yield_now();
-        }
-        stop.store(true, Ordering::SeqCst);
+        forty_more("third");
+        drop(ends);
         writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     });
     let running = running.killed_before(|| {});
@@ -353,7 +366,10 @@ fn a_kill_around_the_end_of_a_log_makes_no_second_record() {
     let data = running.data.path().to_owned();
     let creating = thread::spawn(move || cairnd(&data, &["tenant", "create", "pb", "--continue"]));
     let moving = running.data.path().join("tenants.json");
+    // Without a pause: it is over in a moment.
+    let begun = Instant::now();
     while !std::fs::read_to_string(&moving).is_ok_and(|text| text.contains("pb")) && !creating.is_finished() {
+        assert!(begun.elapsed() < PATIENCE, "neither begun nor ended");
         thread::yield_now();
     }
     let running = running.killed_before(|| drop(creating.join().unwrap()));
