@@ -1,83 +1,32 @@
 //! Text that nobody reads as JSON, without what stands behind the name of a credential.
 //!
-//! Letters and signs count however they are written: as they are, escaped as in JSON, percent-encoded (more than once too),
-//! and in characters of two or four bytes in either order, from whatever place on. Of what can be taken in more than one way,
-//! the longer is taken. Not here: other encodings that hide a text, such as base64 or a compression.
+//! Letters and signs count however they are written (`sign`), and in characters of two or four bytes in either order, from
+//! whatever place on. Of what can be taken in more than one way, the longer is taken. Not here: other encodings that hide a
+//! text, such as base64 or a compression, and values that stand elsewhere than behind the name or in its element (`tag`).
 
 use std::borrow::Cow;
 
+use super::sign::{Sign, Unit, backslashes, byte, sign_at};
+use super::tag::{Closings, element_at};
+
 /// The name, in lower case and without what may join its words.
 const NAME: &[u8] = b"authtoken";
-/// How often something may be percent-encoded one over the other and still be read.
-const DEPTH: usize = 8;
 /// What stands in the place of a credential.
 const GONE: u8 = b'-';
 
-/// A character as it stands in a text of some width.
-trait Unit: Copy {
-    /// Its bytes.
-    const BYTES: usize;
-    /// Reads one.
-    fn read(bytes: &[u8], big: bool) -> Self;
-    /// Writes it.
-    fn write(self, big: bool, out: &mut Vec<u8>);
-    /// An ASCII character.
-    fn of(ascii: u8) -> Self;
-    /// The character, if it is ASCII; else a byte that is none.
-    fn ascii(self) -> u8;
-}
-
-impl Unit for u8 {
-    const BYTES: usize = 1;
-
-    fn read(bytes: &[u8], _: bool) -> Self {
-        bytes.first().copied().unwrap_or_default()
-    }
-
-    fn write(self, _: bool, out: &mut Vec<u8>) {
-        out.push(self);
-    }
-
-    fn of(ascii: u8) -> Self {
-        ascii
-    }
-
-    fn ascii(self) -> u8 {
-        self
-    }
-}
-
-/// A character of several bytes.
-macro_rules! wide {
-    ($($kind:ty),+) => {$(
-        impl Unit for $kind {
-            const BYTES: usize = size_of::<$kind>();
-
-            fn read(bytes: &[u8], big: bool) -> Self {
-                let bytes = bytes.try_into().unwrap_or_default();
-                if big { Self::from_be_bytes(bytes) } else { Self::from_le_bytes(bytes) }
-            }
-
-            fn write(self, big: bool, out: &mut Vec<u8>) {
-                out.extend_from_slice(&if big { self.to_be_bytes() } else { self.to_le_bytes() });
-            }
-
-            fn of(ascii: u8) -> Self {
-                Self::from(ascii)
-            }
-
-            fn ascii(self) -> u8 {
-                u8::try_from(self).ok().filter(u8::is_ascii).unwrap_or(u8::MAX)
-            }
-        }
-    )+};
-}
-
-wide!(u16, u32);
-
-/// Whether this is the name of a credential and nothing else.
+/// Whether this is the name of a credential and nothing else, or a path that ends with it, such as `requestInfo[authToken]`
+/// or `RequestInfo.authToken`.
 pub(super) fn is_name(name: &[u8]) -> bool {
-    name_at(name, 0) == Some(name.len())
+    let (mut at, mut begins) = (0, true);
+    loop {
+        let found = if begins { name_at(name, at) } else { None };
+        if found.is_some_and(|behind| matches!(behind_name(name, behind), Behind::End)) {
+            return true;
+        }
+        let Some(sign) = sign_at(name, at) else { return false };
+        begins = matches!(sign.byte, b'[' | b'.' | b':' | b'@' | b'"' | b'\'' | b'\\');
+        at = sign.next;
+    }
 }
 
 /// Bytes that nobody can read, without what stands behind the name of a credential.
@@ -117,9 +66,9 @@ fn scrub_wide<U: Unit>(kept: &mut Cow<'_, [u8]>) {
 fn without_values<U: Unit>(text: &[U]) -> Option<Vec<U>> {
     let mut found = Some(find(text, 0)?);
     let mut kept = Vec::with_capacity(text.len());
-    let mut from = 0;
-    while let Some(behind) = found {
-        let value = value_at(text, behind);
+    let (mut from, mut closings) = (0, Closings::default());
+    while let Some((name, behind)) = found {
+        let value = value_at(text, behind).or_else(|| element_at(text, (name, behind), &mut closings));
         let (start, end) = value.unwrap_or((behind, behind));
         kept.extend_from_slice(text.get(from..start).unwrap_or_default());
         // Something stands there, so that what follows is not taken for the value when this is read again.
@@ -131,9 +80,17 @@ fn without_values<U: Unit>(text: &[U]) -> Option<Vec<U>> {
     Some(kept)
 }
 
-/// Where the next name of a credential ends.
-fn find<U: Unit>(text: &[U], from: usize) -> Option<usize> {
-    (from..text.len()).find_map(|start| name_at(text, start))
+/// Where the next name of a credential is, and where it ends.
+pub(super) fn find<U: Unit>(text: &[U], from: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    while at < text.len() {
+        if let Some(behind) = name_at(text, at) {
+            return Some((at, behind));
+        }
+        // Of many backslashes each would be read with all that follow it.
+        at = backslashes(text, at).0.max(at + 1);
+    }
+    None
 }
 
 fn name_at<U: Unit>(text: &[U], start: usize) -> Option<usize> {
@@ -151,56 +108,40 @@ fn name_at<U: Unit>(text: &[U], start: usize) -> Option<usize> {
     Some(at)
 }
 
-/// A character, however it is written.
-#[derive(Clone, Copy)]
-struct Sign {
-    byte: u8,
-    /// Where the next one is.
-    next: usize,
-    /// How often it is encoded: 0 as it is.
-    depth: usize,
+/// What follows the name of a credential.
+enum Behind {
+    /// The sign before its value.
+    Value(Sign),
+    /// Nothing.
+    End,
+    /// Something else.
+    Other,
 }
 
-fn byte<U: Unit>(text: &[U], at: usize) -> Option<u8> {
-    text.get(at).map(|unit| unit.ascii())
-}
-
-/// Two hexadecimal digits.
-fn code<U: Unit>(text: &[U], at: usize) -> Option<u8> {
-    let digit = |at| byte(text, at).and_then(|byte| char::from(byte).to_digit(16));
-    u8::try_from(digit(at)? * 16 + digit(at + 1)?).ok()
-}
-
-fn sign_at<U: Unit>(text: &[U], at: usize) -> Option<Sign> {
-    let plain = byte(text, at)?;
-    let is = |at, wanted| byte(text, at) == Some(wanted);
-    let (place, depth) = match plain {
-        b'\\' if is(at + 1, b'u') && is(at + 2, b'0') && is(at + 3, b'0') => (at + 4, 1),
-        b'%' => {
-            let (mut place, mut depth) = (at + 1, 1);
-            // The sign of an encoding that was encoded once more.
-            while depth < DEPTH && code(text, place) == Some(b'%') && code(text, place + 2).is_some() {
-                (place, depth) = (place + 2, depth + 1);
-            }
-            (place, depth)
+/// What follows a name behind the end of a path that it is in, such as `requestInfo["authToken"][0]`, and behind quotation
+/// marks and blanks.
+fn behind_name<U: Unit>(text: &[U], behind: usize) -> Behind {
+    // A blank before a bracket is none of a path.
+    let (mut at, mut is_within, mut is_path) = (behind, false, true);
+    while let Some(sign) = sign_at(text, at) {
+        let is_quote = matches!(sign.byte, b'"' | b'\'' | b'\\');
+        match sign.byte {
+            b':' | b'=' if !is_within => return Behind::Value(sign),
+            b'[' if is_path && !is_within => is_within = true,
+            b']' => is_within = false,
+            b'_' | b'-' if is_within => {}
+            byte if is_quote || (is_within && byte.is_ascii_alphanumeric()) => {}
+            byte if !is_within && (byte.is_ascii_whitespace() || byte == b'+') => is_path = false,
+            _ => return Behind::Other,
         }
-        _ => return Some(Sign { byte: plain, next: at + 1, depth: 0 }),
-    };
-    Some(match code(text, place) {
-        Some(byte) => Sign { byte, next: place + 2, depth },
-        None => Sign { byte: plain, next: at + 1, depth: 0 },
-    })
+        at = sign.next;
+    }
+    Behind::End
 }
 
 /// The value behind a name, if there is one: from where to where it goes.
 fn value_at<U: Unit>(text: &[U], behind: usize) -> Option<(usize, usize)> {
-    let mut sign = sign_at(text, behind)?;
-    while !matches!(sign.byte, b':' | b'=') {
-        if !sign.byte.is_ascii_whitespace() && !matches!(sign.byte, b'"' | b'\'' | b'\\' | b'+') {
-            return None;
-        }
-        sign = sign_at(text, sign.next)?;
-    }
+    let Behind::Value(sign) = behind_name(text, behind) else { return None };
     let mut from = sign.next;
     let mut first = sign_at(text, from);
     while let Some(blank) = first.filter(|sign| sign.byte.is_ascii_whitespace() || sign.byte == b'\\') {
@@ -329,6 +270,17 @@ mod tests {
             (b"authToken%3D%22s3cret\nkept", b"authToken%3D%22-\nkept"),
             (br#"\u0022authToken\u0022:\u0022s3&cret\u0022,"b":1"#, br#"\u0022authToken\u0022:\u0022-\u0022,"b":1"#),
             (b"auth token: s3cret\nkept", b"auth token: -\nkept"),
+            (b"?RequestInfo[authToken]=s3cret&b=1", b"?RequestInfo[authToken]=-&b=1"),
+            (b"?RequestInfo%5BauthToken%5D=s3cret&b=1", b"?RequestInfo%5BauthToken%5D=-&b=1"),
+            (b"?authToken[]=s3cret&a['authToken'][0]=s3cret&b", b"?authToken[]=-&a['authToken'][0]=-&b"),
+            (b"[authToken, kept]=kept [authToken] kept=1", b"[authToken, kept]=kept [authToken] kept=1"),
+            (b"authToken [kept]: kept", b"authToken [kept]: kept"),
+            (br#"{"x":"{\"auth\\u0054oken\":\"s3cret\",\"b\":1}"#, br#"{"x":"{\"auth\\u0054oken\":\"-\",\"b\":1}"#),
+            (
+                br#"{\"x\":\"{\\\"auth\\\\u0054oken\\\":\\\"s3cret\\\",\\\"b"#,
+                br#"{\"x\":\"{\\\"auth\\\\u0054oken\\\":\\\"-\\\",\\\"b"#,
+            ),
+            (b"%5Cu0061uthToken%3Ds3cret&b", b"%5Cu0061uthToken%3D-&b"),
             (b"authToken%", b"authToken%"),
             (b"authToken%3", b"authToken%3"),
             (b"%25%25%2", b"%25%25%2"),
@@ -350,6 +302,12 @@ mod tests {
             let kept = scrubbed(one.repeat(200_000).as_bytes()).into_owned();
             assert!(!kept.contains(&b'x'), "{one}");
         }
+        for one in ["\\", "%5C", "a\\", "authToken\\", "authToken[", "authToken=\\", "a_", "authToken=%5C"] {
+            let kept = scrubbed(one.repeat(400_000).as_bytes()).into_owned();
+            assert!(!kept.is_empty(), "{one}");
+        }
+        let long = ["authToken=", &"\\".repeat(4 << 20)].concat();
+        assert!(scrubbed(long.as_bytes()).ends_with(b"\\-"));
         let deeper: String = (0..2_000).map(|depth| format!("authToken%3A%{}22x\"", "25".repeat(depth))).collect();
         assert!(scrubbed(deeper.as_bytes()).len() < deeper.len());
     }
