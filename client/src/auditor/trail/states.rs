@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn head(number: usize) -> StreamHead {
-        let log = Origin::new(&format!("states.example/logs/{number}")).unwrap();
+        let log = Origin::new(format!("states.example/logs/{number}")).unwrap();
         let stream = "c2wNr0GPQQZIrZX8SN5KooNBpNeK6XDnDspB4TlIUeI".parse().unwrap();
         StreamHead { log, stream, seq: Seq::FIRST, leaf: Hash::leaf(b"x") }
     }
