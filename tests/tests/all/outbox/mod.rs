@@ -60,7 +60,8 @@ impl Scene {
     }
 
     fn stop(&mut self) {
-        assert_eq!(self.server.take().unwrap().stop().code, Some(0));
+        let ended = self.server.take().unwrap().stop();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
     }
 
     fn kill_server(&mut self) {
