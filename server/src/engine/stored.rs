@@ -3,7 +3,7 @@
 //! Every read is bounded by a size that the caller knows to be committed. Nothing is trusted because of where it was
 //! found: counts and lengths are checked here, hashes by whoever asks.
 
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 
 use cairn_tree::hash::Hash;
 use cairn_tree::size::{LeafIndex, TreeSize};
@@ -164,21 +164,26 @@ impl<'a> Stored<'a> {
         self.entry_of_part(index, &key, &part).map(Some)
     }
 
-    /// Those of these entries that stand in parts of their bundles and can be read together, by their indexes, which rise.
-    /// For each of the others nothing is known.
+    /// Those of these entries that stand in parts of their bundles and can be read together, by their indexes, which rise,
+    /// up to about as many bytes as are read together. For each of the others nothing is known.
     pub(super) fn entries_in_parts(&self, indexes: &[LeafIndex]) -> Vec<(LeafIndex, Vec<u8>)> {
         let range = |index: &LeafIndex| {
             KeyRange::numbers(self.log, Kind::BundlePart, index.get()..(index.get() / WIDTH + 1) * WIDTH)
         };
         let ranges: Vec<KeyRange> = indexes.iter().map(range).collect();
-        let Ok(firsts) = self.store.firsts(&ranges, AHEAD_BYTES) else { return Vec::new() };
-        let places = firsts.places().to_vec();
-        let parts = firsts.into_rows();
-        let entry = |(index, place): (&LeafIndex, Option<usize>)| {
-            let (key, part) = parts.get(place?)?;
-            Some((*index, self.entry_of_part(*index, key, part).ok()?))
+        let (mut entries, mut bytes) = (Vec::with_capacity(indexes.len()), 0);
+        let mut each = |place: usize, key: &Key, part: &[u8]| {
+            if let Some(index) = indexes.get(place)
+                && let Ok(entry) = self.entry_of_part(*index, key, part)
+            {
+                bytes += entry.len();
+                entries.push((*index, entry));
+            }
+            if bytes < AHEAD_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        indexes.iter().zip(places).filter_map(entry).collect()
+        // What could not be read is not there.
+        let _ = self.store.firsts(&ranges, &mut each);
+        entries
     }
 
     /// An entry of the part that it stands in if it stands in one.

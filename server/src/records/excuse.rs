@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::Root;
@@ -110,7 +111,7 @@ impl Ground<'_> {
     fn redaction(&self, index: LeafIndex, excuses: &mut Excuses) -> Result<(), Unverified> {
         let Some(stored) = self.log.stored_record(self.head, index)? else { return Ok(()) };
         let mut located = Located::of(self.log, self.head, self.under, stored)?;
-        let before = self.before(&located)?;
+        let before = self.before(&located, None)?;
         located.after(before)?;
         let verified = located.open(|_, _| Ok(None))?;
         // What does not count, such as one of another log, excuses nothing.
@@ -120,29 +121,41 @@ impl Ground<'_> {
         Ok(())
     }
 
-    /// The record that is directly before another one in its stream, as far as it can be read.
+    /// The record that is directly before another one in its stream, as far as it can be read; it is looked for at `near`
+    /// first.
     ///
     /// # Errors
     /// [`Unverified`] if the store failed.
-    pub fn before(&self, located: &Located) -> Result<Predecessor, Unverified> {
+    pub fn before(&self, located: &Located, near: Option<LeafIndex>) -> Result<Predecessor, Unverified> {
         let header = located.header();
         let (Some(prev), Ok(below)) = (header.prev, TreeSize::new(located.index().get())) else {
             return Ok(Predecessor::None);
         };
+        // By the hash that the record itself names it is the one, whatever the tree's tiles are.
+        let is_named = |entry: &Bytes| Hash::leaf(entry) == prev;
+        if let Some(index) = near
+            && let Some(entry) = self.entry(index)?.filter(is_named)
+        {
+            return Ok(Predecessor::Leaf(index, entry));
+        }
         let print = stream_print(self.prints, header.stream);
         let found = self.log.find_records(&[print], below, 1, u64::MAX);
         let Some(index) = found.map_err(Unverified::Postings)?.hits.pop() else { return Ok(Predecessor::None) };
-        let entry = match self.log.entry(self.head, index) {
-            Err(error) if error.is_failure() => return Err(error.into()),
-            entry => entry.ok().flatten(),
-        };
-        // By the hash that the record itself names it is the one, whatever the tree's tiles are.
-        if let Some(entry) = entry.as_ref().filter(|entry| Hash::leaf(entry) == prev) {
+        let entry = self.entry(index)?;
+        if let Some(entry) = entry.as_ref().filter(|entry| is_named(entry)) {
             return Ok(Predecessor::Leaf(index, entry.clone()));
         }
         let (hash, proof) = self.log.located(self.head, index, self.under.size)?;
         let root = Root { size: self.under.size, hash: self.under.root };
         let stands = entry.filter(|entry| Hash::leaf(entry) == hash && proof.verify(index, &hash, &root).is_ok());
         Ok(stands.map_or(Predecessor::Hash(index, hash), |entry| Predecessor::Leaf(index, entry)))
+    }
+
+    /// An entry, unless it is damaged.
+    fn entry(&self, index: LeafIndex) -> Result<Option<Bytes>, Unverified> {
+        match self.log.entry(self.head, index) {
+            Err(error) if error.is_failure() => Err(error.into()),
+            entry => Ok(entry.ok().flatten()),
+        }
     }
 }

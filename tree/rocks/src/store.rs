@@ -2,11 +2,12 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cairn_tree::store::{Batch, CommitError, Firsts, Key, KeyRange, Store, StoreError};
+use cairn_tree::store::{Batch, CommitError, EachRow, Key, KeyRange, Store, StoreError};
 use rocksdb::properties::PropName;
 use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
@@ -173,19 +174,47 @@ impl RocksStore {
 /// The row that the iterator stands at.
 fn row_at(iterator: &DBRawIterator<'_>) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
     let Some((key, value)) = iterator.item() else { return Ok(None) };
-    let key = Key::parse(key).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    Ok(Some((key, value.to_vec())))
+    Ok(Some((parsed(key)?, value.to_vec())))
 }
 
-/// The first row of a range of the iterator's family.
-fn first(iterator: &mut DBRawIterator<'_>, range: &KeyRange) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
-    if range.is_empty() {
-        return Ok(None);
+fn parsed(key: &[u8]) -> Result<Key, StoreError> {
+    Key::parse(key).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// Looks for one range's first row after another.
+struct Walk<'i, 'r> {
+    iterator: DBRawIterator<'i>,
+    /// From where on the row that the iterator stands at is the first.
+    from: Option<&'r [u8]>,
+}
+
+impl<'i, 'r> Walk<'i, 'r> {
+    const fn new(iterator: DBRawIterator<'i>) -> Self {
+        Self { iterator, from: None }
     }
-    iterator.seek(range.start());
-    // One that ends may have ended at a block that it could not read.
-    iterator.status().map_err(on_read)?;
-    if iterator.key().is_some_and(|key| key < range.end()) { row_at(iterator) } else { Ok(None) }
+
+    /// The first row of a range of the iterator's family. Neighbours that begin with the same row cost one seek.
+    fn first(
+        &mut self,
+        range: &'r KeyRange,
+        found: &mut dyn FnMut(&Key, &[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        if range.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let is_there = self.from.is_some_and(|from| from <= range.start())
+            && self.iterator.key().is_some_and(|key| range.start() <= key);
+        if !is_there {
+            self.iterator.seek(range.start());
+            // One that ends may have ended at a block that it could not read.
+            self.iterator.status().map_err(on_read)?;
+            self.from = Some(range.start());
+        }
+        match self.iterator.item() {
+            Some((key, row)) if key < range.end() => Ok(found(&parsed(key)?, row)),
+            _ => Ok(ControlFlow::Continue(())),
+        }
+    }
 }
 
 /// Whether the database has the families that all versions of this program have made, and no others.
@@ -239,25 +268,28 @@ impl Store for RocksStore {
     }
 
     /// With one iterator for all ranges of a kind in a row: to make one costs more than to seek with it.
-    fn firsts(&self, ranges: &[KeyRange], most: usize) -> Result<Firsts, StoreError> {
-        let mut firsts = Firsts::new(most);
+    fn firsts(&self, ranges: &[KeyRange], each: &mut EachRow<'_>) -> Result<(), StoreError> {
+        let mut place = 0;
         for ranges in ranges.chunk_by(|one, next| one.kind().is_some() && one.kind() == next.kind()) {
             let end = ranges.iter().map(KeyRange::end).max().unwrap_or_default();
             let kind = ranges.first().and_then(KeyRange::kind).filter(|_| ranges.len() > 1);
             let family = kind.map(Family::of).filter(|family| !self.absent.contains(family));
-            let mut iterator = family.map(|family| self.iterator(family, end)).transpose()?;
+            let mut walk = family.map(|family| self.iterator(family, end).map(Walk::new)).transpose()?;
             for range in ranges {
-                if firsts.is_full() || firsts.again(range) {
-                    continue;
-                }
-                let row = match &mut iterator {
-                    Some(iterator) => first(iterator, range)?,
-                    None => self.scan(range, 1)?.pop(),
+                let goes_on = match &mut walk {
+                    Some(walk) => walk.first(range, &mut |key, row| each(place, key, row))?,
+                    None => match self.scan(range, 1)?.pop() {
+                        Some((key, row)) => each(place, &key, &row),
+                        None => ControlFlow::Continue(()),
+                    },
                 };
-                firsts.push(range, row);
+                if goes_on.is_break() {
+                    return Ok(());
+                }
+                place += 1;
             }
         }
-        Ok(firsts)
+        Ok(())
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "This is test code: it reports by panicking.")]
 
 use cairn_rocks::{RocksStore, Settings};
-use cairn_tree::store::{Batch, CommitError, Firsts, Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel, suite};
+use cairn_tree::store::{Batch, CommitError, EachRow, Key, KeyRange, Kind, LogId, Store, StoreError, TileLevel, suite};
 use tempfile::TempDir;
 
 /// A store that knows its directory, so that the suite can open it again; the directory goes with it.
@@ -21,8 +21,8 @@ impl Store for Kept {
         self.store.scan(range, limit)
     }
 
-    fn firsts(&self, ranges: &[KeyRange], most: usize) -> Result<Firsts, StoreError> {
-        self.store.firsts(ranges, most)
+    fn firsts(&self, ranges: &[KeyRange], each: &mut EachRow<'_>) -> Result<(), StoreError> {
+        self.store.firsts(ranges, each)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

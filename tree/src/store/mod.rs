@@ -6,6 +6,8 @@
 //!
 //! Not here: what the rows mean (the server's `layout`), nor the high-water file, which must live outside the engine.
 
+use core::ops::ControlFlow;
+
 mod batch;
 mod database;
 mod key;
@@ -15,6 +17,9 @@ pub mod suite;
 pub use batch::{Batch, BatchError};
 pub use database::DatabaseId;
 pub use key::{Key, KeyError, KeyRange, Kind, LogId, TileLevel};
+
+/// What takes rows one after another: the place of what was asked for, the row's key, and its value. It says whether to go on.
+pub type EachRow<'e> = dyn FnMut(usize, &Key, &[u8]) -> ControlFlow<()> + 'e;
 
 /// Where a log's rows live.
 ///
@@ -34,19 +39,20 @@ pub trait Store: Send + Sync {
     /// As [`Store::get_many`]; a row whose key no [`Key`] constructor makes is [`StoreError::Corrupt`].
     fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError>;
 
-    /// The first row of each of these ranges, until the rows have more than `most` bytes: of those behind nothing is said.
-    /// Neighbours that begin with the same row share it, if they stand in the order of their beginnings.
+    /// Hands on the first row of each of these ranges, with the place of its range among them, as long as `each` goes on;
+    /// nothing for a range without rows. The row's bytes are the store's own, and last as long as the call.
     ///
     /// # Errors
     /// As [`Store::scan`].
-    fn firsts(&self, ranges: &[KeyRange], most: usize) -> Result<Firsts, StoreError> {
-        let mut firsts = Firsts::new(most);
-        for range in ranges {
-            if !firsts.is_full() && !firsts.again(range) {
-                firsts.push(range, self.scan(range, 1)?.pop());
+    fn firsts(&self, ranges: &[KeyRange], each: &mut EachRow<'_>) -> Result<(), StoreError> {
+        for (place, range) in ranges.iter().enumerate() {
+            if let Some((key, value)) = self.scan(range, 1)?.pop()
+                && each(place, &key, &value).is_break()
+            {
+                break;
             }
         }
-        Ok(firsts)
+        Ok(())
     }
 
     /// Writes the whole batch or nothing, and returns once it is durable.
@@ -61,64 +67,6 @@ pub trait Store: Send + Sync {
     /// As [`Store::get_many`].
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.get_many(core::slice::from_ref(key))?.pop().flatten())
-    }
-}
-
-/// The first rows of some ranges.
-#[derive(Debug)]
-pub struct Firsts {
-    rows: Vec<(Key, Vec<u8>)>,
-    /// Which of the rows each range begins with.
-    places: Vec<Option<usize>>,
-    /// From where on the last of the rows is the first.
-    from: Vec<u8>,
-    left: usize,
-}
-
-impl Firsts {
-    /// None yet, and room for about so many bytes.
-    #[must_use]
-    pub const fn new(most: usize) -> Self {
-        Self { rows: Vec::new(), places: Vec::new(), from: Vec::new(), left: most }
-    }
-
-    /// Whether there is no room for more.
-    #[must_use]
-    pub const fn is_full(&self) -> bool {
-        self.left == 0
-    }
-
-    /// Whether the range begins with the row that was found last, and takes it if so.
-    pub fn again(&mut self, range: &KeyRange) -> bool {
-        let Some((key, _)) = self.rows.last() else { return false };
-        let key = key.as_bytes();
-        let is_its_own = self.from.as_slice() <= range.start() && range.start() <= key && key < range.end();
-        if is_its_own {
-            self.places.push(Some(self.rows.len() - 1));
-        }
-        is_its_own
-    }
-
-    /// Takes what the next range begins with.
-    pub fn push(&mut self, range: &KeyRange, row: Option<(Key, Vec<u8>)>) {
-        self.places.push(row.as_ref().map(|_| self.rows.len()));
-        if let Some((key, value)) = row {
-            self.left = self.left.saturating_sub(value.len().max(1));
-            self.rows.push((key, value));
-            self.from = range.start().to_vec();
-        }
-    }
-
-    /// Which of the rows each range begins with, in the order in which they were asked for; `None` for one without rows.
-    #[must_use]
-    pub fn places(&self) -> &[Option<usize>] {
-        &self.places
-    }
-
-    /// The rows, each once.
-    #[must_use]
-    pub fn into_rows(self) -> Vec<(Key, Vec<u8>)> {
-        self.rows
     }
 }
 

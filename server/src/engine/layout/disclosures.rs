@@ -24,10 +24,10 @@ const ENTRY: usize = 16;
 
 /// The disclosures of some records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct DisclosuresRow {
+pub(in crate::engine) struct DisclosuresRow<B = Vec<u8>> {
     /// In the order of their indexes, which are all different.
     kept: Vec<(LeafIndex, Range<usize>)>,
-    bytes: Vec<u8>,
+    bytes: B,
 }
 
 impl DisclosuresRow {
@@ -36,13 +36,15 @@ impl DisclosuresRow {
     pub(in crate::engine) fn key(log: LogId, last: LeafIndex) -> Key {
         Key::numbered(log, Kind::Disclosures, last.get())
     }
+}
 
+impl<B: AsRef<[u8]>> DisclosuresRow<B> {
     /// Reads a row of [`RowMaker`].
     ///
     /// # Errors
     /// [`RowError`] for anything else, and for one that does not belong under its key.
-    pub(in crate::engine) fn decode(key: &Key, bytes: Vec<u8>) -> Result<Self, RowError> {
-        let mut fields = Fields::open(ROW, VERSION, &bytes)?;
+    pub(in crate::engine) fn decode(key: &Key, bytes: B) -> Result<Self, RowError> {
+        let mut fields = Fields::open(ROW, VERSION, bytes.as_ref())?;
         let mut kept: Vec<(LeafIndex, Range<usize>)> = Vec::new();
         let mut at = 1;
         while !fields.is_empty() {
@@ -76,7 +78,7 @@ impl DisclosuresRow {
     #[must_use]
     pub(in crate::engine) fn packed(&self, index: LeafIndex) -> Option<&[u8]> {
         let place = self.kept.binary_search_by_key(&index, |(index, _)| *index).ok()?;
-        self.bytes.get(self.kept.get(place)?.1.clone())
+        self.bytes.as_ref().get(self.kept.get(place)?.1.clone())
     }
 
     /// The disclosures of a record.

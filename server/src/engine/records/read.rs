@@ -1,7 +1,7 @@
 //! Reading records back: a leaf, and what is kept of its disclosures. Nothing here is verified; that is for whoever opens
 //! them (`cairn_tree::record::open`).
 
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 use cairn_tree::record::disclosure::Disclosures;
@@ -70,7 +70,7 @@ impl Log {
         let mut found: Vec<Result<StoredRecord, Unreadable>> = Vec::new();
         let mut bytes = 0_usize;
         for indexes in indexes.chunks(AHEAD_RECORDS) {
-            let ahead = Ahead::read(self, head, indexes);
+            let mut ahead = Ahead::read(self, head, indexes);
             for index in indexes {
                 let leaf = match ahead.entry(*index).map_or_else(|| self.entry(head, *index), |leaf| Ok(Some(leaf))) {
                     Ok(Some(leaf)) => leaf,
@@ -81,10 +81,7 @@ impl Log {
                         continue;
                     }
                 };
-                let disclosures = match ahead.row(*index) {
-                    Some(row) => of_row(row, *index),
-                    None => rows.disclosures(*index),
-                };
+                let disclosures = ahead.take_disclosures(*index).map_or_else(|| rows.disclosures(*index), Ok);
                 let disclosures = match disclosures {
                     Err(error) if error.is_failure() => return Err(error),
                     disclosures => disclosures.unwrap_or_else(|_| Disclosures::none()),
@@ -129,34 +126,40 @@ impl Log {
     }
 }
 
-/// What could be read of some records at once. Whatever is not here is read by itself, which tells why not.
+/// What could be read of some records at once, by their indexes, which rise. Whatever is not here is read by itself, which
+/// tells why not.
+#[derive(Default)]
 struct Ahead {
-    /// By index.
     entries: Vec<(LeafIndex, Bytes)>,
-    rows: Vec<Option<DisclosuresRow>>,
-    /// By index, each with its row.
-    places: Vec<(LeafIndex, usize)>,
+    disclosures: Vec<(LeafIndex, Option<Disclosures>)>,
 }
 
 impl Ahead {
     fn read(log: &Log, head: &Head, indexes: &[LeafIndex]) -> Self {
-        let mut ahead = Self { entries: Vec::new(), rows: Vec::new(), places: Vec::new() };
         if indexes.len() < 2 {
-            return ahead;
+            return Self::default();
         }
         let mut sorted = indexes.to_vec();
         sorted.sort_unstable();
         let (reader, id) = (&log.running.reader, log.shared.info.id);
         let entries = reader.records(&log.shared, head, &sorted);
-        ahead.entries = entries.into_iter().map(|(index, entry)| (index, entry.into())).collect();
+        let entries = entries.into_iter().map(|(index, entry)| (index, entry.into())).collect();
         let range = |index: &LeafIndex| KeyRange::from_key(Key::numbered(id, Kind::Disclosures, index.get()));
         let ranges: Vec<KeyRange> = sorted.iter().map(range).collect();
-        let Ok(firsts) = reader.store.firsts(&ranges, AHEAD_BYTES) else { return ahead };
-        let places = sorted.into_iter().zip(firsts.places());
-        ahead.places = places.filter_map(|(index, place)| Some((index, (*place)?))).collect();
-        ahead.rows =
-            firsts.into_rows().into_iter().map(|(key, bytes)| DisclosuresRow::decode(&key, bytes).ok()).collect();
-        ahead
+        let (mut disclosures, mut bytes) = (Vec::with_capacity(sorted.len()), 0);
+        let mut each = |place: usize, key: &Key, row: &[u8]| {
+            if let Some(index) = sorted.get(place)
+                && let Ok(row) = DisclosuresRow::decode(key, row)
+                && let Ok(found) = of_row(&row, *index)
+            {
+                bytes += found.as_str().len();
+                disclosures.push((*index, Some(found)));
+            }
+            if bytes < AHEAD_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        // What could not be read is not there.
+        let _ = reader.store.firsts(&ranges, &mut each);
+        Self { entries, disclosures }
     }
 
     fn entry(&self, index: LeafIndex) -> Option<Bytes> {
@@ -164,14 +167,15 @@ impl Ahead {
         self.entries.get(place).map(|(_, entry)| entry.clone())
     }
 
-    fn row(&self, index: LeafIndex) -> Option<&DisclosuresRow> {
-        let place = self.places.binary_search_by_key(&index, |(index, _)| *index).ok()?;
-        self.rows.get(self.places.get(place)?.1)?.as_ref()
+    /// Once.
+    fn take_disclosures(&mut self, index: LeafIndex) -> Option<Disclosures> {
+        let place = self.disclosures.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        self.disclosures.get_mut(place)?.1.take()
     }
 }
 
 /// What the first row that may have a record has of it.
-fn of_row(row: &DisclosuresRow, index: LeafIndex) -> Result<Disclosures, ReadError> {
+fn of_row<B: AsRef<[u8]>>(row: &DisclosuresRow<B>, index: LeafIndex) -> Result<Disclosures, ReadError> {
     Ok(row.of(index)?.unwrap_or_else(Disclosures::none))
 }
 

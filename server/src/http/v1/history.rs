@@ -18,14 +18,14 @@ use super::super::problem::{Kind, Problem};
 use super::super::query::{Query, decode};
 use super::bodies::Redacting;
 use super::not_good::{NotGood, ReadBack};
-use super::reading::Reading;
+use super::reading::{Preceding, Reading};
 use super::{Credential, LOG};
 use crate::auth::Right;
 use crate::engine::Head;
 use crate::engine::postings::Print;
 use crate::engine::records::{name_print, stream_print};
 use crate::limits::{LIST_BYTES, REPLAY_BYTES, REPLAY_RECORDS};
-use crate::records::{Predecessor, READS_TOPIC, Said, Seen, VerifiedLater};
+use crate::records::{READS_TOPIC, Said, Seen, VerifiedLater};
 
 /// A stream that somebody asks about.
 #[derive(Clone)]
@@ -127,7 +127,7 @@ struct Verifying<T> {
     first: Option<Standing>,
     broken_from: Option<LeafIndex>,
     redacting: Redacting,
-    last: Option<Predecessor>,
+    last: Preceding,
     /// Whether all that were asked for are here.
     is_whole: bool,
 }
@@ -135,7 +135,7 @@ struct Verifying<T> {
 impl<T> Default for Verifying<T> {
     fn default() -> Self {
         let (records, redacting) = (Vec::new(), Redacting::default());
-        Self { records, first: None, broken_from: None, redacting, last: None, is_whole: false }
+        Self { records, first: None, broken_from: None, redacting, last: Preceding::Unknown, is_whole: false }
     }
 }
 
@@ -302,7 +302,11 @@ impl Asked {
             Some(last) => reading.under(*last)?,
             None => Arc::clone(&reading.checkpoint),
         };
-        let verify = |indexes: &[LeafIndex], stored| self.verify(indexes, stored, (&under, ended), &make);
+        let verify = |indexes: &[LeafIndex], stored| {
+            let before = found.partition_point(|index| Some(index) < indexes.first()).checked_sub(1);
+            let last = before.and_then(|place| found.get(place)).map_or(Preceding::Unknown, |at| Preceding::Near(*at));
+            self.verify((indexes, stored), last, (&under, ended), &make)
+        };
         let parts = reading.in_parts(found, most, verify)?;
         let mut all = Verifying::default();
         for part in parts {
@@ -325,12 +329,12 @@ impl Asked {
     /// Some records that were read, which follow one another.
     fn verify<T>(
         &self,
-        indexes: &[LeafIndex],
-        stored: Vec<ReadBack>,
+        (indexes, stored): (&[LeafIndex], Vec<ReadBack>),
+        last: Preceding,
         (under, ended): (&Head, Option<LeafIndex>),
         make: impl Fn(SeenEntry, &Head) -> Result<T, Problem>,
     ) -> Result<Verifying<T>, Problem> {
-        let mut verifying = Verifying { is_whole: stored.len() == indexes.len(), ..Verifying::default() };
+        let mut verifying = Verifying { is_whole: stored.len() == indexes.len(), last, ..Verifying::default() };
         for (index, stored) in indexes.iter().zip(stored) {
             match self.next(stored, (under, ended), &mut verifying.last) {
                 Ok(entry) => {
@@ -377,13 +381,13 @@ impl Asked {
         &self,
         stored: ReadBack,
         (under, ended): (&Head, Option<LeafIndex>),
-        last: &mut Option<Predecessor>,
+        last: &mut Preceding,
     ) -> Result<SeenEntry, NotGood> {
         let reading = &self.reading;
         // What comes after one whose leaf can't be read looks for it in the tree.
-        let before = last.take();
+        let before = core::mem::take(last);
         let mut located = reading.located(stored, under)?;
-        *last = Some(located.as_predecessor());
+        *last = Preceding::Known(located.as_predecessor());
         reading.chained(&mut located, under, before)?;
         if ended.is_some_and(|ended| located.index() > ended) {
             return Err(reading.past_the_end(located.index()));

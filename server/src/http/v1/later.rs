@@ -5,7 +5,7 @@ use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::size::LeafIndex;
 
 use super::not_good::{NotGood, ReadBack};
-use super::reading::Reading;
+use super::reading::{Preceding, Reading};
 use crate::engine::Head;
 use crate::engine::records::stream_print;
 use crate::records::{Located, VerifiedLater};
@@ -34,7 +34,7 @@ impl Reading {
         if !located.is_later() || !self.is_for(&located, under, whose)? {
             return Ok(None);
         }
-        self.chained(&mut located, under, None)?;
+        self.chained(&mut located, under, Preceding::Unknown)?;
         self.later(located).map(Some)
     }
 

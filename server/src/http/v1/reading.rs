@@ -54,6 +54,18 @@ pub(in crate::http) struct Reading {
     pub(super) signer: Arc<OnceLock<(Bytes, KeyId)>>,
 }
 
+/// What is at hand of the record directly before another one in its stream.
+#[derive(Debug, Default)]
+pub(super) enum Preceding {
+    /// All of it.
+    Known(Predecessor),
+    /// Where it should be.
+    Near(LeafIndex),
+    /// Nothing.
+    #[default]
+    Unknown,
+}
+
 /// The tenant that a request is about, if it says so; one that the token is not good for is not there.
 pub(super) fn tenant(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'_>) -> Result<Option<String>, Problem> {
     let said = Said::of(&ask.parts.headers)?;
@@ -213,7 +225,7 @@ impl Reading {
             return Ok(None);
         }
         // What is said of a record that is another tenant's is not said to this reader.
-        let before = self.ground(under).before(&located).map_err(|error| self.told(error))?;
+        let before = self.ground(under).before(&located, None).map_err(|error| self.told(error))?;
         let chained = located.after(before);
         let verified = self.open(located, under)?;
         if !verified.is_of(|tenant| self.tenants.matches(tenant)) {
@@ -234,15 +246,16 @@ impl Reading {
     }
 
     /// Checks that an entry goes on from the one before it, which is looked up if it is not at hand.
-    pub(super) fn chained(
-        &self,
-        located: &mut Located,
-        under: &Head,
-        before: Option<Predecessor>,
-    ) -> Result<(), NotGood> {
+    pub(super) fn chained(&self, located: &mut Located, under: &Head, before: Preceding) -> Result<(), NotGood> {
+        let near = match &before {
+            Preceding::Near(index) => Some(*index),
+            Preceding::Known(_) | Preceding::Unknown => None,
+        };
         let before = match before {
-            Some(before) => before,
-            None => self.ground(under).before(located).map_err(|error| self.told(error))?,
+            Preceding::Known(before) => before,
+            Preceding::Near(_) | Preceding::Unknown => {
+                self.ground(under).before(located, near).map_err(|error| self.told(error))?
+            }
         };
         located.after(before).map_err(|error| self.told(error))
     }
