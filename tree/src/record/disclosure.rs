@@ -4,6 +4,8 @@
 //! So nobody can put two contents behind one place and show each to somebody else, and what is erased keeps its name.
 //! A disclosure is never written anew from what it says: its text is what was hashed.
 
+use std::borrow::Cow;
+
 use super::base64url;
 use super::bounds::{MAX_DISCLOSED_BYTES, MAX_DISCLOSURE_BYTES, MAX_DISCLOSURES};
 use super::digest::Digest;
@@ -25,6 +27,11 @@ impl Salt {
         Self(bytes)
     }
 
+    /// The same bits as a number.
+    pub(super) const fn number(&self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+
     fn read(reader: &mut Reader<'_>) -> Read<Self> {
         let at = reader.offset();
         let salt = base64url::decode_array(&reader.string()?);
@@ -33,12 +40,37 @@ impl Salt {
 }
 
 /// The disclosures of one record, each with its digest, in any order.
-#[derive(Clone, PartialEq, Eq)]
 pub struct Disclosures {
     /// Each text with a tilde after it (RFC 9901, section 4).
     text: String,
     /// Where each text ends, and its digest.
     each: Vec<(usize, Digest)>,
+    /// What they were unpacked from, so that opening them need not decode what was just encoded; nothing of others.
+    packed: Vec<u8>,
+}
+
+/// What is packed is what the texts say.
+impl PartialEq for Disclosures {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.each == other.each
+    }
+}
+
+impl Eq for Disclosures {}
+
+/// Without what they were unpacked from: copies are made to be sent.
+impl Clone for Disclosures {
+    fn clone(&self) -> Self {
+        Self { text: self.text.clone(), each: self.each.clone(), packed: Vec::new() }
+    }
+}
+
+/// A disclosure to be opened.
+#[derive(Clone, Copy)]
+pub(super) struct Sealed<'d> {
+    text: &'d str,
+    /// The bytes whose base64url the text is, if they are at hand.
+    json: Option<&'d [u8]>,
 }
 
 /// Why disclosures can't be taken.
@@ -71,7 +103,7 @@ impl Disclosures {
     /// None.
     #[must_use]
     pub const fn none() -> Self {
-        Self { text: String::new(), each: Vec::new() }
+        Self { text: String::new(), each: Vec::new(), packed: Vec::new() }
     }
 
     /// Reads disclosures with a tilde after each, and hashes them.
@@ -111,6 +143,12 @@ impl Disclosures {
     pub fn iter(&self) -> impl Iterator<Item = (Digest, &str)> {
         let starts = core::iter::once(0).chain(self.each.iter().map(|(end, _)| end + 1));
         starts.zip(&self.each).map(|(start, (end, digest))| (*digest, self.text.get(start..*end).unwrap_or_default()))
+    }
+
+    /// The same to be opened.
+    pub(super) fn sealed(&self) -> impl Iterator<Item = (Digest, Sealed<'_>)> {
+        let mut packed = Unpacking(&self.packed);
+        self.iter().map(move |(digest, text)| (digest, Sealed { text, json: packed.next().and_then(Result::ok) }))
     }
 
     /// How many there are.
@@ -157,15 +195,10 @@ impl Disclosures {
     /// [`DisclosuresError`].
     pub fn unpack(packed: &[u8]) -> Result<Self, DisclosuresError> {
         let mut making = Making::with_capacity(packed.len() / 3 * 4, packed.len() / 128);
-        let mut rest = packed;
-        while !rest.is_empty() {
-            let (length, after) = rest.split_first_chunk::<PACKED_LENGTH>().ok_or(DisclosuresError::CutOff)?;
-            let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-            let (bytes, after) = after.split_at_checked(length).ok_or(DisclosuresError::CutOff)?;
-            making.push(bytes)?;
-            rest = after;
+        for json in Unpacking(packed) {
+            making.push(json?)?;
         }
-        Ok(making.done())
+        Ok(Self { packed: packed.to_vec(), ..making.done() })
     }
 
     /// Only those whose digest `keep` keeps, byte for byte.
@@ -178,6 +211,26 @@ impl Disclosures {
             kept.text.push('~');
         }
         kept
+    }
+}
+
+/// One packed disclosure after another, until one is cut off.
+struct Unpacking<'p>(&'p [u8]);
+
+impl<'p> Iterator for Unpacking<'p> {
+    type Item = Result<&'p [u8], DisclosuresError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let rest = core::mem::take(&mut self.0);
+        let split = rest.split_first_chunk::<PACKED_LENGTH>().and_then(|(length, rest)| {
+            rest.split_at_checked(length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+        });
+        let Some((json, rest)) = split else { return Some(Err(DisclosuresError::CutOff)) };
+        self.0 = rest;
+        Some(Ok(json))
     }
 }
 
@@ -218,7 +271,8 @@ impl Making {
 
     pub(super) fn done(self) -> Disclosures {
         // ASCII is UTF-8.
-        Disclosures { text: String::from_utf8(self.text).unwrap_or_default(), each: self.each }
+        let text = String::from_utf8(self.text).unwrap_or_default();
+        Disclosures { text, each: self.each, packed: Vec::new() }
     }
 }
 
@@ -274,13 +328,16 @@ pub(super) fn read_place(reader: &mut Reader<'_>) -> Read<Digest> {
     digest.ok_or(Trouble::new(start, FaultKind::Rule("must hold one digest")))
 }
 
-/// Reads a disclosure's text: the salt, then the value by `value`.
-pub(super) fn read_text<T>(
-    text: &str,
+/// Reads a disclosure: the salt, then the value by `value`.
+pub(super) fn open<T>(
+    disclosure: Sealed<'_>,
     value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>,
 ) -> Result<(Salt, T), Fault> {
     let no_text = || Fault::new(&super::json::Pointer::ROOT, FaultKind::Rule("must be unpadded base64url"));
-    let json = base64url::decode(text).ok_or_else(no_text)?;
+    let json = match disclosure.json {
+        Some(json) => Cow::Borrowed(json),
+        None => Cow::Owned(base64url::decode(disclosure.text).ok_or_else(no_text)?),
+    };
     Reader::read(&json, MAX_DISCLOSURE_BYTES, |reader| {
         let start = reader.offset();
         let (mut salt, mut read, mut value) = (None, None, Some(value));
@@ -306,7 +363,13 @@ mod tests {
             let disclosures = Disclosures::from_texts(texts[..count].iter().copied()).unwrap();
             let mut packed = Vec::new();
             disclosures.pack(&mut packed).unwrap();
-            assert_eq!(Disclosures::unpack(&packed), Ok(disclosures));
+            let unpacked = Disclosures::unpack(&packed).unwrap();
+            assert_eq!(unpacked, disclosures);
+            for ((digest, one), (same, other)) in unpacked.sealed().zip(disclosures.sealed()) {
+                assert_eq!((digest, one.text, other.json), (same, other.text, None));
+                assert_eq!(one.json.map(<[u8]>::to_vec), base64url::decode(one.text));
+            }
+            assert_eq!(unpacked.sealed().count(), count);
             for cut in 1..packed.len() {
                 let cut = Disclosures::unpack(&packed[..cut]);
                 assert!(cut.is_err() || cut.is_ok_and(|disclosures| disclosures.len() < count));

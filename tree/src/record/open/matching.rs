@@ -3,7 +3,7 @@
 use super::{Evidence, IntegrityError, Piece, Traced};
 use crate::record::bounds::MAX_DISCLOSURES;
 use crate::record::digest::Digest;
-use crate::record::disclosure::{Salt, read_text};
+use crate::record::disclosure::{self, Salt, Sealed};
 use crate::record::json::{Read, Reader};
 use crate::record::kind::{Concerned, Redactions};
 use crate::record::shown::Shown;
@@ -14,7 +14,7 @@ pub(super) struct Matching<'e> {
     /// The record that is opened.
     of: Concerned,
     /// By digest.
-    texts: Vec<(Digest, &'e str)>,
+    texts: Vec<(Digest, Sealed<'e>)>,
     /// In order.
     withheld: Vec<Digest>,
     met: Vec<Traced>,
@@ -28,7 +28,7 @@ impl<'e> Matching<'e> {
         if evidence.withheld.len() > MAX_DISCLOSURES {
             return Err(IntegrityError::TooManyWithheld);
         }
-        let mut texts: Vec<(Digest, &str)> = evidence.disclosures.iter().collect();
+        let mut texts: Vec<(Digest, Sealed<'_>)> = evidence.disclosures.sealed().collect();
         texts.sort_unstable_by_key(|(digest, _)| *digest);
         let mut withheld = evidence.withheld.to_vec();
         withheld.sort_unstable();
@@ -40,7 +40,7 @@ impl<'e> Matching<'e> {
         self.withheld.binary_search(digest).is_ok()
     }
 
-    fn text(&self, digest: &Digest) -> Option<&'e str> {
+    fn text(&self, digest: &Digest) -> Option<Sealed<'e>> {
         let at = self.texts.binary_search_by_key(digest, |(digest, _)| *digest).ok()?;
         self.texts.get(at).map(|(_, text)| *text)
     }
@@ -67,7 +67,7 @@ impl<'e> Matching<'e> {
             (Some(_), _) if withheld => return Err(IntegrityError::WithheldAndDisclosed(digest)),
             (Some(text), _) => {
                 let malformed = |fault| IntegrityError::Malformed { piece, digest, fault: Box::new(fault) };
-                let (salt, value) = read_text(text, value).map_err(malformed)?;
+                let (salt, value) = disclosure::open(text, value).map_err(malformed)?;
                 self.salts.push(salt);
                 Shown::Disclosed(value)
             }
@@ -106,7 +106,8 @@ impl<'e> Matching<'e> {
         if let Some(digest) = self.withheld.iter().find(|digest| !is_met(digest)) {
             return Err(IntegrityError::WithheldElsewhere(*digest));
         }
-        self.salts.sort_unstable();
+        // As numbers, which are compared faster than bytes.
+        self.salts.sort_unstable_by_key(Salt::number);
         if self.salts.iter().zip(self.salts.iter().skip(1)).any(|(one, other)| one == other) {
             return Err(IntegrityError::SaltTwice);
         }
