@@ -56,11 +56,22 @@ impl Redacting {
 impl Reading {
     /// A record with all that its reader needs to verify it under a head, but the checkpoint.
     pub(super) fn body(&self, seen: &Seen, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
-        let header = Header::of(seen.record.leaf(), seen.record.hash());
-        let place =
-            self.placed((seen.record.index(), &header), (&seen.leaf, &seen.before), (under, proof, &seen.proof))?;
         let (disclosures, withheld) = (seen.disclosures.clone(), seen.withheld.clone());
-        Ok(RecordBody { disclosures, withheld, view: Some(view(&seen.record)), ..place })
+        Ok(RecordBody { disclosures, withheld, ..self.undisclosed(seen, under, proof)? })
+    }
+
+    /// The same of one that is not needed any more.
+    pub(super) fn body_of(&self, seen: Seen, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+        let body = self.undisclosed(&seen, under, proof)?;
+        Ok(RecordBody { disclosures: seen.disclosures, withheld: seen.withheld, ..body })
+    }
+
+    /// All of a record's body but its disclosures and what is withheld.
+    fn undisclosed(&self, seen: &Seen, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+        let header = Header::of(seen.record.leaf(), seen.record.hash());
+        let place = (seen.record.index(), &header);
+        let body = self.placed(place, (&seen.leaf, &seen.before), (under, proof, &seen.proof))?;
+        Ok(RecordBody { view: Some(view(&seen.record)), ..body })
     }
 
     /// The same of a record of a later version.

@@ -206,8 +206,8 @@ fn chunk(stream: &Asked, mut seen: u64, mut next: LeafIndex, proof: bool) -> Res
         // What comes after it is no history of the stream any more.
         let entry = entry.map_err(|problem| Problem::new(Kind::Integrity, problem.to_string()))?;
         let index = entry.index();
-        let record = entry.body(reading, &row.under, proof)?;
         let redactions = entry.redacting().bodies(reading, &row.under)?;
+        let record = entry.into_body(reading, &row.under, proof)?;
         let answer = RecordAnswer { record, redactions, checkpoint: checkpoint(&row.under)? };
         seen = seen.saturating_add(1);
         next = LeafIndex::new(index.size_with().get()).map_err(Problem::internal)?;

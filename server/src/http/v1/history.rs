@@ -102,10 +102,10 @@ impl SeenEntry {
     }
 
     /// With all that its reader needs to verify it.
-    pub(super) fn body(&self, reading: &Reading, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
+    pub(super) fn into_body(self, reading: &Reading, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
         match self {
-            Self::Record(seen) => reading.body(seen, under, proof),
-            Self::Later(later) => reading.later_body(later, under, proof),
+            Self::Record(seen) => reading.body_of(*seen, under, proof),
+            Self::Later(later) => reading.later_body(&later, under, proof),
         }
     }
 }

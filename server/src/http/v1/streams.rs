@@ -52,8 +52,9 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let work = move || {
         let complete_to = stream.reading.complete_to()?;
         let reading = &stream.reading;
-        let make =
-            |entry: SeenEntry, under: &Head| Ok(Listed::Record(Box::new(entry.body(reading, under, proof)?)).to_json());
+        let make = |entry: SeenEntry, under: &Head| {
+            Ok(Listed::Record(Box::new(entry.into_body(reading, under, proof)?)).to_json())
+        };
         let row = stream.row(from, most, make)?;
         let next = row.next.map(|next| next.to_string().parse());
         let unverified = |problem| Listed::Unverified(problem).to_json();
