@@ -95,6 +95,6 @@ pub(super) const FSCK_PENDING: usize = 1 << 20;
 /// two hundred others.
 pub(super) const BUNDLE_PART_BYTES: usize = 16 << 10;
 /// Records that are read together.
-pub(super) const AHEAD_RECORDS: usize = 16;
+pub(super) const AHEAD_RECORDS: usize = 32;
 /// Bytes of rows that are read together for them, about: as many rows of the usual length.
 pub(super) const AHEAD_BYTES: usize = 512 << 10;

@@ -31,8 +31,10 @@ use crate::records::{
     Broken, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater, lack,
 };
 
-/// Records that one core works on at a time.
-const PART_RECORDS: usize = 16;
+/// The least and the most records that one core works on at a time: few would be found one by one.
+const PART_RECORDS: (usize, usize) = (8, 32);
+/// What part of those that are left one core takes, so that all come to an end at about the same time.
+const PART_SHARE: usize = 8;
 
 /// One log as a reader sees it: under one head.
 #[derive(Clone)]
@@ -331,7 +333,7 @@ impl Reading {
         most: usize,
         work: impl Fn(&[LeafIndex], Vec<ReadBack>) -> Result<T, Problem> + Sync,
     ) -> Result<Vec<T>, Problem> {
-        let parts: Vec<&[LeafIndex]> = found.chunks(PART_RECORDS).collect();
+        let parts = in_shares(found);
         let bytes = AtomicUsize::new(0);
         let part = |place: usize| -> Result<Option<(usize, T)>, Problem> {
             let Some(indexes) = parts.get(place) else { return Ok(None) };
@@ -350,5 +352,34 @@ impl Reading {
             *place == 0 || total <= most
         };
         Ok(done.into_iter().enumerate().take_while(fits).map(|(_, (_, done))| done).collect())
+    }
+}
+
+/// Cuts what is to be read into pieces that get shorter.
+fn in_shares(mut found: &[LeafIndex]) -> Vec<&[LeafIndex]> {
+    let (least, most) = PART_RECORDS;
+    let mut parts = Vec::new();
+    while !found.is_empty() {
+        let count = (found.len() / PART_SHARE).clamp(least, most).min(found.len());
+        let (part, rest) = found.split_at(count);
+        parts.push(part);
+        found = rest;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_all_of_it_in_order_and_get_shorter() {
+        for count in [0, 1, 7, 8, 9, 50, 64, 500, 10_000] {
+            let found: Vec<LeafIndex> = (0..count).map(|index| LeafIndex::new(index).unwrap()).collect();
+            let parts = in_shares(&found);
+            assert_eq!(parts.concat(), found);
+            assert!(parts.is_sorted_by(|one, next| one.len() >= next.len()));
+            assert!(parts.iter().rev().skip(1).all(|part| (8..=32).contains(&part.len())));
+        }
     }
 }
