@@ -22,6 +22,10 @@ use crate::store::{CURRENT, RocksStore};
 
 /// RocksDB's own lock file, which [`DatabaseLock`] shares with it.
 const LOCK: &str = "LOCK";
+/// Where tables are made that name the families, in the folder of links.
+const NAMING: &str = "naming";
+/// No key of ours: they begin with a byte that says their format, and go on.
+const NO_KEY: [u8; 1] = [0];
 
 /// Keeps everybody else from opening a database, without opening it: RocksDB refuses as long as this lives.
 ///
@@ -69,10 +73,7 @@ impl RocksStore {
         }
         cut::check(path)?;
         let options = settings.database();
-        let listed = families(path, &options)?;
-        let mut store = Self::start_to_read(path, settings, &options, &listed)?;
-        store.absent = Family::ALL.into_iter().filter(|family| !listed.contains(family)).collect();
-        Ok(store)
+        Self::start_to_read(path, settings, &options, &families(path, &options)?)
     }
 
     /// Opens what can be read of the database in `path`. `scratch` is a folder on the same file system, made here if it is
@@ -93,7 +94,8 @@ impl RocksStore {
         if let Ok(store) = listed {
             return Ok(Remains { store, problem: Some(whole.to_string()) });
         }
-        let tables = link_tables(path, scratch)?;
+        let (tables, free) = link_tables(path, scratch)?;
+        name_families(scratch, free, settings)?;
         let mut options = lenient(settings);
         options.create_missing_column_families(true);
         DB::repair(&options, scratch).map_err(|error| OpenError::from_rocksdb(path, error))?;
@@ -116,13 +118,15 @@ impl RocksStore {
         families: &[Family],
     ) -> Result<Self, OpenError> {
         let cache = Cache::new_lru_cache(settings.block_cache);
-        let families = families
+        let descriptors = families
             .iter()
             .map(|family| ColumnFamilyDescriptor::new(family.name(), settings.family(*family, &cache)))
             .collect::<Vec<_>>();
-        let db = DB::open_cf_descriptors_read_only(options, path, families, false);
+        let db = DB::open_cf_descriptors_read_only(options, path, descriptors, false);
         let db = db.map_err(|error| OpenError::from_rocksdb(path, error))?;
-        Ok(Self::of(db, (cache, settings.block_cache)))
+        let mut store = Self::of(db, (cache, settings.block_cache));
+        store.absent = Family::ALL.into_iter().filter(|family| !families.contains(family)).collect();
+        Ok(store)
     }
 }
 
@@ -141,25 +145,56 @@ fn lenient(settings: &Settings) -> Options {
     options
 }
 
-/// Makes a folder with links to the tables and write-ahead logs of a database; how many tables there are.
-fn link_tables(path: &Path, scratch: &Path) -> Result<usize, OpenError> {
-    let link = || -> io::Result<usize> {
+/// Makes a folder with links to the tables and write-ahead logs of a database: how many tables there are, and a number
+/// that no file has, nor any after it.
+fn link_tables(path: &Path, scratch: &Path) -> Result<(usize, u64), OpenError> {
+    let link = || -> io::Result<(usize, u64)> {
         if scratch.exists() {
             fs::remove_dir_all(scratch)?;
         }
         DirBuilder::new().mode(0o700).create(scratch)?;
-        let mut tables = 0;
+        let (mut tables, mut free) = (0, 1);
         for file in fs::read_dir(path)? {
             let file: PathBuf = file?.path();
             let is_log = file.extension().is_some_and(|extension| extension == "log");
             if let Some(name) = file.file_name().filter(|_| is_log || is_table(&file)) {
                 fs::hard_link(&file, scratch.join(name))?;
                 tables += usize::from(!is_log);
+                let number = file.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+                free = free.max(number.unwrap_or_default().saturating_add(1));
             }
         }
-        Ok(tables)
+        Ok((tables, free))
     };
     link().map_err(|error| OpenError::from_io(path, &error))
+}
+
+/// Adds a table of each family to a folder of tables, from `free` on, with nothing in it but that a key which is never
+/// used is deleted. RocksDB learns from tables which families there are, and passes over what a write-ahead log has for
+/// any other: without these, all of a family that no table was written for yet.
+fn name_families(scratch: &Path, free: u64, settings: &Settings) -> Result<(), OpenError> {
+    let beside = scratch.join(NAMING);
+    // A family has the same number in every database: they are all made in the order of `Family::ALL`.
+    let store = RocksStore::create(&beside, settings)?;
+    for family in Family::ALL {
+        let failed = |error| OpenError::from_rocksdb(&beside, error);
+        let handle = store.family(family).map_err(|error| OpenError::from_io(&beside, &io::Error::other(error)))?;
+        store.db.delete_cf(handle, NO_KEY).map_err(failed)?;
+        store.db.flush_cf(handle).map_err(failed)?;
+    }
+    drop(store);
+    let name = || -> io::Result<()> {
+        let mut number = free;
+        for file in fs::read_dir(&beside)? {
+            let file = file?.path();
+            if is_table(&file) {
+                fs::rename(&file, scratch.join(format!("{number:06}.sst")))?;
+                number = number.saturating_add(1);
+            }
+        }
+        fs::remove_dir_all(&beside)
+    };
+    name().map_err(|error| OpenError::from_io(&beside, &error))
 }
 
 fn is_table(path: &Path) -> bool {

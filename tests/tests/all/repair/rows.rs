@@ -49,6 +49,57 @@ fn a_database_whose_manifest_is_damaged_is_mended() {
     assert_mended(&mut scene, "a flipped manifest");
 }
 
+/// No table was written yet for most families of rows: their names stood in the manifest alone.
+#[test]
+fn a_lost_manifest_loses_nothing_that_stands_in_the_write_ahead_log_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = cairn_tests::server::Data::init(folder.path().join("data"));
+    let mut oracle = cairn_tests::oracle::Oracle::new(&data.main);
+    let server = data.serve();
+    (0..300).for_each(|number| crate::scene::append(&server, &data, &mut oracle, &crate::scene::entry(number)));
+    server.kill();
+    fs::remove_file(manifest(data.path())).unwrap();
+    assert!(data.try_serve().is_err(), "the start did not refuse");
+    let (code, said) = repair_json(data.path(), &[]);
+    assert_eq!((code, &said["mended"], &said["logs"][0]["size"]), (SOUND, &true.into(), &300.into()), "{said}");
+    data.assert_sound();
+    let server = data.serve();
+    let mut random = Random::for_test("a lost manifest");
+    oracle.check(server.address(), &mut random).unwrap_or_else(|wrong| panic!("{wrong}"));
+    oracle.check_every_entry(server.address()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    crate::scene::append(&server, &data, &mut oracle, b"it goes on");
+    assert_eq!(server.stop().code, SOUND);
+}
+
+/// The manifest and the write-ahead log at once: of whole families of rows nothing is left, and a mirror has the entries.
+#[test]
+fn a_lost_manifest_and_a_damaged_write_ahead_log_are_mended_from_a_mirror() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = cairn_tests::server::Data::init(folder.path().join("data"));
+    let mut oracle = cairn_tests::oracle::Oracle::new(&data.main);
+    let server = data.serve();
+    (0..300).for_each(|number| crate::scene::append(&server, &data, &mut oracle, &crate::scene::entry(number)));
+    server.kill();
+    let copy = cairn_tests::server::Data::at(folder.path().join("copy"), &data);
+    crate::scene::copy(data.path(), copy.path());
+    fs::remove_file(manifest(data.path())).unwrap();
+    let log = with_ending(data.path(), ".log").pop().unwrap();
+    let length = fs::metadata(&log).unwrap().len() as usize;
+    for part in 0..8 {
+        flip(&log, 20 + part * length / 8);
+    }
+    let alone = repair(data.path(), &[]);
+    assert!(alone.code == MISSING && !alone.stdout.contains("is not open"), "{alone:?}");
+    let mirror = copy.serve();
+    let mended = repair(data.path(), &["--mirror", &mirror.log_url("main")]);
+    assert!(mended.code == SOUND && !mended.stdout.contains("is not open"), "{mended:?}");
+    data.assert_sound();
+    let server = data.serve();
+    oracle.check_every_entry(server.address()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    crate::scene::append(&server, &data, &mut oracle, b"it goes on");
+    assert_eq!(server.stop().code, SOUND);
+}
+
 #[test]
 fn a_database_whose_manifest_and_its_name_are_gone_is_mended() {
     let mut scene = Scene::new();
