@@ -72,6 +72,8 @@ pub(super) const MEND_ROWS: usize = 256;
 pub(super) const MEND_PLACES: usize = 4_096;
 /// Records of one log whose disclosures a repair takes from a copy because they have changed; of more, none is mended.
 pub(super) const MEND_CHANGED: usize = 1 << 20;
+/// Bytes of entries that a repair remembers of one log's records that lack disclosures, until it knows which were erased.
+pub(super) const MEND_LACKING_BYTES: usize = 64 << 20;
 /// Leaves of a run of the hash index that a repair makes anew, at most: as many as a merge of the smallest runs has.
 pub(super) const MEND_RUN_ENTRIES: u64 = INDEX_RUN_ENTRIES * INDEX_FAN as u64;
 /// Entries that are re-hashed in one go where a range of a log is checked, at start and by `fsck`.

@@ -21,6 +21,7 @@
 //! the row that says so is lost, the incidents tell: a halt for good is one of them.
 
 mod edge;
+mod lacking;
 mod log;
 mod open;
 mod report;
@@ -51,6 +52,7 @@ use super::replay::replay;
 use super::scrub::Place;
 use super::stored::Stored;
 use crate::high_water::Mark;
+use lacking::Looking;
 use log::{Walk, Walked};
 use rest::Rest;
 use sink::Sink;
@@ -248,7 +250,8 @@ impl Mending {
             sink: sink.as_deref_mut(),
             step: &mut *step,
         };
-        let Some(walked) = walk.run()? else {
+        let looking = self.in_part.then(|| Looking::new(&first.origin)).flatten();
+        let Some(walked) = walk.run(looking)? else {
             report.logs.push(MendedLog { log: name, size, ended: None, lifted: false });
             return Ok(());
         };
@@ -260,8 +263,9 @@ impl Mending {
             sink.put(head_key, self.mended_head(target, &walked, state.clone()).encode())?;
         }
         let in_part = self.in_part;
-        let (records, changed) = (walked.records, &walked.changed);
-        Rest { parts: &parts, log, binding, size, records, changed, in_part, report: &mut *report, sink }.run()?;
+        let (records, changed, lacking) = (walked.records, &walked.changed, &walked.lacking);
+        Rest { parts: &parts, log, binding, size, records, changed, lacking, in_part, report: &mut *report, sink }
+            .run()?;
         let ended = match state {
             LogState::Open => None,
             LogState::Sealed => Some("sealed".to_owned()),

@@ -7,6 +7,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
 
 use super::MendError;
+use super::lacking::Lacking;
 use super::report::{Remedy, Report};
 use super::rows::{Gap, scan_past};
 use super::sink::Sink;
@@ -64,6 +65,8 @@ pub(super) struct Rest<'a, 'b> {
     pub(super) records: Option<(u64, u64)>,
     /// The records whose disclosures are there and are none of theirs.
     pub(super) changed: &'b BTreeSet<u64>,
+    /// Those that lack disclosures.
+    pub(super) lacking: &'b Lacking,
     /// Whether rows may be missing without a trace: the database could be opened in part only.
     pub(super) in_part: bool,
     pub(super) report: &'b mut Report,
@@ -207,11 +210,22 @@ impl<'a> Rest<'a, '_> {
             missing.push(to.map_or_else(|| part.clone(), |to| part.ending_at(&to)));
         }
         let torn = missing.clone();
-        if self.in_part {
-            // Rows may be gone without a trace.
+        let mut end =
+            missing.iter().filter_map(KeyRange::end_number).max().unwrap_or_default().min(last.saturating_add(1));
+        let Lacking { records, is_cut } = self.lacking;
+        if let (Some(first), Some(newest)) = (records.first(), records.last()) {
+            problem = problem.or_else(|| Some(lacks(records.len(), first.get())));
+            // No row that is gone is of a later record.
+            end = end.max(newest.get().saturating_add(1));
+        }
+        if *is_cut {
+            end = last.saturating_add(1);
+        }
+        if !records.is_empty() || *is_cut {
+            // Rows are gone without a trace.
             missing = vec![range];
         }
-        let Some(covering) = self.copy_with(last, &missing) else {
+        let Some(covering) = self.copy_with(end, &missing) else {
             if let Some(problem) = problem {
                 self.tell("disclosures of records", problem, Remedy::Missing);
             }
@@ -235,9 +249,12 @@ impl<'a> Rest<'a, '_> {
         Ok(())
     }
 
-    /// A copy that had every record when it was made of which something is missing, and can be read there.
-    fn copy_with(&self, last: u64, missing: &[KeyRange]) -> Option<&'a super::Copy> {
-        let end = missing.iter().filter_map(KeyRange::end_number).max()?.min(last.saturating_add(1));
+    /// A copy that had every record before `end` when it was made, and can be read where something is missing; none if
+    /// nothing is.
+    fn copy_with(&self, end: u64, missing: &[KeyRange]) -> Option<&'a super::Copy> {
+        if missing.is_empty() {
+            return None;
+        }
         let has = |copy: &&super::Copy| {
             let row = copy.store.get(&HeadRow::key(self.log)).ok().flatten();
             let size = row.and_then(|row| HeadRow::decode(&row).ok()).map_or(0, |row| row.size.get());
@@ -272,6 +289,15 @@ impl<'a> Rest<'a, '_> {
         let (key, row) = anew.finish();
         sink.put(key, row)
     }
+}
+
+/// What it means that what some records disclose is gone.
+fn lacks(count: usize, first: u64) -> String {
+    let whose = match count {
+        1 => format!("what record {first} disclosed is gone"),
+        count => format!("what {count} records disclosed is gone, of record {first} first"),
+    };
+    format!("{whose}; no mirror has it, but a backup that was made since does")
 }
 
 /// Whether a row of disclosures is what was written: it can be read, and none of its records has one that is not its own.

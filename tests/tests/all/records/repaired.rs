@@ -119,3 +119,49 @@ fn a_disclosure_that_changed_is_mended_from_a_backup() {
     let after = running.shown(history)["records"].take();
     assert_eq!(lasting(&[after]), lasting(&[before]));
 }
+
+/// What stood in the write-ahead log alone: a mirror has such records' entries and none of what they disclose, so that with
+/// it alone the repair says what is missing and who has it.
+#[test]
+fn disclosures_that_the_write_ahead_log_lost_are_missed_and_mended_from_a_backup() {
+    let running = Running::start();
+    (0..10).for_each(|_| drop(running.brought(&record("pb", "L-1", "update"))));
+    // What is replayed is written to tables.
+    let running = running.restarted().restarted();
+    for _ in 0..20 {
+        running.brought(&record("pb", "L-1", "update"));
+    }
+    let history = "/v1/streams/entity/pb/tl/license/L-1?limit=100";
+    let before = running.shown(history)["records"].take();
+    assert_eq!(before.as_array().unwrap().len(), 30);
+    let Running { data, server, _folder } = running;
+    server.kill();
+    let copy = Data::at(data.path().with_file_name("copy"), &data);
+    crate::scene::copy(data.path(), copy.path());
+    // Of the copy: a backup of the database itself would write its write-ahead log to tables.
+    let backups = data.path().with_file_name("backups");
+    let backups = backups.to_str().unwrap();
+    let made = command(copy.path(), "backup", &["--to", backups]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let logs = std::fs::read_dir(data.path().join("db")).unwrap().map(|file| file.unwrap().path());
+    let log = logs.filter(|file| file.extension().is_some_and(|ending| ending == "log")).max().unwrap();
+    let mut bytes = std::fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&log, bytes).unwrap();
+    let mirror = copy.serve();
+    let url = mirror.log_url("main");
+    for check in [&["--check"][..], &[]] {
+        let alone = command(data.path(), "repair", &[&["--mirror", &url], check].concat());
+        assert_eq!(alone.code, Some(4), "{alone:?}");
+        let line = alone.stdout.lines().find(|line| line.contains("disclosures of records")).unwrap();
+        assert!(line.contains("disclosed is gone") && line.contains("a backup that was made since does"), "{line}");
+    }
+    let mended = command(data.path(), "repair", &["--mirror", &url, "--from", backups]);
+    assert_eq!(mended.code, Some(0), "{mended:?}");
+    assert!(mended.stdout.contains("taken from generation 1"), "{mended:?}");
+    data.assert_sound();
+    let running = Running { server: data.serve(), data, _folder };
+    assert_eq!(lasting(&[running.shown(history)["records"].take()]), lasting(&[before]));
+    assert_eq!(running.brought(&record("pb", "L-1", "update"))["records"][0]["seq"], 30);
+}
