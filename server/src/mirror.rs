@@ -54,6 +54,56 @@ impl MirrorToken {
     }
 }
 
+/// The tokens of all mirrors.
+#[derive(Clone, Default)]
+pub struct MirrorTokens {
+    /// Shown to every mirror that no other one is for.
+    everywhere: Option<MirrorToken>,
+    /// Each for the mirrors at this URL and below it, which ends in `/`.
+    at: Vec<(Url, MirrorToken)>,
+}
+
+impl MirrorTokens {
+    /// One token for all mirrors.
+    ///
+    /// # Errors
+    /// [`MirrorError::Token`].
+    pub fn one(token: &str) -> Result<Self, MirrorError> {
+        Ok(Self { everywhere: Some(MirrorToken::new(token)?), at: Vec::new() })
+    }
+
+    /// Reads one token, or lines of a URL and a token each; `#` begins a comment line.
+    ///
+    /// # Errors
+    /// [`MirrorError`]; it repeats no token.
+    pub fn parse(text: &str) -> Result<Self, MirrorError> {
+        let words: Vec<Vec<&str>> = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let mut lines = words.iter().enumerate().filter(|(_, words)| !words.is_empty());
+        if let (Some((_, only)), None) = (lines.next(), lines.next())
+            && let [token] = only.as_slice()
+        {
+            return Self::one(token);
+        }
+        let mut at = Vec::new();
+        for (number, words) in words.iter().enumerate().filter(|(_, words)| !words.is_empty()) {
+            let [url, token] = words.as_slice() else { return Err(MirrorError::TokenLine(number + 1)) };
+            at.push((prefix(url).map_err(|_| MirrorError::TokenLine(number + 1))?, MirrorToken::new(token)?));
+        }
+        if at.is_empty() { Err(MirrorError::Token) } else { Ok(Self { everywhere: None, at }) }
+    }
+
+    /// The token of the longest URL that a mirror is at or below.
+    fn of(&self, mirror: &Url) -> Option<&MirrorToken> {
+        let is_above = |url: &Url| url.origin() == mirror.origin() && mirror.path().starts_with(url.path());
+        let of_some = self.at.iter().filter(|(url, _)| is_above(url)).max_by_key(|(url, _)| url.path().len());
+        of_some.map(|(_, token)| token).or(self.everywhere.as_ref())
+    }
+}
+
 /// Why a mirror can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
@@ -63,9 +113,16 @@ pub enum MirrorError {
     /// What is to be shown to it is no token.
     #[error("the mirrors' token is empty or holds a character that cannot stand in an HTTP header")]
     Token,
+    /// Several tokens are told apart by where their mirrors are.
+    #[error(
+        "line {0} of the mirrors' tokens is no mirror's URL with its token behind it; a file holds one token alone, or such \
+         lines alone"
+    )]
+    TokenLine(usize),
     /// Two who would both get to know one token.
     #[error(
-        "{0} and {1} are not at one scheme, host and port, and each would get to know the token that is for the other"
+        "{0} and {1} are not at one scheme, host and port, and each would get to know the token that is for the other; \
+         tokens for each stand in a file for --mirror-token-file, as lines of a URL and a token"
     )]
     Apart(String, String),
     /// The client could not be made.
@@ -84,7 +141,10 @@ pub enum MirrorError {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum NoAnswer {
-    /// It says that there is nothing, or what it says is too long: asking again gives the same.
+    /// It answers so, with the status that refuses or denies: asking again gives the same.
+    #[error("status {0}")]
+    Refused(u16),
+    /// What it says is too long: asking again gives the same.
     #[error("{0}")]
     Settled(String),
     /// It may be there another time.
@@ -93,11 +153,12 @@ enum NoAnswer {
 }
 
 impl HttpMirror {
-    /// The mirrors beneath these URLs. A token is shown to all of them, so that they must be at one place then.
+    /// The mirrors beneath these URLs. A token for all of them is shown to all of them, so that they must be at one place
+    /// then.
     ///
     /// # Errors
     /// [`MirrorError`]; nobody was asked if they are apart.
-    pub fn open_all(urls: &[String], token: Option<&MirrorToken>) -> Result<Vec<Self>, MirrorError> {
+    pub fn open_all(urls: &[String], tokens: &MirrorTokens) -> Result<Vec<Self>, MirrorError> {
         let prefixes = urls.iter().map(|url| prefix(url)).collect::<Result<Vec<_>, _>>()?;
         let apart = |pair: &[Url]| match pair {
             [one, other] if one.origin() != other.origin() => {
@@ -105,12 +166,18 @@ impl HttpMirror {
             }
             _ => None,
         };
-        if token.is_some()
+        if tokens.everywhere.is_some()
             && let Some(apart) = prefixes.windows(2).find_map(apart)
         {
             return Err(apart);
         }
-        prefixes.into_iter().map(|prefix| Self::open(prefix, token)).collect()
+        prefixes
+            .into_iter()
+            .map(|prefix| {
+                let token = tokens.of(&prefix).cloned();
+                Self::open(prefix, token.as_ref())
+            })
+            .collect()
     }
 
     /// A mirror. Its checkpoint tells which log it serves.
@@ -132,13 +199,10 @@ impl HttpMirror {
         let runtime = runtime.map_err(|error| MirrorError::Client(error.to_string()))?;
         let name = format!("the mirror {}", prefix.as_str().trim_end_matches('/'));
         let mut this = Self { prefix, name, origin: String::new(), client, runtime, silent: Cell::new(0) };
-        let hint = if token.is_none() { "; of a private log it does so with a token only" } else { "" };
-        let told = |problem: &dyn core::fmt::Display| MirrorError::Checkpoint {
-            url: this.prefix.to_string(),
-            problem: format!("{problem}{hint}"),
-        };
-        let text = this.ask("checkpoint", WITNESS_ANSWER_BYTES).map_err(|error| told(&error))?;
-        let checkpoint = SignedCheckpoint::parse(&text).map_err(|error| told(&error))?;
+        let told = |problem: String| MirrorError::Checkpoint { url: this.prefix.to_string(), problem };
+        let answer = this.ask("checkpoint", WITNESS_ANSWER_BYTES);
+        let text = answer.map_err(|error| told(format!("{error}{}", meaning(&error, token.is_some()))))?;
+        let checkpoint = SignedCheckpoint::parse(&text).map_err(|error| told(error.to_string()))?;
         this.origin = checkpoint.unverified().origin().to_string();
         Ok(this)
     }
@@ -162,8 +226,26 @@ impl HttpMirror {
         match response.status().as_u16() {
             200 => bounded(response, most).await,
             status @ (429 | 500..) => Err(NoAnswer::Passing(format!("status {status}"))),
-            status => Err(NoAnswer::Settled(format!("status {status}"))),
+            status => Err(NoAnswer::Refused(status)),
         }
+    }
+}
+
+/// What it means that a mirror does not answer, and what to do about it.
+fn meaning(error: &NoAnswer, with_token: bool) -> &'static str {
+    match (error, with_token) {
+        (NoAnswer::Refused(401 | 403 | 404), false) => {
+            ": it has no log there, or that log is private and shown to nobody without a token. Look at the URL (it ends \
+             in /logs/NAME), or name a token that reads the log: --mirror-token-file FILE, or CAIRND_MIRROR_TOKEN in the \
+             environment"
+        }
+        (NoAnswer::Refused(401 | 403 | 404), true) => {
+            ": it has no log there, or the token that it was shown (of --mirror-token-file, --mirror-token or \
+             CAIRND_MIRROR_TOKEN) is unknown there, revoked, or may not read that log. Look at the URL (it ends in \
+             /logs/NAME), or have whoever runs the mirror make a token with the right to read for that log"
+        }
+        (NoAnswer::Refused(300..=399), _) => ": it names another place, which is not followed; name that one",
+        _ => "",
     }
 }
 

@@ -12,7 +12,7 @@ use cairn_tree::size::counted;
 use cairnd::admin::{Progress, Session};
 use cairnd::backup::{self, Generation};
 use cairnd::engine::{Clock as _, Copy, Mending, Remedy, Report, Sources, SystemClock, Wrong, sources_folder};
-use cairnd::mirror::{HttpMirror, MirrorToken};
+use cairnd::mirror::{HttpMirror, MirrorTokens};
 use serde::Serialize;
 
 use super::backup::split;
@@ -26,8 +26,9 @@ const MENDABLE: u8 = 3;
 const MISSING: u8 = 4;
 /// Generations that are asked, the newest first.
 const GENERATIONS: usize = 8;
-/// The most bytes of a file with a token.
-const TOKEN_BYTES: u64 = 8 << 10;
+/// The most bytes of a file with tokens, and of a token.
+const TOKENS_BYTES: u64 = 1 << 20;
+const TOKEN_BYTES: usize = 8 << 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Repair {
@@ -39,11 +40,14 @@ pub(super) struct Repair {
     /// Where somebody serves a log that is damaged, as C2SP tlog-tiles: trusted for nothing.
     #[arg(long, value_name = "URL")]
     mirror: Vec<String>,
-    /// The token that the mirrors of private logs ask for: all mirrors must be at one scheme, host and port then. Other
-    /// users of this machine can read it in the process list: prefer the environment or --mirror-token-file.
+    /// The token that the mirrors of private logs ask for: it needs the right to read each of them, and all mirrors must
+    /// be at one scheme, host and port. Other users of this machine can read it in the process list: prefer the environment
+    /// or --mirror-token-file.
     #[arg(long, env = "CAIRND_MIRROR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     mirror_token: Option<String>,
-    /// A file that holds that token, and nothing else but white space.
+    /// A file that holds that token alone, or a line for each mirror with its URL and its token: logs of different tenants
+    /// or at different hosts are mended in one go so. Each token is shown to the mirrors at its URL and below it, and to
+    /// nobody else.
     #[arg(long, value_name = "FILE")]
     mirror_token_file: Option<PathBuf>,
     /// Say what is damaged and what would become of it, and change nothing.
@@ -149,19 +153,20 @@ impl Repair {
                 }
             }
         }
-        for mirror in HttpMirror::open_all(&self.mirror, self.mirror_token()?.as_ref())? {
+        for mirror in HttpMirror::open_all(&self.mirror, &self.mirror_tokens()?)? {
             sources.mirrors.push(Box::new(mirror));
         }
         Ok(sources)
     }
 
-    fn mirror_token(&self) -> anyhow::Result<Option<MirrorToken>> {
-        let text = match &self.mirror_token_file {
-            Some(path) => Some(read_token(path).with_context(|| path.display().to_string())?),
-            // An empty variable in the environment is as good as none.
-            None => self.mirror_token.clone().filter(|token| !token.is_empty()),
-        };
-        Ok(text.map(|text| MirrorToken::new(text.trim())).transpose()?)
+    fn mirror_tokens(&self) -> anyhow::Result<MirrorTokens> {
+        if let Some(path) = &self.mirror_token_file {
+            let text = read_tokens(path).with_context(|| path.display().to_string())?;
+            return Ok(MirrorTokens::parse(&text)?);
+        }
+        // An empty variable in the environment is as good as none.
+        let token = self.mirror_token.as_deref().filter(|token| !token.is_empty());
+        Ok(token.map(|token| MirrorTokens::one(token.trim())).transpose()?.unwrap_or_default())
     }
 
     fn tell(&self, folder: &Folder, report: &Report, kept: Option<&Path>) -> anyhow::Result<()> {
@@ -211,11 +216,12 @@ impl Repair {
     }
 }
 
-/// The text of a file that is no longer than a token may be.
-fn read_token(path: &Path) -> anyhow::Result<String> {
+/// The text of a file in which nothing is longer than a token may be.
+fn read_tokens(path: &Path) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(TOKEN_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > TOKEN_BYTES {
+    File::open(path)?.take(TOKENS_BYTES + 1).read_to_end(&mut bytes)?;
+    let words = bytes.split(u8::is_ascii_whitespace);
+    if bytes.len() as u64 > TOKENS_BYTES || words.map(<[u8]>::len).max().unwrap_or_default() > TOKEN_BYTES {
         bail!("longer than any token");
     }
     Ok(String::from_utf8(bytes)?)

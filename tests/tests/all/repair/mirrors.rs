@@ -83,8 +83,8 @@ fn a_mirror_of_a_private_log_mends_it_with_a_token() {
         assert!(!ended.stderr.contains(&data.auditor), "a token is told: {ended:?}");
     };
     // Without a token, with a wrong one, and with what is none.
-    refused(mending(&[], ""), "of a private log it does so with a token only");
-    refused(mending(&[], "cairn_000000000000_AAAA"), "shows no checkpoint: status 4");
+    refused(mending(&[], ""), "or name a token that reads the log: --mirror-token-file FILE");
+    refused(mending(&[], "cairn_000000000000_AAAA"), "CAIRND_MIRROR_TOKEN) is unknown there, revoked, or may not read");
     refused(mending(&[], "no token"), "cannot stand in an HTTP header");
     let from_file = ["--mirror-token-file", token_file.to_str().unwrap()];
     refused(mending(&from_file, &data.auditor), "No such file");
@@ -94,7 +94,20 @@ fn a_mirror_of_a_private_log_mends_it_with_a_token() {
     }
     // Nobody at another place gets to see it.
     refused(mending(&["--mirror", &elsewhere.url()], &data.auditor), "not at one scheme, host and port");
+    // Tokens for each: a mirror is shown the one of the nearest line, and none if there is no such line.
+    let tokens = |lines: &[(&str, &str)]| {
+        let lines: String = lines.iter().map(|(url, token)| format!("{url} {token}\n")).collect();
+        fs::write(&token_file, format!("# tokens\n\n{lines}")).unwrap();
+    };
+    tokens(&[(&elsewhere.url(), &data.auditor), (&other.log_url("priv"), &data.auditor)]);
+    refused(mending(&from_file, ""), "or name a token that reads the log");
+    fs::write(&token_file, format!("{url} {0}\n{0}\n", data.auditor)).unwrap();
+    refused(mending(&from_file, ""), "line 2 of the mirrors' tokens");
     assert_eq!(elsewhere.requests(), Vec::<String>::new());
+    let host = url.strip_suffix("/logs/private").unwrap();
+    tokens(&[(host, "cairn_000000000000_AAAA"), (&elsewhere.url(), "another"), (&url, &data.auditor)]);
+    let both = mending(&[&["--mirror", &elsewhere.url(), "--check"], &from_file[..]].concat(), "");
+    assert_eq!(both.code, MENDABLE, "{both:?}");
     assert!(before == files(data.path()), "something was changed");
     let checked = mending(&["--check"], &data.auditor);
     assert_eq!(checked.code, MENDABLE, "{checked:?}");
