@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::Digest;
+use crate::regular::open_regular;
 
 const FILE_NAME: &str = "incidents.jsonl";
 /// Longer than any line that this program writes.
@@ -158,7 +159,7 @@ fn sum_of(text: &str) -> String {
 /// # Errors
 /// If there is a file that can't be read.
 pub fn read(data: &Path) -> io::Result<Vec<Incident>> {
-    let file = match File::open(data.join(FILE_NAME)) {
+    let file = match open_regular(&data.join(FILE_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         file => file?,
     };

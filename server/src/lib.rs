@@ -20,5 +20,6 @@ pub mod metrics;
 pub mod mirror;
 pub mod readers;
 pub mod records;
+mod regular;
 mod replace;
 pub mod signer;

@@ -1,7 +1,7 @@
 //! The token file: `tokens.json` in the data directory, readable by its owner alone, replaced as a whole.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Token;
 use crate::limits::TOKENS;
+use crate::regular::{open_regular, read_bounded};
 use crate::replace::replace_file;
 
 const FILE_NAME: &str = "tokens.json";
@@ -76,13 +77,12 @@ impl TokenFile {
     /// # Errors
     /// [`TokenFileError`]; a file that others can read is refused.
     pub fn load(&self) -> Result<Vec<Token>, TokenFileError> {
-        let file = File::open(&self.path).map_err(|source| self.io(source))?;
+        let file = open_regular(&self.path).map_err(|source| self.io(source))?;
         let mode = file.metadata().map_err(|source| self.io(source))?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(TokenFileError::Open { path: self.path.clone(), mode });
         }
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES).read_to_end(&mut bytes).map_err(|source| self.io(source))?;
+        let bytes = read_bounded(file, FILE_BYTES).map_err(|source| self.io(source))?;
         let damaged = |problem: String| TokenFileError::Damaged { path: self.path.clone(), problem };
         let content: Content = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         match content.format {

@@ -12,6 +12,7 @@ use cairn_tree::note::{SignerKey, VerifierKey};
 use cairn_tree::store::LogId;
 
 use crate::log_name::LogName;
+use crate::regular::{open_regular, read_bounded};
 
 /// The name of a key's two files, without their endings. It is no path: it is made of a checked name, or of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +154,8 @@ impl KeyFiles {
         if is_copy {
             remove_durably(&private, &self.folder)?;
         }
-        let text = fs::read_to_string(&public).unwrap_or_default();
+        let there = open_regular(&public).and_then(|file| read_bounded(file, KEY_FILE_MAX));
+        let text = there.ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         if private.symlink_metadata().is_err() && text.trim_end_matches('\n') == key.to_string() {
             remove_durably(&public, &self.folder)?;
         }
@@ -204,9 +206,12 @@ impl KeyFiles {
     /// As [`KeyFiles::read`].
     pub fn read_at(path: PathBuf) -> Result<SignerKey, KeyFileError> {
         let read = || -> io::Result<(u32, zeroize::Zeroizing<String>)> {
-            let file = File::open(&path)?;
+            let file = open_regular(&path)?;
             let mode = file.metadata()?.mode() & 0o7777;
-            Ok((mode, io::read_to_string(io::Read::take(file, KEY_FILE_MAX))?.into()))
+            // So much room that nothing of it is left behind where it was.
+            let mut text = zeroize::Zeroizing::new(String::with_capacity(KEY_FILE_MAX as usize));
+            io::Read::read_to_string(&mut io::Read::take(file, KEY_FILE_MAX), &mut text)?;
+            Ok((mode, text))
         };
         let (mode, text) = read().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => KeyFileError::Missing(path.clone()),

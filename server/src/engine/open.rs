@@ -114,7 +114,7 @@ pub enum OpenError {
         error: SignerError,
     },
     /// What went wrong before can't be read.
-    #[error("the incidents can't be read: {0}")]
+    #[error("the incidents (incidents.jsonl) can't be read: {0}")]
     Incidents(std::io::Error),
     /// A thread can't be started.
     #[error("a thread can't be started: {0}")]

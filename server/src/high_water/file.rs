@@ -60,7 +60,12 @@ impl Disk for RealDisk {
     }
 
     fn open(&mut self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        // Whoever reads a pipe waits for ever.
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        Ok(Box::new(file))
     }
 
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn DiskFile>> {

@@ -6,18 +6,17 @@
 //! behind `v2` and the 64 hexadecimal digits stands a digest of them. Files of before are the digits alone; they are written
 //! anew when they are read.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::draw::{NoRandomness, Random};
 use super::secret::Secret;
 use crate::engine::{Engine, ReadError};
+use crate::regular::open_regular;
 use crate::replace::replace_file;
 
 /// The file's name.
@@ -145,11 +144,11 @@ impl SecretFile {
 /// The secret, and whether it stands there without a digest.
 fn read(path: &Path) -> Result<(Zeroizing<[u8; Secret::LEN]>, bool), SecretFileError> {
     let io = |source| SecretFileError::Io { path: path.to_owned(), source };
-    let file = open(path).map_err(io)?;
+    let file = open_regular(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidInput => SecretFileError::NotAFile { path: path.to_owned() },
+        _ => io(source),
+    })?;
     let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() {
-        return Err(SecretFileError::NotAFile { path: path.to_owned() });
-    }
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(SecretFileError::Open { path: path.to_owned(), mode });
@@ -164,12 +163,6 @@ fn read(path: &Path) -> Result<(Zeroizing<[u8; Secret::LEN]>, bool), SecretFileE
         None => text.strip_suffix(b"\n").and_then(digits).map(|it| (it, true)),
     };
     found.ok_or_else(|| SecretFileError::Damaged { path: path.to_owned() })
-}
-
-/// Opens it without waiting: to open a pipe that nobody writes to would take for ever.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Lowercase hexadecimal digits, just as many as there are.

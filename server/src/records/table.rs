@@ -3,13 +3,13 @@
 //! A file is read whole at the start and replaced as a whole. Not here: what stands in it.
 
 use core::marker::PhantomData;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::regular::{open_regular, read_bounded};
 use crate::replace::replace_file;
 
 const FORMAT: u32 = 1;
@@ -70,12 +70,11 @@ impl<T: Default + Serialize + DeserializeOwned> Table<T> {
     /// Reads it; one that is not there says nothing about anybody.
     pub(super) fn read(&self) -> Result<T, TableError> {
         let io = |source| TableError::Io { path: self.path.clone(), source };
-        let file = match File::open(&self.path) {
+        let file = match open_regular(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
             file => file.map_err(io)?,
         };
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        let bytes = read_bounded(file, FILE_BYTES).map_err(io)?;
         let damaged = |problem: String| TableError::Damaged { path: self.path.clone(), problem };
         let content: Content<T> = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if content.format != FORMAT {
@@ -89,8 +88,7 @@ impl<T: Default + Serialize + DeserializeOwned> Table<T> {
         let io = |source| TableError::Io { path: self.path.clone(), source };
         let content = Content { format: FORMAT, tenants };
         let bytes = serde_json::to_vec_pretty(&content).map_err(|error| io(error.into()))?;
-        // One that ends at the bound could have been cut there.
-        if bytes.len() as u64 >= FILE_BYTES {
+        if bytes.len() as u64 > FILE_BYTES {
             return Err(TableError::TooLong { path: self.path.clone() });
         }
         replace_file(&self.path, &bytes).map_err(io)

@@ -24,9 +24,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{MENDING, SALVAGE};
 use crate::incidents::{self, Incident, Incidents};
+use crate::regular::{open_regular, read_bounded};
 
 const DATABASE: &str = "db";
 const FILE_NAME: &str = "repair.json";
+/// More than the incidents of a repair take.
+const FILE_BYTES: u64 = 256 << 20;
 const LOCK: &str = "repair.lock";
 const FORMAT: u32 = 1;
 const SOURCES: &str = "repair.sources";
@@ -140,7 +143,7 @@ pub fn sources_folder(data: &Path) -> PathBuf {
 /// The same, for who has the lock.
 pub(super) fn settle_locked(data: &Path) -> Result<(), SwapError> {
     let path = data.join(FILE_NAME);
-    let bytes = match fs::read(&path) {
+    let bytes = match open_regular(&path).and_then(|file| read_bounded(file, FILE_BYTES)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         bytes => bytes.map_err(on_io(&path))?,
     };

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use cairn_tree::store::DatabaseId;
 use serde::{Deserialize, Serialize};
 
+use crate::regular::{open_regular, read_bounded};
+
 const FILE_NAME: &str = "scrub.json";
+/// More than the file takes.
+const FILE_BYTES: u64 = 1 << 20;
 
 /// What is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +43,8 @@ impl Keeper {
 
     /// What was kept of this database. A file that is cut or another's is none.
     pub(super) fn read(&self) -> Kept {
-        let kept = fs::read(&self.path).ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+        let text = open_regular(&self.path).and_then(|file| read_bounded(file, FILE_BYTES));
+        let kept = text.ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
         let fresh = || Kept { database: self.database.clone(), ..Kept::default() };
         kept.filter(|kept| kept.database == self.database).unwrap_or_else(fresh)
     }

@@ -13,6 +13,7 @@ use cairn_tree::note::VerifierKey;
 use serde::{Deserialize, Serialize};
 
 use super::VaultError;
+use crate::regular::open_regular;
 
 /// The file.
 pub(super) const INDEX: &str = "signer.json";
@@ -65,7 +66,7 @@ impl Index {
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, VaultError> {
         let path = folder.join(INDEX);
         let damaged = |problem: String| VaultError::Damaged { path: path.clone(), problem };
-        let file = match File::open(&path) {
+        let file = match open_regular(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(VaultError::Io { path: path.clone(), error }),

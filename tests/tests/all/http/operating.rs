@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use cairn_tests::http::{Connection, Request, Response};
 use cairn_tests::server::{Data, Ended, cairnd};
@@ -128,6 +129,56 @@ fn secrets_that_others_can_read_stop_the_start() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert_refused(&data.try_serve().map(|_| ()).unwrap_err(), "chmod 600");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    drop(data.serve());
+}
+
+/// A pipe that nobody writes to, a folder, or far more than was ever written, in the place of a file that the start reads:
+/// each is refused by its name, and nothing is waited for.
+#[test]
+fn what_is_no_file_or_too_long_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::init(folder.path().join("data"));
+    drop(data.serve());
+    let kept = folder.path().join("kept");
+    let files = [
+        "tokens.json",
+        "tenants.json",
+        "settings.json",
+        "keys/main.skey",
+        "records.secret",
+        "high-water",
+        "incidents.jsonl",
+    ];
+    for name in files {
+        let path = data.path().join(name);
+        let was_there = path.exists();
+        if was_there {
+            fs::rename(&path, &kept).unwrap();
+        }
+        let refused = || {
+            let ended = data.try_serve().map(drop).unwrap_err();
+            assert_refused(&ended, name);
+            ended.stderr
+        };
+        assert!(Command::new("mkfifo").arg("--mode=600").arg(&path).status().unwrap().success());
+        assert!(refused().contains("no regular file"), "{name}");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        let _ = refused();
+        fs::remove_dir(&path).unwrap();
+        if !["high-water", "incidents.jsonl"].contains(&name) {
+            let huge = fs::File::create(&path).unwrap();
+            huge.set_len(1 << 40).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let said = refused();
+            assert!(["longer than", "damaged", "holds no key"].iter().any(|words| said.contains(words)), "{said}");
+            fs::remove_file(&path).unwrap();
+        }
+        if was_there {
+            fs::rename(&kept, &path).unwrap();
+        }
     }
     drop(data.serve());
 }
