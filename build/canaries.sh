@@ -30,7 +30,7 @@ found() {
 
 failed=()
 for case in "ack-before-fsync power" "no-high-water copies" "sign-before-check bundle" "wal-by-default wal" \
-    "late-disclosures kill" "no-overlay kill"; do
+    "late-disclosures kill" "no-overlay kill" "unstored-checkpoint witnessed"; do
     read -r canary fault <<<"$case"
     line=$(torture "$canary" "$fault" 0.5)
     if [ "$(found "$line")" -gt 0 ]; then say "$canary: found by $fault: $line"; else failed+=("$canary is not found by $fault: $line"); fi
@@ -42,7 +42,8 @@ for case in "ack-before-fsync power" "no-high-water copies" "sign-before-check b
     fi
 done
 # Without its fault a canary lives: a kill leaves what was written, and a sound disk gives back what it got.
-for case in "ack-before-fsync kill" "sign-before-check kill" "no-high-water kill" "wal-by-default kill"; do
+for case in "ack-before-fsync kill" "sign-before-check kill" "no-high-water kill" "wal-by-default kill" \
+    "unstored-checkpoint kill"; do
     read -r canary fault <<<"$case"
     line=$(torture "$canary" "$fault" 0.1)
     if [ "$(found "$line")" = 0 ]; then say "$canary: $fault alone does not find it"; else failed+=("$canary is found by $fault: $line"); fi

@@ -92,8 +92,10 @@ pub(crate) enum Answer {
     Done(Ask, Vec<u8>),
     /// Records that were refused, as they might be: none of them is ever there.
     Refused(Asked),
-    /// A head or checkpoint.
+    /// A head.
     Head(Vec<u8>),
+    /// A checkpoint.
+    Checkpoint(Vec<u8>),
     /// What no server may say.
     Odd(String),
 }
@@ -260,7 +262,9 @@ pub(crate) fn watch(address: SocketAddr, logs: &[String], signals: &Signals) -> 
             for resource in ["head", "checkpoint"] {
                 let Ok(answer) = connection.ask(&Request::get(format!("/logs/{log}/{resource}"))) else { return seen };
                 if answer.status == 200 {
-                    seen.push((log.clone(), Answer::Head(answer.body)));
+                    let is_head = resource == "head";
+                    let body = answer.body;
+                    seen.push((log.clone(), if is_head { Answer::Head(body) } else { Answer::Checkpoint(body) }));
                 }
             }
         }
@@ -282,7 +286,7 @@ pub(crate) fn judge(oracle: &mut Oracle, ledger: Option<&mut Ledger>, answer: An
     let log = oracle.name().to_owned();
     let bad = |words: String| Finding { sort: Sort::BadBytes, words: format!("log {log}: {words}") };
     match (answer, ledger) {
-        (Answer::Head(text), _) => {
+        (Answer::Head(text) | Answer::Checkpoint(text), _) => {
             oracle.see_head(&text)?;
             Ok(Acknowledged::default())
         }

@@ -137,6 +137,13 @@ impl Parties {
     pub(crate) fn settle(&mut self, address: SocketAddr, seen: &mut Seen) -> Result<(), Finding> {
         let (mut server, mut witness) = (Connection::open(address)?, Connection::open(self.address)?);
         for log in &mut self.logs {
+            let path = format!("/logs/{}/checkpoint", log.name);
+            let answer = server.ask(&Request::get(&path));
+            let answer = answer.map_err(|broken| Finding::failed(format!("{path}: {broken:?}")))?;
+            if answer.status == 200 {
+                // Before its witness has seen the server again.
+                seen.see_checkpoint(&log.name, &answer.body)?;
+            }
             let mut newest = None;
             let settled = wait_until(
                 || {

@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) oracles: Vec<Oracle>,
     /// Of those logs that take records.
     ledgers: Vec<Ledger>,
+    /// The size of the largest checkpoint that each log served.
+    checkpoints: HashMap<String, u64>,
 }
 
 /// What `cairnd tenant create` says.
@@ -86,7 +88,7 @@ impl World {
             ledgers.push(Ledger::new(tenant, &log.name, &keys, &data.auditor));
         }
         let logs = vec![data.main.clone(), timed, tenant.log];
-        let seen = Seen { oracles: logs.iter().map(Oracle::new).collect(), ledgers };
+        let seen = Seen { oracles: logs.iter().map(Oracle::new).collect(), ledgers, checkpoints: HashMap::new() };
         Ok(Self { folder: Some(folder), data, seen, clients, logs, parties: None, random })
     }
 
@@ -202,7 +204,7 @@ impl World {
                 return Err(Finding { sort: Sort::Contradiction, words });
             }
         }
-        let Seen { oracles, ledgers } = &mut self.seen;
+        let Seen { oracles, ledgers, .. } = &mut self.seen;
         for (oracle, content) in oracles.iter().zip(&contents) {
             for ledger in ledgers.iter_mut().filter(|ledger| ledger.log() == oracle.name()) {
                 ledger.check_all((up.address, content), &mut self.random, exactly)?;
@@ -228,8 +230,24 @@ impl Seen {
         Ok(oracle.ok_or_else(|| Finding::failed(format!("the harness: no log {log}")))?.see_head(text)?)
     }
 
+    /// Holds a log's checkpoint against all that was seen of it, and against the checkpoints before it: what has met the
+    /// witness policy once never falls back. Its size.
+    pub(crate) fn see_checkpoint(&mut self, log: &str, text: &[u8]) -> Result<u64, Finding> {
+        let size = self.see_head(log, text)?.size.get();
+        let largest = self.checkpoints.entry(log.to_owned()).or_default();
+        if size < *largest {
+            let words = format!("log {log}: a checkpoint of size {size} after one of size {largest}");
+            return Err(Finding { sort: Sort::Contradiction, words });
+        }
+        *largest = size;
+        Ok(size)
+    }
+
     /// Verifies an answer that concerns a log, and counts what it acknowledges.
     fn judge(&mut self, log: &str, answer: Answer, tally: &mut Tally) -> Result<(), Finding> {
+        if let Answer::Checkpoint(text) = &answer {
+            return self.see_checkpoint(log, text).map(drop);
+        }
         let Some(oracle) = self.oracles.iter_mut().find(|oracle| oracle.name() == log) else { return Ok(()) };
         let ledger = self.ledgers.iter_mut().find(|ledger| ledger.log() == log);
         let acknowledged = judge(oracle, ledger, answer)?;

@@ -24,6 +24,8 @@ pub enum Canary {
     LateDisclosures,
     /// Looks for the head of a stream without what the same request has just put there.
     NoOverlay,
+    /// Serves checkpoints that it has not stored.
+    UnstoredCheckpoint,
 }
 
 impl Canary {
@@ -37,6 +39,7 @@ impl Canary {
             Self::WalByDefault => "wal-by-default",
             Self::LateDisclosures => "late-disclosures",
             Self::NoOverlay => "no-overlay",
+            Self::UnstoredCheckpoint => "unstored-checkpoint",
         }
     }
 
