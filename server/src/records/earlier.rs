@@ -31,9 +31,8 @@ impl<'h> Earlier<'h> {
             if other.info().id == log.info().id || other.successor().is_none() {
                 continue;
             }
-            if let Some(secret) = other.print_secret()? {
-                ended.push((other, secret));
-            }
+            let secret = homes.unless_halted(&other, other.print_secret().map_err(PostingsError::from))?.flatten();
+            ended.extend(secret.map(|secret| (other, secret)));
         }
         Ok(Self { homes, log: log.clone(), ended })
     }

@@ -11,7 +11,7 @@ use cairn_tree::wire::v1::RecordAnswer;
 use super::super::Ask;
 use super::super::accept::media_type;
 use super::super::json::Object;
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::query::Query;
 use super::super::reading::{fresh, varying};
 use super::bodies::{Redacting, checkpoint, private};
@@ -134,13 +134,16 @@ async fn found<T: Send + 'static>(
         Some(tenant) => ask.app.records.homes.each_of(&ask.app.engine, tenant),
         None => ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants),
     };
+    // An id is one record's in all of them: one that can't be searched hides it only if no other has it.
+    let mut unsearched = None;
     for log in logs {
         let own = |(_, home): &(String, Home)| matches!(home, Home::Own(name) if *name == *log.info().name);
         let owner = ask.app.records.homes.list().into_iter().find(own).map(|(tenant, _)| tenant);
         let whose = Whose { asked: tenant.clone(), owner };
-        let reading = Reading::of(ask, &credential, log, tenant.as_deref())?;
+        let reading = Reading::of(ask, &credential, log, tenant.as_deref());
         let (tenant, answer) = (tenant.clone(), answer.clone());
         let read = move || {
+            let reading = reading?;
             let Some(index) = reading.find(id)? else { return Ok(None) };
             let under = reading.under(index)?;
             let Some(stored) = reading.log.stored_records(&reading.head, &[index], 0)?.pop() else { return Ok(None) };
@@ -156,9 +159,14 @@ async fn found<T: Send + 'static>(
                 Ok::<_, Problem>(None)
             }
         };
-        if let Some(found) = ask.read(read).await? {
-            return Ok(found);
+        match ask.read(read).await {
+            Err(problem) if problem.kind() == Kind::Damaged => unsearched = unsearched.or(Some(problem)),
+            found => {
+                if let Some(found) = found? {
+                    return Ok(found);
+                }
+            }
         }
     }
-    Err(Problem::not_found())
+    Err(unsearched.unwrap_or_else(Problem::not_found))
 }

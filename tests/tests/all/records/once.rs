@@ -446,3 +446,44 @@ fn a_damaged_entry_of_a_halted_log_refuses_nobody_for_ever() {
     check(&running, 299, "main", json!(true));
     refused(&running.bring(&with_id(record("pb", "1", "delete"), 299)), 409, EXISTS, "/id");
 }
+
+/// A halted log whose secret can't be read any more finds nothing: what came after it, and before it, goes on.
+#[test]
+fn a_halted_log_that_finds_nothing_any_more_keeps_nobody_from_the_others() {
+    let running = Running::start();
+    running.data.set_limit("scrub_bytes_per_second", 0);
+    let oldest = with_id(record("pb", "3", "create"), 400);
+    running.brought(&oldest);
+    seal(&running, "main", "second");
+    let all: Vec<Value> =
+        (0..300).map(|number| with_id(record("pb", &(number % 2).to_string(), "update"), number)).collect();
+    running.brought(&json!(all));
+    let bundle = KeyRange::numbers(LogId::new(2), Kind::BundlePart, 0..256);
+    let running = running.restarted_after(|data| {
+        found::edit(data, &bundle, |row| {
+            let middle = row.len() / 2;
+            row[middle] ^= 1;
+        });
+    });
+    for object in 0..2 {
+        running.shown(&format!("/v1/streams/entity/pb/tl/license/{object}?limit=200"));
+    }
+    assert_eq!(json_of(&running.bring(&record("pb", "1", "update")))["type"], "urn:cairn:problem:log-halted");
+    seal(&running, "second", "third");
+    let secret = KeyRange::all(LogId::new(2), Kind::PrintSecret);
+    let running = running.restarted_after(|data| found::edit(data, &secret, |row| *row.last_mut().unwrap() ^= 1));
+    let log = |body: &Value| told(&running, &running.bring(body)).0;
+    assert_eq!(log(&record("pb", "7", "create")), "third");
+    assert_eq!(log(&record("pb", "1", "update")), "third");
+    assert_eq!(log(&oldest), "main");
+    assert_eq!(log(&all[299]), "third", "what the halted log has can't be told");
+    let damaged = |id: &Value| {
+        let answer = running.read(&format!("/v1/records/{}", id.as_str().unwrap()));
+        assert_eq!((answer.status, &json_of(&answer)["type"]), (500, &json!("urn:cairn:problem:damaged")));
+    };
+    let shown = running.shown(&format!("/v1/records/{}", oldest["id"].as_str().unwrap()));
+    assert_eq!(shown["record"]["view"]["object"]["id"], "3", "{shown}");
+    // Whether the halted log has them nobody knows.
+    damaged(&all[298]["id"]);
+    damaged(&with_id(json!({}), 500)["id"]);
+}
