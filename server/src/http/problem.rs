@@ -211,9 +211,16 @@ impl From<PostingsError> for Problem {
     fn from(error: PostingsError) -> Self {
         match error {
             PostingsError::Read(error) => error.into(),
-            PostingsError::Behind { indexed, size } => {
+            PostingsError::Behind { indexed, size, earlier: None } => {
                 Self::busy(format!("the log's indexes are being built: {indexed} of {size} entries so far"))
                     .retry_after(LATER)
+            }
+            PostingsError::Behind { indexed, size, earlier: Some(log) } => {
+                let detail = format!(
+                    "what the earlier log {log} has of this is not known before its indexes are built: {indexed} of \
+                     {size} entries so far"
+                );
+                Self::busy(detail).field("log").value(log).retry_after(LATER)
             }
         }
     }
@@ -315,6 +322,25 @@ mod tests {
                 r#""value":"70000","bound":"at most 65535 bytes"}"#
             )
         );
+    }
+
+    #[test]
+    fn an_index_that_is_being_built_says_of_which_log_and_when_to_come_again() {
+        for (earlier, detail, value) in [
+            (None, "the log's indexes are being built: 7 of 900 entries so far", None),
+            (
+                Some("example.com/logs/main"),
+                "is not known before its indexes are built: 7 of 900",
+                Some("example.com/logs/main"),
+            ),
+        ] {
+            let problem =
+                Problem::from(PostingsError::Behind { indexed: 7, size: 900, earlier: earlier.map(Into::into) });
+            assert!(problem.detail().contains(detail) && problem.detail().contains(value.unwrap_or_default()));
+            let answer = problem.to_answer(true);
+            assert_eq!((answer.status().as_u16(), answer.headers()[RETRY_AFTER].to_str().unwrap()), (503, "30"));
+            assert_eq!(problem.document.value.as_deref(), value);
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! the log that follows names the last one there, so that the two are one history (`docs/record.md`, Streams). Not here:
 //! a tenant that goes on in a log of its own while the other lives (`crate::admin`), whose streams are linked at once.
 
+use std::sync::Arc;
+
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::record::stream::{StreamHead, StreamName};
 
@@ -67,7 +69,7 @@ impl<'h> Earlier<'h> {
 
 impl Homes {
     /// What was read of an earlier log; nothing of one that can't be read because it is damaged, which is why it ended:
-    /// what came after it must go on.
+    /// what came after it must go on. One whose indexes are being built is waited for, and named.
     ///
     /// # Errors
     /// [`PostingsError`].
@@ -83,6 +85,10 @@ impl Homes {
                     tracing::debug!(%log, %error, "what an earlier log has can't be read");
                 }
                 Ok(None)
+            }
+            Err(PostingsError::Behind { indexed, size, .. }) => {
+                let earlier = Some(Arc::from(&*log.info().origin));
+                Err(PostingsError::Behind { indexed, size, earlier })
             }
             Err(error) => Err(error),
         }

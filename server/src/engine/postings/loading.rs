@@ -37,7 +37,7 @@ impl Postings {
         let (indexed, size) = (begun.end(), source.size().get());
         if size.saturating_sub(indexed) > self.sizes.most_unread() {
             self.upkeep.due.push(self.log);
-            return Err(PostingsError::Behind { indexed, size });
+            return Err(PostingsError::Behind { indexed, size, earlier: None });
         }
         let mut reading = Reading { frozen: Vec::new(), active: Segment::new(indexed) };
         // Nearly all is read before the lock is taken: whoever releases heads waits for it.

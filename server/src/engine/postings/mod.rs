@@ -89,6 +89,8 @@ pub enum PostingsError {
         indexed: u64,
         /// The leaves that there are.
         size: u64,
+        /// The origin of the log, if it is an earlier one than the one that was asked about.
+        earlier: Option<Arc<str>>,
     },
 }
 

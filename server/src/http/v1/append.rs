@@ -50,9 +50,10 @@ const MANY: usize = 256;
     ),
     responses(
         (status = 200, description = "Where the records are, with their receipts; those that a log before had are under that log's checkpoint", body = crate::http::docs::RecordsAppended, content_type = "application/json"),
-        (status = 202, description = "The same under a head that only the log has signed: the witnesses are late", body = crate::http::docs::RecordsAppended, content_type = "application/json"),
+        (status = 202, description = "The same under a head that only the log has signed: the witnesses are late. For records that a log before had it is so until that log's witnesses have seen its end, and for ever if it was halted", body = crate::http::docs::RecordsAppended, content_type = "application/json"),
         (status = 409, description = "A stream has another head than was expected, which stream_head tells; an id belongs to another record, of this log or of one before it, or a log before has some of the records and not all; or, if its module asks for that, a record does not fit the state of its object, or its old values are not those that are recorded: paths tells where", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = "4XX", description = "The caller's mistake; pointer says where in the body", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Too much at once, or, for records with an id or a key and first records of streams: the indexes of a log before are being built, which log names; Retry-After says when to come again", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = "5XX", description = "Not the caller's mistake; Retry-After says when to come again", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]

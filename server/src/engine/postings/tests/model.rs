@@ -135,7 +135,7 @@ fn far_behind_it_says_so_and_is_built() {
     ground.append(&postings, (0..1_000).map(record).collect());
     let restarted = ground.postings(SMALL);
     let refused = restarted.complete_to(&ground);
-    assert_eq!(refused, Err(PostingsError::Behind { indexed: 0, size: 1_000 }));
+    assert_eq!(refused, Err(PostingsError::Behind { indexed: 0, size: 1_000, earlier: None }));
     assert_eq!(restarted.upkeep.due.next(), Some(LOG));
     build(&restarted, &ground, &ground.sink()).unwrap();
     ground.model().compare(&restarted, &ground, &all_prints(40));
