@@ -83,8 +83,9 @@ impl Spent {
     }
 
     /// Refuses what can't be told in one answer, or takes more than all answers together may: however long its asker waits.
-    fn bound(&self, bytes: usize, flags: usize) -> Result<(), Problem> {
-        if bytes <= REPLAY_BYTES && self.before.saturating_add(bytes) <= self.room.most() && flags <= MAX_STATES {
+    fn bound(&self, kept: Size) -> Result<(), Problem> {
+        let Size { told, own, flags } = kept;
+        if told <= REPLAY_BYTES && self.before.saturating_add(own) <= self.room.most() && flags <= MAX_STATES {
             return Ok(());
         }
         let detail = "the stream's states are too large to be told in one answer; read its records";
@@ -95,7 +96,7 @@ impl Spent {
 
     /// Keeps what a part that was replayed takes.
     fn settle(&mut self, at: &[(Ongoing, Vec<Flag>)]) {
-        self.room.settle(self.before.saturating_add(bytes_of(at)));
+        self.room.settle(self.before.saturating_add(Size::of(at).own));
         self.before = self.room.bytes();
     }
 }
@@ -146,7 +147,7 @@ async fn one(
     mut spent: Spent,
 ) -> Result<Ended, Problem> {
     // Who finds no room by himself need not come again.
-    spent.bound(1, 0)?;
+    spent.bound(Size::of_bytes(1))?;
     let Some(way) = Way::of(&points, &bases) else {
         spent.go_on(ask)?;
         return ask.app.read_bundles(move || whole_at_hand(&stream, (&points, &bases), spent)).await;
@@ -179,14 +180,44 @@ fn whole_at_hand(stream: &Asked, (points, bases): (&[Point], &[Base]), mut spent
     spent.read = spent.read.saturating_add(records as u64);
     let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &whole.history, point.view, point.until);
     let at: Vec<(Ongoing, Vec<Flag>)> = points.iter().zip(bases).map(replayed).collect();
-    spent.bound(bytes_of(&at), at.iter().map(|(_, flags)| flags.len()).sum())?;
+    spent.bound(Size::of(&at))?;
     spent.settle(&at);
     Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under, spent })
 }
 
-/// About how many bytes the states at some points take, and what was odd before each.
-fn bytes_of(at: &[(Ongoing, Vec<Flag>)]) -> usize {
-    at.iter().map(|(ongoing, flags)| ongoing.bytes() + flags.iter().map(Flag::bytes).sum::<usize>()).sum()
+/// About how much replays keep.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    /// Bytes of the states that they have come to, and of what was odd.
+    told: usize,
+    /// The same without the states of earlier parts that they stand on, which are counted by themselves: bytes in memory.
+    own: usize,
+    flags: usize,
+}
+
+impl Size {
+    const fn of_bytes(bytes: usize) -> Self {
+        Self { told: bytes, own: bytes, flags: 0 }
+    }
+
+    /// Of the states at some points, with what was odd before each.
+    fn of(at: &[(Ongoing, Vec<Flag>)]) -> Self {
+        let size = |(ongoing, flags): &(Ongoing, Vec<Flag>)| {
+            let odd: usize = flags.iter().map(Flag::bytes).sum();
+            Self { told: ongoing.bytes() + odd, own: ongoing.own_bytes() + odd, flags: flags.len() }
+        };
+        at.iter().map(size).sum()
+    }
+}
+
+impl core::iter::Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.fold(Self::default(), |all, one| Self {
+            told: all.told.saturating_add(one.told),
+            own: all.own.saturating_add(one.own),
+            flags: all.flags.saturating_add(one.flags),
+        })
+    }
 }
 
 /// What records do on their way.
@@ -217,18 +248,24 @@ impl Way {
         begun.map(passing).collect::<Option<_>>().map(Self::Recorded)
     }
 
-    /// What is kept on it: bytes, and flags.
-    fn kept(&self) -> (usize, usize) {
+    /// What is kept on it.
+    fn kept(&self) -> Size {
         match self {
             Self::Recorded(points) => {
-                let flags = points.iter().map(|point| point.course().flags()).sum();
-                (points.iter().map(Passing::bytes).sum(), flags)
+                let size = |point: &Passing| Size {
+                    told: point.bytes(),
+                    own: point.own_bytes(),
+                    flags: point.course().flags(),
+                };
+                points.iter().map(size).sum()
             }
-            Self::Learning(corrections, _) => (corrections.bytes(), 0),
+            Self::Learning(corrections, _) => Size::of_bytes(corrections.bytes()),
             Self::Corrected(corrections, points) => {
-                let bytes: usize = points.iter().map(|point| point.course().bytes()).sum();
-                let flags = points.iter().map(|point| point.course().flags()).sum();
-                (bytes.saturating_add(corrections.bytes()), flags)
+                let size = |point: &Correcting| {
+                    let course = point.course();
+                    Size { told: course.bytes(), own: course.own_bytes(), flags: course.flags() }
+                };
+                points.iter().map(size).chain([Size::of_bytes(corrections.bytes())]).sum()
             }
         }
     }
@@ -294,9 +331,9 @@ impl Passage {
             self.seq = self.seq.saturating_add(1);
             self.spent.read = self.spent.read.saturating_add(1);
         }
-        let (bytes, flags) = self.way.kept();
-        self.spent.bound(bytes, flags)?;
-        self.spent.hold(bytes)?;
+        let kept = self.way.kept();
+        self.spent.bound(kept)?;
+        self.spent.hold(kept.own)?;
         Ok((row.next.is_none() && !self.passes_again()) || self.way.is_over() || self.is_past(None))
     }
 

@@ -196,6 +196,32 @@ fn a_stream_in_many_logs_is_replayed_by_producer_time() {
     }
 }
 
+/// A large state that parts go on from is in memory once, and counted once, however many parts there are.
+#[test]
+fn a_large_state_of_a_stream_in_many_logs_is_counted_once() {
+    let running = Running::start_with(|data| data.set_limit("answers_in_flight_bytes", 1 << 20));
+    let mut large = record("pb", "0", "create");
+    for field in 0..4 {
+        large["values"]["whole"]["new"][format!("large{field}")] = json!("x".repeat(80_000));
+    }
+    large["context"] = json!({"stream": "wide"});
+    running.brought(&large);
+    let mut log = "main".to_owned();
+    for part in 1..6 {
+        let next = format!("part{part}");
+        seal(&running, &log, &next);
+        let mut small = record("pb", &part.to_string(), "create");
+        small["context"] = json!({"stream": "wide"});
+        running.brought(&small);
+        log = next;
+    }
+    let stream = "/v1/streams/named/pb/wide";
+    for query in ["", "?view=corrected", "?by=producer_time&at=2199-01-01T00:00:00Z"] {
+        let state = running.shown(&format!("{stream}/state{query}"));
+        assert_eq!((state["states"].as_array().unwrap().len(), state["earlier"].as_array().unwrap().len()), (6, 5));
+    }
+}
+
 /// What damages the content of a part's last record makes no secret of what was before it.
 #[test]
 fn a_damaged_end_of_an_earlier_part_says_nothing_of_what_was_before() {

@@ -52,6 +52,12 @@ impl Course {
         self.ongoing.bytes().saturating_add(self.flags.bytes)
     }
 
+    /// The same without the states that it stands on.
+    #[must_use]
+    pub const fn own_bytes(&self) -> usize {
+        self.ongoing.own_bytes().saturating_add(self.flags.bytes)
+    }
+
     /// How many things were odd.
     #[must_use]
     pub const fn flags(&self) -> usize {

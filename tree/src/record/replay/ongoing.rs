@@ -35,6 +35,8 @@ pub struct Ongoing {
     /// at again, so that many of them and many states cost no more than both.
     last_unseen: Option<(Unknown, Seq)>,
     bytes: usize,
+    /// Of those, what the states take that are here.
+    own_bytes: usize,
 }
 
 /// What a record says that acts on states.
@@ -79,13 +81,19 @@ impl Ongoing {
     #[must_use]
     pub fn over(base: Arc<Self>) -> Self {
         let (unseen, last_unseen, bytes) = (base.unseen, base.last_unseen, base.bytes);
-        Self { base: Some(base), states: BTreeMap::new(), unseen, last_unseen, bytes }
+        Self { base: Some(base), states: BTreeMap::new(), unseen, last_unseen, bytes, own_bytes: 0 }
     }
 
     /// About how many bytes the states take.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// About how many bytes are kept here, beside those of what it stands on.
+    #[must_use]
+    pub const fn own_bytes(&self) -> usize {
+        self.own_bytes
     }
 
     /// Lets a record of a history act, and says what is odd about it.
@@ -197,6 +205,9 @@ impl Ongoing {
     /// The state of an object, to be changed and put back.
     fn take(&mut self, key: &ObjectKey, last: Seq) -> State {
         let own = self.states.remove(key);
+        if let Some((_, own)) = &own {
+            self.own_bytes = self.own_bytes.saturating_sub(bytes_of(own));
+        }
         let known = own.or_else(|| self.base.as_ref()?.known(key).cloned());
         match known {
             Some(known) => {
@@ -208,7 +219,9 @@ impl Ongoing {
     }
 
     fn put(&mut self, key: ObjectKey, state: State) {
-        self.bytes = self.bytes.saturating_add(bytes_of(&state));
+        let bytes = bytes_of(&state);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.own_bytes = self.own_bytes.saturating_add(bytes);
         self.states.insert(key, (self.unseen, state));
     }
 

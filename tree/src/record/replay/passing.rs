@@ -69,4 +69,10 @@ impl Passing {
     pub fn bytes(&self) -> usize {
         self.course.bytes().saturating_add(self.known.bytes())
     }
+
+    /// The same without the states that it stands on.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        self.course.own_bytes().saturating_add(self.known.bytes())
+    }
 }
