@@ -20,6 +20,8 @@ use crate::limits::{REPLAY_PART_BYTES, SMALL_ANSWER_BYTES};
 pub(crate) struct Answers {
     small: Budget,
     large: Budget,
+    /// What histories that are at hand may hold of the large ones.
+    histories: Budget,
     /// How much each of the two is.
     most: usize,
     /// One of the two had no room.
@@ -79,10 +81,47 @@ impl Growing {
     }
 }
 
+/// What a history takes that is at hand: its parts, each both of what histories may take and of what answers may.
+#[derive(Debug)]
+pub(crate) struct Held {
+    answers: Arc<Answers>,
+    parts: Vec<(Reservation, Reservation)>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Holds nothing yet.
+    pub(crate) const fn of(answers: Arc<Answers>) -> Self {
+        Self { answers, parts: Vec::new(), bytes: 0 }
+    }
+
+    /// What all histories together may hold: half of what answers may.
+    pub(crate) fn most(&self) -> usize {
+        self.answers.most / 2
+    }
+
+    /// Grows to so many bytes, and does not shrink.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
+        let more = bytes.saturating_sub(self.bytes).next_multiple_of(REPLAY_PART_BYTES);
+        if more > 0 {
+            let own = self.answers.histories.last_part(more).ok_or_else(|| {
+                self.answers.pressed.store(true, Ordering::Relaxed);
+                Problem::busy(
+                    "replays by the producers' times hold as much as they may together: half of what answers may",
+                )
+            })?;
+            self.parts.push((own, self.answers.part(more)?));
+            self.bytes = self.bytes.saturating_add(more);
+        }
+        Ok(())
+    }
+}
+
 impl Answers {
     /// Room for `most` bytes of small answers, and for as many of large ones; the last of each may pass it.
     pub(crate) fn new(most: usize) -> Self {
-        Self { small: Budget::new(most), large: Budget::new(most), most, pressed: AtomicBool::new(false) }
+        let [small, large, histories] = [most, most, most / 2].map(Budget::new);
+        Self { small, large, histories, most, pressed: AtomicBool::new(false) }
     }
 
     /// A part for an answer that can still be refused.
@@ -141,6 +180,29 @@ mod tests {
         drop((large, last));
         answers.admit_large().unwrap();
         answers.part(2 * SMALL_ANSWER_BYTES).unwrap();
+    }
+
+    #[test]
+    fn histories_leave_half_of_the_room_to_others() {
+        let answers = Arc::new(Answers::new(4 * REPLAY_PART_BYTES));
+        let mut one = Held::of(Arc::clone(&answers));
+        one.hold(1).unwrap();
+        let mut other = Held::of(Arc::clone(&answers));
+        other.hold(REPLAY_PART_BYTES).unwrap();
+        let refused = one.hold(2 * REPLAY_PART_BYTES).unwrap_err();
+        assert!(refused.kind() == Kind::Busy && refused.detail().starts_with("replays by the producers' times"));
+        assert!(answers.take_pressed());
+        answers.part(2 * REPLAY_PART_BYTES).unwrap();
+        drop(other);
+        one.hold(2 * REPLAY_PART_BYTES).unwrap();
+        // It counts as an answer, too.
+        drop(answers.part(2 * REPLAY_PART_BYTES).unwrap());
+        let others = answers.part(2 * REPLAY_PART_BYTES);
+        assert_eq!(answers.part(SMALL_ANSWER_BYTES + 1).unwrap_err().kind(), Kind::Busy);
+        drop((one, others));
+        answers.admit_large().unwrap();
+        let mut alone = Held::of(Arc::clone(&answers));
+        alone.hold(alone.most()).unwrap();
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod again;
 pub(super) mod append;
+mod at_hand;
 mod before;
 mod bodies;
 mod ended;

@@ -1,7 +1,7 @@
 //! The states of a stream at some points. The records pass through the replay page by page and are not kept, however many
 //! there are: once where each acts where it stands, and twice where corrections act in the places of what they correct. What
 //! a replay keeps is bounded, and one that takes long has one of the places that reports have. Replays by the producers'
-//! times need the whole history at hand.
+//! times need the whole history at hand (`at_hand`).
 //!
 //! No record behind all of the points is needed where each acts where it stands: whether it is good makes no difference, and
 //! by number none is read. A correction may stand anywhere, so that the corrected view needs every record.
@@ -24,8 +24,9 @@ use super::super::Ask;
 use super::super::answers::Growing;
 use super::super::places::{Party, Place};
 use super::super::problem::{Kind, Problem};
+use super::at_hand::{AtHand, Gathered};
 use super::bodies::checkpoint;
-use super::history::{Asked, SeenEntry};
+use super::history::{Asked, SeenEntry, Whole};
 use super::parts::{Parts, before};
 use crate::auth::Right;
 use crate::engine::Head;
@@ -57,9 +58,9 @@ struct Ended {
 }
 
 /// What a replay has taken so far, its parts all together.
-struct Spent {
+pub(super) struct Spent {
     /// How many records it has read.
-    read: u64,
+    pub(super) read: u64,
     /// One of the places that reports have, once those are many.
     place: Option<Place>,
     room: Growing,
@@ -70,7 +71,12 @@ struct Spent {
 impl Spent {
     /// With the place that one needs who goes on after so many records.
     fn go_on(&mut self, ask: &Ask<'_>) -> Result<(), Problem> {
-        if self.read > REPLAY_RECORDS as u64 && self.place.is_none() {
+        if self.read > REPLAY_RECORDS as u64 { self.take_place(ask) } else { Ok(()) }
+    }
+
+    /// With the place that one needs who takes much, unless he has it.
+    pub(super) fn take_place(&mut self, ask: &Ask<'_>) -> Result<(), Problem> {
+        if self.place.is_none() {
             let token = ask.credential(Right::Read)?.id;
             self.place = Some(ask.app.reports.take(Party::Token(token))?);
         }
@@ -150,7 +156,8 @@ async fn one(
     spent.bound(Size::of_bytes(1))?;
     let Some(way) = Way::of(&points, &bases) else {
         spent.go_on(ask)?;
-        return ask.app.read_bundles(move || whole_at_hand(&stream, (&points, &bases), spent)).await;
+        let gathered = AtHand::gather(ask, stream, spent).await?;
+        return ask.app.read_bundles(move || by_history(gathered, &points, &bases)).await;
     };
     let untils = points.into_iter().map(|point| point.until).collect();
     spent.hold(1)?;
@@ -171,18 +178,15 @@ async fn one(
 }
 
 /// Replays one part of a stream by its whole history.
-fn whole_at_hand(stream: &Asked, (points, bases): (&[Point], &[Base]), mut spent: Spent) -> Result<Ended, Problem> {
-    // As much as it may read; what waits for its turn has read nothing.
-    spent.hold(REPLAY_BYTES)?;
-    let complete_to = stream.reading.complete_to()?;
-    let whole = stream.whole()?;
-    let records = whole.history.records().len().saturating_add(whole.history.later().len());
-    spent.read = spent.read.saturating_add(records as u64);
+fn by_history(gathered: Gathered, points: &[Point], bases: &[Base]) -> Result<Ended, Problem> {
+    let Gathered { whole, complete_to, mut spent, held } = gathered;
     let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &whole.history, point.view, point.until);
     let at: Vec<(Ongoing, Vec<Flag>)> = points.iter().zip(bases).map(replayed).collect();
+    let Whole { id, history, under } = whole;
+    drop((history, held));
     spent.bound(Size::of(&at))?;
     spent.settle(&at);
-    Ok(Ended { id: whole.id, at, complete_to: complete_to.min(whole.under.size), under: whole.under, spent })
+    Ok(Ended { id, at, complete_to: complete_to.min(under.size), under, spent })
 }
 
 /// About how much replays keep.

@@ -60,14 +60,14 @@ fn states_that_take_more_than_all_answers_may_are_refused_for_good() {
     }
     let stream = "/v1/streams/named/pb/wide";
     let by_producer = "?by=producer_time&at=2199-01-01T00:00:00Z";
-    for query in ["", "?view=corrected", "?at=11", by_producer] {
+    let states = "at most 1048576 bytes of states";
+    // Half of it is others'.
+    let records = "at most 10000 records and 524288 bytes of them";
+    for (query, bound) in [("", states), ("?view=corrected", states), ("?at=11", states), (by_producer, records)] {
         let refused = running.read(&format!("{stream}/state{query}"));
         let problem = json_of(&refused);
         assert_eq!((refused.status, &problem["field"]), (400, &json!("stream")), "{query}: {problem}");
-        assert!(
-            problem["bound"].as_str().unwrap().starts_with("at most 1048576 bytes of states"),
-            "{query}: {problem}"
-        );
+        assert!(problem["bound"].as_str().unwrap().starts_with(bound), "{query}: {problem}");
     }
     // What is small has its turn, and what was held is free again.
     assert_eq!(running.shown(&format!("{stream}/state?at=0"))["states"].as_array().unwrap().len(), 1);
