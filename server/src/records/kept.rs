@@ -71,7 +71,9 @@ impl Kept<'_> {
     }
 
     /// The digests whose disclosures are here though they are erased: those that these redaction records name, and what
-    /// stands in the lists of values and attributes that they name. None of a redaction record, nor of what may be one.
+    /// stands in the lists of values and attributes that they name. None of a redaction record, nor of what may be one: where
+    /// the object is gone, and what is left does not open. Nobody is misled by that: with such disclosures it opens for no
+    /// reader either, who is told that they are not what the leaf says, and is shown none of them.
     pub(super) fn erased(&self, redactions: &Redactions) -> BTreeSet<Digest> {
         let Ok(record) = self.record(redactions, &[]) else {
             // Such as a field whose list is gone: by what the redaction records name alone.
