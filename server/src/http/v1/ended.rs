@@ -15,6 +15,10 @@ const ENDINGS: usize = 16;
 
 impl Reading {
     /// Where the first record of a stream is that says so, if one does. One that can't be verified is told of in its place.
+    ///
+    /// However many pages that takes, it is little: nobody brings records of that operation, which is the log's own, so that
+    /// there is one of each stream that was given another log. A page goes on from one of those to the next, whatever the
+    /// stream has in between, and runs that have none of them are passed over.
     pub(super) fn ended(&self, stream: Print) -> Result<Option<LeafIndex>, Problem> {
         // The rarer first: few runs have it.
         let prints = [Print::new(&self.prints, Facet::Operation, &[CONTINUED]), stream];
