@@ -84,7 +84,7 @@ struct Run<'a, 't> {
 
 impl Append {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trust = self.trust.trust()?;
+        let trust = self.trust.at(&self.remote.url()?)?;
         let key = idempotency_key(self.idempotency_key.as_deref())?;
         let remote = self.remote.remote()?;
         let sources = sources::list(&self.files, self.out.as_deref())?;

@@ -59,7 +59,7 @@ struct Point {
 
 impl Consistency {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (log, trust) = self.trust.one_log()?;
+        let (log, trust) = self.trust.one_log(&self.remote.url()?)?;
         let saved = self.saved(&log)?;
         let to = self.to.map(|size| parse_size("--to", size)).transpose()?;
         let remote = self.remote.remote()?;

@@ -60,10 +60,10 @@ impl Evidence {
 
 impl Verify {
     fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let keys = self.key.keys()?;
         let bytes = read_bounded(&self.file, bounds::EVIDENCE_BYTES)?;
         let refused = |error| Failure::Refused(format!("{}: {error}", self.file.display()));
         let evidence = monitor::Evidence::decode(&bytes).map_err(refused)?;
+        let keys = self.key.of(evidence.origin())?;
         let monitor::Verdict { weight, shows } = evidence.check(&keys).map_err(refused)?;
         // The words in the file are whoever's wrote it; these are made anew from its case.
         let summary = shown(&evidence.case().to_string());

@@ -46,7 +46,7 @@ struct Report {
 
 impl Fsck {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (keys, trust) = self.trust.one_log()?;
+        let (keys, trust) = self.trust.one_log(&self.remote.url()?)?;
         let remote = self.remote.remote()?;
         let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await?;
         let progress = terminal.output.progress(head.size().get(), "entries");

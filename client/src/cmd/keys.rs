@@ -79,11 +79,10 @@ impl Keys {
 
 impl CheckKeys {
     pub(super) fn run(&self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trusted = self.key.keys()?;
         let bytes = read_bounded(&self.saved, bounds::KEYS_BYTES)?;
         let unusable = |error: serde_json::Error| Failure::Usage(format!("{}: {error}", self.saved.display()));
         let saved: Saved = serde_json::from_slice(&bytes).map_err(unusable)?;
-        let chain = follow_statements(&trusted, &saved.statements)?;
+        let (chain, trusted) = self.key.prove(|keys| follow_statements(keys, &saved.statements))?;
         terminal.output.print(form, &Report::of(&chain, trusted.origin(), saved.statements.len()))
     }
 }

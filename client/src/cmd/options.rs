@@ -37,7 +37,8 @@ pub(super) struct RemoteOptions {
 #[derive(Debug, Args)]
 pub(super) struct KeyOption {
     /// The log's verification key (a vkey), or a file that holds it. While a log changes its keys it has several: give
-    /// this several times, or several keys with white space between them.
+    /// this several times, or several keys with white space between them. Where those of several logs are given, the ones
+    /// of the log in question count.
     #[arg(long, env = "CAIRN_KEY", value_name = "VKEY", required = true)]
     pub(super) key: Vec<String>,
 }
@@ -76,7 +77,8 @@ pub(super) enum Which<'w> {
 #[derive(Debug, Args)]
 pub(super) struct TrustOptions {
     /// The log's verification key (a vkey), or a file that holds it. While a log changes its keys it has several: give
-    /// this several times, or several keys with white space between them.
+    /// this several times, or several keys with white space between them. Where those of several logs are given, the ones
+    /// of the log in question count.
     #[arg(long, env = "CAIRN_KEY", value_name = "VKEY")]
     pub(super) key: Vec<String>,
     /// A trust policy (C2SP tlog-policy): logs, witnesses and a quorum. With --key, the log is that one, whatever logs
@@ -150,15 +152,44 @@ impl RemoteOptions {
 impl LogOptions {
     /// The log, its keys, and how much is fetched at a time.
     pub(super) fn asked(&self) -> Result<Asked, Failure> {
-        let trusted = self.key.keys()?;
+        let trusted = self.key.at(&self.remote.url()?)?;
         Ok(Asked { remote: self.remote.remote()?, trusted, parallel: self.parallel.parallel })
     }
 }
 
 impl KeyOption {
-    /// The keys.
-    pub(super) fn keys(&self) -> Result<LogKeys, Failure> {
-        parse_keys(&self.key)?.ok_or_else(|| Failure::Usage("--key: there is no key".to_owned()))
+    /// Those of the log of an address.
+    fn at(&self, url: &LogUrl) -> Result<LogKeys, Failure> {
+        let known = parse_all(&self.key)?;
+        if known.is_empty() { Err(no_key()) } else { Which::At(url).among(known) }
+    }
+
+    /// Those of the log that a file says it is about; where keys of one log are given, those.
+    pub(super) fn of(&self, origin: &str) -> Result<LogKeys, Failure> {
+        let known = parse_all(&self.key)?;
+        match by_log(known.clone())?.as_slice() {
+            [] => Err(no_key()),
+            [one] => Ok(one.clone()),
+            _ => Which::Named(origin).among(known),
+        }
+    }
+
+    /// What the keys of one log prove. A file that no key of the others fits is that log's; one that several fit is refused.
+    pub(super) fn prove<T, E: Into<Failure>>(
+        &self,
+        prove: impl Fn(&LogKeys) -> Result<T, E>,
+    ) -> Result<(T, LogKeys), Failure> {
+        let (mut proven, mut failed) = (None, None);
+        for keys in by_log(parse_all(&self.key)?)? {
+            match prove(&keys) {
+                Ok(_) if proven.is_some() => {
+                    return Err(Failure::Usage("--key: those of several logs fit; give the keys of one".to_owned()));
+                }
+                Ok(told) => proven = Some((told, keys)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        proven.ok_or_else(|| failed.map_or_else(no_key, Into::into))
     }
 }
 
@@ -174,20 +205,24 @@ impl TrustOptions {
         }))
     }
 
+    /// Whom to trust with the log of an address, among those that keys are given for; `None` if nothing was said.
+    pub(super) fn at(&self, url: &LogUrl) -> Result<Option<Trust>, Failure> {
+        if self.vkeys()?.is_empty() { self.trust() } else { self.of_log(Which::At(url)).map(|(_, trust)| Some(trust)) }
+    }
+
+    /// Whom to trust with what says that it is of this log.
+    pub(super) fn of_origin(&self, origin: &Origin) -> Result<Trust, Failure> {
+        if self.has_keys_of_several()? { Ok(self.of_log(Which::Origin(origin))?.1) } else { self.required() }
+    }
+
     /// Whom to trust, where somebody must be.
     pub(super) fn required(&self) -> Result<Trust, Failure> {
-        self.trust()?.ok_or_else(|| Failure::Usage("whom to trust: give --key VKEY or --policy FILE".to_owned()))
+        self.trust()?.ok_or_else(nobody)
     }
 
     /// Whom to trust with each of the logs that keys are given for; nobody if nothing was said.
     pub(super) fn each(&self) -> Result<Vec<Trust>, Failure> {
-        let mut known = self.vkeys()?;
-        let mut logs = Vec::new();
-        while let Some(name) = known.first().map(|key| key.name().clone()) {
-            let (of_one, others): (Vec<_>, Vec<_>) = known.into_iter().partition(|key| *key.name() == name);
-            logs.push(LogKeys::new(of_one).map_err(|error| Failure::Usage(format!("--key: {error}")))?);
-            known = others;
-        }
+        let logs = by_log(self.vkeys()?)?;
         let Some(path) = &self.policy else { return Ok(logs.into_iter().map(Trust::Log).collect()) };
         let policy = read_policy(path)?;
         if logs.is_empty() {
@@ -196,9 +231,9 @@ impl TrustOptions {
         Ok(logs.into_iter().map(|log| Trust::Witnessed { log, policy: policy.clone() }).collect())
     }
 
-    /// Whom to trust with one log, and its keys.
-    pub(super) fn one_log(&self) -> Result<(LogKeys, Trust), Failure> {
-        let trust = self.required()?;
+    /// Whom to trust with the log of an address, and its keys.
+    pub(super) fn one_log(&self, url: &LogUrl) -> Result<(LogKeys, Trust), Failure> {
+        let trust = self.at(url)?.ok_or_else(nobody)?;
         match trust.log_keys() {
             Ok(keys) => Ok((keys, trust)),
             Err(error) => Err(Failure::Usage(format!("--policy: {error}: say with --key which log this is"))),
@@ -212,8 +247,7 @@ impl TrustOptions {
     }
 
     fn vkeys(&self) -> Result<Vec<VerifierKey>, Failure> {
-        let given = self.key.iter().filter(|text| !text.is_empty());
-        Ok(given.map(|text| parse_vkeys(text)).collect::<Result<Vec<_>, _>>()?.concat())
+        parse_all(&self.key)
     }
 
     /// Whom to trust with one of the logs that keys are given for: by `--key`, or else by the policy.
@@ -281,14 +315,36 @@ pub(super) fn read_policy(path: &Path) -> Result<Policy, Failure> {
 /// The keys that several values of --key give; `None` if nothing was said. An empty variable in the environment is as
 /// good as none.
 pub(super) fn parse_keys(texts: &[String]) -> Result<Option<LogKeys>, Failure> {
-    let mut keys = Vec::new();
-    for text in texts.iter().filter(|text| !text.is_empty()) {
-        keys.extend(parse_vkeys(text)?);
-    }
+    let keys = parse_all(texts)?;
     if keys.is_empty() {
         return Ok(None);
     }
     LogKeys::new(keys).map(Some).map_err(|error| Failure::Usage(format!("--key: {error}")))
+}
+
+/// The keys that several values of --key give, of whichever logs.
+fn parse_all(texts: &[String]) -> Result<Vec<VerifierKey>, Failure> {
+    let given = texts.iter().filter(|text| !text.is_empty());
+    Ok(given.map(|text| parse_vkeys(text)).collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// The keys of each log by themselves: a key's name is the origin of its log.
+fn by_log(mut known: Vec<VerifierKey>) -> Result<Vec<LogKeys>, Failure> {
+    let mut logs = Vec::new();
+    while let Some(name) = known.first().map(|key| key.name().clone()) {
+        let (of_one, others): (Vec<_>, Vec<_>) = known.into_iter().partition(|key| *key.name() == name);
+        logs.push(LogKeys::new(of_one).map_err(|error| Failure::Usage(format!("--key: {error}")))?);
+        known = others;
+    }
+    Ok(logs)
+}
+
+fn no_key() -> Failure {
+    Failure::Usage("--key: there is no key".to_owned())
+}
+
+fn nobody() -> Failure {
+    Failure::Usage("whom to trust: give --key VKEY or --policy FILE".to_owned())
 }
 
 /// Reads vkeys, or the file that holds them; whose they are is for the caller.

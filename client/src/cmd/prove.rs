@@ -58,7 +58,7 @@ struct Report {
 
 impl Prove {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trust = self.trust.trust()?;
+        let trust = self.trust.at(&self.remote.url()?)?;
         let remote = self.remote.remote()?;
         let (entry, receipt) = match (self.index, &self.entry) {
             (Some(index), _) => by_index(&remote, trust.as_ref(), index).await?,

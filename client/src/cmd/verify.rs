@@ -84,16 +84,21 @@ impl Verify {
         let (Some(proof), Some(entry)) = (&self.proof, &self.entry) else {
             return Err(Failure::Usage("an entry and --proof, its receipt, are needed".to_owned()));
         };
-        let trust = self.trust.required()?;
+        if !self.trust.has_keys_of_several()? {
+            self.trust.required()?;
+        }
         let receipt = read_bounded(proof, bounds::RECEIPT_BYTES)?;
         let entry = match sources::read_entry(entry, self.line, terminal.stdin) {
             // What is too long for any log is in none.
             Err(Failure::Refused(reason)) => return refuse(reason, form, terminal),
             other => other?,
         };
-        let verified = Receipt::parse(&receipt)
-            .map_err(|error| format!("{}: {error}", proof.display()))
-            .and_then(|receipt| receipt.verify(&entry, &trust).map_err(|error| error.to_string()));
+        let verified = Receipt::parse(&receipt).map_err(|error| format!("{}: {error}", proof.display()));
+        let verified = verified.and_then(|receipt| {
+            let trust = self.trust.of_origin(receipt.checkpoint().unverified().origin());
+            let trust = trust.map_err(|failure| failure.to_string())?;
+            receipt.verify(&entry, &trust).map_err(|error| error.to_string())
+        });
         match verified {
             Ok(verified) => terminal.output.print(form, &Verdict::included(&verified)),
             Err(reason) => refuse(reason, form, terminal),

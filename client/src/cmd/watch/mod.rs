@@ -88,7 +88,7 @@ enum Next {
 
 impl Watch {
     pub(in crate::cmd) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (log, trust) = self.trust.one_log()?;
+        let (log, trust) = self.trust.one_log(&self.remote.url()?)?;
         let remote = self.remote.remote()?;
         if let Some(folder) = &self.evidence {
             // Now, while there is somebody to mend it, and not when there is something to keep.

@@ -148,6 +148,12 @@ impl Evidence {
         &self.case
     }
 
+    /// The origin of the log that it is about, as it says.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// What happened, in a sentence of whoever wrote the file.
     #[must_use]
     pub fn summary(&self) -> &str {
