@@ -1,5 +1,7 @@
 //! `GET /v1/records/{id}` and its receipt: one record, verified before it is sent.
 
+use std::collections::HashMap;
+
 use cairn_listen::Answer;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::hash::Hash;
@@ -123,7 +125,7 @@ async fn found<T: Send + 'static>(
     ask: &Ask<'_>,
     query: &Query<'_>,
     id: &str,
-    answer: impl Fn(&Reading, Found, &Head) -> Result<T, Problem> + Clone + Send + 'static,
+    answer: impl Fn(&Reading, Found, &Head) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let credential = ask.credential(Right::Read)?;
     let tenant = tenant(ask, &credential, query)?;
@@ -134,39 +136,56 @@ async fn found<T: Send + 'static>(
         Some(tenant) => ask.app.records.homes.each_of(&ask.app.engine, tenant),
         None => ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants),
     };
+    let owners = ask.app.records.homes.list().into_iter().filter_map(|(tenant, home)| match home {
+        Home::Own(log) => Some((log, tenant)),
+        Home::Moving(_) => None,
+    });
+    let owners: HashMap<String, String> = owners.collect();
     // An id is one record's in all of them: one that can't be searched hides it only if no other has it.
     let mut unsearched = None;
-    for log in logs {
-        let own = |(_, home): &(String, Home)| matches!(home, Home::Own(name) if *name == *log.info().name);
-        let owner = ask.app.records.homes.list().into_iter().find(own).map(|(tenant, _)| tenant);
-        let whose = Whose { asked: tenant.clone(), owner };
-        let reading = Reading::of(ask, &credential, log, tenant.as_deref());
-        let (tenant, answer) = (tenant.clone(), answer.clone());
-        let read = move || {
-            let reading = reading?;
-            let Some(index) = reading.find(id)? else { return Ok(None) };
-            let under = reading.under(index)?;
-            let Some(stored) = reading.log.stored_records(&reading.head, &[index], 0)?.pop() else { return Ok(None) };
-            let Some(verified) = reading.verified(stored.clone(), &under)? else {
-                let later = reading.later_of(stored, &under, &whose)?.filter(|later| later.later.id() == id);
-                return later.map(|later| answer(&reading, Found::Later(Box::new(later)), &under)).transpose();
-            };
-            let is_meant = tenant.is_none_or(|tenant| verified.is_of(|other| other == tenant));
-            let is_it = verified.record().leaf().event().head().id == id;
-            if is_meant && is_it {
-                answer(&reading, Found::Record(Box::new(verified)), &under).map(Some)
-            } else {
-                Ok::<_, Problem>(None)
-            }
-        };
-        match ask.read(read).await {
+    let mut any = None;
+    for log in &logs {
+        match Reading::of(ask, &credential, log.clone(), tenant.as_deref()) {
             Err(problem) if problem.kind() == Kind::Damaged => unsearched = unsearched.or(Some(problem)),
-            found => {
-                if let Some(found) = found? {
-                    return Ok(found);
-                }
+            reading => {
+                any = Some(reading?);
+                break;
             }
         }
     }
-    Err(unsearched.unwrap_or_else(Problem::not_found))
+    let Some(any) = any else { return Err(unsearched.unwrap_or_else(Problem::not_found)) };
+    // However many logs: each by itself would wait for its turn.
+    let read = move || {
+        for log in logs {
+            let owner = owners.get(&*log.info().name).cloned();
+            let whose = Whose { asked: tenant.clone(), owner };
+            match any.in_log(log).and_then(|reading| found_in(&reading, id, &whose, &answer)) {
+                Ok(None) => {}
+                Ok(Some(found)) => return Ok(found),
+                Err(problem) if problem.kind() == Kind::Damaged => unsearched = unsearched.or(Some(problem)),
+                Err(problem) => return Err(problem),
+            }
+        }
+        Err(unsearched.unwrap_or_else(Problem::not_found))
+    };
+    ask.read(read).await
+}
+
+/// The same in one of the logs.
+fn found_in<T>(
+    reading: &Reading,
+    id: RecordId,
+    whose: &Whose,
+    answer: &impl Fn(&Reading, Found, &Head) -> Result<T, Problem>,
+) -> Result<Option<T>, Problem> {
+    let Some(index) = reading.find(id)? else { return Ok(None) };
+    let under = reading.under(index)?;
+    let Some(stored) = reading.log.stored_records(&reading.head, &[index], 0)?.pop() else { return Ok(None) };
+    let Some(verified) = reading.verified(stored.clone(), &under)? else {
+        let later = reading.later_of(stored, &under, whose)?.filter(|later| later.later.id() == id);
+        return later.map(|later| answer(reading, Found::Later(Box::new(later)), &under)).transpose();
+    };
+    let is_meant = whose.asked.as_ref().is_none_or(|tenant| verified.is_of(|other| other == tenant));
+    let is_it = verified.record().leaf().event().head().id == id;
+    if is_meant && is_it { answer(reading, Found::Record(Box::new(verified)), &under).map(Some) } else { Ok(None) }
 }
