@@ -3,18 +3,24 @@
 
 use cairn_tree::hash::Hash;
 
-use super::{BoundBody, Promised, Recorded};
-use crate::engine::Log;
+use super::{Promised, Recorded};
 use crate::engine::idempotency;
 use crate::engine::stored::ReadError;
+use crate::engine::{IdempotencyKey, Log};
 
 impl Log {
-    /// The records that came with an idempotency key which has not expired at this time.
+    /// The records that came with an idempotency key which has not expired at this time. What the key is bound to is asked
+    /// for only if there are some: where many logs are looked into, most have none.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn promised(&self, bound: &BoundBody, now_ms: u64) -> Result<Option<Promised>, ReadError> {
-        let key = idempotency::row_key(self.shared.info.id, &bound.key);
+    pub fn promised(
+        &self,
+        key: &IdempotencyKey,
+        now_ms: u64,
+        bound: impl FnOnce() -> [u8; 32],
+    ) -> Result<Option<Promised>, ReadError> {
+        let key = idempotency::row_key(self.shared.info.id, key);
         let row = self.running.reader.store.get(&key)?;
         let Some(promise) = idempotency::decode(row.as_deref(), now_ms)? else { return Ok(None) };
         let head = self.head();
@@ -22,7 +28,7 @@ impl Log {
         if !promise.placement.indexes().all(|index| head.size.contains(index)) {
             return Ok(None);
         }
-        if promise.leaves != Hash::new(bound.body) {
+        if promise.leaves != Hash::new(bound()) {
             return Ok(Some(Promised::OtherBody));
         }
         let records = promise.placement.indexes().map(|index| self.sequenced(&head, index));

@@ -97,8 +97,8 @@ impl Request {
     }
 
     fn by_key(&self, log: &Log, tenants: &[String]) -> Result<Option<Done>, Problem> {
-        let Some(bound) = self.bound(log, tenants) else { return Ok(None) };
-        let promised = log.promised(&bound, self.app.clock.now_ms()).map_err(PostingsError::from);
+        let Some(key) = self.key_in(log, tenants) else { return Ok(None) };
+        let promised = log.promised(&key, self.app.clock.now_ms(), || self.body_in(log)).map_err(PostingsError::from);
         match self.app.records.homes.unless_halted(log, promised)?.flatten() {
             None => Ok(None),
             Some(Promised::Records(Recorded { records, head, replayed })) => {

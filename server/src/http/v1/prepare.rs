@@ -153,12 +153,21 @@ impl Request {
 
     /// The idempotency key as a log means it, with what it is bound to there.
     pub(super) fn bound(&self, log: &Log, tenants: &[String]) -> Option<BoundBody> {
+        Some(BoundBody { key: self.key_in(log, tenants)?, body: self.body_in(log) })
+    }
+
+    /// The idempotency key as a log means it.
+    pub(super) fn key_in(&self, log: &Log, tenants: &[String]) -> Option<IdempotencyKey> {
         let key = self.key.as_ref()?;
         let caller = format!("{}\n{}", self.token, tenants.join("\n"));
+        Some(IdempotencyKey::new(log.info().id, &caller, key))
+    }
+
+    /// What it is bound to in a log: a keyed hash of all of the request.
+    pub(super) fn body_in(&self, log: &Log) -> [u8; 32] {
         let mut parts = self.said.parts().to_vec();
         parts.push(&self.body);
-        let body = self.app.records.secret.of_log(&log.info().origin).body(&parts);
-        Some(BoundBody { key: IdempotencyKey::new(log.info().id, &caller, key), body })
+        self.app.records.secret.of_log(&log.info().origin).body(&parts)
     }
 
     /// Makes each record of the body once more, for the log that it was made for before.
