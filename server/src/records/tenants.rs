@@ -4,7 +4,7 @@
 //! are about to go on in a log of its own is read where they were, and nobody brings records of it until all are linked
 //! (`crate::admin`). Not here: who may see that.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -164,13 +164,9 @@ impl Homes {
         let logs = engine.logs();
         // Nobody is called so: the default log.
         let firsts = [tenant, ""].into_iter().filter_map(|tenant| self.first(&logs, tenant));
-        let mut each: Vec<Log> = Vec::new();
-        for log in firsts.flat_map(|first| chain(&logs, first).into_iter().rev()) {
-            if each.iter().all(|other| other.info().id != log.info().id) {
-                each.push(log.clone());
-            }
-        }
-        each
+        let mut known = HashSet::new();
+        let each = firsts.flat_map(|first| chain(&logs, first).into_iter().rev());
+        each.filter(|log| known.insert(log.info().id)).cloned().collect()
     }
 
     /// The logs that may have records of all these tenants and get none of them any more, the newest first, where their

@@ -16,6 +16,7 @@ use cairn_tree::record::open::Record;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
+use cairn_tree::store::LogId;
 
 use super::super::problem::{Kind, Problem};
 use super::again::{Done, record_at, sequenced};
@@ -49,9 +50,13 @@ impl Request {
         tenants: &[String],
         inputs: &Inputs<'_>,
     ) -> Result<Option<Done>, Problem> {
+        let (engine, homes) = (&self.app.engine, &self.app.records.homes);
+        // Once, and not for each of the logs.
+        let going = tenants.iter().map(|tenant| (tenant, homes.of(engine, tenant).map(|home| home.info().id)));
+        let going: Vec<(&String, Option<LogId>)> = going.collect();
         let mut pasts = Vec::new();
         for log in logs {
-            pasts.extend(self.past(log, tenants)?);
+            pasts.extend(self.past(log, &going)?);
         }
         for past in &pasts {
             if let Some(done) = self.by_key(past.log, tenants)? {
@@ -66,14 +71,15 @@ impl Request {
         Ok(None)
     }
 
-    /// A log, if it has records of one of the tenants. What that is for a tenant with a log of its own is read once.
-    fn past<'p>(&'p self, log: &'p Log, tenants: &[String]) -> Result<Option<Past<'p>>, Problem> {
+    /// A log, if it has records of one of the tenants, each with the log that its records go to. What that is for a tenant
+    /// with a log of its own is read once.
+    fn past<'p>(&'p self, log: &'p Log, tenants: &[(&String, Option<LogId>)]) -> Result<Option<Past<'p>>, Problem> {
         let homes = &self.app.records.homes;
         let prints = homes.unless_halted(log, log.print_secret().map_err(PostingsError::from))?.flatten();
         let Some(prints) = prints else { return Ok(None) };
         let mut has_some = false;
-        for tenant in tenants {
-            let gets_more = homes.of(&self.app.engine, tenant).is_none_or(|home| home.info().id == log.info().id);
+        for (tenant, home) in tenants {
+            let gets_more = home.is_none_or(|home| home == log.info().id);
             if gets_more || homes.own(tenant).is_none() {
                 has_some = true;
                 break;
