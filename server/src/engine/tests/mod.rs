@@ -18,11 +18,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use cairn_rocks::{RocksStore, Settings};
 use cairn_tree::checkpoint::SignedCheckpoint;
+use cairn_tree::hash::Hash;
 use cairn_tree::merkle::{Extension, Growth, Root};
 use cairn_tree::note::{KeyName, SignatureType};
-use cairn_tree::tile::{Entries, Width};
+use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::tile::{BundleCoord, Entries, TileCoord, Width};
 
 use super::*;
 use crate::high_water::gate::Gate;
