@@ -16,6 +16,7 @@ mod once;
 mod own;
 mod parts;
 mod reads;
+mod reads_hindered;
 mod refusals;
 mod repaired;
 mod reports;
