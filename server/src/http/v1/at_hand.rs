@@ -51,6 +51,10 @@ impl AtHand {
     pub(super) async fn gather(ask: &Ask<'_>, stream: Asked, spent: Spent) -> Result<Gathered, Problem> {
         let held = Held::of(Arc::clone(&ask.app.answers));
         let begin = move || {
+            // Before it is read; where its end can't be, that is told where it is.
+            if stream.ending().ok().flatten().is_some_and(|(_, last)| last >= REPLAY_RECORDS as u64) {
+                return Err(too_long(&held));
+            }
             let complete_to = stream.reading.complete_to()?;
             let (records, later, next) = (Vec::new(), Vec::new(), LeafIndex::ZERO);
             Ok::<_, Problem>(Self { stream, records, later, bytes: 0, held, next, complete_to, under: None, spent })
@@ -94,12 +98,8 @@ impl AtHand {
                 SeenEntry::Later(entry) => self.later.push(entry.later),
             }
         }
-        let most = REPLAY_BYTES.min(self.held.most());
-        if self.records.len().saturating_add(self.later.len()) > REPLAY_RECORDS || self.bytes > most {
-            let detail =
-                "the stream is too long to be replayed by the producers' times; ask by the server's, or read it";
-            let bound = format!("at most {REPLAY_RECORDS} records and {most} bytes of them");
-            return Err(Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound));
+        if self.records.len().saturating_add(self.later.len()) > REPLAY_RECORDS || self.bytes > most(&self.held) {
+            return Err(too_long(&self.held));
         }
         self.held.hold(self.bytes)?;
         Ok(row.next.is_none())
@@ -114,6 +114,17 @@ impl AtHand {
         let whole = Whole { id, history, under };
         Ok(Gathered { whole, complete_to: self.complete_to, spent: self.spent, held: self.held })
     }
+}
+
+/// Bytes of records that one history may have.
+fn most(held: &Held) -> usize {
+    REPLAY_BYTES.min(held.most())
+}
+
+fn too_long(held: &Held) -> Problem {
+    let detail = "the stream is too long to be replayed by the producers' times; ask by the server's, or read it";
+    let bound = format!("at most {REPLAY_RECORDS} records and {} bytes of them", most(held));
+    Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound)
 }
 
 /// Bytes of the leaf and disclosures.
