@@ -2,6 +2,7 @@
 
 mod audited;
 mod capture;
+mod chains;
 mod client;
 mod continuing;
 mod digit;
