@@ -329,6 +329,7 @@ origin_prefix = {prefix}
 # token = "0123456789ab"
 
 [logging]
+# Of the warnings and errors of one kind the log has a thousand in a row, then one in a second; what is left out is counted.
 # "text" or "json", on standard error.
 # format = "text"
 # A filter such as "info" or "cairnd=debug". The environment variable CAIRND_LOG goes before it.

@@ -1,7 +1,12 @@
 //! The log lines of commands that run for long, on standard error.
 
+use std::fmt::Display;
+
+use cairn_listen::Lines;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::failure::Failure;
 
@@ -28,10 +33,12 @@ impl LoggingOptions {
         let Self { log, log_format } = self;
         let filter = EnvFilter::try_new(log).map_err(|error| Failure::Usage(format!("--log {log}: {error}")))?;
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let refused = |error: &dyn Display| Failure::Refused(format!("logging can't be started: {error}"));
+        let lines = Lines::of_process().map_err(|error| refused(&error))?;
         let started = match log_format {
-            LogFormat::Text => subscriber.with_ansi(false).try_init(),
-            LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+            LogFormat::Text => subscriber.with_ansi(false).finish().with(lines).try_init(),
+            LogFormat::Json => subscriber.json().flatten_event(true).finish().with(lines).try_init(),
         };
-        started.map_err(|error| Failure::Refused(format!("logging can't be started: {error}")))
+        started.map_err(|error| refused(&error))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use cairn_listen::{Listener, Observer, acceptor, raise_open_files};
+use cairn_listen::{Lines, Listener, Observer, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{Caller, TokenFile, TokenId, Tokens};
 use cairnd::backup;
@@ -23,6 +23,8 @@ use cairnd::records::{Chronicle, Comparison, Own, RecordScrub, Reporter, SecretF
 use tokio::sync::watch;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::folder::{Folder, homes};
 use super::open_files::OpenFiles;
@@ -330,9 +332,10 @@ pub(super) fn start_logging(logging: &Logging) -> anyhow::Result<()> {
     let directives = std::env::var("CAIRND_LOG").unwrap_or_else(|_| logging.filter.clone());
     let filter = EnvFilter::try_new(&directives).with_context(|| format!("logging.filter {directives:?}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = Lines::of_process().context("a thread for the log can't be begun")?;
     let started = match logging.format {
-        LogFormat::Text => subscriber.with_ansi(false).try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Text => subscriber.with_ansi(false).finish().with(lines).try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).finish().with(lines).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))
 }
