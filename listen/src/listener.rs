@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -26,6 +27,10 @@ use crate::wire::{Paces, Wire};
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: u32 = 4_096;
+/// Bytes of an answer that the kernel takes before it can send them: what is on its way to a reader and not acknowledged
+/// comes on top, so that it slows nobody down. Otherwise each reader who takes nothing is copied megabytes that nobody wants,
+/// out of sight of our own bounds.
+const UNSENT: u32 = 128 << 10;
 /// How long to wait when the system gives out no more sockets; some connection will end.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection that was told to give way may take; meanwhile nobody else is accepted.
@@ -53,6 +58,10 @@ impl Listener {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A restart must not wait for the kernel to forget the last run's connections.
         socket.set_reuseaddr(true)?;
+        // Connections have it from the socket that accepts them.
+        if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT) {
+            warn!(%error, "readers who take nothing of their answers may keep much of them in the kernel");
+        }
         socket.bind(address)?;
         Ok(Self { tcp: socket.listen(BACKLOG)?, tls })
     }
