@@ -268,6 +268,9 @@ impl<S: Service> Server<S> {
             let (service, answered) = (Arc::clone(service), admission == Admission::Served);
             async move {
                 let answer = if answered { service.answer(peer, request).await } else { service.refusal(&request) };
+                if answer.status().is_client_error() || answer.status().is_server_error() {
+                    busy.pulse().refused();
+                }
                 Ok::<_, Infallible>(answer.map(|payload| payload.hold(busy)))
             }
         });

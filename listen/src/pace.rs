@@ -1,4 +1,5 @@
-//! How fast all connections together read what no request has asked for: what is dropped, and headers without an end.
+//! How fast all connections together read what no request has asked for: what is dropped, and headers without an end; and
+//! how fast those come back who send it.
 //!
 //! Dropping is a courtesy to a peer that still sends while it is refused, and a long header may be a good one. Without a
 //! bound over all of them, a few dozen peers that send without end keep every core busy with what comes to nothing.
@@ -14,6 +15,9 @@ const DROPPED: u64 = 64 << 20;
 /// Bytes in a second of headers, of what each has more than nearly all do. A byte of HTTP/2 may be a whole field, so that it
 /// costs a hundred times as much as one that is dropped.
 const HEADERS: u64 = 2 << 20;
+/// Connections in a second that end although their peers still send: each of them has cost a request, and its peer comes
+/// again.
+const ENDINGS: u64 = 250;
 /// How far ahead of the rate they may be together: a single refused upload is seldom held up.
 const BURST: Duration = Duration::from_millis(500);
 /// How long one of them may have to wait for the others.
@@ -34,6 +38,11 @@ impl Pace {
         Self { begun: now, rate: DROPPED, taken: AtomicU64::new(0) }
     }
 
+    /// The one of connections whose peers are refused, and send on.
+    pub(crate) fn of_endings(now: Instant) -> Self {
+        Self { rate: ENDINGS, ..Self::of_dropped(now) }
+    }
+
     /// The one of long headers.
     pub(crate) fn of_headers(now: Instant) -> Self {
         Self { rate: HEADERS, ..Self::of_dropped(now) }
@@ -45,11 +54,11 @@ impl Pace {
         self.taken.load(Ordering::Relaxed) > nanos(now.saturating_duration_since(self.begun) + BURST + QUEUE)
     }
 
-    /// Counts bytes that were read; until when the next ones have to wait, if they have to. Each caller gets a time of
-    /// its own, so they do not all wake at once.
-    pub(crate) fn spend(&self, bytes: usize, now: Instant) -> Option<Instant> {
+    /// Counts bytes that were read, or connections; until when the next ones have to wait, if they have to. Each caller gets
+    /// a time of its own, so they do not all wake at once.
+    pub(crate) fn spend(&self, count: usize, now: Instant) -> Option<Instant> {
         let since = nanos(now.saturating_duration_since(self.begun));
-        let cost = (bytes as u64).saturating_mul(1_000_000_000) / self.rate.max(1);
+        let cost = (count as u64).saturating_mul(1_000_000_000) / self.rate.max(1);
         let after = |taken: u64| taken.max(since).saturating_add(cost);
         // The counter alone is shared; no other memory hangs on its order.
         let before = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| Some(after(taken)));

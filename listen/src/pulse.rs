@@ -34,6 +34,8 @@ pub(super) struct Pulse {
     http2: AtomicBool,
     /// Whoever makes an answer gave its reader up.
     overdue: AtomicBool,
+    /// The last request was answered with an error.
+    refused: AtomicBool,
 }
 
 impl Pulse {
@@ -52,6 +54,19 @@ impl Pulse {
         }
         let known = self.settled.load(Relaxed).max(self.read_at_begin.load(Relaxed));
         self.read.load(Relaxed).saturating_sub(known)
+    }
+
+    /// The request was answered with an error.
+    pub(super) fn refused(&self) {
+        self.refused.store(true, Relaxed);
+    }
+
+    /// Bytes that have come in since a request that was refused was begun: those of its body.
+    pub(super) fn read_in_vain(&self) -> u64 {
+        if !self.refused.load(Relaxed) {
+            return 0;
+        }
+        self.read.load(Relaxed).saturating_sub(self.read_at_begin.load(Relaxed))
     }
 
     pub(super) fn written(&self, bytes: usize) {
@@ -86,6 +101,7 @@ impl Pulse {
     /// A handler begins its work.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Relaxed);
+        self.refused.store(false, Relaxed);
         self.read_at_begin.store(self.read.load(Relaxed), Relaxed);
         self.handling.fetch_add(1, Relaxed);
         Busy { pulse: Arc::clone(self), phase: Phase::Handling }

@@ -43,14 +43,16 @@ pub(super) struct Wire {
 #[derive(Debug, Clone)]
 pub(super) struct Paces {
     dropped: Arc<Pace>,
+    endings: Arc<Pace>,
     headers: Arc<Pace>,
     turns: Turns,
 }
 
 impl Paces {
     pub(super) fn new(now: Instant) -> Self {
-        let (dropped, headers) = (Arc::new(Pace::of_dropped(now)), Arc::new(Pace::of_headers(now)));
-        Self { dropped, headers, turns: Turns::of_machine() }
+        let [dropped, endings, headers] =
+            [Pace::of_dropped(now), Pace::of_endings(now), Pace::of_headers(now)].map(Arc::new);
+        Self { dropped, endings, headers, turns: Turns::of_machine() }
     }
 }
 
@@ -70,6 +72,10 @@ struct Closing {
     left: u64,
     /// Shared by all connections.
     pace: Arc<Pace>,
+    /// How fast connections end whose peers still send; shared likewise.
+    endings: Arc<Pace>,
+    /// Until when such a connection stays as it is.
+    held: Option<Pin<Box<Sleep>>>,
     /// When it ends in any case; set once our side is closed.
     end: Option<Pin<Box<Sleep>>>,
     /// Until when nothing is read, because all connections together dropped enough.
@@ -78,9 +84,9 @@ struct Closing {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>, drain: u64, paces: &Paces) -> Self {
-        let Paces { dropped, headers, turns } = paces.clone();
+        let Paces { dropped, endings, headers, turns } = paces.clone();
         let header = Header { pace: headers, pause: None };
-        let closing = Closing { left: drain, pace: dropped, end: None, pause: None };
+        let closing = Closing { left: drain, pace: dropped, endings, held: None, end: None, pause: None };
         Self { stream, pulse, turn: turns.begin(), header, closing }
     }
 
@@ -182,9 +188,10 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, closing, turn, .. } = self.get_mut();
+        let Self { stream, pulse, closing, turn, .. } = self.get_mut();
         turn.pass();
         if closing.end.is_none() {
+            ready!(closing.poll_held(stream, pulse, cx));
             ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
         }
         closing.poll(stream, cx).map(Ok)
@@ -202,16 +209,38 @@ fn of_one_turn(slices: &[IoSlice<'_>]) -> usize {
 }
 
 impl Closing {
+    /// A peer that sends what nobody asked for is not told at once that the connection is over: it would come again at
+    /// once, and a few dozen of them a few thousand times in a second. So such connections end at a pace that all of them
+    /// share; where too many wait for that, or more is sent than is dropped, they end without courtesy. Who sends
+    /// nothing is not held up.
+    fn poll_held(&mut self, stream: &mut TcpStream, pulse: &Pulse, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(held) = &mut self.held {
+            return held.as_mut().poll(cx);
+        }
+        let now = Instant::now();
+        let (mut scratch, crowded) = ([0; 512], self.pace.is_exhausted(now));
+        let mut buf = ReadBuf::new(&mut scratch);
+        let read = Pin::new(stream).poll_read(cx, &mut buf);
+        let sends = match read {
+            Poll::Ready(_) => !buf.filled().is_empty(),
+            Poll::Pending => pulse.read_in_vain() >= HEADER,
+        };
+        let hold = sends && self.left > 0 && !self.endings.is_exhausted(now);
+        if crowded || (sends && !hold) {
+            self.left = 0;
+        }
+        let until = if hold { self.endings.spend(1, now) } else { None };
+        let held = self.held.insert(Box::pin(sleep_until(until.unwrap_or(now))));
+        if until.is_none() { Poll::Ready(()) } else { held.as_mut().poll(cx) }
+    }
+
     /// Reads and drops, until the peer is done or gone, or has had its bytes or its time.
     fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
         let end = self.end.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         let mut scratch = [0; 8192];
         loop {
             let now = Instant::now();
-            if self.left == 0
-                || end.as_mut().poll(cx).is_ready()
-                || (self.pause.is_none() && self.pace.is_exhausted(now))
-            {
+            if self.left == 0 || end.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             if let Some(pause) = &mut self.pause {
@@ -240,7 +269,7 @@ impl Closing {
 mod tests {
     use core::future::poll_fn;
 
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -268,5 +297,32 @@ mod tests {
         assert_eq!(poll_fn(|cx| Pin::new(&mut wire).poll_write_vectored(cx, &none)).await.unwrap(), 0);
         drop(wire);
         assert_eq!(reading.await.unwrap().unwrap().len(), sent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_too_much_is_sent_only_who_sends_waits_for_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let paces = Paces::new(Instant::now());
+        let shut = async |sends: bool| {
+            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            if sends {
+                peer.write_all(&[7; 600]).await.unwrap();
+                stream.readable().await.unwrap();
+            }
+            let mut wire = Wire::new(stream, Arc::new(Pulse::default()), 1 << 20, &paces);
+            let begun = Instant::now();
+            wire.shutdown().await.unwrap();
+            begun.elapsed()
+        };
+        // As many as are free in a row.
+        paces.endings.spend(125, Instant::now());
+        paces.dropped.spend(1 << 30, Instant::now());
+        assert!(shut(false).await < BREATH);
+        let waits = [shut(true).await, shut(true).await];
+        assert!(waits.iter().all(|wait| (4..=10).contains(&wait.as_millis())), "{waits:?}");
+        // More wait than may.
+        paces.endings.spend(500, Instant::now());
+        assert!(shut(true).await < BREATH);
     }
 }
