@@ -68,7 +68,7 @@ pub use observer::{CommitFigures, Observer, Unobserved};
 pub use open::OpenError;
 pub use publish::PublishError;
 pub use published::{LogPolicy, Published};
-pub use reader::ProofError;
+pub use reader::{Cached, ProofError};
 pub use readmit::{ReadmitError, Readmitted, Verdict, examine, readmit};
 pub use reindex::{ReindexError, Reindexed, reindex};
 pub use scrub::{CheckRecords, Checked, Damage, NoRecords, Place, ScrubFigures, ScrubOptions, ScrubState, Scrubber};

@@ -55,6 +55,25 @@ const EDGES: usize = 256;
 /// Folded edges, of at most 2 KiB each: those of the newest heads of many logs.
 const FOLDED_EDGES: usize = 4_096;
 
+/// One of the caches: what it has, and how much that may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cached {
+    /// What it has.
+    pub of: &'static str,
+    /// Bytes in use.
+    pub bytes: u64,
+    /// Bytes that it fills at most.
+    pub most: u64,
+}
+
+impl super::Engine {
+    /// How full the caches of what was read are; those of right edges are small, and left out.
+    #[must_use]
+    pub fn cached(&self) -> [Cached; 3] {
+        self.inner.reader.cached()
+    }
+}
+
 /// Why a proof can't be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
@@ -78,6 +97,15 @@ impl Reader {
             edges: Cache::new(EDGES),
             folded: Cache::new(FOLDED_EDGES),
         }
+    }
+
+    fn cached(&self) -> [Cached; 3] {
+        let tile = EXPANDED_TILE_BYTES as u64;
+        [
+            Cached { of: "tiles", bytes: self.tiles.weight() * tile, most: self.tiles.capacity() * tile },
+            Cached { of: "served_tiles", bytes: self.served.weight(), most: self.served.capacity() },
+            Cached { of: "bundles", bytes: self.bundles.weight(), most: self.bundles.capacity() },
+        ]
     }
 
     fn stored(&self, log: &Shared) -> Stored<'_> {

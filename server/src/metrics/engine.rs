@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 use super::figure::{Histogram, Labels, MICROSECONDS, NUMBERS, TIMES, counter, gauge};
-use crate::engine::{CommitFigures, Engine, Log, LogState, Observer};
+use crate::engine::{Cached, CommitFigures, Engine, Log, LogState, Observer};
 
 /// What the writer does.
 #[derive(Debug)]
@@ -167,7 +167,17 @@ pub(super) fn encode_store(engine: &Engine, encoder: &mut DescriptorEncoder<'_>)
     each("store_memtable_bytes", "Bytes of rows that are not in tables yet.", |family| family.memtable_bytes)?;
     let help = "Bytes that compaction has to rewrite, as estimated.";
     each("store_pending_compaction_bytes", help, |family| family.pending_compaction_bytes)?;
-    each("store_rows", "Rows, as estimated.", |family| family.rows)
+    each("store_rows", "Rows, as estimated.", |family| family.rows)?;
+    let cached = engine.cached();
+    let mut each = |name, help, value: fn(&Cached) -> u64| {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        cached.iter().try_for_each(|cache| {
+            let labels: Labels<'_, 1> = [("of", cache.of)];
+            metric.encode_family(&labels)?.encode_gauge(&(value(cache) as f64))
+        })
+    };
+    each("cache_bytes", "Bytes of what was read and is kept.", |cache| cache.bytes)?;
+    each("cache_most_bytes", "Bytes of it that are kept at most.", |cache| cache.most)
 }
 
 /// Writes what each of these logs looks like now.
