@@ -198,6 +198,11 @@ impl Server {
         crate::machine::resident_mib_of(self.child.id())
     }
 
+    /// Lets the kernel forget how much memory it had at most until now (proc_pid_clear_refs(5)).
+    pub(crate) fn forget_peak(&self) -> std::io::Result<()> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")
+    }
+
     /// The most memory that it ever had, in MiB.
     pub(crate) fn peak_mib(&self) -> f64 {
         crate::machine::peak_mib(self.child.id())

@@ -70,7 +70,7 @@ const STREAMS: u32 = 100;
 
 impl Attack {
     /// How many connections take part.
-    const fn connections(self) -> usize {
+    pub(super) const fn connections(self) -> usize {
         match self {
             Self::SlowHeaders | Self::SlowBodies => 2_000,
             // More than the server's limit of 8,192.

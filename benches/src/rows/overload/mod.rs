@@ -3,7 +3,9 @@
 //! records which are brought one at a time.
 
 pub(crate) mod attack;
+mod memory;
 
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use anyhow::Context as _;
 use clap::ValueEnum as _;
 
 use self::attack::{Attack, Done};
+use self::memory::Memory;
 use crate::Settings;
 use crate::programs::{Ask, Cores, ENTRY_BYTES, Loaded, Server, attackers, init, load};
 use crate::report::{Rounds, Row};
@@ -21,8 +24,6 @@ const CALLERS: usize = 4;
 const LEAD: Duration = Duration::from_secs(2);
 /// Entries of the log, in batches, before the first round: enough for proofs and a large bundle.
 const BATCHES: Duration = Duration::from_secs(1);
-/// Memory that an attack may cost beside what the configured bounds let wait in memory: 64 MiB for everything else.
-const ROOM_MIB: f64 = 64.0;
 
 /// A row of appends and one of proofs for each attack.
 pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
@@ -36,7 +37,7 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     let all = Attack::value_variants().iter();
     for attack in all.filter(|attack| settings.attacks.is_empty() || settings.attacks.contains(attack)) {
-        rows.extend(attacked(settings, &server, &cores, *attack)?);
+        rows.extend(attacked(settings, (&server, data.path()), &cores, *attack)?);
     }
     Ok(rows)
 }
@@ -58,18 +59,23 @@ fn apart(settings: &Settings) -> Apart {
     }
 }
 
-fn attacked(settings: &Settings, server: &Server, cores: &Apart, attack: Attack) -> anyhow::Result<Vec<Row>> {
+fn attacked(
+    settings: &Settings,
+    (server, data): (&Server, &Path),
+    cores: &Apart,
+    attack: Attack,
+) -> anyhow::Result<Vec<Row>> {
     let modes: &[&'static str] = if attack.reads_records() { &["record"] } else { &["single", "proof"] };
     let mut rounds = vec![Rounds::default(); modes.len()];
-    let (mut done, before, mut most) = (Done::default(), server.resident_mib(), 0_f64);
+    let (mut done, mut memory) = (Done::default(), Memory::before(server, data, attack)?);
     let ask = |mode: &&'static str| Ask { mode, connections: CALLERS, time: settings.time(), size: ENTRY_BYTES };
     for round in 0..settings.rounds {
         let quiet: Vec<_> = modes.iter().map(|mode| load(server, ask(mode), &cores.callers)).collect();
+        Memory::begin(server)?;
         let time = LEAD + 2 * settings.time() + LEAD;
         let attackers = attackers(server, attack, time, cores.attackers.as_deref())?;
         std::thread::sleep(LEAD);
         let busy: Vec<_> = modes.iter().map(|mode| load(server, ask(mode), &cores.callers)).collect();
-        most = most.max(server.resident_mib());
         done = finish(attackers)?;
         anyhow::ensure!(done.connections > 0, "{attack:?} did not reach the server");
         for ((rounds, busy), quiet) in rounds.iter_mut().zip(busy).zip(quiet) {
@@ -77,15 +83,17 @@ fn attacked(settings: &Settings, server: &Server, cores: &Apart, attack: Attack)
             eprintln!("  {attack:?} {round}: p99 {:.2} ms, without {:.2} ms; {done:?}", busy.p99_ms, quiet.p99_ms);
             rounds.push(busy.p99_ms, quiet.p99_ms);
         }
+        eprintln!("  {attack:?} {round}: {}", memory.end(server)?);
     }
     let rows = modes.iter().zip(&rounds).map(|(mode, rounds)| {
         let what = format!("p99 in ms of {mode} by {CALLERS} callers, beside the same without the attack");
         let mut row = rounds.row(&format!("{attack:?}, {mode}"), &what, "<= 2, memory flat");
-        row.met = Some(row.ratio <= Some(2.0) && most < before + ROOM_MIB);
+        row.met = Some(row.ratio <= Some(2.0) && memory.is_flat());
         let Done { connections, closed, bytes } = done;
         row.notes.push(format!(
-            "{connections} connections, {closed} closed, {} MiB sent; {most:.0} MiB resident, before {before:.0}",
-            bytes >> 20
+            "{connections} connections, {closed} closed, {} MiB sent; {}",
+            bytes >> 20,
+            memory.told()
         ));
         row
     });
