@@ -1,6 +1,5 @@
-//! How much memory the server may have while it is abused: what it had before, what its caches have left to fill, what the
-//! bound lets wait that this kind of abuse meets, and some room. All of these are bounds that the server is configured with.
-//! And whether it is flat: what it has in the second half of the rounds, beside its caches, is what it had in the first.
+//! How much memory the server may have while it is abused: what it had before, what its caches have taken since, each up to
+//! its bound, what the configured bound lets wait that this kind of abuse meets, and some room. And whether it is flat: what it has in the second half of the rounds, beside its caches, is what it had in the first.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -76,7 +75,13 @@ impl Memory {
     }
 
     fn bound(&self) -> f64 {
-        self.before + self.caches.iter().map(Cache::left).sum::<f64>() + self.waiting.1 + ROOM
+        self.before + self.taken().map(|(_, taken)| taken).sum::<f64>() + self.waiting.1 + ROOM
+    }
+
+    /// The caches with what they have taken since, at most what they had left.
+    fn taken(&self) -> impl Iterator<Item = (&Cache, f64)> {
+        let full = self.caches.iter().zip(&self.full);
+        full.map(|(cache, full)| (cache, (full.min(cache.most) - cache.has).max(0.0)))
     }
 
     /// By how much the second half has more than the first, beside what caches took meanwhile.
@@ -94,8 +99,8 @@ impl Memory {
     pub(super) fn told(&self) -> String {
         let mut told = format!("{:.0} MiB resident at most, before {:.0}", self.most(), self.before);
         let _ = write!(told, "; may be {:.0}: {:.0} before", self.bound(), self.before);
-        for cache in &self.caches {
-            let _ = write!(told, ", {:.0} left of the {:.0} of {}", cache.left(), cache.most, cache.name);
+        for (cache, taken) in self.taken() {
+            let _ = write!(told, ", {taken:.0} taken by {} of {:.0}", cache.name, cache.most);
         }
         let (name, most) = self.waiting;
         let _ = write!(told, ", {most:.0} by {name}, {ROOM:.0} for all else");
@@ -103,12 +108,6 @@ impl Memory {
         let _ = write!(told, "; round by round {}; beside caches the second half has ", peaks.join(", "));
         let _ = write!(told, "{:+.0} to the first, at most {GROWTH:+.0}", self.growth());
         told
-    }
-}
-
-impl Cache {
-    fn left(&self) -> f64 {
-        (self.most - self.has).max(0.0)
     }
 }
 
@@ -169,13 +168,15 @@ mod tests {
 
     fn memory(rounds: &[(f64, f64)]) -> Memory {
         let caches = vec![Cache { name: "blocks".to_owned(), has: 28.0, most: 128.0 }];
+        let full = vec![rounds.iter().map(|(_, cached)| *cached).fold(28.0, f64::max)];
         let rounds = rounds.iter().map(|(peak, cached)| Round { peak: *peak, cached: *cached }).collect();
-        Memory { before: 200.0, caches, full: vec![28.0], waiting: ("follower_bytes", 64.0), rounds }
+        Memory { before: 200.0, caches, full, waiting: ("follower_bytes", 64.0), rounds }
     }
 
     #[test]
     fn caches_may_fill_and_nothing_else_may_grow() {
-        assert_eq!(memory(&[]).bound(), 428.0);
+        assert_eq!(memory(&[]).bound(), 328.0, "it may have no more because a cache could");
+        assert_eq!(memory(&[(0.0, 500.0)]).bound(), 428.0, "a cache that is too full is no excuse");
         assert!(memory(&[(250.0, 60.0), (300.0, 110.0), (320.0, 128.0), (321.0, 128.0)]).is_flat());
         assert!(!memory(&[(250.0, 128.0), (260.0, 128.0), (290.0, 128.0), (300.0, 128.0)]).is_flat(), "it grows");
         let leak: Vec<_> = (0..40).map(|round| (250.0 + 2.0 * f64::from(round), 128.0)).collect();
