@@ -345,3 +345,21 @@ fn builder(bounds: &Bounds) -> auto::Builder<TokioExecutor> {
 
 /// Bytes of an answer that one HTTP/2 stream may hold in memory before its peer reads them.
 const SEND_BUFFER: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_takes_little_of_what_nobody_reads() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let _peer = TcpStream::connect(listener.address().unwrap()).await.unwrap();
+        let (stream, _) = listener.tcp.accept().await.unwrap();
+        let (piece, mut taken) = (vec![7; 64 << 10], 0);
+        // Until nothing more was taken for a while: the first bytes are on their way to the peer meanwhile.
+        while timeout(Duration::from_millis(200), stream.writable()).await.is_ok() {
+            taken += stream.try_write(&piece).unwrap_or(0);
+        }
+        assert!((1..1 << 20).contains(&taken), "{taken}");
+    }
+}
