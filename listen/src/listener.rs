@@ -30,7 +30,7 @@ const BACKLOG: u32 = 4_096;
 /// Bytes of an answer that the kernel takes before it can send them: what is on its way to a reader and not acknowledged
 /// comes on top, so that it slows nobody down. Otherwise each reader who takes nothing is copied megabytes that nobody wants,
 /// out of sight of our own bounds.
-const UNSENT: u32 = 128 << 10;
+const UNSENT: u32 = 256 << 10;
 /// How long to wait when the system gives out no more sockets; some connection will end.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection that was told to give way may take; meanwhile nobody else is accepted.
