@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use cairn_tree::record::chain::{ChainError, History};
-use cairn_tree::record::header::Header;
 use cairn_tree::record::history::Entered;
 use cairn_tree::record::later::Later;
 use cairn_tree::record::stream::{StreamId, StreamName};
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
-use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::v1::{IntegrityProblem, RecordBody, WrongPart};
 
 use super::super::Ask;
@@ -276,12 +275,13 @@ impl Asked {
     }
 
     /// The print of its id. A stream that there is not is not found.
-    fn stream(&self) -> Result<Print, Problem> {
+    pub(super) fn stream(&self) -> Result<Print, Problem> {
         let id = self.reading.log.stream_of(&self.print)?.ok_or_else(Problem::not_found)?;
         Ok(stream_print(&self.reading.prints, id))
     }
 
-    fn found(&self, stream: Print, from: LeafIndex, most: usize) -> Result<Vec<LeafIndex>, Problem> {
+    /// Where its records are from an index on, at most so many.
+    pub(super) fn found(&self, stream: Print, from: LeafIndex, most: usize) -> Result<Vec<LeafIndex>, Problem> {
         let mut found = self.reading.log.oldest_records(stream, from, most)?;
         // What has come since belongs to no head that is at hand.
         found.retain(|index| self.reading.head.size.contains(*index));
@@ -397,50 +397,6 @@ impl Asked {
         }
         let verified = reading.open_in(located, under, &self.name)?;
         Ok(SeenEntry::Record(Box::new(reading.seen(verified)?)))
-    }
-
-    /// Where the record with this number is, or would be if there were one: by halves, since numbers rise with indexes.
-    pub(super) fn index_of(&self, number: u64) -> Result<LeafIndex, Problem> {
-        let stream = self.stream()?;
-        let (mut low, mut high) = (0, self.reading.head.size.get());
-        if number == 0 {
-            return Ok(LeafIndex::ZERO);
-        }
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let below = TreeSize::new(middle + 1).map_err(Problem::internal)?;
-            match self.reading.newest(stream, below)? {
-                Some(index) => match self.number_at(index)? {
-                    Some(found) if found >= number => high = index.get(),
-                    Some(_) => low = middle + 1,
-                    None => return self.counted(stream, number),
-                },
-                None => low = middle + 1,
-            }
-        }
-        LeafIndex::new(low).map_err(Problem::internal)
-    }
-
-    /// The number of a record; `None` if what is stored there is damaged.
-    fn number_at(&self, index: LeafIndex) -> Result<Option<u64>, Problem> {
-        match self.reading.log.entry(&self.reading.head, index) {
-            Err(error) if error.is_failure() => Err(error.into()),
-            entry => {
-                let header = entry.ok().flatten().and_then(|entry| Header::decode(index, &entry).ok());
-                Ok(header.map(|header| header.seq.get()))
-            }
-        }
-    }
-
-    /// Where the record with this number is, by counting those before it: where some of them can't be read.
-    fn counted(&self, stream: Print, number: u64) -> Result<LeafIndex, Problem> {
-        let place = usize::try_from(number).ok().filter(|place| *place <= REPLAY_RECORDS).ok_or_else(|| {
-            let detail = "records before it are damaged, and it is too far on to be counted";
-            Problem::new(Kind::Integrity, detail).value(number.to_string())
-        })?;
-        let found = self.found(stream, LeafIndex::ZERO, place + 1)?;
-        let past = || LeafIndex::new(self.reading.head.size.get()).map_err(Problem::internal);
-        found.get(place).copied().map_or_else(past, Ok)
     }
 }
 

@@ -15,6 +15,7 @@ mod judged;
 mod later;
 pub(super) mod list;
 mod not_good;
+mod numbered;
 mod parts;
 mod place;
 mod prepare;

@@ -1,0 +1,69 @@
+//! Where in the log a stream's record of a number is.
+
+use cairn_tree::record::header::Header;
+use cairn_tree::size::{LeafIndex, TreeSize};
+
+use super::super::problem::{Kind, Problem};
+use super::history::Asked;
+use crate::engine::postings::Print;
+use crate::limits::REPLAY_RECORDS;
+
+/// Records that are counted one by one: some pages of a history.
+const COUNTED: usize = 2_048;
+
+impl Asked {
+    /// Where the record with this number is, or would be if there were one: by halves, since numbers rise with indexes.
+    pub(super) fn index_of(&self, number: u64) -> Result<LeafIndex, Problem> {
+        let stream = self.stream()?;
+        let (mut low, mut high) = (0, self.reading.head.size.get());
+        if number == 0 {
+            return Ok(LeafIndex::ZERO);
+        }
+        if let Some(index) = self.by_counting(stream, number)? {
+            return Ok(index);
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let below = TreeSize::new(middle + 1).map_err(Problem::internal)?;
+            match self.reading.newest(stream, below)? {
+                Some(index) => match self.number_at(index)? {
+                    Some(found) if found >= number => high = index.get(),
+                    Some(_) => low = middle + 1,
+                    None => return self.counted(stream, number),
+                },
+                None => low = middle + 1,
+            }
+        }
+        LeafIndex::new(low).map_err(Problem::internal)
+    }
+
+    /// The same of one of the first, of which none is missing before it: they are counted faster than looked for.
+    fn by_counting(&self, stream: Print, number: u64) -> Result<Option<LeafIndex>, Problem> {
+        let Some(place) = usize::try_from(number).ok().filter(|place| *place <= COUNTED) else { return Ok(None) };
+        let found = self.found(stream, LeafIndex::ZERO, place + 1)?;
+        let Some(index) = found.get(place) else { return Ok(None) };
+        Ok((self.number_at(*index)? == Some(number)).then_some(*index))
+    }
+
+    /// The number of a record; `None` if what is stored there is damaged.
+    pub(super) fn number_at(&self, index: LeafIndex) -> Result<Option<u64>, Problem> {
+        match self.reading.log.entry(&self.reading.head, index) {
+            Err(error) if error.is_failure() => Err(error.into()),
+            entry => {
+                let header = entry.ok().flatten().and_then(|entry| Header::decode(index, &entry).ok());
+                Ok(header.map(|header| header.seq.get()))
+            }
+        }
+    }
+
+    /// Where the record with this number is, by counting those before it: where some of them can't be read.
+    fn counted(&self, stream: Print, number: u64) -> Result<LeafIndex, Problem> {
+        let place = usize::try_from(number).ok().filter(|place| *place <= REPLAY_RECORDS).ok_or_else(|| {
+            let detail = "records before it are damaged, and it is too far on to be counted";
+            Problem::new(Kind::Integrity, detail).value(number.to_string())
+        })?;
+        let found = self.found(stream, LeafIndex::ZERO, place + 1)?;
+        let past = || LeafIndex::new(self.reading.head.size.get()).map_err(Problem::internal);
+        found.get(place).copied().map_or_else(past, Ok)
+    }
+}
