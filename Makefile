@@ -6,7 +6,7 @@ DATA ?= data
 NETWORK ?= network
 export LISTEN DATA NETWORK
 
-.PHONY: help setup run network stop test lint audit bench fuzz torture canaries interop readme
+.PHONY: help setup run network stop test dist lint audit bench fuzz torture canaries interop readme
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,9 @@ stop: ## stop what `make run` or `make network` started, and wait until it has e
 test: setup ## all tests
 	cargo build --workspace --release --bins --tests
 	cargo test --workspace --release --no-fail-fast
+
+dist: setup ## the programs as they are installed, in target/dist: optimised as a whole, which takes some ten minutes
+	cargo build --profile dist --bins -p cairnd -p cairn
 
 lint: setup ## formatting and clippy, as the checks demand them
 	@bash build/lint.sh

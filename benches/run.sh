@@ -3,5 +3,5 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-cargo build --release --bins -p cairnd -p cairn -p cairn-benches
-"$(bash build/programs.sh)/ratios" "$@"
+cargo build --profile dist --bins -p cairnd -p cairn -p cairn-benches
+"$(bash build/programs.sh dist)/ratios" "$@"
