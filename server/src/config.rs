@@ -329,10 +329,10 @@ origin_prefix = {prefix}
 # token = "0123456789ab"
 
 [logging]
-# Of the warnings and errors of one kind the log has a thousand in a row, then one in a second; what is left out is counted.
 # "text" or "json", on standard error.
 # format = "text"
-# A filter such as "info" or "cairnd=debug". The environment variable CAIRND_LOG goes before it.
+# A filter such as "info" or "cairnd=debug". The environment variable CAIRND_LOG goes before it. Of what passes it, the
+# warnings and errors of one place in the program are a thousand in a row, then one in a second; the others are counted.
 # filter = "info"
 # Which requests get a line: "off", "errors" (5xx) or "all".
 # access = "errors"
