@@ -74,7 +74,7 @@ impl Source for Released {
 
     fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
         let stored = Stored::new(&*self.store, self.log.info.id);
-        stored_postings(&stored, &*self.store, &self.secret, range, to)
+        stored_postings((&stored, self.size()), &*self.store, &self.secret, range, to)
     }
 }
 
@@ -100,7 +100,8 @@ impl Source for Unserved<'_> {
     }
 
     fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
-        stored_postings(&Stored::new(self.store, self.log), self.store, self.secret, range, to)
+        let stored = Stored::new(self.store, self.log);
+        stored_postings((&stored, self.size), self.store, self.secret, range, to)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use core::ops::Range;
 
+use cairn_tree::hash::Hash;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::event::Part;
 use cairn_tree::record::id::RecordId;
@@ -18,13 +19,13 @@ use cairn_tree::record::parts::{Actor, Context, Object, Subjects};
 use cairn_tree::record::server_part::Place;
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::stream::{StreamId, StreamName, Topics};
-use cairn_tree::size::LeafIndex;
+use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::Store;
 
 use super::read::{Rows, StoredRecord};
 use crate::engine::Log;
 use crate::engine::postings::{Facet, Print, PrintSecret};
-use crate::engine::stored::{ReadError, Stored};
+use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// What a record says that it is found by, as far as it is shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -123,16 +124,19 @@ pub fn stream_of(object: &Object<'_>, context: Option<&Context<'_>>) -> StreamNa
     }
 }
 
-/// Adds the postings of the stored records in `range`, in the order of their indexes.
+/// Adds the postings of the stored records in `range` of a tree of `size`, in the order of their indexes. An entry that is
+/// not what the tree has is damage: nothing would be found of it any more, and its stream would seem to end before it.
 pub(in crate::engine) fn stored_postings(
-    stored: &Stored<'_>,
+    (stored, size): (&Stored<'_>, TreeSize),
     store: &dyn Store,
     secret: &PrintSecret,
     range: Range<u64>,
     to: &mut Vec<(Print, LeafIndex)>,
 ) -> Result<(), ReadError> {
     let mut rows = Rows::new(store, stored.log());
+    let mut hashes = LeafHashes { stored, size, last: None };
     stored.each_entry(range, |index, entry| {
+        hashes.check(index, entry)?;
         let mut kept = || match rows.disclosures(index) {
             Err(error) if error.is_failure() => Err(error),
             // One row that is damaged must not keep all records from being found.
@@ -151,6 +155,32 @@ pub(in crate::engine) fn stored_postings(
         to.extend(prints.into_iter().map(|print| (print, index)));
         Ok(())
     })
+}
+
+/// What the full tiles have of leaves, the last one at hand. Those of the unfinished one were hashed at the start, when the
+/// tree's right edge was made of them.
+struct LeafHashes<'s> {
+    stored: &'s Stored<'s>,
+    size: TreeSize,
+    /// A tile's number and its hashes.
+    last: Option<(u64, Vec<Hash>)>,
+}
+
+impl LeafHashes<'_> {
+    fn check(&mut self, index: LeafIndex, entry: &[u8]) -> Result<(), ReadError> {
+        let (number, place) = (index.get() / WIDTH, (index.get() % WIDTH) as usize);
+        if (number + 1) * WIDTH > self.size.get() {
+            return Ok(());
+        }
+        if self.last.as_ref().is_none_or(|(last, _)| *last != number) {
+            self.last = Some((number, self.stored.tile(0, number)?));
+        }
+        let expected = self.last.as_ref().and_then(|(_, hashes)| hashes.get(place));
+        if expected == Some(&Hash::leaf(entry)) {
+            return Ok(());
+        }
+        Err(self.stored.damaged("bundle", number, format!("the entry {index} is not what the tree has")))
+    }
 }
 
 impl Log {
