@@ -396,6 +396,9 @@ impl App {
         // What a bound refused is no fault: it is how the server stays up.
         if problem.is_some_and(|problem| problem.kind() == Kind::Busy) {
             warn!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");
+        } else if status >= 500 && cause.is_some() {
+            // A place of its own, since lines of one place are bounded: the cause stands nowhere else.
+            error!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");
         } else if status >= 500 {
             error!(%peer, %method, path, status, micros, request_id = id, trace_id = trace, detail, "request");
         } else {
