@@ -135,7 +135,9 @@ impl Transport {
         if let Some(token) = settings.token {
             headers.insert(AUTHORIZATION, token.header().clone());
         }
-        let client = Client::builder()
+        // In the clear a proxy would read the token; over TLS it sees nothing.
+        let builder = if base.as_url().scheme() == "http" { Client::builder().no_proxy() } else { Client::builder() };
+        let client = builder
             .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .connect_timeout(bounds::CONNECT_TIMEOUT)
