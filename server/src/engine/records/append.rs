@@ -82,6 +82,12 @@ impl Log {
                 let log = self.clone();
                 records = blocking(true, move || log.look_up(records)).await?;
             }
+            // It may be the last of a stream that is appended to, or have an id that comes again. What is halted is refused by
+            // the writer, which says why.
+            if let (Some(index), LogState::Open) = (self.unfound_from(), self.shared.state()) {
+                let stored = Stored::new(&*self.running.reader.store, self.shared.info.id);
+                return Err(stored.damaged("the entry", index.get(), "it is not what the tree has").into());
+            }
             let (reply, answer) = oneshot::channel();
             let secret = secret.clone();
             let job = RecordJob { log: Arc::clone(&self.shared), records, secret, bound, reply };

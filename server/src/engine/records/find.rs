@@ -2,6 +2,7 @@
 //! says what was asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use cairn_tree::size::{LeafIndex, TreeSize};
 
@@ -61,6 +62,14 @@ impl Log {
             // There is no record yet.
             None => Ok(self.head().size),
         }
+    }
+
+    /// The first entry that is not what the tree has and that nothing is found of, so that whatever is behind it may lack
+    /// something; as far as is known.
+    #[must_use]
+    pub fn unfound_from(&self) -> Option<LeafIndex> {
+        let index = self.shared.found.get()?.damaged.load(Relaxed);
+        LeafIndex::new(index).ok().filter(|index| self.head().size.contains(*index))
     }
 
     /// What the log's records are found by, if it ever was to have records, and what that stands on.

@@ -5,6 +5,8 @@
 
 use core::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
@@ -23,6 +25,9 @@ pub(in crate::engine) struct Found {
     pub(in crate::engine) postings: Arc<Postings>,
     /// What is known of the records that the postings may not find.
     pub(in crate::engine) unfound: Unfound,
+    /// The first entry that was met, while postings were made of entries, that is not what the tree has: of what is behind
+    /// it nobody knows whether it is all that there is.
+    pub(in crate::engine) damaged: AtomicU64,
 }
 
 impl Found {
@@ -32,6 +37,7 @@ impl Found {
             secret: row.secret,
             postings: Arc::new(Postings::absent(log, first, Arc::clone(upkeep))),
             unfound: Unfound::default(),
+            damaged: AtomicU64::new(u64::MAX),
         }
     }
 }
@@ -74,7 +80,14 @@ impl Source for Released {
 
     fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
         let stored = Stored::new(&*self.store, self.log.info.id);
-        stored_postings((&stored, self.size()), &*self.store, &self.secret, range, to)
+        let damaged = |index: LeafIndex, error| {
+            tracing::error!(log = %self.log.info.name, %error, "a record that can't be found by what it says");
+            if let Some(found) = self.log.found.get() {
+                found.damaged.fetch_min(index.get(), Relaxed);
+            }
+            Ok(())
+        };
+        stored_postings((&stored, self.size()), &*self.store, &self.secret, range, to, damaged)
     }
 }
 
@@ -101,7 +114,7 @@ impl Source for Unserved<'_> {
 
     fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
         let stored = Stored::new(self.store, self.log);
-        stored_postings((&stored, self.size), self.store, self.secret, range, to)
+        stored_postings((&stored, self.size), self.store, self.secret, range, to, |_, error| Err(error))
     }
 }
 

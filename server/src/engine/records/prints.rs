@@ -124,19 +124,25 @@ pub fn stream_of(object: &Object<'_>, context: Option<&Context<'_>>) -> StreamNa
     }
 }
 
-/// Adds the postings of the stored records in `range` of a tree of `size`, in the order of their indexes. An entry that is
-/// not what the tree has is damage: nothing would be found of it any more, and its stream would seem to end before it.
+/// Adds the postings of the stored records in `range` of a tree of `size`, in the order of their indexes. `damaged` is asked
+/// about the first entry that is not what the tree has: nothing is found of it any more, and its stream seems to end before it.
 pub(in crate::engine) fn stored_postings(
     (stored, size): (&Stored<'_>, TreeSize),
     store: &dyn Store,
     secret: &PrintSecret,
     range: Range<u64>,
     to: &mut Vec<(Print, LeafIndex)>,
+    damaged: impl FnOnce(LeafIndex, ReadError) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
     let mut rows = Rows::new(store, stored.log());
-    let mut hashes = LeafHashes { stored, size, last: None };
+    let (mut hashes, mut damaged) = (LeafHashes { stored, size, last: None }, Some(damaged));
     stored.each_entry(range, |index, entry| {
-        hashes.check(index, entry)?;
+        if damaged.is_some()
+            && let Err(error) = hashes.check(index, entry)
+            && let Some(damaged) = damaged.take()
+        {
+            damaged(index, error)?;
+        }
         let mut kept = || match rows.disclosures(index) {
             Err(error) if error.is_failure() => Err(error),
             // One row that is damaged must not keep all records from being found.

@@ -93,7 +93,7 @@ fn page(
     let begin = match begin {
         Some(begin) => begin,
         None => {
-            let size = reading.complete_to()?;
+            let size = reading.searched_to()?;
             Place { size, below: wanted.beginning(reading, size)? }
         }
     };

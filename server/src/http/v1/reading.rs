@@ -175,15 +175,36 @@ impl Reading {
 
     /// Up to which size of the log a search that begins after this misses nothing that the head has.
     pub(super) fn complete_to(&self) -> Result<TreeSize, Problem> {
+        Ok(self.searched_to()?.min(self.unbroken_to()))
+    }
+
+    /// The size from which on such a search looks back.
+    pub(super) fn searched_to(&self) -> Result<TreeSize, Problem> {
         // A head is out a moment before its records can be found.
         Ok(self.log.indexed_to()?.min(self.head.size))
+    }
+
+    /// Up to which size all entries are what the tree has, as far as is known from making postings of them.
+    fn unbroken_to(&self) -> TreeSize {
+        let index = self.log.unfound_from();
+        index.map_or(self.head.size, |index| TreeSize::new(index.get()).unwrap_or(TreeSize::ZERO))
+    }
+
+    /// Says that a record is not there, unless it may be one of which nothing is found any more.
+    pub(super) fn is_absent(&self) -> Result<(), Problem> {
+        match self.log.unfound_from() {
+            Some(index) => {
+                Err(Problem::new(Kind::Damaged, format!("the record may be one that is damaged, as entry {index} is")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The same with the records that such a search may miss all the same, if it is for those of this tenant.
     pub(in crate::http) fn completeness(&self, tenant: &str) -> Result<Completeness, Problem> {
         let found = self.log.completeness(tenant, &|index| lack(&self.log, index));
         let Completeness { to, except } = found.map_err(|error| self.told(error))?;
-        Ok(Completeness { to: to.min(self.head.size), except })
+        Ok(Completeness { to: to.min(self.head.size).min(self.unbroken_to()), except })
     }
 
     /// The record with this id.

@@ -178,7 +178,7 @@ fn found_in<T>(
     whose: &Whose,
     answer: &impl Fn(&Reading, Found, &Head) -> Result<T, Problem>,
 ) -> Result<Option<T>, Problem> {
-    let Some(index) = reading.find(id)? else { return Ok(None) };
+    let Some(index) = reading.find(id)? else { return reading.is_absent().map(|()| None) };
     let under = reading.under(index)?;
     let Some(stored) = reading.log.stored_records(&reading.head, &[index], 0)?.pop() else { return Ok(None) };
     let Some(verified) = reading.verified(stored.clone(), &under)? else {

@@ -77,6 +77,37 @@ fn a_bad_disclosure_is_on_record_once() {
     assert_eq!(running.read(&format!("/v1/records/{}", ids[1])).status, 500);
 }
 
+/// The last record of a stream whose leaf is no record any more is not taken for one that never was.
+#[test]
+fn a_record_that_is_found_by_nothing_any_more_is_missed() {
+    let running = Running::start();
+    running.data.set_limit("scrub_bytes_per_second", 0);
+    let mut all = vec![record("pb", "lonely", "create")];
+    all.extend((1..RECORDS).map(|_| record("pb", "1", "update")));
+    let id = running.brought(&json!(all))["records"][0]["id"].as_str().unwrap().to_owned();
+    let first = KeyRange::numbers(LogId::new(1), Kind::BundlePart, 0..256);
+    let running = running.restarted_after(|data| {
+        edit(data, &first, |row| {
+            let name = row.windows(13).position(|bytes| bytes == b"cairn.record/").expect("a leaf");
+            row[name] ^= 1;
+        });
+    });
+    // Before anybody has read anything of it.
+    let again = running.bring(&record("pb", "lonely", "update"));
+    assert_eq!((again.status, &json_of(&again)["type"]), (500, &"urn:cairn:problem:damaged".into()));
+    assert_eq!(running.read(&format!("/v1/records/{id}")).status, 500, "it may be the one that is damaged");
+    for part in ["", "/state", "/state?view=corrected"] {
+        let answer = running.read(&format!("/v1/streams/entity/pb/tl/license/1{part}"));
+        assert_eq!((answer.status, &json_of(&answer)["complete_to"]), (200, &0.into()), "{part}");
+    }
+    let page = running.shown("/v1/records?tenant=pb&object=lonely");
+    assert_eq!((&page["records"], &page["complete_to"]), (&json!([]), &0.into()));
+    assert_eq!(running.shown("/v1/records?tenant=pb&object=1&limit=9")["records"].as_array().unwrap().len(), 9);
+    // Nor is anything recorded meanwhile that might stand on it.
+    let refused = running.bring(&record("pb", "1", "update"));
+    assert_eq!((refused.status, &json_of(&refused)["type"]), (500, &"urn:cairn:problem:damaged".into()));
+}
+
 /// A bad leaf: the log signs no more, good reads go on, and after a repair it is on record.
 #[test]
 fn a_bad_leaf_that_a_read_finds_halts_the_log_until_it_is_mended() {
@@ -89,7 +120,8 @@ fn a_bad_leaf_that_a_read_finds_halts_the_log_until_it_is_mended() {
     let running = running.restarted_after(|data| edit(data, &row, |row| row[40] ^= 1));
     let good = "/v1/streams/entity/pb/tl/license/1?from_seq=140&limit=2";
     assert_eq!(running.shown(good)["records"][1]["view"]["seq"], 141);
-    assert_eq!(running.bring(&record("pb", "1", "update")).status, 200, "nobody has looked");
+    let refused = running.bring(&record("pb", "1", "update"));
+    assert_eq!((refused.status, &json_of(&refused)["type"]), (500, &"urn:cairn:problem:damaged".into()));
     let page = running.shown("/v1/streams/entity/pb/tl/license/0?limit=3");
     assert_eq!(page["records"][0]["problem"]["part"], "chain", "{page}");
     assert_eq!((&page["broken_from"], &page["records"][1]["view"]["seq"]), (&2.into(), &2.into()));
