@@ -77,21 +77,25 @@ impl MirrorTokens {
     /// # Errors
     /// [`MirrorError`]; it repeats no token.
     pub fn parse(text: &str) -> Result<Self, MirrorError> {
-        let words: Vec<Vec<&str>> = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with('#'))
-            .map(|line| line.split_whitespace().collect())
+        let lines: Vec<(usize, Vec<&str>)> = (1..)
+            .zip(text.lines())
+            .map(|(number, line)| (number, line.split_whitespace().collect::<Vec<_>>()))
+            .filter(|(_, words)| words.first().is_some_and(|word| !word.starts_with('#')))
             .collect();
-        let mut lines = words.iter().enumerate().filter(|(_, words)| !words.is_empty());
-        if let (Some((_, only)), None) = (lines.next(), lines.next())
+        if let [(_, only)] = lines.as_slice()
             && let [token] = only.as_slice()
         {
             return Self::one(token);
         }
-        let mut at = Vec::new();
-        for (number, words) in words.iter().enumerate().filter(|(_, words)| !words.is_empty()) {
-            let [url, token] = words.as_slice() else { return Err(MirrorError::TokenLine(number + 1)) };
-            at.push((prefix(url).map_err(|_| MirrorError::TokenLine(number + 1))?, MirrorToken::new(token)?));
+        let mut at: Vec<(Url, MirrorToken)> = Vec::new();
+        for (number, words) in &lines {
+            let wrong = || MirrorError::TokenLine(*number);
+            let [url, token] = words.as_slice() else { return Err(wrong()) };
+            let url = prefix(url).map_err(|_| wrong())?;
+            if at.iter().any(|(other, _)| *other == url) {
+                return Err(MirrorError::TokenTwice(*number));
+            }
+            at.push((url, MirrorToken::new(token).map_err(|_| wrong())?));
         }
         if at.is_empty() { Err(MirrorError::Token) } else { Ok(Self { everywhere: None, at }) }
     }
@@ -119,6 +123,9 @@ pub enum MirrorError {
          lines alone"
     )]
     TokenLine(usize),
+    /// Nobody knows which of the two is meant.
+    #[error("line {0} of the mirrors' tokens is for a URL that a line before it is for")]
+    TokenTwice(usize),
     /// Two who would both get to know one token.
     #[error(
         "{0} and {1} are not at one scheme, host and port, and each would get to know the token that is for the other; \

@@ -101,8 +101,6 @@ fn a_mirror_of_a_private_log_mends_it_with_a_token() {
     };
     tokens(&[(&elsewhere.url(), &data.auditor), (&other.log_url("priv"), &data.auditor)]);
     refused(mending(&from_file, ""), "or name a token that reads the log");
-    fs::write(&token_file, format!("{url} {0}\n{0}\n", data.auditor)).unwrap();
-    refused(mending(&from_file, ""), "line 2 of the mirrors' tokens");
     assert_eq!(elsewhere.requests(), Vec::<String>::new());
     let host = url.strip_suffix("/logs/private").unwrap();
     tokens(&[(host, "cairn_000000000000_AAAA"), (&elsewhere.url(), "another"), (&url, &data.auditor)]);
@@ -120,6 +118,25 @@ fn a_mirror_of_a_private_log_mends_it_with_a_token() {
     let request = Request::get("/logs/private/entries/200").with("authorization", format!("Bearer {}", data.auditor));
     let answer = Connection::open(server.address()).unwrap().ask(&request).unwrap();
     assert_eq!(answer.body, mark);
+}
+
+/// By their number in the file, comments and empty lines among them; no token is told.
+#[test]
+fn lines_of_tokens_that_are_wrong_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::init(folder.path().join("data"));
+    let (url, token) = ("http://127.0.0.1:1/logs/main", &data.auditor);
+    let token_file = folder.path().join("token");
+    for (content, why) in [
+        (format!("# tokens\n\n{url} {token}\n{token}\n"), "line 4 of the mirrors' tokens is no mirror's URL"),
+        (format!("# tokens\n{url} {token}é\n"), "line 2 of the mirrors' tokens is no mirror's URL"),
+        (format!("{url} {token}\n  # again\n{url}/ another\n"), "line 3 of the mirrors' tokens is for a URL"),
+    ] {
+        fs::write(&token_file, content).unwrap();
+        let ended = repair(data.path(), &["--mirror", url, "--mirror-token-file", token_file.to_str().unwrap()]);
+        assert!(ended.code == FAILED && ended.stderr.contains(why), "{why}: {ended:?}");
+        assert!(!ended.stderr.contains(token), "a token is told: {ended:?}");
+    }
 }
 
 /// The newest entries are in no backup; a mirror has the unfinished bundle at the very size that was signed.
