@@ -213,8 +213,8 @@ impl<'a> Rest<'a, '_> {
         let mut end =
             missing.iter().filter_map(KeyRange::end_number).max().unwrap_or_default().min(last.saturating_add(1));
         let Lacking { records, is_cut } = self.lacking;
-        if let (Some(first), Some(newest)) = (records.first(), records.last()) {
-            problem = problem.or_else(|| Some(lacks(records.len(), first.get())));
+        problem = problem.or_else(|| lacks(self.lacking));
+        if let Some(newest) = records.last() {
             // No row that is gone is of a later record.
             end = end.max(newest.get().saturating_add(1));
         }
@@ -291,13 +291,19 @@ impl<'a> Rest<'a, '_> {
     }
 }
 
-/// What it means that what some records disclose is gone.
-fn lacks(count: usize, first: u64) -> String {
-    let whose = match count {
-        1 => format!("what record {first} disclosed is gone"),
-        count => format!("what {count} records disclosed is gone, of record {first} first"),
+/// What it means that what some records disclose is gone, or may be.
+fn lacks(lacking: &Lacking) -> Option<String> {
+    let more = |is_cut| if is_cut { ", and more lack disclosures than a repair looks at" } else { "" };
+    let whose = match (lacking.records.as_slice(), lacking.is_cut) {
+        ([], false) => return None,
+        ([], true) => "more records lack disclosures than a repair looks at".to_owned(),
+        ([only], is_cut) => format!("what record {only} disclosed is gone{}", more(is_cut)),
+        ([first, ..], is_cut) => {
+            let count = lacking.records.len();
+            format!("what {count} records disclosed is gone, of record {first} first{}", more(is_cut))
+        }
     };
-    format!("{whose}; no mirror has it, but a backup that was made since does")
+    Some(format!("{whose}; no mirror has it; a backup that was made after it was brought has"))
 }
 
 /// Whether a row of disclosures is what was written: it can be read, and none of its records has one that is not its own.
@@ -335,4 +341,29 @@ fn is_policy(row: &[u8]) -> bool {
 fn is_checkpoint(binding: &BindingRow, size: TreeSize, row: &[u8]) -> bool {
     let keys: Vec<_> = binding.keys.iter().filter_map(|key| key.vkey.parse().ok()).collect();
     CheckpointRow::decode(row, &keys).is_ok_and(|head| head.size <= size)
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::size::LeafIndex;
+
+    use super::*;
+
+    #[test]
+    fn records_that_were_not_looked_at_are_told_of() {
+        let told = |indexes: &[u64], is_cut: bool| {
+            let records = indexes.iter().map(|index| LeafIndex::new(*index).unwrap()).collect();
+            lacks(&Lacking { records, is_cut })
+        };
+        assert_eq!(told(&[], false), None);
+        for (indexes, is_cut, begin) in [
+            (&[][..], true, "more records lack disclosures than a repair looks at; no mirror"),
+            (&[7], false, "what record 7 disclosed is gone; no mirror"),
+            (&[7, 9], false, "what 2 records disclosed is gone, of record 7 first; no mirror"),
+            (&[7], true, "what record 7 disclosed is gone, and more lack disclosures"),
+        ] {
+            let told = told(indexes, is_cut).unwrap();
+            assert!(told.starts_with(begin), "{told}");
+        }
+    }
 }

@@ -155,7 +155,7 @@ fn disclosures_that_the_write_ahead_log_lost_are_missed_and_mended_from_a_backup
         let alone = command(data.path(), "repair", &[&["--mirror", &url], check].concat());
         assert_eq!(alone.code, Some(4), "{alone:?}");
         let line = alone.stdout.lines().find(|line| line.contains("disclosures of records")).unwrap();
-        assert!(line.contains("disclosed is gone") && line.contains("a backup that was made since does"), "{line}");
+        assert!(line.contains("disclosed is gone") && line.contains("a backup that was made after"), "{line}");
     }
     let mended = command(data.path(), "repair", &["--mirror", &url, "--from", backups]);
     assert_eq!(mended.code, Some(0), "{mended:?}");
