@@ -19,7 +19,7 @@ impl Asked {
         if number == 0 {
             return Ok(LeafIndex::ZERO);
         }
-        if let Some(index) = self.by_counting(stream, number)? {
+        if let Some(index) = self.near_the_start(stream, number)? {
             return Ok(index);
         }
         while low < high {
@@ -29,7 +29,7 @@ impl Asked {
                 Some(index) => match self.number_at(index)? {
                     Some(found) if found >= number => high = index.get(),
                     Some(_) => low = middle + 1,
-                    None => return self.counted(stream, number),
+                    None => return self.past_damage(stream, number),
                 },
                 None => low = middle + 1,
             }
@@ -37,8 +37,9 @@ impl Asked {
         LeafIndex::new(low).map_err(Problem::internal)
     }
 
-    /// The same of one of the first, of which none is missing before it: they are counted faster than looked for.
-    fn by_counting(&self, stream: Print, number: u64) -> Result<Option<LeafIndex>, Problem> {
+    /// The record's place if it is among the first `COUNTED`: reading so many postings costs less than a search by halves.
+    /// `None` if a record before it is missing from the index.
+    fn near_the_start(&self, stream: Print, number: u64) -> Result<Option<LeafIndex>, Problem> {
         let Some(place) = usize::try_from(number).ok().filter(|place| *place <= COUNTED) else { return Ok(None) };
         let found = self.found(stream, LeafIndex::ZERO, place + 1)?;
         let Some(index) = found.get(place) else { return Ok(None) };
@@ -57,7 +58,7 @@ impl Asked {
     }
 
     /// Where the record with this number is, by counting those before it: where some of them can't be read.
-    fn counted(&self, stream: Print, number: u64) -> Result<LeafIndex, Problem> {
+    fn past_damage(&self, stream: Print, number: u64) -> Result<LeafIndex, Problem> {
         let place = usize::try_from(number).ok().filter(|place| *place <= REPLAY_RECORDS).ok_or_else(|| {
             let detail = "records before it are damaged, and it is too far on to be counted";
             Problem::new(Kind::Integrity, detail).value(number.to_string())

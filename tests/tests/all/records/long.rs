@@ -113,12 +113,13 @@ fn a_long_stream_has_its_corrected_states_too() {
 #[test]
 fn a_long_history_is_one_chain_over_its_pages() {
     let running = filled();
-    let (mut next, mut seen, mut last) = (String::new(), 0, Value::Null);
+    let (mut next, mut seen, mut last, mut hashes) = (String::new(), 0, Value::Null, Vec::new());
     loop {
         let page = running.shown(&format!("/v1/streams/entity/pb/tl/license/1?limit=500{next}"));
         for record in page["records"].as_array().unwrap() {
             assert_eq!((&record["view"]["seq"], &record["view"]["prev"]), (&json!(seen), &last));
             last = record["integrity"]["leaf_hash"].clone();
+            hashes.push(last.clone());
             seen += 1;
         }
         match page["next"].as_str() {
@@ -127,4 +128,12 @@ fn a_long_history_is_one_chain_over_its_pages() {
         }
     }
     assert_eq!(seen, RECORDS);
+    // By its number: the first ones are counted, those behind them searched for.
+    for seq in [2_047, 2_048, 2_049, 10_200, RECORDS - 1] {
+        let page = running.shown(&format!("/v1/streams/entity/pb/tl/license/1?from_seq={seq}&limit=1"));
+        let views: Vec<&Value> = page["records"].as_array().unwrap().iter().map(|record| &record["view"]).collect();
+        let [view] = views.as_slice() else { panic!("{seq}: {page}") };
+        assert_eq!((&view["seq"], &view["prev"]), (&json!(seq), &hashes[seq as usize - 1]), "{seq}");
+        assert_eq!(page["records"][0]["integrity"]["leaf_hash"], hashes[seq as usize], "{seq}");
+    }
 }
