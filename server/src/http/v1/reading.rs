@@ -31,8 +31,10 @@ use crate::records::{
     Broken, Ground, Located, Predecessor, Reporter, Said, Seen, Unverified, Verified, VerifiedLater, lack,
 };
 
-/// The least and the most records that one core works on at a time: few would be found one by one.
-const PART_RECORDS: (usize, usize) = (8, 32);
+/// The least records that one core works on at a time: a part of fewer would lose what reading several at once gains.
+const LEAST_PART_RECORDS: usize = 8;
+/// The most of them: as many as the engine reads together (`AHEAD_RECORDS`), so that a part is read in one go.
+const MOST_PART_RECORDS: usize = 32;
 /// What part of those that are left one core takes, so that all come to an end at about the same time.
 const PART_SHARE: usize = 8;
 
@@ -378,10 +380,9 @@ impl Reading {
 
 /// Cuts what is to be read into pieces that get shorter.
 fn in_shares(mut found: &[LeafIndex]) -> Vec<&[LeafIndex]> {
-    let (least, most) = PART_RECORDS;
     let mut parts = Vec::new();
     while !found.is_empty() {
-        let count = (found.len() / PART_SHARE).clamp(least, most).min(found.len());
+        let count = (found.len() / PART_SHARE).clamp(LEAST_PART_RECORDS, MOST_PART_RECORDS).min(found.len());
         let (part, rest) = found.split_at(count);
         parts.push(part);
         found = rest;
@@ -400,7 +401,9 @@ mod tests {
             let parts = in_shares(&found);
             assert_eq!(parts.concat(), found);
             assert!(parts.is_sorted_by(|one, next| one.len() >= next.len()));
-            assert!(parts.iter().rev().skip(1).all(|part| (8..=32).contains(&part.len())));
+            assert!(
+                parts.iter().rev().skip(1).all(|part| (LEAST_PART_RECORDS..=MOST_PART_RECORDS).contains(&part.len()))
+            );
         }
     }
 }
