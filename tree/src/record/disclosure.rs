@@ -10,6 +10,7 @@ use super::base64url;
 use super::bounds::{MAX_DISCLOSED_BYTES, MAX_DISCLOSURE_BYTES, MAX_DISCLOSURES};
 use super::digest::Digest;
 use super::json::{Fault, FaultKind, Read, Reader, Trouble};
+use super::packed::Unpacking;
 
 /// 128 random bits that nobody else knows, for one disclosure.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,12 +66,12 @@ impl Clone for Disclosures {
     }
 }
 
-/// A disclosure to be opened.
+/// A disclosure as it came, to be opened.
 #[derive(Clone, Copy)]
-pub(super) struct Sealed<'d> {
-    text: &'d str,
+pub(super) struct Raw<'d> {
+    pub(super) text: &'d str,
     /// The bytes whose base64url the text is, if they are at hand.
-    json: Option<&'d [u8]>,
+    pub(super) json: Option<&'d [u8]>,
 }
 
 /// Why disclosures can't be taken.
@@ -95,9 +96,6 @@ pub enum DisclosuresError {
     #[error("packed disclosures that are cut off")]
     CutOff,
 }
-
-/// The bytes of a length in front of a packed disclosure.
-const PACKED_LENGTH: usize = 3;
 
 impl Disclosures {
     /// None.
@@ -146,9 +144,9 @@ impl Disclosures {
     }
 
     /// The same to be opened.
-    pub(super) fn sealed(&self) -> impl Iterator<Item = (Digest, Sealed<'_>)> {
+    pub(super) fn raw(&self) -> impl Iterator<Item = (Digest, Raw<'_>)> {
         let mut packed = Unpacking(&self.packed);
-        self.iter().map(move |(digest, text)| (digest, Sealed { text, json: packed.next().and_then(Result::ok) }))
+        self.iter().map(move |(digest, text)| (digest, Raw { text, json: packed.next().and_then(Result::ok) }))
     }
 
     /// How many there are.
@@ -169,38 +167,6 @@ impl Disclosures {
         &self.text
     }
 
-    /// Appends each disclosure as the bytes whose base64url it is, in three quarters of the room, behind their length in
-    /// three bytes. Since those bytes have one text only, nothing is lost.
-    ///
-    /// # Errors
-    /// [`DisclosuresError::NotBase64Url`] for a text with stray trailing bits, which has no such bytes.
-    pub fn pack(&self, packed: &mut Vec<u8>) -> Result<(), DisclosuresError> {
-        for (_, text) in self.iter() {
-            let start = packed.len();
-            packed.extend_from_slice(&[0; PACKED_LENGTH]);
-            base64url::decode_onto(packed, text).ok_or(DisclosuresError::NotBase64Url)?;
-            // At most 1 MiB of text.
-            let length = (packed.len() - start - PACKED_LENGTH) as u32;
-            let [_, length @ ..] = length.to_be_bytes();
-            if let Some(place) = packed.get_mut(start..start + PACKED_LENGTH) {
-                place.copy_from_slice(&length);
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what [`Disclosures::pack`] wrote, and hashes it.
-    ///
-    /// # Errors
-    /// [`DisclosuresError`].
-    pub fn unpack(packed: &[u8]) -> Result<Self, DisclosuresError> {
-        let mut making = Making::with_capacity(packed.len() / 3 * 4, packed.len() / 128);
-        for json in Unpacking(packed) {
-            making.push(json?)?;
-        }
-        Ok(Self { packed: packed.to_vec(), ..making.done() })
-    }
-
     /// Only those whose digest `keep` keeps, byte for byte.
     #[must_use]
     pub fn filtered(&self, mut keep: impl FnMut(&Digest) -> bool) -> Self {
@@ -211,26 +177,6 @@ impl Disclosures {
             kept.text.push('~');
         }
         kept
-    }
-}
-
-/// One packed disclosure after another, until one is cut off.
-struct Unpacking<'p>(&'p [u8]);
-
-impl<'p> Iterator for Unpacking<'p> {
-    type Item = Result<&'p [u8], DisclosuresError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let rest = core::mem::take(&mut self.0);
-        let split = rest.split_first_chunk::<PACKED_LENGTH>().and_then(|(length, rest)| {
-            rest.split_at_checked(length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
-        });
-        let Some((json, rest)) = split else { return Some(Err(DisclosuresError::CutOff)) };
-        self.0 = rest;
-        Some(Ok(json))
     }
 }
 
@@ -273,6 +219,11 @@ impl Making {
         // ASCII is UTF-8.
         let text = String::from_utf8(self.text).unwrap_or_default();
         Disclosures { text, each: self.each, packed: Vec::new() }
+    }
+
+    /// The same, which were unpacked from these bytes.
+    pub(super) fn done_from(self, packed: &[u8]) -> Disclosures {
+        Disclosures { packed: packed.to_vec(), ..self.done() }
     }
 }
 
@@ -330,7 +281,7 @@ pub(super) fn read_place(reader: &mut Reader<'_>) -> Read<Digest> {
 
 /// Reads a disclosure: the salt, then the value by `value`.
 pub(super) fn open<T>(
-    disclosure: Sealed<'_>,
+    disclosure: Raw<'_>,
     value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>,
 ) -> Result<(Salt, T), Fault> {
     let no_text = || Fault::new(&super::json::Pointer::ROOT, FaultKind::Rule("must be unpadded base64url"));
@@ -356,27 +307,6 @@ pub(super) fn open<T>(
 mod tests {
     use super::*;
 
-    #[test]
-    fn packed_disclosures_are_the_same_again() {
-        let texts = ["WyJzIiwxXQ", "WyJ0IiwyMl0", "WyJ1IiwzMzNd", "AA", "_-8"];
-        for count in 0..=texts.len() {
-            let disclosures = Disclosures::from_texts(texts[..count].iter().copied()).unwrap();
-            let mut packed = Vec::new();
-            disclosures.pack(&mut packed).unwrap();
-            let unpacked = Disclosures::unpack(&packed).unwrap();
-            assert_eq!(unpacked, disclosures);
-            for ((digest, one), (same, other)) in unpacked.sealed().zip(disclosures.sealed()) {
-                assert_eq!((digest, one.text, other.json), (same, other.text, None));
-                assert_eq!(one.json.map(<[u8]>::to_vec), base64url::decode(one.text));
-            }
-            assert_eq!(unpacked.sealed().count(), count);
-            for cut in 1..packed.len() {
-                let cut = Disclosures::unpack(&packed[..cut]);
-                assert!(cut.is_err() || cut.is_ok_and(|disclosures| disclosures.len() < count));
-            }
-        }
-    }
-
     /// The last tilde counts as the others do.
     #[test]
     fn disclosures_are_so_long_in_all_with_a_tilde_after_each() {
@@ -388,14 +318,5 @@ mod tests {
         let of = |last| Disclosures::from_texts(texts(last).iter().map(String::as_str));
         assert_eq!(of(MAX_DISCLOSURE_BYTES - 1).unwrap().as_str().len(), MAX_DISCLOSED_BYTES);
         assert_eq!(of(MAX_DISCLOSURE_BYTES), Err(DisclosuresError::TooLong));
-    }
-
-    /// Two texts of the same bytes: the second was never written by an encoder, and would come back as the first.
-    #[test]
-    fn a_text_with_stray_bits_is_not_packed() {
-        for text in ["AB", "WyJzIiwxXR", "A"] {
-            let disclosures = Disclosures::from_texts([text]).unwrap();
-            assert_eq!(disclosures.pack(&mut Vec::new()), Err(DisclosuresError::NotBase64Url), "{text}");
-        }
     }
 }

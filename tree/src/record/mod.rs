@@ -25,6 +25,7 @@ pub mod later;
 pub mod leaf;
 mod name_list;
 pub mod open;
+mod packed;
 pub mod parts;
 pub mod replay;
 pub mod reserved;

@@ -3,7 +3,7 @@
 use super::{Evidence, IntegrityError, Piece, Traced};
 use crate::record::bounds::MAX_DISCLOSURES;
 use crate::record::digest::Digest;
-use crate::record::disclosure::{self, Salt, Sealed};
+use crate::record::disclosure::{self, Raw, Salt};
 use crate::record::json::{Read, Reader};
 use crate::record::kind::{Concerned, Redactions};
 use crate::record::shown::Shown;
@@ -14,7 +14,7 @@ pub(super) struct Matching<'e> {
     /// The record that is opened.
     of: Concerned,
     /// By digest.
-    texts: Vec<(Digest, Sealed<'e>)>,
+    disclosures: Vec<(Digest, Raw<'e>)>,
     /// In order.
     withheld: Vec<Digest>,
     met: Vec<Traced>,
@@ -28,26 +28,26 @@ impl<'e> Matching<'e> {
         if evidence.withheld.len() > MAX_DISCLOSURES {
             return Err(IntegrityError::TooManyWithheld);
         }
-        let mut texts: Vec<(Digest, Sealed<'_>)> = evidence.disclosures.sealed().collect();
-        texts.sort_unstable_by_key(|(digest, _)| *digest);
+        let mut disclosures: Vec<(Digest, Raw<'_>)> = evidence.disclosures.raw().collect();
+        disclosures.sort_unstable_by_key(|(digest, _)| *digest);
         let mut withheld = evidence.withheld.to_vec();
         withheld.sort_unstable();
-        let (met, salts) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
-        Ok(Self { redactions: evidence.redactions, of, texts, withheld, met, salts, still_disclosed: Vec::new() })
+        let (met, salts) = (Vec::with_capacity(disclosures.len()), Vec::with_capacity(disclosures.len()));
+        Ok(Self { redactions: evidence.redactions, of, disclosures, withheld, met, salts, still_disclosed: Vec::new() })
     }
 
     fn is_withheld(&self, digest: &Digest) -> bool {
         self.withheld.binary_search(digest).is_ok()
     }
 
-    fn text(&self, digest: &Digest) -> Option<Sealed<'e>> {
-        let at = self.texts.binary_search_by_key(digest, |(digest, _)| *digest).ok()?;
-        self.texts.get(at).map(|(_, text)| *text)
+    fn disclosure(&self, digest: &Digest) -> Option<Raw<'e>> {
+        let at = self.disclosures.binary_search_by_key(digest, |(digest, _)| *digest).ok()?;
+        self.disclosures.get(at).map(|(_, raw)| *raw)
     }
 
     /// Whether anything is said about a digest.
     pub(super) fn knows(&self, digest: &Digest) -> bool {
-        self.text(digest).is_some() || self.is_withheld(digest) || self.redactions.of(digest, self.of).is_some()
+        self.disclosure(digest).is_some() || self.is_withheld(digest) || self.redactions.of(digest, self.of).is_some()
     }
 
     /// What became of a digest.
@@ -58,16 +58,16 @@ impl<'e> Matching<'e> {
         value: impl for<'j> FnOnce(&mut Reader<'j>) -> Read<T>,
     ) -> Result<Shown<T>, IntegrityError> {
         let withheld = self.is_withheld(&digest);
-        let text = self.text(&digest);
+        let raw = self.disclosure(&digest);
         let redacted = self.redactions.of(&digest, self.of);
-        if text.is_some() && redacted.is_some() {
+        if raw.is_some() && redacted.is_some() {
             self.still_disclosed.push(digest);
         }
-        let shown = match (text, redacted) {
+        let shown = match (raw, redacted) {
             (Some(_), _) if withheld => return Err(IntegrityError::WithheldAndDisclosed(digest)),
-            (Some(text), _) => {
+            (Some(raw), _) => {
                 let malformed = |fault| IntegrityError::Malformed { piece, digest, fault: Box::new(fault) };
-                let (salt, value) = disclosure::open(text, value).map_err(malformed)?;
+                let (salt, value) = disclosure::open(raw, value).map_err(malformed)?;
                 self.salts.push(salt);
                 Shown::Disclosed(value)
             }
@@ -100,7 +100,7 @@ impl<'e> Matching<'e> {
             return Err(IntegrityError::Twice(traced.digest));
         }
         let is_met = |digest: &Digest| self.met.binary_search_by_key(digest, |traced| traced.digest).is_ok();
-        if let Some((digest, _)) = self.texts.iter().find(|(digest, _)| !is_met(digest)) {
+        if let Some((digest, _)) = self.disclosures.iter().find(|(digest, _)| !is_met(digest)) {
             return Err(IntegrityError::Unreferenced(*digest));
         }
         if let Some(digest) = self.withheld.iter().find(|digest| !is_met(digest)) {
