@@ -17,6 +17,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::bounds::{BUNDLE_CACHE_BYTES, SERVED_CACHE_BYTES, TILE_CACHE_BYTES};
+use super::caches::Cached;
 use super::growing::Edge;
 use super::head::{Head, Shared};
 use super::scrub::Place;
@@ -55,25 +56,6 @@ const EDGES: usize = 256;
 /// Folded edges, of at most 2 KiB each: those of the newest heads of many logs.
 const FOLDED_EDGES: usize = 4_096;
 
-/// One of the caches: what it has, and how much that may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cached {
-    /// What it has.
-    pub of: &'static str,
-    /// Bytes in use.
-    pub bytes: u64,
-    /// Bytes that it fills at most.
-    pub most: u64,
-}
-
-impl super::Engine {
-    /// How full the caches of what was read are; those of right edges are small, and left out.
-    #[must_use]
-    pub fn cached(&self) -> [Cached; 3] {
-        self.inner.reader.cached()
-    }
-}
-
 /// Why a proof can't be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
@@ -99,12 +81,12 @@ impl Reader {
         }
     }
 
-    fn cached(&self) -> [Cached; 3] {
+    pub(super) fn cached(&self) -> [Cached; 3] {
         let tile = EXPANDED_TILE_BYTES as u64;
         [
-            Cached { of: "tiles", bytes: self.tiles.weight() * tile, most: self.tiles.capacity() * tile },
-            Cached { of: "served_tiles", bytes: self.served.weight(), most: self.served.capacity() },
-            Cached { of: "bundles", bytes: self.bundles.weight(), most: self.bundles.capacity() },
+            Cached { name: "tiles", used: self.tiles.weight() * tile, capacity: self.tiles.capacity() * tile },
+            Cached { name: "served_tiles", used: self.served.weight(), capacity: self.served.capacity() },
+            Cached { name: "bundles", used: self.bundles.weight(), capacity: self.bundles.capacity() },
         ]
     }
 

@@ -172,12 +172,12 @@ pub(super) fn encode_store(engine: &Engine, encoder: &mut DescriptorEncoder<'_>)
     let mut each = |name, help, value: fn(&Cached) -> u64| {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         cached.iter().try_for_each(|cache| {
-            let labels: Labels<'_, 1> = [("of", cache.of)];
+            let labels: Labels<'_, 1> = [("cache", cache.name)];
             metric.encode_family(&labels)?.encode_gauge(&(value(cache) as f64))
         })
     };
-    each("cache_bytes", "Bytes of what was read and is kept.", |cache| cache.bytes)?;
-    each("cache_most_bytes", "Bytes of it that are kept at most.", |cache| cache.most)
+    each("cache_bytes", "Bytes in use, by cache.", |cache| cache.used)?;
+    each("cache_capacity_bytes", "Bytes that are in use at most, by cache.", |cache| cache.capacity)
 }
 
 /// Writes what each of these logs looks like now.

@@ -144,9 +144,9 @@ fn caches(server: &Server) -> anyhow::Result<Vec<Cache>> {
         caches.push(Cache { name: name.to_owned(), has: has / MIB, most: most as f64 / MIB });
     }
     for (labels, has) in figures(&metrics, "cairn_cache_bytes") {
-        let most = figures(&metrics, "cairn_cache_most_bytes").find(|(of, _)| *of == labels);
+        let most = figures(&metrics, "cairn_cache_capacity_bytes").find(|(of, _)| *of == labels);
         let (_, most) = most.with_context(|| format!("no bound of the cache {labels}"))?;
-        caches.push(Cache { name: labels.replace("of=", "").replace('"', ""), has: has / MIB, most: most / MIB });
+        caches.push(Cache { name: labels.replace("cache=", "").replace('"', ""), has: has / MIB, most: most / MIB });
     }
     anyhow::ensure!(caches.len() > of_engine.len(), "the server says nothing of its caches");
     Ok(caches)

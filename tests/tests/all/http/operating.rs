@@ -223,8 +223,8 @@ fn figures_health_and_documents_are_served() {
         "cairn_poisoned 0.0",
         "le=\"+Inf\"",
         "cairn_store_block_cache_bytes",
-        "cairn_cache_bytes{of=\"tiles\"}",
-        "cairn_cache_most_bytes{of=\"bundles\"} 67108864.0",
+        "cairn_cache_bytes{cache=\"tiles\"}",
+        "cairn_cache_capacity_bytes{cache=\"bundles\"} 67108864.0",
         "# EOF",
     ];
     for line in expected {
