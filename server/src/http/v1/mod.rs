@@ -23,6 +23,7 @@ mod reading;
 pub(super) mod record;
 mod replays;
 pub(super) mod reports;
+mod size;
 pub(super) mod streams;
 mod wanted;
 

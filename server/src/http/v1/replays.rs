@@ -28,6 +28,7 @@ use super::at_hand::{AtHand, Gathered};
 use super::bodies::checkpoint;
 use super::history::{Asked, SeenEntry, Whole};
 use super::parts::{Parts, before};
+use super::size::Size;
 use crate::auth::Right;
 use crate::engine::Head;
 use crate::limits::{LIST_BYTES, LIST_RECORDS_MOST, REPLAY_BYTES, REPLAY_RECORDS};
@@ -187,41 +188,6 @@ fn by_history(gathered: Gathered, points: &[Point], bases: &[Base]) -> Result<En
     spent.bound(Size::of(&at))?;
     spent.settle(&at);
     Ok(Ended { id, at, complete_to: complete_to.min(under.size), under, spent })
-}
-
-/// About how much replays keep.
-#[derive(Debug, Clone, Copy, Default)]
-struct Size {
-    /// Bytes of the states that they have come to, and of what was odd.
-    told: usize,
-    /// The same without the states of earlier parts that they stand on, which are counted by themselves: bytes in memory.
-    own: usize,
-    flags: usize,
-}
-
-impl Size {
-    const fn of_bytes(bytes: usize) -> Self {
-        Self { told: bytes, own: bytes, flags: 0 }
-    }
-
-    /// Of the states at some points, with what was odd before each.
-    fn of(at: &[(Ongoing, Vec<Flag>)]) -> Self {
-        let size = |(ongoing, flags): &(Ongoing, Vec<Flag>)| {
-            let odd: usize = flags.iter().map(Flag::bytes).sum();
-            Self { told: ongoing.bytes() + odd, own: ongoing.own_bytes() + odd, flags: flags.len() }
-        };
-        at.iter().map(size).sum()
-    }
-}
-
-impl core::iter::Sum for Size {
-    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
-        sizes.fold(Self::default(), |all, one| Self {
-            told: all.told.saturating_add(one.told),
-            own: all.own.saturating_add(one.own),
-            flags: all.flags.saturating_add(one.flags),
-        })
-    }
 }
 
 /// What records do on their way.
