@@ -71,10 +71,13 @@ fn each_command_takes_the_keys_of_several_logs() {
     // The keys of another log alone are as good as none.
     for command in [&["prove", "--index", "0"][..], &["consistency", "--from", "0"], &["fsck"], &["keys"]] {
         let ran = remote(other, auditor, command);
-        assert!(ran.code != 0 && ran.stdout.is_empty(), "{ran:?}");
+        assert!(
+            ran.code == 1 && ran.stdout.is_empty() && ran.stderr.contains("by a known key"),
+            "{command:?}: {ran:?}"
+        );
     }
     let ran = run(other, &["verify", "--proof", &proof, &entry]);
-    assert!(ran.code == 1 && ran.stdout.is_empty(), "{ran:?}");
+    assert!(ran.code == 1 && ran.stdout.is_empty() && ran.stderr.contains("by a known key"), "{ran:?}");
     // Of those of two others none is taken for its own.
     let made = cairnd(running.data.path(), &["log", "create", "third", "--json"]);
     assert_eq!(made.code, Some(0), "{made:?}");
