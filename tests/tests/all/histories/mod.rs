@@ -149,3 +149,19 @@ fn a_head_that_goes_back_is_a_rollback_although_the_checkpoint_beside_it_can_not
     ]);
     found(5, events);
 }
+
+/// A cache still had a head of the tree that the log had left by then, newer than what was read. What the
+/// log serves does not fit it, which is an alarm at once; the fork is proven in the next look, past caches.
+#[test]
+fn a_log_that_leaves_a_head_which_a_cache_still_has_serves_what_does_not_fit_it_and_then_a_fork() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut counts = Counts::new();
+    runtime.block_on(async {
+        let stage = Stage::open().await;
+        let seed = 10_420_318_503_199_156_709;
+        run(&stage, &Plan::lying(seed), seed, &mut counts).await.unwrap();
+    });
+    for name in ["lie Rewrite", "served by a cache that lags", "alarm misfit", "alarm fork"] {
+        assert!(counts.contains_key(name), "the seed makes another history by now: {name} is not in {counts:?}");
+    }
+}

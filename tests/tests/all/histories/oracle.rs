@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn::monitor::{Alarm, Depth};
 
-use super::log::{EPOCH, Fork, Note, Place, QUORUM};
+use super::log::{EPOCH, Fork, LARGEST, Note, Place, QUORUM, Side};
 use super::plan::{MAX_AGE, Plan, STALE_AFTER, TOLERANCE, UNREACHABLE_AFTER};
 use super::world::{Lie, Served};
 
@@ -22,6 +22,8 @@ pub(super) struct Oracle {
     silent_since: Option<u64>,
     /// Heads of peers that the monitor took, by peer, and since when it was shown less.
     heard: BTreeMap<&'static str, Heard>,
+    /// A head that the monitor holds to and could not read, of a tree that the log no longer serves.
+    unread: Option<Place>,
     /// Every alarm that ever began.
     pub(super) raised: BTreeSet<Alarm>,
 }
@@ -45,6 +47,8 @@ pub(super) struct Look<'a> {
     pub(super) served: &'a Served,
     pub(super) lie: Option<Lie>,
     pub(super) fork: Fork,
+    /// The tree of which tiles and entries are served, whatever a cache has of heads.
+    pub(super) content: Side,
     /// The log has signed a root that belongs to nothing.
     pub(super) has_forged: bool,
     /// The newest head that the monitor held to before and after.
@@ -65,6 +69,7 @@ impl Oracle {
             stale_since: None,
             silent_since: None,
             heard: BTreeMap::new(),
+            unread: None,
             raised: BTreeSet::new(),
         }
     }
@@ -108,6 +113,13 @@ impl Oracle {
 
     fn alarms(&mut self, look: &Look<'_>) -> Alarms {
         let Served { heads, bent, told, refused, .. } = look.served;
+        // A cache may still have a newer head of a tree that the log has left. The log signed it, and what it serves, past
+        // caches too, is not that tree. That it serves another one is seen in the next look.
+        let content = Place { side: look.content, size: LARGEST };
+        let is_left = |place: &Place| !look.fork.agree(*place, content);
+        if look.unverified.is_some() && look.after != look.before {
+            self.unread = look.after.filter(is_left);
+        }
         if *refused || look.unverified.is_some() {
             let since = *self.silent_since.get_or_insert(look.now);
             let silent = (look.now - since >= UNREACHABLE_AFTER).then_some(Alarm::Unreachable);
@@ -126,9 +138,15 @@ impl Oracle {
         let shown: Vec<Place> = heads.iter().flatten().map(|note| note.place).collect();
         let largest = shown.iter().map(|place| place.size).max().unwrap_or(0);
         let read = look.before.map_or(0, |before| before.size);
+        if self.unread.take().is_some_and(|unread| look.before == Some(unread)) {
+            return Alarms::must([Alarm::Misfit]);
+        }
         let contradicts = |place: &&Place| look.before.is_some_and(|before| !look.fork.agree(before, **place));
         if shown.iter().find(contradicts).is_some_and(|place| place.size >= read) {
             return Alarms::must([Alarm::Fork]);
+        }
+        if shown.iter().any(|place| place.size > read && is_left(place)) {
+            return Alarms::must([Alarm::Misfit]);
         }
         if *told > 0 && largest > read {
             match look.lie {

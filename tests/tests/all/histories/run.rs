@@ -180,11 +180,11 @@ impl Run<'_> {
         });
         let looked = self.watchers[number].look(now).await;
         let newest = self.watchers[number].newest().map(|head| head.checkpoint().clone());
-        let (served, lie, fork, after) = self.stage.with(|world| {
+        let (served, lie, fork, content, after) = self.stage.with(|world| {
             world.boards.insert(client.name(), self.watchers[number].board.clone());
-            let after = newest.and_then(|head| world.place_of(&head));
+            let (after, fork) = (newest.and_then(|head| world.place_of(&head)), world.log.fork());
             let view = world.view(client);
-            (core::mem::take(&mut view.look), view.lie, world.log.fork(), after)
+            (core::mem::take(&mut view.look), view.lie, fork, view.side, after)
         });
         self.has_forged |= matches!(lie, Some(Lie::ForgedRoot { .. }));
         let raised: Vec<Alarm> = looked.raised.iter().map(|(alarm, _)| *alarm).collect();
@@ -195,6 +195,7 @@ impl Run<'_> {
             served: &served,
             lie,
             fork,
+            content,
             has_forged: self.has_forged,
             before,
             after,
