@@ -28,6 +28,7 @@ mod mend;
 mod observer;
 mod open;
 pub mod postings;
+mod proven;
 mod publish;
 mod published;
 mod reader;

@@ -20,6 +20,7 @@ use super::bounds::{BUNDLE_CACHE_BYTES, SERVED_CACHE_BYTES, TILE_CACHE_BYTES};
 use super::caches::Cached;
 use super::growing::Edge;
 use super::head::{Head, Shared};
+use super::proven::Roots;
 use super::scrub::Place;
 use super::stored::{ReadError, Stored, WIDTH};
 
@@ -33,6 +34,7 @@ pub(super) struct Reader {
     edges: Cache<(LogId, TreeSize), Arc<Edge>>,
     /// The hashes of right edges, for the sizes that proofs are asked for.
     folded: Cache<(LogId, TreeSize), Arc<EdgeHashes>>,
+    pub(super) roots: Roots,
 }
 
 /// Weighs what is served by its bytes.
@@ -78,6 +80,7 @@ impl Reader {
             bundles: bundle_cache(),
             edges: Cache::new(EDGES),
             folded: Cache::new(FOLDED_EDGES),
+            roots: Roots::new(),
         }
     }
 
@@ -121,7 +124,7 @@ impl Reader {
     }
 
     /// The tile that has a node of the head's tree: full from the store, or unfinished from the head.
-    fn expanded(&self, log: &Shared, head: &Head, coord: TileCoord) -> Result<Arc<Tile>, ReadError> {
+    pub(super) fn expanded(&self, log: &Shared, head: &Head, coord: TileCoord) -> Result<Arc<Tile>, ReadError> {
         let stored = self.stored(log);
         let damaged =
             || stored.damaged(&format!("tile of level {}, number", coord.level()), coord.index(), "its width");
@@ -203,7 +206,7 @@ impl Reader {
         Ok(folded)
     }
 
-    fn missing_node(&self, log: &Shared, node: NodeCoord) -> ReadError {
+    pub(super) fn missing_node(&self, log: &Shared, node: NodeCoord) -> ReadError {
         self.stored(log).damaged("a node below the head, number", node.index(), "it is not there")
     }
 
@@ -374,11 +377,11 @@ fn bundle_cache<K: Eq + core::hash::Hash>() -> Cache<K, Bytes, Length> {
     }
 }
 
-fn question(error: impl ToString) -> ProofError {
+pub(super) fn question(error: impl ToString) -> ProofError {
     ProofError::Question(error.to_string())
 }
 
-fn within(size: TreeSize, head: &Head) -> Result<(), ProofError> {
+pub(super) fn within(size: TreeSize, head: &Head) -> Result<(), ProofError> {
     if size <= head.size {
         Ok(())
     } else {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::{ConsistencyProof, Growth, InclusionProof};
+use cairn_tree::merkle::{ConsistencyProof, Growth, InclusionProof, Root};
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::tile::{BundleCoord, TileCoord};
 
@@ -68,6 +68,15 @@ impl Log {
     /// As there.
     pub fn located(&self, head: &Head, index: LeafIndex, size: TreeSize) -> Result<(Hash, InclusionProof), ProofError> {
         self.running.reader.inclusion(&self.shared, head, index, size)
+    }
+
+    /// The hash that the tree `under` proves to have at `index`; it is at most the head's. `None` if what is stored of the
+    /// tree does not come to its root.
+    ///
+    /// # Errors
+    /// As [`Log::inclusion`].
+    pub fn proven(&self, head: &Head, index: LeafIndex, under: &Root) -> Result<Option<Hash>, ProofError> {
+        self.running.reader.proven(&self.shared, head, index, under)
     }
 
     /// The proof that one tree extends another; both are at most the head's.

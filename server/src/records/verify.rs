@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::{InclusionProof, Root};
+use cairn_tree::merkle::Root;
 use cairn_tree::record::chain::Chain;
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
@@ -32,7 +32,6 @@ pub struct Located {
     record: Versioned,
     header: Header,
     before: Option<(LeafIndex, Bytes)>,
-    proof: InclusionProof,
 }
 
 /// What is known of the record that should be directly before another in its stream.
@@ -56,8 +55,6 @@ pub struct VerifiedLater {
     pub leaf: Bytes,
     /// Where the record before it in its stream is, and its leaf, if that was checked.
     pub before: Option<(LeafIndex, Bytes)>,
-    /// That the leaf is in the tree.
-    pub proof: InclusionProof,
 }
 
 /// The redaction records that say what was erased of a record, each verified.
@@ -74,7 +71,6 @@ pub struct Verified {
     stored: StoredRecord,
     /// Where the record before it in its stream is, and its leaf, once that was checked.
     before: Option<(LeafIndex, Bytes)>,
-    proof: InclusionProof,
     excuses: Option<Arc<Excuses>>,
 }
 
@@ -90,8 +86,6 @@ pub struct Seen {
     pub disclosures: Disclosures,
     /// The digests of what the reader may not see.
     pub withheld: Vec<Digest>,
-    /// That the leaf is in the tree.
-    pub proof: InclusionProof,
     /// What says that something of it is erased.
     pub excuses: Option<Arc<Excuses>>,
 }
@@ -174,20 +168,18 @@ impl Located {
     pub fn of(log: &Log, head: &Head, under: &Head, stored: StoredRecord) -> Result<Self, Unverified> {
         let index = stored.index;
         let broken = |words: &dyn ToString| Unverified::Broken(Broken::leaf(index, words.to_string()));
-        let (hash, proof) = log.located(head, index, under.size)?;
         let record = Versioned::decode(index, &stored.leaf);
+        let proven = log.proven(head, index, &Root { size: under.size, hash: under.root })?;
+        let hash = proven.ok_or_else(|| broken(&"the tree's stored hashes do not come to its root"))?;
         if hash != record.as_ref().map_or_else(|_| Hash::leaf(&stored.leaf), Versioned::hash) {
             return Err(broken(&"the tree has another leaf in its place"));
         }
-        // The proof is of stored tiles, which may be damaged.
-        let root = Root { size: under.size, hash: under.root };
-        proof.verify(index, &hash, &root).map_err(|_| broken(&"the tree's stored hashes do not come to its root"))?;
         let record = record.map_err(|error| broken(&error))?;
         let header = record.header();
         if header.log.as_str() != log.info().origin {
             return Err(broken(&"it is another log's"));
         }
-        Ok(Self { stored, record, header, before: None, proof })
+        Ok(Self { stored, record, header, before: None })
     }
 
     /// Where it is.
@@ -249,11 +241,11 @@ impl Located {
     /// # Errors
     /// [`Unverified::Broken`] if it is none.
     pub fn later(self) -> Result<VerifiedLater, Unverified> {
-        let Self { stored: StoredRecord { index, leaf, .. }, record, before, proof, .. } = self;
+        let Self { stored: StoredRecord { index, leaf, .. }, record, before, .. } = self;
         let Versioned::Later(later) = record else {
             return Err(Unverified::Broken(Broken::leaf(index, "it is of no later version")));
         };
-        Ok(VerifiedLater { later: *later, leaf, before, proof })
+        Ok(VerifiedLater { later: *later, leaf, before })
     }
 
     /// Opens it. `excuses` is asked for what excuses that something of it is absent, with its id and whether something is.
@@ -265,7 +257,7 @@ impl Located {
         self,
         excuses: impl FnOnce(RecordId, bool) -> Result<Option<Arc<Excuses>>, Unverified>,
     ) -> Result<Verified, Unverified> {
-        let Self { mut stored, record, header, before, proof } = self;
+        let Self { mut stored, record, header, before } = self;
         let none = Redactions::new(header.log.clone());
         let evidence = Evidence { disclosures: &stored.disclosures, withheld: &[], redactions: &none };
         let opened = match record {
@@ -288,7 +280,7 @@ impl Located {
         };
         // None counts for a redaction record, and none is shown with it.
         let excuses = excuses.filter(|_| !record.is_redaction());
-        Ok(Verified { record, stored, before, proof, excuses })
+        Ok(Verified { record, stored, before, excuses })
     }
 }
 
@@ -323,12 +315,6 @@ impl Verified {
         self.record
     }
 
-    /// That it is in the tree.
-    #[must_use]
-    pub fn into_proof(self) -> InclusionProof {
-        self.proof
-    }
-
     /// Whether it is a record of this tenant. Of one whose object was erased the redaction records say whose it is.
     #[must_use]
     pub fn is_of(&self, has: impl Fn(&str) -> bool) -> bool {
@@ -347,8 +333,8 @@ impl Verified {
     /// All of it, for every reader of what it excuses.
     #[must_use]
     pub fn whole(self) -> Seen {
-        let Self { record, stored: StoredRecord { leaf, disclosures, .. }, before, proof, excuses } = self;
-        Seen { record, leaf, before, disclosures, withheld: Vec::new(), proof, excuses }
+        let Self { record, stored: StoredRecord { leaf, disclosures, .. }, before, excuses } = self;
+        Seen { record, leaf, before, disclosures, withheld: Vec::new(), excuses }
     }
 
     /// What of it a reader with these rights may see. The rest is withheld, and listed.
@@ -363,7 +349,7 @@ impl Verified {
         if withheld.is_empty() {
             return Ok(self.whole());
         }
-        let Self { record, stored: StoredRecord { index, leaf, disclosures }, before, proof, excuses } = self;
+        let Self { record, stored: StoredRecord { index, leaf, disclosures }, before, excuses } = self;
         withheld.sort_unstable();
         let disclosures = disclosures.filtered(|digest| withheld.binary_search(digest).is_err());
         let origin = record.leaf().event().head().log.clone();
@@ -372,6 +358,6 @@ impl Verified {
         let evidence = Evidence { disclosures: &disclosures, withheld: &withheld, redactions };
         let record = Record::open(&origin, index, &leaf, evidence);
         let record = record.map_err(|error| Unverified::Broken(Broken::of(index, &error)))?;
-        Ok(Seen { record, leaf, before, disclosures, withheld, proof, excuses })
+        Ok(Seen { record, leaf, before, disclosures, withheld, excuses })
     }
 }

@@ -6,6 +6,7 @@ mod large;
 mod life;
 mod model;
 mod pipeline;
+mod proven;
 mod publishing;
 mod reading;
 mod records;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_listen::{Answer, Payload};
 use cairn_tree::checkpoint::SignedCheckpoint;
-use cairn_tree::merkle::InclusionProof;
+use cairn_tree::hash::Hash;
+use cairn_tree::merkle::{InclusionProof, Root};
 use cairn_tree::note::{KeyId, NoteSignature};
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::header::Header;
@@ -15,7 +16,7 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::media;
 use cairn_tree::wire::v1::{Before, Integrity, MAX_REDACTIONS, RecordBody, view, view_later};
 
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::reading::fresh;
 use super::reading::Reading;
 use crate::engine::{Head, Log};
@@ -70,7 +71,7 @@ impl Reading {
     fn undisclosed(&self, seen: &Seen, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
         let header = Header::of(seen.record.leaf(), seen.record.hash());
         let place = (seen.record.index(), &header);
-        let body = self.placed(place, (&seen.leaf, &seen.before), (under, proof, &seen.proof))?;
+        let body = self.placed(place, (&seen.leaf, &seen.before), (under, proof))?;
         Ok(RecordBody { view: Some(view(&seen.record)), ..body })
     }
 
@@ -78,7 +79,7 @@ impl Reading {
     pub(super) fn later_body(&self, later: &VerifiedLater, under: &Head, proof: bool) -> Result<RecordBody, Problem> {
         let header = Header::of_later(&later.later);
         let leaf = (&later.leaf, &later.before);
-        let place = self.placed((later.later.index(), &header), leaf, (under, proof, &later.proof))?;
+        let place = self.placed((later.later.index(), &header), leaf, (under, proof))?;
         Ok(RecordBody { view: Some(view_later(&later.later)), ..place })
     }
 
@@ -95,15 +96,24 @@ impl Reading {
         Ok(key)
     }
 
+    /// The proof that a leaf which was found in the tree is there.
+    pub(super) fn proof(&self, index: LeafIndex, leaf: &Hash, under: &Head) -> Result<InclusionProof, Problem> {
+        let proof = self.log.inclusion(&self.head, index, under.size)?;
+        // What is stored of the tree may have been damaged since.
+        let is_good = proof.verify(index, leaf, &Root { size: under.size, hash: under.root }).is_ok();
+        let damaged = || Problem::new(Kind::Damaged, format!("the tree's stored hashes do not prove entry {index}"));
+        if is_good { Ok(proof) } else { Err(damaged()) }
+    }
+
     fn placed(
         &self,
         (index, header): (LeafIndex, &Header),
         (leaf, before): (&Bytes, &Option<(LeafIndex, Bytes)>),
-        (under, wanted, proof): (&Head, bool, &InclusionProof),
+        (under, wanted): (&Head, bool),
     ) -> Result<RecordBody, Problem> {
         let text = |leaf: &Bytes| String::from_utf8(leaf.to_vec()).map_err(Problem::internal);
         let before = before.as_ref().filter(|_| wanted).map(|(index, leaf)| {
-            let proof = Some(self.log.inclusion(&self.head, *index, under.size)?);
+            let proof = Some(self.proof(*index, &Hash::leaf(leaf), under)?);
             Ok::<_, Problem>(Before { index: *index, leaf: text(leaf)?, proof })
         });
         Ok(RecordBody {
@@ -117,7 +127,7 @@ impl Reading {
                 key_id: self.signer(under)?,
                 size: under.size,
                 root: under.root,
-                proof: wanted.then(|| proof.clone()),
+                proof: wanted.then(|| self.proof(index, &header.hash, under)).transpose()?,
             },
             before: before.transpose()?,
             view: None,

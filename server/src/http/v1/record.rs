@@ -92,19 +92,21 @@ pub(crate) async fn receipt(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let query = Query::parse(ask.parts.uri.query(), &[TENANT])?;
     let form = media_type(&ask.parts.headers, &[media::JSON, "text/plain"])?;
     let answer = found(ask, &query, id, move |reading, found, under| {
-        let (index, leaf, proof) = match found {
+        let (index, leaf) = match found {
             Found::Record(verified) => {
                 reading.shows(&verified);
-                (verified.record().index(), verified.leaf().clone(), verified.into_proof())
+                (verified.record().index(), verified.leaf().clone())
             }
-            Found::Later(later) => (later.later.index(), later.leaf, later.proof),
+            Found::Later(later) => (later.later.index(), later.leaf),
         };
+        let hash = Hash::leaf(&leaf);
+        let proof = reading.proof(index, &hash, under)?;
         if form != media::JSON {
             let checkpoint = SignedCheckpoint::parse(&under.note).map_err(Problem::internal)?;
             return Ok((media::TEXT, Receipt::new(index, proof, checkpoint).to_string().into_bytes()));
         }
         let mut body = Object::with_capacity(ROOM);
-        body.number("index", index.get()).hash("leaf_hash", &Hash::leaf(&leaf)).bytes("entry", &leaf);
+        body.number("index", index.get()).hash("leaf_hash", &hash).bytes("entry", &leaf);
         body.hashes("proof", proof.hashes()).text("checkpoint", &under.note);
         Ok((media::JSON, body.finish()))
     });
