@@ -38,33 +38,75 @@ impl DisclosuresRow {
     }
 }
 
+/// The records of a row, one after another.
+struct Entries<'a> {
+    fields: Fields<'a>,
+    at: usize,
+    before: Option<LeafIndex>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Self, RowError> {
+        Ok(Self { fields: Fields::open(ROW, VERSION, bytes)?, at: 1, before: None })
+    }
+
+    /// The next record, and where what is kept of it stands.
+    fn next(&mut self) -> Result<Option<(LeafIndex, Range<usize>)>, RowError> {
+        let fields = &mut self.fields;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let number = fields.u64()?;
+        let index = LeafIndex::new(number).map_err(|error| fields.error(format!("index: {error}")))?;
+        if self.before.is_some_and(|before| before >= index) {
+            return Err(fields.error(format!("the record {index} stands after a later one")));
+        }
+        let encryption = fields.u32()?;
+        if encryption != PLAIN {
+            return Err(fields.error(format!("the record {index} needs the key {encryption}")));
+        }
+        let length = fields.u32()? as usize;
+        fields.bytes(length)?;
+        let start = self.at + ENTRY;
+        (self.at, self.before) = (start + length, Some(index));
+        Ok(Some((index, start..self.at)))
+    }
+}
+
+impl DisclosuresRow<&[u8]> {
+    /// The disclosures of a record, without a look at those behind it: each of those lies in memory that has to be waited for.
+    ///
+    /// # Errors
+    /// [`RowError`] if the row is none as far as it was read, or they are not what was packed.
+    pub(in crate::engine) fn find(key: &Key, bytes: &[u8], index: LeafIndex) -> Result<Option<Disclosures>, RowError> {
+        let mut entries = Entries::of(bytes)?;
+        while let Some((found, place)) = entries.next()? {
+            if found == index {
+                return unpacked(index, bytes.get(place).unwrap_or_default()).map(Some);
+            }
+        }
+        // Only a row that is what it should be says that nothing is kept.
+        DisclosuresRow::decode(key, bytes).map(|_| None)
+    }
+}
+
+fn unpacked(index: LeafIndex, packed: &[u8]) -> Result<Disclosures, RowError> {
+    Disclosures::unpack(packed).map_err(|error| RowError::new(ROW, format!("of the record {index}: {error}")))
+}
+
 impl<B: AsRef<[u8]>> DisclosuresRow<B> {
     /// Reads a row of [`RowMaker`].
     ///
     /// # Errors
     /// [`RowError`] for anything else, and for one that does not belong under its key.
     pub(in crate::engine) fn decode(key: &Key, bytes: B) -> Result<Self, RowError> {
-        let mut fields = Fields::open(ROW, VERSION, bytes.as_ref())?;
-        let mut kept: Vec<(LeafIndex, Range<usize>)> = Vec::new();
-        let mut at = 1;
-        while !fields.is_empty() {
-            let number = fields.u64()?;
-            let index = LeafIndex::new(number).map_err(|error| fields.error(format!("index: {error}")))?;
-            if kept.last().is_some_and(|(before, _)| *before >= index) {
-                return Err(fields.error(format!("the record {index} stands after a later one")));
-            }
-            let encryption = fields.u32()?;
-            if encryption != PLAIN {
-                return Err(fields.error(format!("the record {index} needs the key {encryption}")));
-            }
-            let length = fields.u32()? as usize;
-            at += ENTRY;
-            kept.push((index, at..at + length));
-            fields.bytes(length)?;
-            at += length;
+        let mut entries = Entries::of(bytes.as_ref())?;
+        let mut kept = Vec::new();
+        while let Some(entry) = entries.next()? {
+            kept.push(entry);
         }
         if kept.last().map(|(last, _)| last.get()) != key.number() {
-            return Err(fields.error("it stands under another index than that of its last record"));
+            return Err(RowError::new(ROW, "it stands under another index than that of its last record"));
         }
         Ok(Self { kept, bytes })
     }
@@ -86,8 +128,7 @@ impl<B: AsRef<[u8]>> DisclosuresRow<B> {
     /// # Errors
     /// [`RowError`] if they are not what was packed.
     pub(in crate::engine) fn of(&self, index: LeafIndex) -> Result<Option<Disclosures>, RowError> {
-        let damaged = |error| RowError::new(ROW, format!("of the record {index}: {error}"));
-        self.packed(index).map(Disclosures::unpack).transpose().map_err(damaged)
+        self.packed(index).map(|packed| unpacked(index, packed)).transpose()
     }
 }
 

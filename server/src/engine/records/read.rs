@@ -149,9 +149,9 @@ impl Ahead {
         let (mut disclosures, mut bytes) = (Vec::with_capacity(sorted.len()), 0);
         let mut each = |place: usize, key: &Key, row: &[u8]| {
             if let Some(index) = sorted.get(place)
-                && let Ok(row) = DisclosuresRow::decode(key, row)
-                && let Ok(found) = of_row(&row, *index)
+                && let Ok(found) = DisclosuresRow::find(key, row, *index)
             {
+                let found = found.unwrap_or_else(Disclosures::none);
                 bytes += found.as_str().len();
                 disclosures.push((*index, Some(found)));
             }
@@ -175,7 +175,7 @@ impl Ahead {
 }
 
 /// What the first row that may have a record has of it.
-fn of_row<B: AsRef<[u8]>>(row: &DisclosuresRow<B>, index: LeafIndex) -> Result<Disclosures, ReadError> {
+fn of_row(row: &DisclosuresRow, index: LeafIndex) -> Result<Disclosures, ReadError> {
     Ok(row.of(index)?.unwrap_or_else(Disclosures::none))
 }
 
