@@ -7,6 +7,9 @@ const FEW_NAMES: usize = 64;
 
 /// The offset of the first name that stands there already; the names may be put in another order.
 pub(super) fn first_repeated(names: &mut [(Cow<'_, str>, usize)]) -> Option<usize> {
+    if names.len() < 2 {
+        return None;
+    }
     if names.len() > FEW_NAMES {
         names.sort_unstable();
         let pairs = names.iter().zip(names.iter().skip(1));

@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
             return Err(Fault::whole(FaultKind::TextTooLong(max)));
         }
         let text = core::str::from_utf8(bytes).map_err(|error| Fault::whole(FaultKind::Utf8(error.valid_up_to())))?;
-        let mut reader = Self { text, at: 0, depth: 0, max_depth, spaced: false, names: Vec::with_capacity(NAMES) };
+        let mut reader = Self { text, at: 0, depth: 0, max_depth, spaced: false, names: Vec::new() };
         let all = |reader: &mut Self| {
             let value = read(reader)?;
             reader.space();
@@ -173,6 +173,9 @@ impl<'a> Reader<'a> {
                 let name = self.string()?;
                 if self.names.len() - first_name >= max {
                     return Err(Trouble::new(start, FaultKind::TooMany(max)));
+                }
+                if self.names.capacity() == 0 {
+                    self.names.reserve(NAMES);
                 }
                 self.names.push((name.clone(), at));
                 self.space();
