@@ -241,7 +241,7 @@ impl Reader {
         }
         self.refuse_damaged(log, Place::Bundle { number: coord.index() })?;
         // Whoever asks for one that is being read waits for that: it may have 16 MiB, and many may ask.
-        let read = || self.stored(log).bundle(coord.index(), coord.width().get()).map(Bytes::from);
+        let read = || self.stored(log).bundle(coord.index(), coord.width().get()).map(exactly);
         self.bundles.get_or_insert_with(&(log.info.id, coord), read).map(Some)
     }
 
@@ -375,6 +375,12 @@ fn bundle_cache<K: Eq + core::hash::Hash>() -> Cache<K, Bytes, Length> {
         Ok(options) => Cache::with_options(options, Length, DefaultHashBuilder::default(), DefaultLifecycle::default()),
         Err(_) => Cache::with_weighter(BUNDLES, BUNDLE_CACHE_BYTES as u64, Length),
     }
+}
+
+/// In memory of just their length, which is what they weigh in a cache: what grew piece by piece, or was cut from something
+/// longer, still takes up the room of the longest that it could be.
+fn exactly(bytes: Vec<u8>) -> Bytes {
+    if bytes.capacity() == bytes.len() { bytes.into() } else { Bytes::copy_from_slice(&bytes) }
 }
 
 pub(super) fn question(error: impl ToString) -> ProofError {

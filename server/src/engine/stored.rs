@@ -120,8 +120,10 @@ impl<'a> Stored<'a> {
         match self.store.get(&self.bundle_key(number))? {
             None => {
                 let range = KeyRange::numbers(self.log, Kind::BundlePart, number * WIDTH..(number + 1) * WIDTH);
-                let parts = self.store.scan(&range, TILE_WIDTH)?;
-                Ok((!parts.is_empty()).then(|| parts.into_iter().flat_map(|(_, part)| part).collect()))
+                let parts: Vec<Vec<u8>> =
+                    self.store.scan(&range, TILE_WIDTH)?.into_iter().map(|(_, part)| part).collect();
+                // In one piece of memory of its length.
+                Ok((!parts.is_empty()).then(|| parts.concat()))
             }
             whole => Ok(whole),
         }

@@ -85,6 +85,31 @@ fn one_record_is_read_without_two_hundred_others() {
     assert_eq!(fsck(&options(archive.world.path()), &mut |_, _, _| {}).unwrap()[0].problem, None);
 }
 
+/// Bundles that were put together from their parts or pieces, or cut to a width: the cache knows only how long they are.
+#[test]
+fn a_bundle_at_hand_takes_no_more_memory_than_it_is_long() {
+    use cairn_tree::tile::{BundleCoord, Width};
+    let mut archive = Archive::new();
+    for range in [0..300, 300..310, 310..350] {
+        let plans: Vec<Plan> = range.map(|id| Plan { says: 20, ..Plan::new((id % 7) as u8, id) }).collect();
+        archive.record(&plans);
+    }
+    archive.reopen();
+    let log = archive.log();
+    let head = log.head();
+    let widths = [(0, 256), (0, 3), (0, 130), (1, 94), (1, 50)];
+    let coord = |(number, width)| BundleCoord::new(number, Width::new(width).unwrap()).unwrap();
+    let bundles = widths.map(|place| log.bundle(&head, coord(place)).unwrap().unwrap());
+    assert!(bundles.iter().all(|bundle| bundle.len() > 1_000));
+    drop((log, head));
+    // Nobody else has them then.
+    archive.world.stop();
+    for bundle in bundles {
+        let length = bundle.len();
+        assert_eq!(bundle.try_into_mut().unwrap().capacity(), length);
+    }
+}
+
 #[test]
 fn records_and_other_entries_share_a_log() {
     let mut archive = Archive::new();
