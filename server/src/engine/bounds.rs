@@ -80,9 +80,9 @@ pub(super) const MEND_RUN_ENTRIES: u64 = INDEX_RUN_ENTRIES * INDEX_FAN as u64;
 pub(super) const REPLAY_BUNDLES: usize = 64;
 /// Bytes of one row of disclosures; a record that has more gets a row of its own.
 pub(super) const DISCLOSURE_ROW_BYTES: usize = 16 << 10;
-/// Records, of all logs together, whose streams and ids are at hand when further ones are sequenced: some 30 MiB. Tests
-/// come to the end of it.
-pub(super) const NEWEST_RECORDS: usize = if cfg!(test) { 64 } else { 1 << 17 };
+/// Records, of all logs together, whose streams and ids are at hand when further ones are sequenced: 50 MiB, and of a few more
+/// twice as much. Tests come to the end of it.
+pub(super) const NEWEST_RECORDS: usize = if cfg!(test) { 64 } else { 114_000 };
 /// How often a request of records is looked up again because too much was sequenced since.
 pub(super) const RECORD_LOOK_UPS: usize = 4;
 /// Bytes of a request of records that are prepared without leaving the caller's thread.

@@ -42,6 +42,7 @@ mod scrub;
 mod sequencer;
 mod sign;
 mod stored;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -145,7 +145,8 @@ pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (engine, cosigners, scrub) = (app.engine.clone(), Arc::clone(&app.cosigners), Arc::clone(&app.scrub));
     let (capture, settings) = (Arc::clone(&app.records.capture), Arc::clone(&app.records.settings));
     let (reporter, following) = (Arc::clone(&app.records.reporter), app.followers.seen());
-    let seen = Seen { engine, cosigners, scrub, reporter, capture, following, settings, logs };
+    let states = app.records.states.cached();
+    let seen = Seen { engine, cosigners, scrub, reporter, capture, following, settings, states, logs };
     app.metrics.http.bodies(app.bodies.used());
     let text = app.metrics.render(seen, app.clock.now_ms()).map_err(Problem::internal)?;
     let mut answer = fresh(media::TEXT, "");

@@ -167,8 +167,12 @@ pub(super) fn encode_store(engine: &Engine, encoder: &mut DescriptorEncoder<'_>)
     each("store_memtable_bytes", "Bytes of rows that are not in tables yet.", |family| family.memtable_bytes)?;
     let help = "Bytes that compaction has to rewrite, as estimated.";
     each("store_pending_compaction_bytes", help, |family| family.pending_compaction_bytes)?;
-    each("store_rows", "Rows, as estimated.", |family| family.rows)?;
-    let cached = engine.cached();
+    each("store_rows", "Rows, as estimated.", |family| family.rows)
+}
+
+/// Writes how full everything is that is kept in memory within a bound; `states` is kept outside the engine.
+pub(super) fn encode_caches(engine: &Engine, states: Cached, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let cached: Vec<Cached> = engine.cached().into_iter().chain([states]).collect();
     let mut each = |name, help, value: fn(&Cached) -> u64| {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         cached.iter().try_for_each(|cache| {

@@ -28,7 +28,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 use crate::cosigners::Cosigners;
-use crate::engine::{Engine, Log, ScrubFigures};
+use crate::engine::{Cached, Engine, Log, ScrubFigures};
 use crate::records::capture::Capture;
 use crate::records::{Reporter, Settings};
 
@@ -74,6 +74,8 @@ pub struct Seen {
     pub following: Following,
     /// What is decided for tenants and modules.
     pub settings: Arc<Settings>,
+    /// How full the cache of streams' states is.
+    pub states: Cached,
     /// The logs whose own figures are shown.
     pub logs: Vec<Log>,
 }
@@ -96,6 +98,7 @@ impl Collector for Scrape {
         self.metrics.engine.encode(&mut encoder)?;
         self.metrics.reads.encode(&mut encoder)?;
         engine::encode_store(&self.seen.engine, &mut encoder)?;
+        engine::encode_caches(&self.seen.engine, self.seen.states, &mut encoder)?;
         engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;
         capture::encode(&self.seen.capture, &mut encoder)?;
         self.seen.following.encode(&mut encoder)?;

@@ -31,7 +31,7 @@ use super::turns::Turns;
 use super::verify::{Broken, Unverified};
 use crate::engine::postings::{PostingsError, Print};
 use crate::engine::records::{StoredRecord, StreamTip, name_print};
-use crate::engine::{Engine, Head, Log, ReadError};
+use crate::engine::{Cached, Engine, Head, Log, ReadError};
 use crate::limits::{LIST_BYTES, STATE_CACHE_BYTES, STATE_RECORDS, STATE_STREAM_BYTES};
 
 /// Records that are looked up at once.
@@ -128,6 +128,12 @@ impl Default for States {
 }
 
 impl States {
+    /// How full it is.
+    #[must_use]
+    pub fn cached(&self) -> Cached {
+        Cached { name: "states", used: self.cache.weight(), capacity: self.cache.capacity() }
+    }
+
     /// Who has which stream to itself.
     #[must_use]
     pub const fn turns(&self) -> &Arc<Turns> {

@@ -28,6 +28,7 @@ use run::Run;
 
 use super::bounds::{INDEX_LAG_ENTRIES, INDEX_RUN_ENTRIES};
 use super::stored::{ReadError, Stored, WIDTH};
+use super::tables::table_bytes;
 
 /// The index of one log.
 pub(super) struct HashIndex {
@@ -98,6 +99,15 @@ impl HashIndex {
     /// Whether runs are built so much slower than leaves come that appends must wait.
     pub(super) fn is_overdue(&self) -> bool {
         self.lag() >= INDEX_LAG_ENTRIES
+    }
+
+    /// The bytes in memory of the leaves that no run has, and those that they ever take; nothing while it is not loaded.
+    pub(super) fn bytes(&self) -> (usize, usize) {
+        let bytes = table_bytes::<(Hash, LeafIndex)>;
+        match &*self.read() {
+            Inner::Absent { .. } => (0, 0),
+            Inner::Loaded(loaded) => (bytes(loaded.recent.capacity()), bytes(INDEX_LAG_ENTRIES as usize)),
+        }
     }
 
     /// How many leaves wait to become a run.

@@ -22,13 +22,19 @@ struct Line([u64; 8]);
 /// The memory that all filters share.
 #[derive(Debug)]
 pub(super) struct FilterRoom {
+    most: usize,
     left: AtomicUsize,
 }
 
 impl FilterRoom {
     /// As many bytes.
     pub(super) const fn new(bytes: usize) -> Self {
-        Self { left: AtomicUsize::new(bytes) }
+        Self { most: bytes, left: AtomicUsize::new(bytes) }
+    }
+
+    /// How much of it is in use.
+    pub(super) fn taken(&self) -> usize {
+        self.most.saturating_sub(self.left.load(Ordering::Relaxed))
     }
 
     /// Takes at most half of what is left: what few large runs ask for must not keep the many small ones out, of which

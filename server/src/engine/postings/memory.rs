@@ -7,6 +7,7 @@ use cairn_tree::size::LeafIndex;
 
 use super::list::Span;
 use super::print::Print;
+use crate::engine::tables::table_bytes;
 
 /// What a print costs in memory, its place in the table and the spare places included.
 const PRINT_BYTES: usize = 80;
@@ -103,6 +104,12 @@ impl Segment {
     /// How much memory it takes, roughly.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How much memory it takes with all the room that it has for what is to come.
+    pub(super) fn held(&self) -> usize {
+        let lists = self.bytes.saturating_sub(self.lists.len() * PRINT_BYTES);
+        table_bytes::<(Print, List)>(self.lists.capacity()) + lists
     }
 
     /// How many of its prints stand in a filter.

@@ -106,6 +106,13 @@ impl Default for Upkeep {
     }
 }
 
+impl Upkeep {
+    /// The bytes of all filters in memory, and those that they ever take.
+    pub(super) fn filter_bytes(&self) -> (usize, usize) {
+        (self.room.taken(), bounds::POSTING_FILTER_BYTES)
+    }
+}
+
 /// How much there is of a log's postings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -237,6 +244,14 @@ impl Postings {
                 filter_bytes: loaded.runs.iter().filter_map(|live| Some(live.filter.get()?.bytes())).sum(),
             },
         }
+    }
+
+    /// The bytes in memory of the postings that no run has, with the room that is kept for more, and about those that they take
+    /// before appends wait; nothing while it is not loaded.
+    pub(super) fn newest_bytes(&self) -> (usize, usize) {
+        let Inner::Loaded(loaded) = &*self.read() else { return (0, 0) };
+        let held = loaded.frozen.iter().map(|segment| segment.held()).sum::<usize>() + loaded.active.held();
+        (held, (self.sizes.lag + 1) * self.sizes.run_bytes)
     }
 
     /// Lets go of what is in memory, of a log that is not in use; the next look-up reads it again.

@@ -1,7 +1,8 @@
 //! The newest records of all logs: which stream each is the head of, and which ids they have. So the writer decides about
 //! nearly every record from memory, and readers need not look for what stands here.
 //!
-//! Bounded by a number of records: for each one too many, the oldest makes room. A log's horizon is the index from which
+//! Bounded by a number of records, which take as many bytes each: for each one too many, the oldest makes room. What they
+//! take is taken with the first of them, and does not grow. A log's horizon is the index from which
 //! on nothing of it is missing here. What is not here stands before the horizon, and what somebody has found out about the
 //! log up to the horizon or beyond is therefore true still. Records stand here from when they are placed: their commit
 //! follows, or the log is halted and forgotten, or the process ends.
@@ -17,6 +18,7 @@ use cairn_tree::store::LogId;
 
 use crate::engine::bounds::NEWEST_RECORDS;
 use crate::engine::postings::Print;
+use crate::engine::tables::table_bytes;
 
 /// The last record of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +53,16 @@ pub(in crate::engine) struct NewRecord {
     pub(in crate::engine) tip: StreamTip,
 }
 
+/// What a record is forgotten by.
+type Aged = (LogId, LeafIndex, Print, RecordId);
+
 /// The newest records.
 pub(in crate::engine) struct Newest {
     most: usize,
     tips: HashMap<(LogId, Print), StreamTip>,
     ids: HashMap<(LogId, RecordId), Earlier>,
     /// Oldest first.
-    order: VecDeque<(LogId, LeafIndex, Print, RecordId)>,
+    order: VecDeque<Aged>,
     horizons: HashMap<LogId, u64>,
 }
 
@@ -88,9 +93,33 @@ impl Newest {
         self.horizons.get(&log).copied()
     }
 
+    /// The bytes that it takes, and those that it ever takes.
+    pub(in crate::engine) fn bytes(&self) -> (usize, usize) {
+        let tips = table_bytes::<((LogId, Print), StreamTip)>(self.places());
+        let ids = table_bytes::<((LogId, RecordId), Earlier)>(self.places());
+        let most = tips + ids + self.room() * size_of::<Aged>();
+        (if self.order.capacity() > 0 { most } else { 0 }, most)
+    }
+
     /// From here on all records of a log are added. `size` is what it has now; returns its horizon.
     pub(in crate::engine) fn begin(&mut self, log: LogId, size: u64) -> u64 {
+        if self.order.capacity() == 0 {
+            self.tips.reserve(self.places());
+            self.ids.reserve(self.places());
+            self.order.reserve_exact(self.room());
+        }
         *self.horizons.entry(log).or_insert(size)
+    }
+
+    /// One more is there for as long as it takes to forget the oldest.
+    const fn room(&self) -> usize {
+        self.most + 1
+    }
+
+    /// A table in which places are taken and left all the time is put in order where it stands, as long as no more than half
+    /// of it is in use; else it would double. That would be copied while all who write wait, and hardly be used.
+    const fn places(&self) -> usize {
+        2 * self.room()
     }
 
     /// Adds a record, the newest of its log.
@@ -175,9 +204,30 @@ mod tests {
                 assert!(found.is_none_or(|found| found == Earlier { index: old.tip.index, event: old.event }));
             }
         }
+        assert_eq!(newest.bytes().0, newest.bytes().1);
         newest.forget(one);
         assert_eq!((newest.horizon(one), newest.tip(one, &record(0, 1).name)), (None, None));
         assert!(newest.tip(other, &record(0, 1).name).is_some());
         assert_eq!(newest.begin(one, 200), 200);
+    }
+
+    /// As many records as a server remembers, and many times as many since; each of a stream of its own.
+    #[test]
+    fn what_it_takes_is_taken_once_and_does_not_grow() {
+        const MOST: usize = 114_000;
+        let (log, mut newest) = (LogId::new(1), Newest::with_room(MOST));
+        assert_eq!(newest.bytes().0, 0, "a server without records");
+        newest.begin(log, 0);
+        let (bytes, most) = newest.bytes();
+        assert!(bytes == most && most <= 50 << 20, "{most}");
+        let places = |newest: &Newest| (newest.tips.capacity(), newest.ids.capacity(), newest.order.capacity());
+        let begun = places(&newest);
+        for number in 0..5 * MOST as u64 {
+            newest.add(log, record(number, number));
+            // Places that were left and are not in order yet do not count, so that these numbers fall and rise.
+            let now = places(&newest);
+            assert!(now.0 <= begun.0 && now.1 <= begun.1 && now.2 == begun.2, "{now:?} of {begun:?} at {number}");
+        }
+        assert_eq!((newest.tips.len(), newest.ids.len(), newest.order.len()), (MOST, MOST, MOST));
     }
 }

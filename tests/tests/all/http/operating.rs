@@ -226,6 +226,12 @@ fn figures_health_and_documents_are_served() {
         "cairn_store_block_cache_bytes",
         "cairn_cache_bytes{cache=\"tiles\"}",
         "cairn_cache_capacity_bytes{cache=\"bundles\"} 67108864.0",
+        "cairn_cache_bytes{cache=\"newest_records\"} 0.0",
+        "cairn_cache_capacity_bytes{cache=\"newest_records\"} 5",
+        "cairn_cache_bytes{cache=\"newest_leaves\"}",
+        "cairn_cache_bytes{cache=\"newest_postings\"} 0.0",
+        "cairn_cache_capacity_bytes{cache=\"posting_filters\"} 134217728.0",
+        "cairn_cache_capacity_bytes{cache=\"states\"} 67108864.0",
         "# EOF",
     ];
     for line in expected {
