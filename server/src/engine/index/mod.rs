@@ -30,6 +30,9 @@ use super::bounds::{INDEX_LAG_ENTRIES, INDEX_RUN_ENTRIES};
 use super::stored::{ReadError, Stored, WIDTH};
 use super::tables::table_bytes;
 
+/// Leaves for which there is room only because runs were built more slowly than leaves came.
+const LARGE_RECENT: usize = 4 * INDEX_RUN_ENTRIES as usize;
+
 /// The index of one log.
 pub(super) struct HashIndex {
     log: LogId,
@@ -211,6 +214,10 @@ impl HashIndex {
         if let Inner::Loaded(loaded) = &mut *self.write() {
             if manifest.end() != loaded.manifest.end() {
                 loaded.recent.retain(|_, index| index.get() >= manifest.end());
+                // Room for as many as usual stays, so that it is not made again and again.
+                if loaded.recent.capacity() > LARGE_RECENT {
+                    loaded.recent.shrink_to(INDEX_RUN_ENTRIES as usize);
+                }
             }
             loaded.end = loaded.end.max(manifest.end());
             loaded.manifest = manifest;
@@ -400,6 +407,20 @@ mod tests {
         index.insert(leaves(0..2 * WIDTH));
         let Inner::Loaded(loaded) = &*index.read() else { panic!("it was loaded") };
         assert_eq!((loaded.recent.len(), loaded.end), (3, 2 * WIDTH + 3));
+    }
+
+    /// What leaves took that waited long for their run is given back with the run.
+    #[test]
+    fn room_for_many_leaves_does_not_stay() {
+        let index = HashIndex::empty(LOG);
+        index.insert(leaves(0..10 * INDEX_RUN_ENTRIES));
+        let (many, most) = index.bytes();
+        assert!(many > 10 * 40 * INDEX_RUN_ENTRIES as usize && many <= most, "{many} of {most}");
+        index.install(Manifest::default().with_run(Run::new(0, 0, 10 * INDEX_RUN_ENTRIES - WIDTH)));
+        let (few, _) = index.bytes();
+        assert!(few <= 2 * 41 * INDEX_RUN_ENTRIES as usize, "{few}");
+        let Inner::Loaded(loaded) = &*index.read() else { panic!("it was loaded") };
+        assert_eq!(loaded.recent.len() as u64, WIDTH);
     }
 
     /// A run that becomes durable while an index is loaded is not missed, and its leaves are not kept twice.
