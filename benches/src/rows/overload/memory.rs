@@ -1,5 +1,8 @@
 //! How much memory the server may have while it is abused: what it had before, what its caches have taken since, each up to
 //! its bound, what the configured bound lets wait that this kind of abuse meets, and some room. And whether it is flat: what it has in the second half of the rounds, beside its caches, is what it had in the first.
+//!
+//! What a cache has is read between rounds, not when most is resident. So where caches fill while they are attacked, rounds
+//! that do not count come first, until they take little more.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,6 +18,8 @@ use crate::programs::Server;
 const ROOM: f64 = 64.0;
 /// MiB of these by which the second half of the rounds may have more than the first.
 const GROWTH: f64 = 32.0;
+/// MiB that caches take in a round as long as they fill.
+const FILLING: f64 = 8.0;
 const MIB: f64 = 1_048_576.0;
 
 /// What fills until it is full, and stays.
@@ -34,6 +39,8 @@ pub(super) struct Memory {
     full: Vec<f64>,
     /// What may wait, and by which bound.
     waiting: (&'static str, f64),
+    /// What was resident at most in each of the rounds in which caches filled.
+    filling: Vec<f64>,
     rounds: Vec<Round>,
 }
 
@@ -51,7 +58,7 @@ impl Memory {
         let limits = Config::load(&data.join(FILE_NAME))?.limits;
         let caches = caches(server)?;
         let (full, waiting) = (caches.iter().map(|cache| cache.has).collect(), waiting(attack, &limits));
-        Ok(Self { before: server.resident_mib(), caches, full, waiting, rounds: Vec::new() })
+        Ok(Self { before: server.resident_mib(), caches, full, waiting, filling: Vec::new(), rounds: Vec::new() })
     }
 
     /// A round begins.
@@ -61,17 +68,29 @@ impl Memory {
 
     /// A round is over; says what was resident.
     pub(super) fn end(&mut self, server: &Server) -> anyhow::Result<String> {
-        for (full, now) in self.full.iter_mut().zip(caches(server)?) {
-            *full = full.max(now.has);
-        }
-        let round = Round { peak: server.peak_mib(), cached: self.full.iter().sum() };
+        let round = Round { peak: server.peak_mib(), cached: self.look(server)? };
         let said = format!("{:.0} MiB resident at most, {:.0} of them caches", round.peak, round.cached);
         self.rounds.push(round);
         Ok(said)
     }
 
+    /// A round that does not count is over; whether caches still fill.
+    pub(super) fn fills(&mut self, server: &Server) -> anyhow::Result<bool> {
+        let before: f64 = self.full.iter().sum();
+        self.filling.push(server.peak_mib());
+        Ok(self.look(server)? - before > FILLING)
+    }
+
+    /// What caches have had at most since the beginning.
+    fn look(&mut self, server: &Server) -> anyhow::Result<f64> {
+        for (full, now) in self.full.iter_mut().zip(caches(server)?) {
+            *full = full.max(now.has);
+        }
+        Ok(self.full.iter().sum())
+    }
+
     fn most(&self) -> f64 {
-        self.rounds.iter().map(|round| round.peak).fold(0.0, f64::max)
+        self.rounds.iter().map(|round| round.peak).chain(self.filling.iter().copied()).fold(0.0, f64::max)
     }
 
     fn bound(&self) -> f64 {
@@ -104,6 +123,9 @@ impl Memory {
         }
         let (name, most) = self.waiting;
         let _ = write!(told, ", {most:.0} by {name}, {ROOM:.0} for all else");
+        if !self.filling.is_empty() {
+            let _ = write!(told, "; caches filled for {} rounds that do not count", self.filling.len());
+        }
         let peaks: Vec<_> = self.rounds.iter().map(|round| format!("{:.0}", round.peak)).collect();
         let _ = write!(told, "; round by round {}; beside caches the second half has ", peaks.join(", "));
         let _ = write!(told, "{:+.0} to the first, at most {GROWTH:+.0}", self.growth());
@@ -170,7 +192,7 @@ mod tests {
         let caches = vec![Cache { name: "blocks".to_owned(), has: 28.0, most: 128.0 }];
         let full = vec![rounds.iter().map(|(_, cached)| *cached).fold(28.0, f64::max)];
         let rounds = rounds.iter().map(|(peak, cached)| Round { peak: *peak, cached: *cached }).collect();
-        Memory { before: 200.0, caches, full, waiting: ("follower_bytes", 64.0), rounds }
+        Memory { before: 200.0, caches, full, waiting: ("follower_bytes", 64.0), filling: Vec::new(), rounds }
     }
 
     #[test]
@@ -182,6 +204,8 @@ mod tests {
         let leak: Vec<_> = (0..40).map(|round| (250.0 + 2.0 * f64::from(round), 128.0)).collect();
         assert!(memory(&leak[..8]).is_flat() && !memory(&leak).is_flat(), "the longer, the smaller a leak is seen");
         assert!(!memory(&[(430.0, 128.0), (430.0, 128.0)]).is_flat(), "more than may be");
+        let filled = Memory { filling: vec![430.0], ..memory(&[(250.0, 128.0), (250.0, 128.0)]) };
+        assert!(!filled.is_flat(), "more than may be, before it counts");
     }
 
     #[test]
