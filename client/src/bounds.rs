@@ -91,8 +91,13 @@ pub const STALE_AFTER: Duration = Duration::from_secs(30);
 pub const STALE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest wait between two rounds of a watcher whose log does not answer.
 pub const LONGEST_WATCH_BACKOFF: Duration = Duration::from_secs(300);
+/// How many heads of one log are kept that it signed and that are not known to be of the tree that was verified; the first
+/// ones stay.
+pub const UNPLACED_HEADS: usize = 16;
+/// How many bytes they have in all, without what others have added to them: one of any length finds room.
+pub const UNPLACED_BYTES: usize = NOTE_BYTES;
 /// The largest state file that is read.
-pub const STATE_BYTES: usize = 2 * NOTE_BYTES;
+pub const STATE_BYTES: usize = 4 * NOTE_BYTES;
 /// The largest evidence file that is read.
 pub const EVIDENCE_BYTES: usize = 64 << 20;
 

@@ -5,7 +5,6 @@ use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use cairn_tree::checkpoint::{Origin, OriginHash, VerifiedCheckpoint};
-use cairn_tree::note::SignedNote;
 
 /// The newest verified head of each log.
 #[derive(Debug)]
@@ -36,14 +35,11 @@ impl Board {
     /// left out.
     pub fn show(&self, head: &VerifiedCheckpoint) {
         let Some(place) = self.heads.get(&OriginHash::of(head.origin())) else { return };
-        let signed = head.signed().note();
-        let is_the_logs = |line: &&_| head.keys().iter().any(|key| cairn_tree::note::NoteSignature::claims(line, key));
-        let lines = signed.signatures().iter().filter(is_the_logs).cloned().collect();
-        let Ok(note) = SignedNote::new(signed.unverified_text().to_owned(), lines) else { return };
+        let note = head.as_ref().bare().signed().encode();
         let size = head.size().get();
         let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
         if place.as_ref().is_none_or(|shown| shown.size < size) {
-            *place = Some(Shown { size, note: note.encode().into() });
+            *place = Some(Shown { size, note: note.into() });
         }
     }
 

@@ -165,6 +165,11 @@ impl Ledger {
     pub fn clear(&mut self, alarm: Alarm) -> Option<Active> {
         if alarm.is_final() { None } else { self.0.remove(&alarm) }
     }
+
+    /// Ends the alarms that stand by themselves, whatever the log shows, because somebody has looked into them.
+    pub fn dismiss(&mut self) -> Vec<Active> {
+        [Alarm::Fork, Alarm::Misfit].iter().filter_map(|alarm| self.0.remove(alarm)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -188,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fork_is_never_cleared_and_silence_is_not_held_against_a_log() {
+    fn a_fork_is_never_cleared_by_what_a_log_does_and_silence_is_not_held_against_a_log() {
         let mut ledger = Ledger::default();
         let now = Timestamp::UNIX_EPOCH;
         assert!(ledger.raise(Alarm::Unreachable, now));
@@ -196,6 +201,8 @@ mod tests {
         assert!(ledger.raise(Alarm::Fork, now));
         assert_eq!(ledger.clear(Alarm::Fork), None);
         assert_eq!(ledger.worst().map(|active| active.alarm), Some(Alarm::Fork));
+        assert_eq!(ledger.dismiss().len(), 1, "by those alone who have looked into it");
+        assert_eq!((ledger.worst(), ledger.has(Alarm::Unreachable)), (None, true));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a monitor remembers of one log between two runs, in one file that is whole or refused: what was verified, what
-//! was being read, and which alarms go on.
+//! was being read, what the log signed beside that, and which alarms go on.
 
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::hash::Hash;
@@ -13,6 +13,7 @@ use super::keyring::Keyring;
 use super::reading::Reading;
 use super::round::Known;
 use super::state::{self, Shown, State, StateError};
+use super::unplaced::{self, Unplaced};
 
 /// What every such file begins with, before the checksum of the rest.
 const MAGIC: &str = "cairn.monitor/1 ";
@@ -34,6 +35,8 @@ struct Stored {
     origin: String,
     state: Option<state::Stored>,
     reading: Option<StoredReading>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unplaced: Option<unplaced::Stored>,
     alarms: Vec<Active>,
     /// What the log said about its keys, as far as it was followed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,7 +69,7 @@ impl Kept {
     pub fn encode(
         keyring: &Keyring,
         state: Option<&State>,
-        reading: Option<&Reading>,
+        (reading, unplaced): (Option<&Reading>, &Unplaced),
         ledger: &Ledger,
     ) -> Result<Vec<u8>, StateError> {
         let keys = keyring.all();
@@ -81,6 +84,7 @@ impl Kept {
                 frontier: reading.frontier().hashes().iter().map(Hash::to_base64).collect(),
                 shown: reading.shown(),
             }),
+            unplaced: unplaced.store(keys),
             alarms: ledger.active().cloned().collect(),
             statements: keyring.statements().to_vec(),
         };
@@ -103,12 +107,24 @@ impl Kept {
         let keys = keyring.all();
         let state = stored.state.as_ref().map(|state| State::restore(state, keys)).transpose()?;
         let reading = stored.reading.as_ref().map(|reading| restore(reading, keys)).transpose()?;
+        let unplaced = Unplaced::restore(stored.unplaced.as_ref(), keys)?;
         if let (Some(state), Some(reading)) = (&state, &reading)
             && (reading.head().size() <= state.root().size || reading.frontier().size() < state.root().size)
         {
             return Err(damaged("what was being read is no larger than what was verified"));
         }
-        Ok(Self { known: Known { state, reading }, ledger: Ledger::resume(stored.alarms), keys: keyring })
+        let known = Known { state, reading, unplaced };
+        Ok(Self { known, ledger: Ledger::resume(stored.alarms), keys: keyring })
+    }
+
+    /// Ends the alarms that stand until somebody has looked into them, because somebody has, and forgets the heads that they
+    /// are about; the alarms that ended. What was verified stays.
+    pub fn clear(&mut self) -> Vec<Active> {
+        let ended = self.ledger.dismiss();
+        if !ended.is_empty() {
+            self.known = Known { state: self.known.state.take(), ..Known::default() };
+        }
+        ended
     }
 }
 

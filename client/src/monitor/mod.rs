@@ -17,6 +17,7 @@ mod round;
 pub mod scanned;
 mod stale;
 mod state;
+mod unplaced;
 mod vault;
 
 pub use age::Freshly;
@@ -30,4 +31,5 @@ pub use reading::Reading;
 pub use round::{Depth, Effort, Known, Monitor, Round, RoundError, Stale, contradiction};
 pub use stale::StaleTimer;
 pub use state::{Shown, State, StateError};
+pub use unplaced::{Uncompared, Unplaced};
 pub use vault::{Vault, VaultError};

@@ -4,7 +4,7 @@
 //! beginning of that head's tree whenever a round ends before the tree does. So a reading can be kept, taken up again,
 //! and aimed at a larger head, and a wrong entry is found in the round that reads it.
 
-use cairn_tree::checkpoint::VerifiedCheckpoint;
+use cairn_tree::checkpoint::{AvowedCheckpoint, VerifiedCheckpoint};
 use cairn_tree::merkle::{Frontier, Root, RootPlan};
 use cairn_tree::size::TreeSize;
 
@@ -54,6 +54,11 @@ impl Reading {
         self.shown
     }
 
+    /// Whether the head is known to extend the one that was verified.
+    pub(super) const fn is_placed(&self) -> bool {
+        self.is_placed
+    }
+
     pub(super) fn note_shown(&mut self, kind: HeadKind, size: TreeSize) {
         self.shown.note(kind, size);
     }
@@ -67,8 +72,12 @@ impl Monitor {
         let in_one_round = self.depth == Depth::Entries
             && self.reading.is_none()
             && end_of_round(known.size(), head.size(), effort.entries) == head.size();
-        if !in_one_round && let Some(newest) = self.newest().cloned() {
-            self.extends(&newest, &head).await?;
+        if !in_one_round
+            && let Some(newest) = self.newest().cloned()
+            && let Err(error) = self.extends(&newest, &head).await
+        {
+            self.hold_after(&head, &error);
+            return Err(error);
         }
         self.reading = Some(match self.reading.take() {
             Some(reading) => Reading { head, ..reading },
@@ -98,8 +107,21 @@ impl Monitor {
             Err(RoundError::Unverified(_)) => Ok(()),
             Err(contradiction) => {
                 self.reading = None;
+                self.hold_after(&head, &contradiction);
                 Err(contradiction)
             }
+        }
+    }
+
+    /// Holds the log to a head that could not be shown to be of our tree. A fork is held against it anyway.
+    fn hold_after(&mut self, head: &VerifiedCheckpoint, error: &RoundError) {
+        match error {
+            RoundError::Contradiction(case) => match &**case {
+                Case::Fork { .. } => {}
+                Case::Misfit { fault, .. } => self.hold_to(head, Some(fault)),
+                _ => self.hold_to(head, None),
+            },
+            RoundError::Unverified(_) => self.hold_to(head, None),
         }
     }
 
@@ -121,14 +143,13 @@ impl Monitor {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<(), RoundError> {
         let Some(reading) = &self.reading else { return Ok(()) };
-        let (head, is_placed) = (reading.head.clone(), reading.is_placed);
+        let head = reading.head.clone();
         let read = match self.depth {
             Depth::Heads => self.read_tiles(&head, effort.freshness).await,
             Depth::Entries => self.read_on(&head, effort, progress).await,
         };
-        if matches!(read, Err(RoundError::Contradiction(_))) && !is_placed {
-            // What contradicts the verified past is never held to.
-            self.reading = None;
+        if let Err(error @ RoundError::Contradiction(case)) = &read {
+            self.part_with(&head, case, error);
         }
         let frontier = read?;
         round.unfinished = frontier.size() < head.size();
@@ -143,6 +164,24 @@ impl Monitor {
             self.reading = None;
         }
         Ok(())
+    }
+
+    /// Decides whether to read on for a head of which what is served does not fit, once something else is served.
+    fn part_with(&mut self, head: &VerifiedCheckpoint, case: &Case, error: &RoundError) {
+        let Some(reading) = &mut self.reading else { return };
+        if matches!(case, Case::WrongEntry { .. }) {
+            // It took a proof that the head extends what was verified to say so.
+            reading.is_placed = true;
+            return;
+        }
+        // Where nothing of a tree was ever had, there may be none.
+        let is_known = reading.is_placed && (self.state.is_some() || reading.frontier.size() > TreeSize::ZERO);
+        if !is_known {
+            // What contradicts the verified past is never learnt. What does not fit is not read any more, so that what is
+            // shown instead can be.
+            self.reading = None;
+            self.hold_after(head, error);
+        }
     }
 
     /// Reads entries and returns the frontier after them, which is proven to be of the head's tree.
@@ -222,9 +261,9 @@ impl Monitor {
     }
 
     /// The case against a log whose tiles or entries fit no signed head.
-    pub(super) fn misfit(&self, head: &VerifiedCheckpoint, fault: String) -> Case {
+    pub(super) fn misfit(&self, head: &impl AsRef<AvowedCheckpoint>, fault: String) -> Case {
         let previous = self.state.as_ref().map(|state| state.head().signed().encode());
-        Case::Misfit { previous, head: head.signed().encode(), fault }
+        Case::Misfit { previous, head: head.as_ref().signed().encode(), fault }
     }
 }
 

@@ -13,6 +13,7 @@ use super::grow::Window;
 use super::keyring::Keyring;
 use super::reading::Reading;
 use super::state::{Shown, State};
+use super::unplaced::{Uncompared, Unplaced};
 use crate::auditor::{self, AuditError, TileReader};
 use crate::fetch::{Freshness, HeadKind, Remote};
 
@@ -32,6 +33,8 @@ pub struct Monitor {
     pub(super) state: Option<State>,
     /// What is read at present, of a tree that is larger than the state's.
     pub(super) reading: Option<Reading>,
+    /// What the log signed that is not known to be of either's tree.
+    pub(super) unplaced: Unplaced,
     parallel: usize,
     /// How many bundles are on their way at a time.
     pub(super) window: Window,
@@ -48,6 +51,8 @@ pub struct Known {
     pub state: Option<State>,
     /// What was being read.
     pub reading: Option<Reading>,
+    /// What the log signed that is not known to be of either's tree.
+    pub unplaced: Unplaced,
 }
 
 /// How a round asks, and how much it reads at most.
@@ -72,6 +77,8 @@ pub struct Round {
     pub head: Option<VerifiedCheckpoint>,
     /// There is more to read than this round was allowed.
     pub unfinished: bool,
+    /// A head that was shown earlier could not be compared with what is shown now. As long as that is so, little is known.
+    pub uncompared: Option<Uncompared>,
 }
 
 /// A smaller head than the same resource has shown before.
@@ -113,9 +120,9 @@ impl Monitor {
     pub fn new(remote: Arc<Remote>, keys: impl Into<Keyring>, known: Known, depth: Depth, parallel: usize) -> Self {
         let keys = keys.into();
         let reader = TileReader::new(Arc::clone(&remote), parallel);
-        let Known { state, reading } = known;
+        let Known { state, reading, unplaced } = known;
         let window = Window { least: parallel, most: parallel };
-        Self { remote, reader, state, reading, keys, parallel, window, depth, policy: None }
+        Self { remote, reader, state, reading, unplaced, keys, parallel, window, depth, policy: None }
     }
 
     /// The same, which lets a round end unverified, after the heads are judged and before entries are read, if the
@@ -166,7 +173,7 @@ impl Monitor {
     pub fn keys_ever(&self) -> LogKeys {
         let remembered = self.state.iter().flat_map(State::signers);
         let read = self.reading.iter().flat_map(|reading| reading.head().keys());
-        self.keys.all().clone().with_further(remembered.chain(read))
+        self.keys.all().clone().with_further(remembered.chain(read).chain(self.unplaced.signers()))
     }
 
     /// Where the log is asked.
@@ -181,7 +188,9 @@ impl Monitor {
         self.reading.as_ref().map(Reading::head).or(self.state.as_ref().map(State::head))
     }
 
-    /// Fetches the log's heads, judges them, and reads what is new. `progress` is told how many new entries are read.
+    /// Fetches the log's heads, judges them, and reads what is new. `progress` is told how many new entries are read. Heads
+    /// that were shown earlier and are not placed are compared with them: however the round ends,
+    /// [`Monitor::standing_case`] says what comes of that.
     ///
     /// What is known changes only with what was verified, also when the round ends in an error.
     ///
@@ -192,13 +201,31 @@ impl Monitor {
         effort: Effort,
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<Round, RoundError> {
+        let mut round = Round::default();
+        // What a log that misbehaves takes is large, and is not to make every round's future as large.
+        let mut ended = Box::pin(self.look(effort, &mut round)).await;
+        if ended.is_ok() {
+            ended = self.advance(effort, &mut round, progress).await;
+        }
+        // A log that does not answer is not asked for more.
+        if self.unplaced.count() > 0 && !matches!(ended, Err(RoundError::Unverified(AuditError::Fetch(_)))) {
+            Box::pin(self.place_again(&mut round)).await;
+        }
+        ended.map(|()| round)
+    }
+
+    /// Fetches the log's heads and judges them.
+    async fn look(&mut self, effort: Effort, round: &mut Round) -> Result<(), RoundError> {
         let freshness = effort.freshness;
         let checkpoint = match self.fetch(HeadKind::Checkpoint, freshness).await {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Err(self.refused(error).await),
         };
-        self.settle().await?;
-        let mut round = Round { checkpoint: Some(checkpoint.clone()), ..Round::default() };
+        if let Err(error) = self.settle().await {
+            self.hold_to(&checkpoint, None);
+            return Err(error);
+        }
+        round.checkpoint = Some(checkpoint.clone());
         let mut heads = vec![(HeadKind::Checkpoint, checkpoint)];
         let mut refused = None;
         match self.fetch(HeadKind::Head, freshness).await {
@@ -210,12 +237,21 @@ impl Monitor {
             Err(AuditError::Fetch(error)) if error.is_absent() => {}
             // The checkpoint beside it is judged all the same: it may be worse.
             Err(error @ AuditError::Head { .. }) => refused = Some(error),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // It was shown, and may not be shown again.
+                heads.iter().for_each(|(_, checkpoint)| self.hold_to(checkpoint, None));
+                return Err(error.into());
+            }
         }
         // From the smaller to the larger, so that a fork between the two is found as one.
         heads.sort_by_key(|(_, head)| head.size());
-        for (kind, head) in heads {
-            self.judge(kind, head, &mut round, effort).await?;
+        let mut heads = heads.into_iter();
+        while let Some((kind, head)) = heads.next() {
+            let tree = head.tree();
+            if let Err(error) = self.judge(kind, head, round, effort).await {
+                heads.filter(|(_, head)| head.tree() != tree).for_each(|(_, head)| self.hold_to(&head, None));
+                return Err(error);
+            }
         }
         if let Some(error) = refused {
             return Err(self.refused(error).await);
@@ -227,8 +263,7 @@ impl Monitor {
             self.settle().await?;
             return Err(AuditError::from(error).into());
         }
-        self.advance(effort, &mut round, progress).await?;
-        Ok(round)
+        Ok(())
     }
 
     /// The case of a log that has gone back, after `passed` of nothing but `stale` heads.
@@ -257,7 +292,7 @@ impl Monitor {
     }
 
     /// The signed head of this size, if it is remembered.
-    fn head_of(&self, size: TreeSize) -> Option<&VerifiedCheckpoint> {
+    pub(super) fn head_of(&self, size: TreeSize) -> Option<&VerifiedCheckpoint> {
         let read = self.reading.as_ref().map(Reading::head).filter(|head| head.size() == size);
         read.or_else(|| self.state.as_ref()?.head_of(size))
     }
@@ -284,7 +319,9 @@ impl Monitor {
     /// is held to that, and a fork is a fork, whatever else stands in the note.
     async fn refused(&mut self, error: AuditError) -> RoundError {
         let AuditError::Head { served, .. } = &error else { return error.into() };
-        let (Some(avowed), Some(newest)) = (self.keys().avowed(served), self.newest().cloned()) else {
+        let Some(avowed) = self.keys().avowed(served) else { return error.into() };
+        let Some(newest) = self.newest().cloned() else {
+            self.hold_to(&avowed, None);
             return error.into();
         };
         let compared = if avowed.size() < newest.size() {
@@ -294,8 +331,12 @@ impl Monitor {
         };
         match compared {
             Ok(Some(case)) => case.into(),
+            Ok(None) if avowed.size() <= newest.size() => error.into(),
             // That it extends what is known, or that nothing can be shown, does not make it a head to accept.
-            Ok(None) | Err(_) => error.into(),
+            Ok(None) | Err(_) => {
+                self.hold_to(&avowed, None);
+                error.into()
+            }
         }
     }
 
@@ -312,9 +353,15 @@ impl Monitor {
                 let went_back = size.get() < self.shown().largest(kind);
                 let placed = match self.place(&head).await {
                     Ok(()) => true,
-                    // Of a log that has gone back the larger tree can no longer be had; the caller's patience decides,
-                    // also if this resource never showed more and the other one did.
-                    Err(RoundError::Unverified(_)) if self.has_gone_back(round) => false,
+                    Err(RoundError::Unverified(error)) => {
+                        self.hold_to(&head, None);
+                        // Of a log that has gone back the larger tree can no longer be had; the caller's patience
+                        // decides, also if this resource never showed more and the other one did.
+                        if !self.has_gone_back(round) {
+                            return Err(error.into());
+                        }
+                        false
+                    }
                     Err(error) => return Err(error),
                 };
                 if !placed && !went_back {

@@ -11,6 +11,7 @@ use cairn_tree::size::TreeSize;
 use serde::{Deserialize, Serialize};
 
 use super::framed::{self, damaged};
+use super::unplaced::{self, Unplaced};
 use crate::fetch::HeadKind;
 
 /// What every state file begins with, before the checksum of the rest.
@@ -69,6 +70,9 @@ pub(super) struct Stored {
     frontier: Vec<String>,
     older: Vec<String>,
     shown: Shown,
+    /// Only in a file of its own: a monitor's has them beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unplaced: Option<unplaced::Stored>,
 }
 
 impl Shown {
@@ -173,12 +177,12 @@ impl State {
         self.older.iter().chain([&self.head]).flat_map(VerifiedCheckpoint::keys)
     }
 
-    /// The file's bytes; `keys` are the log's as the user gives them.
+    /// The file's bytes, with what the log signed beside it; `keys` are the log's as the user gives them.
     ///
     /// # Errors
     /// [`StateError::Damaged`] if they cannot be made, which no state is known to cause.
-    pub fn encode(&self, keys: &LogKeys) -> Result<Vec<u8>, StateError> {
-        framed::encode(MAGIC, &self.store(keys))
+    pub fn encode(&self, unplaced: &Unplaced, keys: &LogKeys) -> Result<Vec<u8>, StateError> {
+        framed::encode(MAGIC, &Stored { unplaced: unplaced.store(keys), ..self.store(keys) })
     }
 
     /// Reads a file back; `keys` are the log's as the user gives them. A key that is not given any more goes on vouching
@@ -186,8 +190,9 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`] for every file that [`State::encode`] did not write.
-    pub fn decode(bytes: &[u8], keys: &LogKeys) -> Result<Self, StateError> {
-        Self::restore(&framed::decode(MAGIC, bytes)?, keys)
+    pub fn decode(bytes: &[u8], keys: &LogKeys) -> Result<(Self, Unplaced), StateError> {
+        let stored: Stored = framed::decode(MAGIC, bytes)?;
+        Ok((Self::restore(&stored, keys)?, Unplaced::restore(stored.unplaced.as_ref(), keys)?))
     }
 
     pub(super) fn store(&self, keys: &LogKeys) -> Stored {
@@ -198,6 +203,7 @@ impl State {
             frontier: self.frontier.hashes().iter().map(Hash::to_base64).collect(),
             older: self.older.iter().map(|head| head.signed().encode()).collect(),
             shown: self.shown,
+            unplaced: None,
         }
     }
 
@@ -265,14 +271,16 @@ mod tests {
 
     #[test]
     fn a_key_that_was_given_together_with_another_one_may_be_left_out_later() {
-        let alone = state(1).encode(&keys(&[1])).unwrap();
+        let nothing = Unplaced::default();
+        let alone = state(1).encode(&nothing, &keys(&[1])).unwrap();
         let refused = State::decode(&alone, &keys(&[2])).unwrap_err();
         assert_eq!(refused, StateError::OtherKey(keys(&[1]).to_string()));
-        let both = State::decode(&alone, &keys(&[2, 1])).unwrap().encode(&keys(&[2, 1])).unwrap();
-        let held = State::decode(&both, &keys(&[2])).unwrap();
+        let (both, _) = State::decode(&alone, &keys(&[2, 1])).unwrap();
+        let both = both.encode(&nothing, &keys(&[2, 1])).unwrap();
+        let (held, _) = State::decode(&both, &keys(&[2])).unwrap();
         assert!(State::decode(&both, &keys(&[3])).is_err());
         // And a further one after that, as long as each was given with the one before.
-        let third = held.encode(&keys(&[2, 3])).unwrap();
+        let third = held.encode(&nothing, &keys(&[2, 3])).unwrap();
         assert!(State::decode(&third, &keys(&[3])).is_ok());
     }
 

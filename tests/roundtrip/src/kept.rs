@@ -1,7 +1,7 @@
 //! The files that monitors, witnesses and outboxes keep. Evidence and records are JSON, written in one form and read again as the
 //! same; a journal is read as what was written, or as what a crash left of it.
 
-use cairn::monitor::{Case, Evidence, Kept, State, Weight};
+use cairn::monitor::{Case, Evidence, Kept, Known, State, Weight};
 use cairn::outbox::commit_again;
 use cairn::witness::Log;
 use cairn::witness::state::{StoreId, read_commit, read_journal, seal_sectors, write_journal};
@@ -93,7 +93,8 @@ fn memory(file: &[u8], keys: &LogKeys) -> bool {
         assert!(state.root().size <= reading.frontier().size(), "what is read begins with what was verified");
     }
     let write = |kept: &Kept| {
-        Kept::encode(&kept.keys, kept.known.state.as_ref(), kept.known.reading.as_ref(), &kept.ledger).ok()
+        let Known { state, reading, unplaced } = &kept.known;
+        Kept::encode(&kept.keys, state.as_ref(), (reading.as_ref(), unplaced), &kept.ledger).ok()
     };
     let written = write(&kept);
     let again = written.as_ref().and_then(|file| Kept::decode(file, keys).ok());
@@ -104,10 +105,10 @@ fn memory(file: &[u8], keys: &LogKeys) -> bool {
 }
 
 fn state(file: &[u8], keys: &LogKeys) -> bool {
-    let Ok(state) = State::decode(file, keys) else { return false };
+    let Ok((state, unplaced)) = State::decode(file, keys) else { return false };
     assert_eq!(state.frontier().root(), state.root());
-    let written = state.encode(keys).ok();
+    let written = state.encode(&unplaced, keys).ok();
     let again = written.as_ref().and_then(|file| State::decode(file, keys).ok());
-    assert_eq!(again.and_then(|again| again.encode(keys).ok()), written);
+    assert_eq!(again.and_then(|(again, unplaced)| again.encode(&unplaced, keys).ok()), written);
     true
 }

@@ -9,7 +9,7 @@
 use super::{Checkpoint, LogKeys, Origin, SignedCheckpoint};
 use crate::hash::Hash;
 use crate::merkle::Root;
-use crate::note::VerifierKey;
+use crate::note::{NoteSignature, SignedNote, VerifierKey};
 use crate::size::TreeSize;
 
 /// A checkpoint whose size and root its log has signed with at least one of its keys. Other lines may be wrong, and what
@@ -69,6 +69,20 @@ impl AvowedCheckpoint {
     #[must_use]
     pub const fn signed(&self) -> &SignedCheckpoint {
         &self.signed
+    }
+
+    /// The same with the lines of those keys alone: what others have added to it makes it no longer.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        let note = self.signed.note();
+        let is_the_logs = |line: &&NoteSignature| self.keys.iter().any(|key| line.claims(key));
+        let lines = note.signatures().iter().filter(is_the_logs).cloned().collect();
+        // There is a line of each key, so that it is a note as well.
+        let bare = SignedNote::new(note.unverified_text().to_owned(), lines).ok().and_then(|note| {
+            let signed = SignedCheckpoint::parse(note.encode().as_bytes()).ok()?;
+            Some(Self { signed, keys: self.keys.clone() })
+        });
+        bare.unwrap_or_else(|| self.clone())
     }
 }
 

@@ -30,7 +30,7 @@ use super::options::random;
 use super::stop::Stop;
 use super::terminal::{Form, Output, Terminal};
 use crate::bounds;
-use crate::fetch::{Remote, Settings};
+use crate::fetch::{Remote, Settings, shown};
 use crate::files::{FileError, Hold, read_bounded};
 use crate::gossip::{Board, Peer};
 use crate::monitor::{self, Follower, Kept, StateError, Vault};
@@ -41,7 +41,9 @@ use crate::monitor::{self, Follower, Kept, StateError, Vault};
 /// What was verified is kept in --state, also within a first reading of a large log. An alarm is one line here, a file
 /// of evidence, and whatever the configuration asks for; by default it ends the monitor with exit code 3. What caches may
 /// honestly show, an older head, is an alarm only when fetches past all caches have shown nothing else for
-/// --stale-after. A log that does not answer is told of and not accused. When a log changes its keys, the new ones are
+/// --stale-after. Most alarms end when the log behaves again; a fork, and a head that nothing it serves fits, stand over
+/// restarts until the head is shown to be of the log's tree or --clear is given. A log that does not answer is told of and
+/// not accused. When a log changes its keys, the new ones are
 /// followed along its own statements, each signed by a key that was trusted before it, and told of; a head by any other
 /// key is an alarm. Exit code 5 means that what this machine keeps
 /// is damaged.
@@ -75,6 +77,11 @@ pub(in crate::cmd) struct Monitor {
     /// What an alarm does: the monitor ends, with exit code 3, or it goes on.
     #[arg(long, value_name = "WHAT")]
     on_alarm: Option<OnAlarm>,
+    /// End, before the first look, the alarms of the log of this name that stand until somebody has looked into them (`fork`
+    /// and `misfit`), and forget the heads that they are about; the log of --url is called `log`. A fork of what was
+    /// verified is an alarm again at the next look.
+    #[arg(long, value_name = "NAME")]
+    clear: Vec<String>,
     /// Where to serve /metrics, /healthz, /readyz and the heads for others.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -111,7 +118,13 @@ struct Running {
 
 impl Monitor {
     pub(in crate::cmd) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let mut running = Running::set_up(self.plan()?, self.once).await?;
+        let plan = self.plan()?;
+        if let Some(name) = self.clear.iter().find(|name| plan.logs.iter().all(|log| log.name != **name)) {
+            let names: Vec<&str> = plan.logs.iter().map(|log| log.name.as_str()).collect();
+            let (name, names) = (shown(name), names.join(", "));
+            return Err(Failure::Usage(format!("--clear {name}: no log of this name is followed; there is {names}")));
+        }
+        let mut running = Running::set_up(plan, self.once, &self.clear).await?;
         let output = &mut terminal.output;
         if let Some(serving) = &running.serving {
             output.say(format_args!("cairn monitor is ready at {}", serving.url));
@@ -146,7 +159,7 @@ impl Monitor {
 }
 
 impl Running {
-    async fn set_up(mut plan: Plan, once: bool) -> Result<Self, Failure> {
+    async fn set_up(mut plan: Plan, once: bool, clear: &[String]) -> Result<Self, Failure> {
         std::fs::create_dir_all(&plan.state)
             .map_err(|error| Failure::Refused(format!("--state {}: {error}", plan.state.display())))?;
         let hold = Hold::take(&plan.state.join("monitor"))?;
@@ -166,7 +179,8 @@ impl Running {
         let names: Vec<String> = peers.iter().map(|peer| peer.url().to_string()).collect();
         let mut followed = Vec::new();
         for log in logs {
-            followed.push(task(log, &plan, &names, &shared)?);
+            let is_cleared = clear.contains(&log.name);
+            followed.push(task((log, is_cleared), &plan, &names, &shared)?);
         }
         let serving = plan.listen.map(|address| {
             let surface = Surface { board: Arc::clone(&shared.board), figures: Arc::clone(&shared.figures) };
@@ -278,9 +292,15 @@ async fn gossip(peers: &[Arc<Peer>], logs: &[Arc<Inbox>], plan: &Plan, once: boo
     pulls
 }
 
-fn task(log: LogPlan, plan: &Plan, peers: &[String], shared: &Shared) -> Result<(Task, Arc<Inbox>), Failure> {
+fn task(
+    (log, is_cleared): (LogPlan, bool),
+    plan: &Plan,
+    peers: &[String],
+    shared: &Shared,
+) -> Result<(Task, Arc<Inbox>), Failure> {
     let file = plan.state.join(format!("{}.state", log.name));
-    let kept = load(&file, &log)?;
+    let mut kept = load(&file, &log)?;
+    let cleared = if is_cleared { kept.clear() } else { Vec::new() };
     let settings = Settings { token: log.token, timeout: log.timeout, seed: seed()? };
     let remote = Arc::new(Remote::new(log.url, settings)?);
     let origin = log.keys.origin().to_string();
@@ -289,7 +309,7 @@ fn task(log: LogPlan, plan: &Plan, peers: &[String], shared: &Shared) -> Result<
         .reading_ahead(plan.most_parallel);
     let follower = Follower::new(monitor, kept.ledger, log.rules);
     let who = Who { log: log.name, origin };
-    let task = Task::new(who, follower, file, (Arc::clone(&inbox), peers.to_vec()), shared.clone());
+    let task = Task::new(who, follower, file, (Arc::clone(&inbox), peers.to_vec()), shared.clone()).after(cleared);
     Ok((task, inbox))
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Task {
     peers: Vec<String>,
     shared: Shared,
     unwritten: Unwritten,
+    /// Alarms that somebody has ended, to be told at first.
+    cleared: Vec<Active>,
     /// What is known was not written to the file.
     is_unsaved: bool,
 }
@@ -70,15 +72,24 @@ impl Task {
         (inbox, peers): (Arc<Inbox>, Vec<String>),
         shared: Shared,
     ) -> Self {
-        Self { who, follower, file, inbox, peers, shared, unwritten: Unwritten::default(), is_unsaved: false }
+        let (unwritten, cleared) = (Unwritten::default(), Vec::new());
+        Self { who, follower, file, inbox, peers, shared, unwritten, cleared, is_unsaved: false }
+    }
+
+    /// The same, which tells at first that somebody has ended these alarms.
+    pub(super) fn after(self, cleared: Vec<Active>) -> Self {
+        Self { cleared, ..self }
     }
 
     /// Follows the log until an alarm ends it, or with `--once` until all is said.
     pub(super) async fn run(mut self) -> Outcome {
         let mut grew = false;
-        if self.follower.monitor().newest().is_some() {
+        if self.follower.monitor().newest().is_some() || !self.cleared.is_empty() {
             // Which keys are the log's now is kept before anything else, so that an old one can be left out next time.
             self.save().await;
+        }
+        for active in core::mem::take(&mut self.cleared) {
+            self.say(Said::Report(Report::clear(&self.who, active, Timestamp::now()))).await;
         }
         let turns = Arc::clone(&self.shared.turns);
         loop {

@@ -23,7 +23,7 @@ use crate::auditor::trail::{Filter, Ground, Met, Reader, Trail};
 use crate::bounds;
 use crate::fetch::{Freshness, LogName, Records, Remote, can_be_asked, shown};
 use crate::files::{Hold, beside};
-use crate::monitor::{Depth, Effort, Monitor, RoundError};
+use crate::monitor::{Case, Depth, Effort, Monitor, Round, RoundError};
 
 /// Whom to ask, whom to trust, and what the reader knows.
 #[derive(Debug, Args)]
@@ -146,14 +146,17 @@ async fn kept_head(
     let effort = Effort { freshness: Freshness::PastCaches, entries: u64::MAX };
     let ended = monitor.round(effort, &mut |_, _| {}).await;
     save_state(path, &monitor, &mut saved)?;
-    let round = match ended {
-        Ok(round) => round,
-        Err(RoundError::Unverified(error)) => return Err(no_head(&error)),
-        Err(RoundError::Contradiction(case)) => {
-            let (keys, url) = (monitor.keys_ever(), remote.url().to_string());
-            let evidence = beside_state(path, case.name());
-            return Err(accuse(*case, (&keys, &url), Some(&evidence), form, output));
-        }
+    let mut accused = |case: Case| {
+        let (keys, url) = (monitor.keys_ever(), remote.url().to_string());
+        let evidence = beside_state(path, case.name());
+        accuse(case, (&keys, &url), Some(&evidence), form, output)
+    };
+    let round = match (ended, monitor.standing_case()) {
+        (Err(RoundError::Contradiction(case)), _) => return Err(accused(*case)),
+        (_, Some(case)) => return Err(accused(case)),
+        (Err(RoundError::Unverified(error)), None) => return Err(no_head(&error)),
+        (Ok(Round { uncompared: Some(head), .. }), None) => return Err(Failure::Refused(shown(&head.to_string()))),
+        (Ok(round), None) => round,
     };
     if let Some(stale) = round.stale {
         let (kind, size) = (stale.kind, stale.head.size());

@@ -23,14 +23,16 @@ use crate::fetch::{Freshness, Remote, shown};
 use crate::files::{Durability, FileError, Hold, beside, read_bounded, write_atomic, write_new};
 use crate::monitor::{
     Case, Depth, Effort, Evidence, Known, Monitor, Observation, Round, RoundError, StaleTimer, State, StateError,
+    Unplaced,
 };
 
 /// Follow a log: verify each head against the last, and every entry against the head.
 ///
 /// What was verified is kept in the state file. If the log contradicts what it signed or goes back, the evidence is
 /// written beside it and the exit code is 3. A smaller head may be a cache's: it counts when fetches past all caches
-/// have shown nothing else for --stale-after. With a policy, nothing is consistent until the checkpoint has met its
-/// quorum of witnesses.
+/// have shown nothing else for --stale-after. A head that nothing the log serves fits is kept in the state file: later
+/// runs end with 3 as well, until it is shown to be of the log's tree, or --clear is given. With a policy, nothing is
+/// consistent until the checkpoint has met its quorum of witnesses.
 ///
 /// When a log changes its keys, give the old one and the new one until the old one no longer signs. Heads that were
 /// verified before stay so.
@@ -60,6 +62,9 @@ pub(in crate::cmd) struct Watch {
     /// The folder for evidence, instead of the state file's.
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
+    /// Forget the heads that the log signed and that are not known to be of its tree: somebody has looked into them.
+    #[arg(long)]
+    clear: bool,
 }
 
 /// What the rounds carry along.
@@ -96,7 +101,10 @@ impl Watch {
                 .map_err(|error| Failure::Refused(format!("--evidence {}: {error}", folder.display())))?;
         }
         let _hold = Hold::take(&self.state)?;
-        let (known, loaded) = load_state(&self.state, &log)?;
+        let (mut known, loaded) = load_state(&self.state, &log)?;
+        if self.clear {
+            known.unplaced = Unplaced::default();
+        }
         let depth = if self.heads_only { Depth::Heads } else { Depth::Entries };
         let monitor = Monitor::new(Arc::clone(&remote), log, known, depth, self.parallel.parallel)
             .requiring(trust.policy().cloned());
@@ -136,6 +144,11 @@ impl Following<'_, '_> {
         progress.bar.finish_and_clear();
         // What was verified is kept, however the round ended.
         self.save()?;
+        if let Some(case) = self.monitor.standing_case()
+            && !matches!(ended, Err(RoundError::Contradiction(_)))
+        {
+            return Err(self.alarm(case));
+        }
         match ended {
             Ok(round) => {
                 if round.stale.is_none() && (round.grown.is_none() || self.options.once) {
@@ -143,17 +156,18 @@ impl Following<'_, '_> {
                 }
                 self.judged(round)
             }
-            Err(RoundError::Unverified(error)) => {
-                let reason = shown(&error.to_string());
-                if self.options.once {
-                    return Err(Failure::Refused(reason));
-                }
-                self.failures = self.failures.saturating_add(1);
-                self.output.print(self.form, &Event::unverified(reason))?;
-                Ok(Next::Again(self.backoff()))
-            }
+            Err(RoundError::Unverified(error)) => self.unverified(shown(&error.to_string())),
             Err(RoundError::Contradiction(case)) => Err(self.alarm(*case)),
         }
+    }
+
+    fn unverified(&mut self, reason: String) -> Result<Next, Failure> {
+        if self.options.once {
+            return Err(Failure::Refused(reason));
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.output.print(self.form, &Event::unverified(reason))?;
+        Ok(Next::Again(self.backoff()))
     }
 
     /// Tells, once, that the log has ended, if its last entry says so. A log that grows has not.
@@ -175,6 +189,9 @@ impl Following<'_, '_> {
     }
 
     fn judged(&mut self, round: Round) -> Result<Next, Failure> {
+        if let Some(head) = &round.uncompared {
+            return self.unverified(shown(&head.to_string()));
+        }
         self.failures = 0;
         let Some(stale) = round.stale else {
             self.stale.fresh();
@@ -271,7 +288,8 @@ const fn effort(freshness: Freshness) -> Effort {
 /// Writes what a monitor knows, if it is other than what the file has.
 pub(in crate::cmd) fn save_state(path: &Path, monitor: &Monitor, saved: &mut Vec<u8>) -> Result<(), Failure> {
     let Some(state) = monitor.state() else { return Ok(()) };
-    let bytes = state.encode(monitor.keys()).map_err(|error| Failure::Refused(error.to_string()))?;
+    let bytes =
+        state.encode(monitor.unplaced(), monitor.keys()).map_err(|error| Failure::Refused(error.to_string()))?;
     if bytes != *saved {
         write_atomic(path, &bytes, Durability::PowerLoss).map_err(|error| Failure::Refused(error.to_string()))?;
         *saved = bytes;
@@ -288,7 +306,7 @@ pub(in crate::cmd) fn load_state(path: &Path, keys: &LogKeys) -> Result<(Known, 
         Err(error) => return Err(error.into()),
     };
     match State::decode(&bytes, keys) {
-        Ok(state) => Ok((Known { state: Some(state), reading: None }, bytes)),
+        Ok((state, unplaced)) => Ok((Known { state: Some(state), reading: None, unplaced }, bytes)),
         Err(error @ (StateError::OtherKey(_) | StateError::OtherLog(_))) => {
             Err(Failure::Usage(format!("{}: {error}", path.display())))
         }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use cairn_tree::checkpoint::AvowedCheckpoint;
+use cairn_tree::size::TreeSize;
 use jiff::Timestamp;
 
 pub use event::{Event, Step};
@@ -22,7 +23,8 @@ use super::evidence::{Case, Evidence, Observation};
 use super::kept::Kept;
 use super::round::{Effort, Monitor, Round, RoundError};
 use super::stale::StaleTimer;
-use super::state::StateError;
+use super::state::{Shown, StateError};
+use super::unplaced::Unplaced;
 use crate::auditor::AuditError;
 use crate::bounds;
 use crate::fetch::{FetchError, Freshness, shown};
@@ -117,7 +119,14 @@ impl Follower {
     /// # Errors
     /// As [`Kept::encode`].
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
-        Kept::encode(self.monitor.keyring(), self.monitor.state(), self.monitor.reading(), &self.ledger)
+        let Self { monitor, ledger, .. } = self;
+        Kept::encode(monitor.keyring(), monitor.state(), (monitor.reading(), monitor.unplaced()), ledger)
+    }
+
+    /// What is new if it changes, and is to be kept then.
+    fn news(&self) -> (Shown, Option<TreeSize>, Unplaced) {
+        let read = self.monitor.reading().map(|reading| reading.frontier().size());
+        (self.monitor.shown(), read, self.monitor.unplaced().clone())
     }
 
     /// Whether the log is shown, or is perhaps shown, as it should not be: then caches are of no interest.
@@ -127,7 +136,7 @@ impl Follower {
 
     /// Looks at the log once.
     pub async fn step(&mut self, now: Now) -> Step {
-        let before = (self.monitor.shown(), self.monitor.reading().map(|reading| reading.frontier().size()));
+        let before = self.news();
         let mut events = Vec::new();
         self.is_explaining = false;
         self.weigh(now);
@@ -142,6 +151,10 @@ impl Follower {
             // Seldom, and large: it is not to make every step's future larger.
             ended = Box::pin(self.explain(ended, now, &mut events)).await;
         }
+        if let Some(case) = self.monitor.standing_case() {
+            // It stands, whatever this round has shown.
+            self.raise(case, now, &mut events);
+        }
         let mut step = match ended {
             Ok(round) => self.judged(&round, now, &mut events),
             Err(RoundError::Contradiction(case)) => {
@@ -152,9 +165,8 @@ impl Follower {
             Err(RoundError::Unverified(error)) => self.unverified(error, now, &mut events),
         };
         self.compare(now, &mut events).await;
-        let after = (self.monitor.shown(), self.monitor.reading().map(|reading| reading.frontier().size()));
         let told = |event: &Event| matches!(event, Event::Raised { .. } | Event::Cleared { .. } | Event::Keys { .. });
-        step.has_news = before != after || events.iter().any(told);
+        step.has_news = before != self.news() || events.iter().any(told);
         step.events = events;
         step
     }
@@ -217,10 +229,22 @@ impl Follower {
     /// any more is over.
     fn judged(&mut self, round: &Round, now: Now, events: &mut Vec<Event>) -> Step {
         self.failures = 0;
-        self.silent.fresh();
         self.unexplained.fresh();
         self.has_head = round.head.is_some();
+        let is_accusing = self.monitor.unplaced().is_accusing();
+        // While the log stands accused of a head, nobody need be told that nothing is known of another.
+        let uncompared = round.uncompared.as_ref().filter(|_| !is_accusing).map(|head| shown(&head.to_string()));
         let mut going_on = vec![Alarm::Fork];
+        if is_accusing {
+            going_on.push(Alarm::Misfit);
+        }
+        match &uncompared {
+            None => self.silent.fresh(),
+            Some(reason) => {
+                self.unheard(reason, now, events);
+                going_on.push(Alarm::Unreachable);
+            }
+        }
         if let Some((from, to)) = round.grown {
             events.push(Event::Grown { from, to });
         } else if round.unfinished
@@ -262,7 +286,7 @@ impl Follower {
             }
             _ => self.rules.interval,
         };
-        Step { events: Vec::new(), wait, has_news: false, is_settled, unverified: None }
+        Step { events: Vec::new(), wait, has_news: false, is_settled, unverified: uncompared }
     }
 
     /// Whether an alarm may yet come of what is seen already.
@@ -280,13 +304,18 @@ impl Follower {
             self.raise(case, now, events);
             return self.failed(None);
         }
+        self.unheard(&reason, now, events);
+        self.failed(Some(reason))
+    }
+
+    /// Something could not be had, which is told at first, and is an alarm if it stays.
+    fn unheard(&mut self, reason: &str, now: Now, events: &mut Vec<Event>) {
         if !self.silent.is_running() {
-            events.push(Event::Unverified { reason: reason.clone() });
+            events.push(Event::Unverified { reason: reason.to_owned() });
         }
         if self.silent.stale(now.instant).is_some() && self.ledger.raise(Alarm::Unreachable, now.wall) {
-            events.push(Event::Raised { alarm: Alarm::Unreachable, summary: reason.clone(), evidence: None });
+            events.push(Event::Raised { alarm: Alarm::Unreachable, summary: reason.to_owned(), evidence: None });
         }
-        self.failed(Some(reason))
     }
 
     fn failed(&mut self, unverified: Option<String>) -> Step {

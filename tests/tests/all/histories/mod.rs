@@ -97,7 +97,7 @@ fn histories_with_a_lie_raise_the_right_alarm_and_no_other() {
     let alarms: Vec<&str> = alarms.iter().map(String::as_str).filter(|name| *name != "alarm unreachable").collect();
     assert_met(&counts, &alarms);
     let tales = ["ForgedRoot", "WrongKey", "BadSignature", "NoQuorum", "StolenCosignatures", "RewrittenEntry"];
-    let others = ["ShortTiles", "AlienTiles", "WrongLeaf", "Split", "Rewrite", "Rollback", "Freeze"];
+    let others = ["ShortTiles", "AlienTiles", "WrongLeaf", "Split", "Leave", "Rewrite", "Rollback", "Freeze"];
     let lies: Vec<String> =
         tales.iter().chain(&others).chain(&["Unwitnessed", "Future"]).map(|name| format!("lie {name}")).collect();
     assert_met(&counts, &lies.iter().map(String::as_str).collect::<Vec<_>>());

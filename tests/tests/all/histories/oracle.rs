@@ -24,6 +24,8 @@ pub(super) struct Oracle {
     heard: BTreeMap<&'static str, Heard>,
     /// A head that the monitor holds to and could not read, of a tree that the log no longer serves.
     unread: Option<Place>,
+    /// Heads that the monitor was shown, of a tree that the log no longer served: the log is held to them.
+    left: Vec<Place>,
     /// Every alarm that ever began.
     pub(super) raised: BTreeSet<Alarm>,
 }
@@ -70,6 +72,7 @@ impl Oracle {
             silent_since: None,
             heard: BTreeMap::new(),
             unread: None,
+            left: Vec::new(),
             raised: BTreeSet::new(),
         }
     }
@@ -96,6 +99,9 @@ impl Oracle {
     pub(super) fn judge(&mut self, look: &Look<'_>) -> Result<(), String> {
         let mut alarms = self.alarms(look);
         alarms.must.extend(self.must_of_gossip(look));
+        alarms.must.extend(self.must_of_left(look));
+        // No lie of these histories ends, so that no head that nothing fitted is ever shown to fit.
+        alarms.must.extend(self.raised.get(&Alarm::Misfit));
         // A fork is proven by what an alarm carries, which is checked where it is raised.
         if look.has_forged || look.fork.is_real() {
             alarms.may.insert(Alarm::Fork);
@@ -138,14 +144,17 @@ impl Oracle {
         let shown: Vec<Place> = heads.iter().flatten().map(|note| note.place).collect();
         let largest = shown.iter().map(|place| place.size).max().unwrap_or(0);
         let read = look.before.map_or(0, |before| before.size);
-        if self.unread.take().is_some_and(|unread| look.before == Some(unread)) {
+        if let Some(unread) = self.unread.take().filter(|unread| look.before == Some(*unread)) {
+            self.left.push(unread);
             return Alarms::must([Alarm::Misfit]);
         }
         let contradicts = |place: &&Place| look.before.is_some_and(|before| !look.fork.agree(before, **place));
         if shown.iter().find(contradicts).is_some_and(|place| place.size >= read) {
             return Alarms::must([Alarm::Fork]);
         }
-        if shown.iter().any(|place| place.size > read && is_left(place)) {
+        let left: Vec<Place> = shown.iter().filter(|place| place.size > read && is_left(place)).copied().collect();
+        if !left.is_empty() {
+            self.left.extend(left);
             return Alarms::must([Alarm::Misfit]);
         }
         if *told > 0 && largest > read {
@@ -210,6 +219,15 @@ impl Oracle {
             }
         }
         must
+    }
+
+    /// A head of the tree that the log left, no larger than one of the other tree that the monitor has read since: the tiles
+    /// that prove the fork are those of the latter.
+    fn must_of_left(&self, look: &Look<'_>) -> Option<Alarm> {
+        let after = look.after?;
+        let can_have = !look.served.refused && look.unverified.is_none() && look.lie.is_none();
+        let contradicts = |left: &Place| left.size <= after.size && !look.fork.agree(*left, after);
+        (can_have && self.left.iter().any(contradicts)).then_some(Alarm::Fork)
     }
 }
 

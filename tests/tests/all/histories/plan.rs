@@ -97,6 +97,8 @@ pub(super) enum Event {
 pub(super) enum Deceit {
     /// Another tree from here on, for these clients. The witness of that number is asked for that one alone.
     Split { clients: Vec<Client>, size: u64, witness: Option<usize> },
+    /// Another tree from here on, for these clients, who are first shown a head of the one that the log leaves with it.
+    Leave { clients: Vec<Client>, size: u64 },
     /// Another tree that parts before what everybody has seen. It has so many entries more, or less, than the true one.
     Rewrite { clients: Vec<Client>, at: u64, more: i64 },
     /// An old head for good.
@@ -216,7 +218,9 @@ impl Plan {
         match random.below(9) {
             0 | 1 => {
                 let witness = random.one_in(3).then(|| 1 + random.below(2));
-                vec![Deceit::Split { clients, size: 1 + random.number() % 40, witness }]
+                let size = 1 + random.number() % 40;
+                let leaves = random.one_in(3);
+                vec![if leaves { Deceit::Leave { clients, size } } else { Deceit::Split { clients, size, witness } }]
             }
             2 | 3 => {
                 let at = random.number() % self.start;
@@ -314,7 +318,7 @@ impl Deceit {
         match self {
             Self::Split { .. } => vec![Promise(MONITORS.map(|client| (client, &[Alarm::Fork] as &[Alarm])).to_vec())],
             Self::Rewrite { clients, more, .. } if *more < 0 => each(clients, &[Alarm::Fork, Alarm::Rollback]),
-            Self::Rewrite { clients, .. } => each(clients, &[Alarm::Fork]),
+            Self::Leave { clients, .. } | Self::Rewrite { clients, .. } => each(clients, &[Alarm::Fork]),
             Self::Rollback { clients, .. } => each(clients, &[Alarm::Rollback]),
             Self::Freeze { clients } => {
                 let mut promises = each(clients, &[Alarm::Withheld]);
@@ -335,6 +339,7 @@ impl Deceit {
     pub(super) fn clients(&self) -> &[Client] {
         match self {
             Self::Split { clients, .. }
+            | Self::Leave { clients, .. }
             | Self::Rewrite { clients, .. }
             | Self::Rollback { clients, .. }
             | Self::Freeze { clients }

@@ -330,6 +330,18 @@ impl Run<'_> {
                 world.log.split(at, at + size, now);
                 clients.iter().for_each(|client| world.view(*client).side = Side::Other);
             }
+            Deceit::Leave { clients, size } => {
+                let at = world.log.size(Side::One);
+                // So that the checkpoint is the head that it leaves, too.
+                world.log.witnesses.iter_mut().for_each(|witness| witness.mood = Mood::Well);
+                world.log.append(Side::One, 1, now);
+                world.log.split(at, at + size, now);
+                let left = world.log.shown(Side::One).clone();
+                for client in clients {
+                    let view = world.view(*client);
+                    (view.side, view.held) = (Side::Other, Some((left.clone(), now + 4 * INTERVAL)));
+                }
+            }
             Deceit::Rewrite { clients, at, more } => {
                 let size = world.log.size(Side::One).saturating_add_signed(*more).max(at + 1);
                 world.log.split(*at, size, now);

@@ -181,6 +181,138 @@ fn tiles_that_fit_no_signed_head_are_an_alarm() {
     }
 }
 
+/// A log of 300 entries has signed a head of 900. What it serves is another tree, of which it shows the first 800 from then
+/// on.
+fn left_behind(flags: &[&str]) -> Monitored {
+    let monitored = Monitored::after(300);
+    let left = Model::of_size(900).head(900).into_bytes();
+    monitored.log.change(|model| model.grow(1_000, "other"));
+    monitored.log.show(Some(800));
+    for resource in ["checkpoint", "head"] {
+        monitored.log.lie(resource, Lie::Body(left.clone()));
+    }
+    monitored.alarm(&monitored.look(flags), "misfit");
+    monitored.log.repent();
+    monitored
+}
+
+fn ends(ran: &Ran, alarm: &str) -> bool {
+    ran.json().iter().any(|event| event["event"] == "clear" && event["alarm"] == alarm)
+}
+
+#[test]
+fn a_head_that_nothing_fits_is_held_against_the_log_until_it_is_proven_to_be_a_fork() {
+    for flags in [&[][..], &["--heads-only"]] {
+        let monitored = left_behind(flags);
+        // What is shown now extends what was verified, and is followed.
+        for size in [800, 899] {
+            monitored.log.show(Some(size));
+            let ran = monitored.look(flags);
+            monitored.alarm(&ran, "misfit");
+            assert!(!ends(&ran, "misfit"), "{ran:?}");
+            assert_eq!(ran.json()[0]["size"], size, "{ran:?}");
+        }
+        assert_eq!(monitored.files().len(), 1, "it is one alarm while it lasts");
+        // Now it has the tiles that tell.
+        monitored.log.show(Some(950));
+        for _ in 0..2 {
+            let ran = monitored.look(flags);
+            monitored.alarm(&ran, "fork");
+            assert!(!ends(&ran, "misfit"), "{ran:?}");
+            assert_eq!(monitored.files().len(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_head_that_fits_after_all_is_an_alarm_no_more() {
+    for (flags, size) in [(&[][..], 900), (&["--heads-only"], 900), (&[], 1_025), (&["--heads-only"], 1_025)] {
+        let monitored = left_behind(flags);
+        monitored.log.change(|model| *model = Model::of_size(size));
+        monitored.log.show(None);
+        let ran = monitored.look(flags);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ends(&ran, "misfit"), "{ran:?}");
+        assert_eq!(monitored.look(flags).json()[0]["size"], size);
+    }
+}
+
+#[test]
+fn a_head_that_could_not_be_compared_is_compared_later() {
+    for flags in [&[][..], &["--heads-only"]] {
+        let monitored = Monitored::after(300);
+        monitored.log.change(|model| model.grow(900, "entry"));
+        monitored.log.lie("tile/", Lie::Status(404, None));
+        assert_eq!(monitored.look(flags).code, 1);
+        monitored.log.change(|model| {
+            *model = model.cut(300);
+            model.grow(950, "other");
+        });
+        monitored.log.repent();
+        // Who reads the entries had set out to read the one that it left: what it serves now does not fit that.
+        monitored.look(flags);
+        monitored.alarm(&monitored.look(flags), "fork");
+    }
+}
+
+/// The entries suffice to follow such a log, and say nothing of the head that it left.
+#[test]
+fn a_log_that_keeps_a_head_from_being_compared_is_not_consistent() {
+    let monitored = Monitored::after(300);
+    monitored.log.change(|model| model.grow(900, "entry"));
+    monitored.log.lie("tile/", Lie::Status(404, None));
+    assert_eq!(monitored.look(&["--heads-only"]).code, 1);
+    monitored.log.repent();
+    monitored.log.change(|model| {
+        *model = model.cut(300);
+        model.grow(950, "other");
+    });
+    monitored.log.lie("tile/0", Lie::Status(404, None));
+    monitored.log.lie("tile/1", Lie::Status(404, None));
+    let ran = monitored.look(&[]);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("a head of 900 entries that the log signed can't be compared"),
+        "{ran:?}"
+    );
+    let events = ran.json();
+    let sizes: Vec<_> =
+        events.iter().filter(|event| event["event"] == "consistent").map(|event| &event["size"]).collect();
+    assert_eq!(sizes, [950], "{ran:?}");
+    assert!(events.iter().any(|event| event["event"] == "unverified"), "{ran:?}");
+    monitored.log.repent();
+    monitored.alarm(&monitored.look(&[]), "fork");
+}
+
+#[test]
+fn whoever_has_looked_into_an_alarm_that_stands_clears_it() {
+    let monitored = left_behind(&[]);
+    let ran = monitored.look(&["--clear", "main"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("--clear main") && ran.stderr.contains("log"), "{ran:?}");
+    monitored.alarm(&monitored.look(&[]), "misfit");
+    let ran = monitored.look(&["--clear", "log"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ends(&ran, "misfit"), "{ran:?}");
+    monitored.log.show(Some(950));
+    assert_eq!(monitored.look(&[]).code, 0, "what was cleared is forgotten");
+    assert_eq!(monitored.files().len(), 1, "and what was kept is not");
+    // A fork of what was verified can't be cleared away: the log goes on to show it.
+    let honest = Model::of_size(960);
+    monitored.log.show(None);
+    monitored.log.change(|model| *model = honest);
+    monitored.alarm(&monitored.look(&[]), "fork");
+    let ran = monitored.look(&["--clear", "log"]);
+    monitored.alarm(&ran, "fork");
+    assert!(ends(&ran, "fork"), "{ran:?}");
+    // Where it shows its old tree again, whoever cleared the alarm has decided that it may.
+    monitored.log.change(|model| {
+        *model = model.cut(300);
+        model.grow(950, "other");
+    });
+    monitored.alarm(&monitored.look(&[]), "fork");
+    assert_eq!(monitored.look(&["--clear", "log"]).code, 0);
+}
+
 #[test]
 fn a_head_that_the_log_did_not_sign_is_an_alarm() {
     let stranger = {
