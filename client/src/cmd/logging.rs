@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use cairn_listen::Lines;
+use cairn_listen::{ToldAtEnd, WarningLimit};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -28,17 +28,19 @@ enum LogFormat {
 }
 
 impl LoggingOptions {
-    /// Starts writing them, for the whole process.
-    pub(super) fn start(&self) -> Result<(), Failure> {
+    /// Starts writing them, for the whole process; to be held until it ends.
+    pub(super) fn start(&self) -> Result<ToldAtEnd, Failure> {
         let Self { log, log_format } = self;
         let filter = EnvFilter::try_new(log).map_err(|error| Failure::Usage(format!("--log {log}: {error}")))?;
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         let refused = |error: &dyn Display| Failure::Refused(format!("logging can't be started: {error}"));
-        let lines = Lines::of_process().map_err(|error| refused(&error))?;
+        let warnings = WarningLimit::of_process().map_err(|error| refused(&error))?;
+        let told = warnings.told_at_end();
         let started = match log_format {
-            LogFormat::Text => subscriber.with_ansi(false).finish().with(lines).try_init(),
-            LogFormat::Json => subscriber.json().flatten_event(true).finish().with(lines).try_init(),
+            LogFormat::Text => subscriber.with_ansi(false).finish().with(warnings).try_init(),
+            LogFormat::Json => subscriber.json().flatten_event(true).finish().with(warnings).try_init(),
         };
-        started.map_err(|error| refused(&error))
+        started.map_err(|error| refused(&error))?;
+        Ok(told)
     }
 }

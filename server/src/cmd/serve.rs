@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use cairn_listen::{Lines, Listener, Observer, acceptor, raise_open_files};
+use cairn_listen::{Listener, Observer, WarningLimit, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{Caller, TokenFile, TokenId, Tokens};
 use cairnd::backup;
@@ -66,7 +66,8 @@ impl Serve {
         config.serve.behind_tls_proxy |= self.behind_tls_proxy;
         // Anyone at all could fill such a log: one slip must not be enough.
         config.serve.open_append_off_loopback &= self.open_append_off_loopback;
-        start_logging(&config.logging)?;
+        let warnings = start_logging(&config.logging)?;
+        let _told = warnings.told_at_end();
         refuse_huge_pages();
         refuse_bare(config)?;
         let files = OpenFiles::of(raise_open_files());
@@ -78,7 +79,7 @@ impl Serve {
         builder.max_blocking_threads(config.limits.disk_reads() + BLOCKING_THREADS);
         let runtime = builder.enable_all().build().context("the runtime can't be started")?;
         let readers = Readers::new(config.limits.bundle_reads()).context("threads for readers can't be begun")?;
-        let code = runtime.block_on(serve(&folder, files.tables(), &readers))?;
+        let code = runtime.block_on(serve(&folder, files.tables(), &readers, warnings))?;
         // The store is closed by whichever task lets go of it last, and that has to happen before this process ends: RocksDB
         // aborts when it is closed while its own statics are taken down. Work that nobody waits for must not hold that up.
         readers.end(LAST_WORK);
@@ -95,10 +96,10 @@ fn refuse_huge_pages() {
     }
 }
 
-async fn serve(folder: &Folder, tables: u64, readers: &Readers) -> anyhow::Result<ExitCode> {
+async fn serve(folder: &Folder, tables: u64, readers: &Readers, warnings: WarningLimit) -> anyhow::Result<ExitCode> {
     let config = &folder.config;
     let (stop, stopping) = watch::channel(false);
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics { warnings, ..Metrics::default() });
     let (observer, mut poisoned) = Watched::new(Arc::clone(&metrics.engine));
     let token_file = TokenFile::of(&folder.path);
     let tokens = Arc::new(Tokens::new(token_file.load()?));
@@ -328,16 +329,17 @@ async fn sweep(engine: Engine) {
     }
 }
 
-pub(super) fn start_logging(logging: &Logging) -> anyhow::Result<()> {
+pub(super) fn start_logging(logging: &Logging) -> anyhow::Result<WarningLimit> {
     let directives = std::env::var("CAIRND_LOG").unwrap_or_else(|_| logging.filter.clone());
     let filter = EnvFilter::try_new(&directives).with_context(|| format!("logging.filter {directives:?}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let lines = Lines::of_process().context("a thread for the log can't be begun")?;
+    let warnings = WarningLimit::of_process().context("a thread for the log can't be begun")?;
     let started = match logging.format {
-        LogFormat::Text => subscriber.with_ansi(false).finish().with(lines).try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).finish().with(lines).try_init(),
+        LogFormat::Text => subscriber.with_ansi(false).finish().with(warnings.clone()).try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).finish().with(warnings.clone()).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))
+    started.map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))?;
+    Ok(warnings)
 }
 
 /// Tokens and private entries must not cross a network in the clear.

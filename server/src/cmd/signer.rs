@@ -121,7 +121,7 @@ impl Import {
 
 impl Serve {
     fn run(self) -> anyhow::Result<ExitCode> {
-        start_logging(&Logging::default())?;
+        let _told = start_logging(&Logging::default())?.told_at_end();
         let vault = Vault::open(&self.dir.path)?;
         let socket = self.socket.unwrap_or_else(|| self.dir.path.join("socket"));
         let (serving, broken) = Serving::new(vault, Arc::new(SystemClock), self.allow_uid);

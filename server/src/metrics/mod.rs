@@ -11,6 +11,7 @@ mod http;
 mod reads;
 mod scrub;
 mod settings;
+mod warnings;
 
 pub use self::engine::{EngineMetrics, Watched};
 pub use self::figure::{Histogram, TIMES};
@@ -22,6 +23,7 @@ pub(crate) use self::reads::ReadOutcome;
 use std::fmt;
 use std::sync::Arc;
 
+use cairn_listen::WarningLimit;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text;
@@ -41,6 +43,8 @@ pub struct Metrics {
     pub engine: Arc<EngineMetrics>,
     /// Reads that are to be put on record.
     pub reads: ReadMetrics,
+    /// Warnings in the server's own log.
+    pub warnings: WarningLimit,
 }
 
 impl Metrics {
@@ -97,6 +101,7 @@ impl Collector for Scrape {
         self.metrics.http.encode(&mut encoder)?;
         self.metrics.engine.encode(&mut encoder)?;
         self.metrics.reads.encode(&mut encoder)?;
+        warnings::encode(&self.metrics.warnings, &mut encoder)?;
         engine::encode_store(&self.seen.engine, &mut encoder)?;
         engine::encode_caches(&self.seen.engine, self.seen.states, &mut encoder)?;
         engine::encode_logs(&self.seen.logs, self.now_ms, &mut encoder)?;

@@ -69,10 +69,8 @@ impl Deliver {
             longest_backoff,
             receipts: self.receipts,
         };
-        if !self.once {
-            // Before the outbox is opened, which may have something to warn of.
-            self.logging.start()?;
-        }
+        // Before the outbox is opened, which may have something to warn of.
+        let _told = if self.once { None } else { Some(self.logging.start()?) };
         let outbox = self.outbox.open_soon(true).await?;
         let delivery = Delivery::new(outbox.clone(), target, policy);
         if self.once {

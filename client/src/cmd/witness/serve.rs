@@ -76,7 +76,7 @@ fn prefix(text: &str) -> Result<String, String> {
 
 impl Serve {
     pub(super) async fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        self.logging.start()?;
+        let _told = self.logging.start()?;
         self.refuse_bare()?;
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => {

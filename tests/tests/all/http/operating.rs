@@ -278,3 +278,31 @@ fn a_data_folder_with_a_long_path_has_an_admin_socket_too() {
     let head = Connection::open(server.address()).unwrap().ask(&Request::get("/logs/more/head")).unwrap();
     assert_eq!(head.status, 200);
 }
+
+/// More warnings of one kind than the log gets: they are counted at once, and told of at the latest when the server stops.
+#[test]
+fn warnings_that_are_left_out_are_counted_and_told_of_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::init(folder.path().join("data"));
+    data.set_limit("disk_reserve_bytes", 1 << 50);
+    let server = data.serve();
+    let mut connection = Connection::open(server.address()).unwrap();
+    let request =
+        Request::post("/logs/main/add", b"no room".as_slice()).with("authorization", format!("Bearer {}", data.token));
+    const ALL: u64 = 1_500;
+    for _ in 0..ALL {
+        assert_eq!(connection.ask(&request).unwrap().status, 507);
+    }
+    let metrics = Connection::open(server.address()).unwrap().ask(&Request::get("/metrics")).unwrap();
+    let dropped = metrics.figure("cairn_warnings_dropped_total{place=\"cairnd::http\"}").unwrap();
+    let stderr = {
+        let stopped = server.stop();
+        assert_eq!(stopped.code, Some(0), "{stopped:?}");
+        stopped.stderr
+    };
+    let written = stderr.lines().filter(|line| line.contains("/logs/main/add")).count() as u64;
+    assert!((1_000..1_200).contains(&written), "{written}");
+    assert_eq!((dropped, written), ((ALL - written) as f64, ALL - dropped as u64));
+    let told: Vec<&str> = stderr.lines().filter(|line| line.contains("too many warnings of one kind")).collect();
+    assert!(matches!(told[..], [line] if line.contains(&format!("lines={dropped}"))), "{told:?}");
+}

@@ -1,11 +1,11 @@
 //! How many warnings of one kind the log of a service gets. Much of what peers do wrong is worth a line, also in libraries
 //! beneath us, and a peer can do it a thousand times in a second: without a bound it fills the disk. What is left out is
-//! counted, and told once in a minute.
+//! counted, and told once in a minute and at the end.
 //!
 //! A kind is a place in the program. Only warnings and errors are bounded: what is told of good requests is told because
 //! somebody asked for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -24,7 +24,12 @@ const TELL: Duration = Duration::from_secs(60);
 
 /// The bound on warnings, as a layer over whatever writes them.
 #[derive(Debug, Clone, Default)]
-pub struct Lines(Arc<Mutex<HashMap<Identifier, Kind>>>);
+pub struct WarningLimit(Arc<Mutex<HashMap<Identifier, Kind>>>);
+
+/// Tells, when it is dropped, what was left out and not told of yet.
+#[derive(Debug)]
+#[must_use = "what is left out in the last minute is told when this is dropped"]
+pub struct ToldAtEnd(WarningLimit);
 
 #[derive(Debug)]
 struct Kind {
@@ -33,23 +38,40 @@ struct Kind {
     due: Instant,
     /// Lines that were left out since this was last told.
     left_out: u64,
+    /// And all that were told of before.
+    told: u64,
 }
 
-impl Lines {
+impl WarningLimit {
     /// The bound for this process, with a thread that tells what is left out for as long as the process lives.
     ///
     /// # Errors
     /// What the system says if it gives no thread.
     pub fn of_process() -> io::Result<Self> {
-        let lines = Self::default();
-        let told = lines.clone();
-        thread::Builder::new().name("lines".to_owned()).spawn(move || {
+        let limit = Self::default();
+        let told = limit.clone();
+        thread::Builder::new().name("warnings".to_owned()).spawn(move || {
             loop {
                 thread::sleep(TELL);
                 told.tell();
             }
         })?;
-        Ok(lines)
+        Ok(limit)
+    }
+
+    /// Whoever holds this until the process ends has the rest told.
+    pub fn told_at_end(&self) -> ToldAtEnd {
+        ToldAtEnd(self.clone())
+    }
+
+    /// How many lines were left out so far, by where in the program they came from.
+    #[must_use]
+    pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
+        let mut dropped = BTreeMap::new();
+        for kind in self.lock().values().filter(|kind| kind.left_out + kind.told > 0) {
+            *dropped.entry(kind.metadata.target()).or_default() += kind.left_out + kind.told;
+        }
+        dropped
     }
 
     fn tell(&self) {
@@ -63,13 +85,17 @@ impl Lines {
     fn take_left_out(&self) -> Vec<(&'static Metadata<'static>, u64)> {
         let mut kinds = self.lock();
         let left_out = kinds.values_mut().filter(|kind| kind.left_out > 0);
-        left_out.map(|kind| (kind.metadata, std::mem::take(&mut kind.left_out))).collect()
+        let take = |kind: &mut Kind| {
+            kind.told = kind.told.saturating_add(kind.left_out);
+            (kind.metadata, std::mem::take(&mut kind.left_out))
+        };
+        left_out.map(take).collect()
     }
 
     fn admit(&self, metadata: &'static Metadata<'static>, now: Instant) -> bool {
         let mut kinds = self.lock();
         // As many as there are places in the program, at most.
-        let kind = kinds.entry(metadata.callsite()).or_insert(Kind { metadata, due: now, left_out: 0 });
+        let kind = kinds.entry(metadata.callsite()).or_insert(Kind { metadata, due: now, left_out: 0, told: 0 });
         let due = kind.due.max(now);
         if due.duration_since(now) >= EVERY * IN_A_ROW {
             kind.left_out = kind.left_out.saturating_add(1);
@@ -85,7 +111,13 @@ impl Lines {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl Drop for ToldAtEnd {
+    fn drop(&mut self) {
+        self.0.tell();
+    }
+}
+
+impl<S: Subscriber> Layer<S> for WarningLimit {
     /// Asked of what the filter lets through, and of nothing else.
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
@@ -122,9 +154,9 @@ mod tests {
 
     #[test]
     fn warnings_of_one_kind_are_bounded_and_what_is_left_out_is_told() {
-        let (lines, written) = (Lines::default(), Written::default());
+        let (limit, written) = (WarningLimit::default(), Written::default());
         let subscriber =
-            tracing_subscriber::registry().with(written.clone()).with(LevelFilter::INFO).with(lines.clone());
+            tracing_subscriber::registry().with(written.clone()).with(LevelFilter::INFO).with(limit.clone());
         let most = IN_A_ROW as usize;
         tracing::subscriber::with_default(subscriber, || {
             (0..3 * most).for_each(|_| warn!("a peer did it again"));
@@ -133,24 +165,33 @@ mod tests {
             (0..3 * most).for_each(|_| info!("a request"));
             (0..3 * most).for_each(|_| debug!("nobody wants to know"));
             assert_eq!(written.take(), 1 + 3 * most);
-            lines.tell();
+            limit.tell();
             assert_eq!(written.take(), 1);
-            lines.tell();
+            limit.tell();
             assert_eq!(written.take(), 0, "told once");
+            warn!("another kind");
+            (0..2 * most).for_each(|_| warn!("a third kind"));
+            written.take();
+            drop(limit.told_at_end());
+            assert_eq!(written.take(), 1, "told at the end");
         });
+        let dropped: Vec<(&str, u64)> = limit.dropped().into_iter().collect();
+        let [(place, lines)] = dropped[..] else { panic!("{dropped:?}") };
+        assert_eq!(place, module_path!());
+        assert!((3 * most as u64 - 120..=3 * most as u64).contains(&lines), "what was told counts too: {lines}");
     }
 
     #[test]
     fn a_kind_has_so_many_in_a_row_and_one_in_a_second_from_then_on() {
-        let lines = Lines::default();
+        let limit = WarningLimit::default();
         let site = tracing::callsite! { name: "a line", kind: tracing::metadata::Kind::EVENT, fields: };
-        let (begun, admitted) = (Instant::now(), |now| lines.admit(site.metadata(), now));
+        let (begun, admitted) = (Instant::now(), |now| limit.admit(site.metadata(), now));
         assert_eq!((0..5_000).filter(|_| admitted(begun)).count(), IN_A_ROW as usize);
         let hour = (0..36_000).filter(|tenth| admitted(begun + Duration::from_millis(100 * tenth))).count();
         assert!((3_598..=3_600).contains(&hour), "{hour}");
-        let left_out: u64 = lines.take_left_out().iter().map(|(_, lines)| lines).sum();
+        let left_out: u64 = limit.take_left_out().iter().map(|(_, lines)| lines).sum();
         assert_eq!(left_out, 4_000 + 36_000 - hour as u64);
-        assert!(lines.take_left_out().is_empty());
+        assert!(limit.take_left_out().is_empty());
         let rested = begun + Duration::from_secs(3 * 3_600);
         assert_eq!((0..5_000).filter(|_| admitted(rested)).count(), IN_A_ROW as usize);
     }
