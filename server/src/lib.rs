@@ -18,6 +18,7 @@ pub mod limits;
 pub mod log_name;
 pub mod metrics;
 pub mod mirror;
+mod outward;
 pub mod readers;
 pub mod records;
 mod regular;

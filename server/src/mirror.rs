@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::engine::Mirror;
 use crate::limits::WITNESS_ANSWER_BYTES;
+use crate::outward::{self, Scheme};
 
 /// How long a connection and each piece of an answer may take.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -189,17 +190,12 @@ impl HttpMirror {
 
     /// A mirror. Its checkpoint tells which log it serves.
     fn open(prefix: Url, token: Option<&MirrorToken>) -> Result<Self, MirrorError> {
-        // Somebody else in this process may have chosen a provider before; theirs is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let headers = token.map(|MirrorToken(value)| (AUTHORIZATION, value.clone())).into_iter().collect::<HeaderMap>();
-        // No redirect is followed, so that nobody else is shown the token.
-        let client = Client::builder()
+        let client = outward::builder(Scheme::of(&prefix))
             .default_headers(headers)
-            .user_agent(concat!("cairnd/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(SILENCE)
             .read_timeout(SILENCE)
             .timeout(ANSWER)
-            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| MirrorError::Client(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -12,10 +12,12 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::Semaphore;
 
 use crate::limits::{Limits, WITNESS_ANSWER_BYTES};
+use crate::outward::{self, Scheme};
 
 /// The way to all witnesses.
 pub(super) struct Transport {
-    client: Client,
+    plain: Client,
+    tls: Client,
     places: Places,
 }
 
@@ -50,17 +52,19 @@ pub(super) enum NoReply {
 impl Transport {
     /// A client with these bounds.
     pub(super) fn new(limits: &Limits) -> Result<Self, reqwest::Error> {
-        // Somebody else in this process may have chosen a provider before; theirs is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("cairnd/", env!("CARGO_PKG_VERSION")))
-            .timeout(limits.witness_request_time())
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            // A witness stands where the policy says.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Self { client, places: Places::new(limits.witness_requests()) })
+        let client = |scheme| {
+            let builder = outward::builder(scheme).timeout(limits.witness_request_time());
+            builder.pool_idle_timeout(IDLE).tcp_nodelay(true).build()
+        };
+        let (plain, tls) = (client(Scheme::Plain)?, client(Scheme::Tls)?);
+        Ok(Self { plain, tls, places: Places::new(limits.witness_requests()) })
+    }
+
+    const fn client(&self, scheme: Scheme) -> &Client {
+        match scheme {
+            Scheme::Plain => &self.plain,
+            Scheme::Tls => &self.tls,
+        }
     }
 
     /// The share of one log.
@@ -71,12 +75,13 @@ impl Transport {
     pub(super) async fn post(&self, share: &Semaphore, url: Url, body: String) -> Result<Reply, NoReply> {
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         let host = self.places.host(&url);
-        self.send((share, &host), self.client.post(url).header(CONTENT_TYPE, text).body(body)).await
+        let request = self.client(Scheme::of(&url)).post(url).header(CONTENT_TYPE, text).body(body);
+        self.send((share, &host), request).await
     }
 
     pub(super) async fn get(&self, share: &Semaphore, url: Url) -> Result<Reply, NoReply> {
         let host = self.places.host(&url);
-        self.send((share, &host), self.client.get(url)).await
+        self.send((share, &host), self.client(Scheme::of(&url)).get(url)).await
     }
 
     async fn send(&self, (share, host): (&Semaphore, &Semaphore), request: RequestBuilder) -> Result<Reply, NoReply> {

@@ -21,6 +21,7 @@ mod life;
 mod monitored;
 mod outbox;
 mod power;
+mod proxies;
 mod records;
 mod repair;
 mod restore;

@@ -187,7 +187,8 @@ impl Running {
             Serving::start(surface, address)
         });
         let serving = serving.transpose()?;
-        let notifier = Notifier::start(&plan.notify, Arc::clone(&shared.figures), &complain);
+        let notifier = Notifier::start(&plan.notify, Arc::clone(&shared.figures), &complain)
+            .map_err(|error| Failure::Refused(format!("nobody can be told at the alarm URL: {error}")))?;
         let (started, inboxes): (Vec<_>, Vec<_>) = followed.into_iter().unzip();
         let pulls = gossip(&peers, &inboxes, &plan, once).await;
         let mut tasks = JoinSet::new();

@@ -65,19 +65,25 @@ impl core::fmt::Display for Words {
 
 impl Notifier {
     /// Begins to deliver; `say` is told what could not be.
-    pub(super) fn start(notify: &Notify, figures: Arc<Figures>, say: &mpsc::Sender<String>) -> Self {
+    ///
+    /// # Errors
+    /// If there can be no client for the URL.
+    pub(super) fn start(
+        notify: &Notify,
+        figures: Arc<Figures>,
+        say: &mpsc::Sender<String>,
+    ) -> Result<Self, reqwest::Error> {
         let patience = notify.timeout.map_or(bounds::NOTIFY_TIME, |span| span.0);
         let mut receivers = Vec::new();
         if let [program, arguments @ ..] = &notify.command[..] {
             receivers.push(Receiver::Command { program: program.clone(), arguments: arguments.to_vec() });
         }
         if let Some(url) = &notify.url {
-            let client =
-                reqwest::Client::builder().timeout(patience).redirect(reqwest::redirect::Policy::none()).build();
-            receivers.push(Receiver::Url { url: url.clone(), client: client.unwrap_or_default() });
+            let client = client(url).timeout(patience).redirect(reqwest::redirect::Policy::none()).build()?;
+            receivers.push(Receiver::Url { url: url.clone(), client });
         }
         let start = |receiver| Channel::start(receiver, patience, Arc::clone(&figures), say.clone());
-        Self { channels: receivers.into_iter().map(start).collect(), figures }
+        Ok(Self { channels: receivers.into_iter().map(start).collect(), figures })
     }
 
     /// Puts a note into the queues.
@@ -126,6 +132,12 @@ impl Receiver {
             Self::Url { url, client } => post(client, url, note).await,
         }
     }
+}
+
+/// Over plain HTTP whoever is told is told directly, for a proxy would read along.
+fn client(url: &str) -> reqwest::ClientBuilder {
+    let is_tls = reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+    if is_tls { reqwest::Client::builder() } else { reqwest::Client::builder().no_proxy() }
 }
 
 async fn run(program: &str, arguments: &[String], note: &[u8], patience: Duration) -> Result<(), NotifyError> {
