@@ -44,8 +44,11 @@ impl MirrorToken {
     /// Checks that it can be sent.
     ///
     /// # Errors
-    /// [`MirrorError::Token`].
+    /// [`MirrorError::Token`], or [`MirrorError::TokenIsUrl`].
     pub fn new(token: &str) -> Result<Self, MirrorError> {
+        if token.contains("://") {
+            return Err(MirrorError::TokenIsUrl);
+        }
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(MirrorError::Token);
         }
@@ -60,15 +63,23 @@ impl MirrorToken {
 pub struct MirrorTokens {
     /// Shown to every mirror that no other one is for.
     everywhere: Option<MirrorToken>,
-    /// Each for the mirrors at this URL and below it, which ends in `/`.
-    at: Vec<(Url, MirrorToken)>,
+    /// The lines of a file.
+    at: Vec<TokenLine>,
+}
+
+/// A token for the mirrors at a URL and below it, which ends in `/`.
+#[derive(Clone)]
+struct TokenLine {
+    number: usize,
+    url: Url,
+    token: MirrorToken,
 }
 
 impl MirrorTokens {
     /// One token for all mirrors.
     ///
     /// # Errors
-    /// [`MirrorError::Token`].
+    /// As [`MirrorToken::new`].
     pub fn one(token: &str) -> Result<Self, MirrorError> {
         Ok(Self { everywhere: Some(MirrorToken::new(token)?), at: Vec::new() })
     }
@@ -88,24 +99,40 @@ impl MirrorTokens {
         {
             return Self::one(token);
         }
-        let mut at: Vec<(Url, MirrorToken)> = Vec::new();
-        for (number, words) in &lines {
-            let wrong = || MirrorError::TokenLine(*number);
+        let mut at: Vec<TokenLine> = Vec::new();
+        for (number, words) in lines {
+            let wrong = || MirrorError::TokenLine(number);
             let [url, token] = words.as_slice() else { return Err(wrong()) };
             let url = prefix(url).map_err(|_| wrong())?;
-            if at.iter().any(|(other, _)| *other == url) {
-                return Err(MirrorError::TokenTwice(*number));
+            if at.iter().any(|other| other.url == url) {
+                return Err(MirrorError::TokenTwice(number));
             }
-            at.push((url, MirrorToken::new(token).map_err(|_| wrong())?));
+            at.push(TokenLine { number, url, token: MirrorToken::new(token).map_err(|_| wrong())? });
         }
         if at.is_empty() { Err(MirrorError::Token) } else { Ok(Self { everywhere: None, at }) }
     }
 
     /// The token of the longest URL that a mirror is at or below.
     fn of(&self, mirror: &Url) -> Option<&MirrorToken> {
-        let is_above = |url: &Url| url.origin() == mirror.origin() && mirror.path().starts_with(url.path());
-        let of_some = self.at.iter().filter(|(url, _)| is_above(url)).max_by_key(|(url, _)| url.path().len());
-        of_some.map(|(_, token)| token).or(self.everywhere.as_ref())
+        let of_some = self.at.iter().filter(|line| line.is_for(mirror)).max_by_key(|line| line.url.path().len());
+        of_some.map(|line| &line.token).or(self.everywhere.as_ref())
+    }
+
+    /// The lines that are for none of these mirrors, by their numbers, with their URLs: perhaps one is mistyped.
+    ///
+    /// # Errors
+    /// [`MirrorError::Url`].
+    pub fn for_none_of(&self, urls: &[String]) -> Result<Vec<(usize, String)>, MirrorError> {
+        let mirrors = urls.iter().map(|url| prefix(url)).collect::<Result<Vec<_>, _>>()?;
+        let idle = self.at.iter().filter(|line| !mirrors.iter().any(|mirror| line.is_for(mirror)));
+        Ok(idle.map(|line| (line.number, line.url.to_string())).collect())
+    }
+}
+
+impl TokenLine {
+    /// Whether a mirror is at this line's URL or below it.
+    fn is_for(&self, mirror: &Url) -> bool {
+        self.url.origin() == mirror.origin() && mirror.path().starts_with(self.url.path())
     }
 }
 
@@ -118,6 +145,12 @@ pub enum MirrorError {
     /// What is to be shown to it is no token.
     #[error("the mirrors' token is empty or holds a character that cannot stand in an HTTP header")]
     Token,
+    /// It would be shown to a mirror as a token.
+    #[error(
+        "the mirrors' token is a URL; a file holds one token alone, or a line for each mirror with its URL and its token \
+         behind it"
+    )]
+    TokenIsUrl,
     /// Several tokens are told apart by where their mirrors are.
     #[error(
         "line {0} of the mirrors' tokens is no mirror's URL with its token behind it; a file holds one token alone, or such \

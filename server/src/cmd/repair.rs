@@ -153,7 +153,13 @@ impl Repair {
                 }
             }
         }
-        for mirror in HttpMirror::open_all(&self.mirror, &self.mirror_tokens()?)? {
+        let tokens = self.mirror_tokens()?;
+        for (line, url) in tokens.for_none_of(&self.mirror)? {
+            print_problem(&format!(
+                "line {line} of the mirrors' tokens is for {url}, and no --mirror is there or below it"
+            ));
+        }
+        for mirror in HttpMirror::open_all(&self.mirror, &tokens)? {
             sources.mirrors.push(Box::new(mirror));
         }
         Ok(sources)

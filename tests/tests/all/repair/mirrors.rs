@@ -131,6 +131,14 @@ fn lines_of_tokens_that_are_wrong_are_named() {
         (format!("# tokens\n\n{url} {token}\n{token}\n"), "line 4 of the mirrors' tokens is no mirror's URL"),
         (format!("# tokens\n{url} {token}é\n"), "line 2 of the mirrors' tokens is no mirror's URL"),
         (format!("{url} {token}\n  # again\n{url}/ another\n"), "line 3 of the mirrors' tokens is for a URL"),
+        (format!("# tokens\n{url}\n"), "the mirrors' token is a URL; a file holds one token alone, or a line for each"),
+        // One that is mistyped is told of, whatever becomes of the repair.
+        (
+            format!("{url} {token}\n{url}s {token}\nhttp://127.0.0.1:1/ x\nhttp://127.0.0.1:2/ x\n"),
+            "line 2 of the mirrors' tokens is for http://127.0.0.1:1/logs/mains/, and no --mirror is there or below it\n\
+             cairnd: line 4 of the mirrors' tokens is for http://127.0.0.1:2/, and no --mirror is there or below it\n\
+             cairnd: the mirror http://127.0.0.1:1/logs/main/ shows no checkpoint",
+        ),
     ] {
         fs::write(&token_file, content).unwrap();
         let ended = repair(data.path(), &["--mirror", url, "--mirror-token-file", token_file.to_str().unwrap()]);
