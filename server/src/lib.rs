@@ -21,6 +21,6 @@ pub mod mirror;
 mod outward;
 pub mod readers;
 pub mod records;
-mod regular;
+pub mod regular;
 mod replace;
 pub mod signer;

@@ -1,6 +1,7 @@
-//! Opening the small files of a data directory: whatever else stands in their place is refused, and nothing is waited for.
+//! Opening and reading the small files of a data directory: whatever else stands in their place is refused, and nothing is
+//! waited for.
 //!
-//! Not here: files that a command is given by its caller, which may well be pipes.
+//! Files that a command is given by its caller may well be pipes: of those only the reading is bounded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -13,9 +14,21 @@ use rustix::fs::OFlags;
 ///
 /// # Errors
 /// What the system says, and [`io::ErrorKind::InvalidInput`] for anything but a regular file.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    open(path, OpenOptions::new().read(true))
+}
+
+/// Opens a file to read and to write in place.
+///
+/// # Errors
+/// As [`open_regular`].
+pub(crate) fn open_regular_to_write(path: &Path) -> io::Result<File> {
+    open(path, OpenOptions::new().read(true).write(true))
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = options.custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
@@ -27,11 +40,11 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// What the system says, and [`io::ErrorKind::FileTooLarge`] for more than `most` bytes.
-pub(crate) fn read_bounded(file: File, most: u64) -> io::Result<Vec<u8>> {
+pub fn read_bounded(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let words = format!("it is longer than {most} bytes, and was not written by this program");
+        let words = format!("it is longer than {most} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
     }
     Ok(bytes)
@@ -49,8 +62,11 @@ mod tests {
         let read = |most| open_regular(&path).and_then(|file| read_bounded(file, most));
         assert_eq!(read(5).unwrap(), b"12345");
         assert_eq!(read(4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(open_regular_to_write(&path).and_then(|file| read_bounded(file, 5)).unwrap(), b"12345");
         assert_eq!(open_regular(folder.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(open_regular(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        for open in [open_regular, open_regular_to_write] {
+            assert_eq!(open(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
         assert_eq!(open_regular(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

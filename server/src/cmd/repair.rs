@@ -2,7 +2,7 @@
 //! mirrors, and replaced as a whole. What was damaged is kept.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use cairnd::admin::{Progress, Session};
 use cairnd::backup::{self, Generation};
 use cairnd::engine::{Clock as _, Copy, Mending, Remedy, Report, Sources, SystemClock, Wrong, sources_folder};
 use cairnd::mirror::{HttpMirror, MirrorTokens};
+use cairnd::regular::read_bounded;
 use serde::Serialize;
 
 use super::backup::split;
@@ -222,12 +223,11 @@ impl Repair {
     }
 }
 
-/// The text of a file in which nothing is longer than a token may be.
+/// The text of a file, or of a pipe, in which nothing is longer than a token may be.
 fn read_tokens(path: &Path) -> anyhow::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(TOKENS_BYTES + 1).read_to_end(&mut bytes)?;
+    let bytes = read_bounded(File::open(path)?, TOKENS_BYTES)?;
     let words = bytes.split(u8::is_ascii_whitespace);
-    if bytes.len() as u64 > TOKENS_BYTES || words.map(<[u8]>::len).max().unwrap_or_default() > TOKEN_BYTES {
+    if words.map(<[u8]>::len).max().unwrap_or_default() > TOKEN_BYTES {
         bail!("longer than any token");
     }
     Ok(String::from_utf8(bytes)?)

@@ -8,6 +8,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::regular::open_regular_to_write;
+
 /// Where the file lies.
 pub(super) trait Disk: fmt::Debug + Send {
     /// The path of a file that is there, with all links followed.
@@ -60,12 +62,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&mut self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        // Whoever reads a pipe waits for ever.
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-        }
-        Ok(Box::new(file))
+        Ok(Box::new(open_regular_to_write(path)?))
     }
 
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn DiskFile>> {

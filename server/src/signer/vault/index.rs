@@ -13,7 +13,7 @@ use cairn_tree::note::VerifierKey;
 use serde::{Deserialize, Serialize};
 
 use super::VaultError;
-use crate::regular::open_regular;
+use crate::regular::{open_regular, read_bounded};
 
 /// The file.
 pub(super) const INDEX: &str = "signer.json";
@@ -26,7 +26,7 @@ pub(super) const RETIRED_KEYS: usize = 16;
 /// Keys of all logs.
 pub(super) const KEYS: usize = 65_536;
 /// Bytes of the index.
-const INDEX_BYTES: usize = 64 << 20;
+const INDEX_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,12 +71,8 @@ impl Index {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(VaultError::Io { path: path.clone(), error }),
         };
-        let bounded = io::Read::take(file, INDEX_BYTES as u64 + 1);
-        let text = io::read_to_string(bounded).map_err(|error| damaged(error.to_string()))?;
-        if text.len() > INDEX_BYTES {
-            return Err(damaged(format!("it is longer than {INDEX_BYTES} bytes")));
-        }
-        let index: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let text = read_bounded(file, INDEX_BYTES).map_err(|error| damaged(error.to_string()))?;
+        let index: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         if index.format != FORMAT {
             return Err(damaged(format!("format {}, not {FORMAT}", index.format)));
         }
@@ -108,7 +104,7 @@ impl Index {
         let mut text = serde_json::to_vec_pretty(self).map_err(|error| VaultError::Conflict(error.to_string()))?;
         text.push(b'\n');
         let keys: usize = self.logs.iter().map(|entry| entry.keys.len()).sum();
-        if keys <= KEYS && text.len() <= INDEX_BYTES {
+        if keys <= KEYS && text.len() as u64 <= INDEX_BYTES {
             return Ok(text);
         }
         Err(VaultError::Conflict(format!(

@@ -1,11 +1,11 @@
 //! The files of a configuration: named, or all in a folder, and each within a bound.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 
 use super::super::bounds::{FILE_BYTES, FILES};
 use super::{PersisterError, whole};
+use crate::regular::{open_regular, read_bounded};
 
 /// The files that are read of these places.
 pub(super) fn files(places: &[PathBuf]) -> Result<Vec<PathBuf>, PersisterError> {
@@ -37,8 +37,7 @@ pub(super) fn files(places: &[PathBuf]) -> Result<Vec<PathBuf>, PersisterError> 
 
 /// The text of one.
 pub(super) fn read(file: &FilePath) -> Result<String, String> {
-    let mut text = String::new();
-    let opened = File::open(file).map_err(|error| error.to_string())?;
-    opened.take(FILE_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > FILE_BYTES { Err(format!("longer than {FILE_BYTES} bytes")) } else { Ok(text) }
+    let read = open_regular(file).and_then(|file| read_bounded(file, FILE_BYTES));
+    let bytes = read.map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
