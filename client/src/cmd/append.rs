@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::options::{RemoteOptions, TrustOptions, idempotency_key};
+use super::options::{OriginOption, RemoteOptions, TrustOptions, idempotency_key};
 use super::sources::{self, Lines, Source};
 use super::terminal::{Form, Output, Terminal};
 use crate::fetch::IdempotencyKey;
@@ -29,6 +29,8 @@ pub(super) struct Append {
     remote: RemoteOptions,
     #[command(flatten)]
     trust: TrustOptions,
+    #[command(flatten)]
+    origin: OriginOption,
     /// Each line is an entry, without its newline.
     #[arg(long)]
     lines: bool,
@@ -84,7 +86,7 @@ struct Run<'a, 't> {
 
 impl Append {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trust = self.trust.at(&self.remote.url()?)?;
+        let trust = self.trust.among(self.origin.which(&self.remote.url()?))?;
         let key = idempotency_key(self.idempotency_key.as_deref())?;
         let remote = self.remote.remote()?;
         let sources = sources::list(&self.files, self.out.as_deref())?;

@@ -13,7 +13,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::options::{RemoteOptions, TrustOptions};
+use super::options::{OriginOption, RemoteOptions, TrustOptions};
 use super::terminal::{Form, Terminal};
 use crate::auditor::{self, TileReader};
 use crate::bounds;
@@ -30,6 +30,8 @@ pub(super) struct Consistency {
     remote: RemoteOptions,
     #[command(flatten)]
     trust: TrustOptions,
+    #[command(flatten)]
+    origin: OriginOption,
     /// The older size.
     #[arg(long, value_name = "N")]
     from: Option<u64>,
@@ -59,7 +61,7 @@ struct Point {
 
 impl Consistency {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (log, trust) = self.trust.one_log(&self.remote.url()?)?;
+        let (log, trust) = self.trust.one_log(self.origin.which(&self.remote.url()?))?;
         let saved = self.saved(&log)?;
         let to = self.to.map(|size| parse_size("--to", size)).transpose()?;
         let remote = self.remote.remote()?;

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::options::{ParallelOption, RemoteOptions, TrustOptions};
+use super::options::{OriginOption, ParallelOption, RemoteOptions, TrustOptions};
 use super::terminal::{Form, Terminal};
 use crate::auditor::{self, TileReader, Unsound, check_whole, seal_of};
 use crate::fetch::{Freshness, shown};
@@ -22,6 +22,8 @@ pub(super) struct Fsck {
     remote: RemoteOptions,
     #[command(flatten)]
     trust: TrustOptions,
+    #[command(flatten)]
+    origin: OriginOption,
     #[command(flatten)]
     parallel: ParallelOption,
 }
@@ -46,7 +48,7 @@ struct Report {
 
 impl Fsck {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (keys, trust) = self.trust.one_log(&self.remote.url()?)?;
+        let (keys, trust) = self.trust.one_log(self.origin.which(&self.remote.url()?))?;
         let remote = self.remote.remote()?;
         let head = auditor::checkpoint(&remote, &trust, Freshness::PastCaches).await?;
         let progress = terminal.output.progress(head.size().get(), "entries");

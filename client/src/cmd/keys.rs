@@ -11,7 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use super::options::{Asked, KeyOption, LogOptions};
+use super::options::{Asked, KeyOption, LogOptions, OriginOption};
 use super::terminal::{Form, Terminal};
 use crate::auditor::{follow_keys, follow_statements};
 use crate::bounds;
@@ -36,6 +36,8 @@ pub(super) struct Keys {
 pub(super) struct CheckKeys {
     #[command(flatten)]
     key: KeyOption,
+    #[command(flatten)]
+    origin: OriginOption,
     /// The statements.
     #[arg(value_name = "FILE")]
     saved: PathBuf,
@@ -82,7 +84,7 @@ impl CheckKeys {
         let bytes = read_bounded(&self.saved, bounds::KEYS_BYTES)?;
         let unusable = |error: serde_json::Error| Failure::Usage(format!("{}: {error}", self.saved.display()));
         let saved: Saved = serde_json::from_slice(&bytes).map_err(unusable)?;
-        let (chain, trusted) = self.key.prove(|keys| follow_statements(keys, &saved.statements))?;
+        let (chain, trusted) = self.key.prove(&self.origin, |keys| follow_statements(keys, &saved.statements))?;
         terminal.output.print(form, &Report::of(&chain, trusted.origin(), saved.statements.len()))
     }
 }

@@ -43,6 +43,15 @@ pub(super) struct KeyOption {
     pub(super) key: Vec<String>,
 }
 
+/// Which log it is, where the address and the keys leave that open.
+#[derive(Debug, Args)]
+pub(super) struct OriginOption {
+    /// The log's origin, which is the name of its keys. It is needed only where keys of several logs are given and the log's
+    /// address does not end in the name of one of them alone.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub(super) origin: Option<Origin>,
+}
+
 /// One log, its keys, and how much is asked of it at a time.
 #[derive(Debug, Args)]
 pub(super) struct LogOptions {
@@ -50,6 +59,8 @@ pub(super) struct LogOptions {
     pub(super) remote: RemoteOptions,
     #[command(flatten)]
     key: KeyOption,
+    #[command(flatten)]
+    origin: OriginOption,
     #[command(flatten)]
     parallel: ParallelOption,
 }
@@ -98,6 +109,17 @@ pub(super) struct ParallelOption {
 fn parallel(text: &str) -> Result<usize, String> {
     let most = bounds::MOST_PARALLEL_FETCHES;
     text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("must be 1 to {most}"))
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    Origin::new(text).map_err(|error| error.to_string())
+}
+
+impl OriginOption {
+    /// The log of an address, or the one that was named.
+    pub(super) fn which<'w>(&'w self, url: &'w LogUrl) -> Which<'w> {
+        self.origin.as_ref().map_or(Which::At(url), Which::Origin)
+    }
 }
 
 impl RemoteOptions {
@@ -152,16 +174,15 @@ impl RemoteOptions {
 impl LogOptions {
     /// The log, its keys, and how much is fetched at a time.
     pub(super) fn asked(&self) -> Result<Asked, Failure> {
-        let trusted = self.key.at(&self.remote.url()?)?;
+        let trusted = self.key.of_log(self.origin.which(&self.remote.url()?))?;
         Ok(Asked { remote: self.remote.remote()?, trusted, parallel: self.parallel.parallel })
     }
 }
 
 impl KeyOption {
-    /// Those of the log of an address.
-    fn at(&self, url: &LogUrl) -> Result<LogKeys, Failure> {
+    fn of_log(&self, which: Which<'_>) -> Result<LogKeys, Failure> {
         let known = parse_all(&self.key)?;
-        if known.is_empty() { Err(no_key()) } else { Which::At(url).among(known) }
+        if known.is_empty() { Err(no_key()) } else { which.among(known) }
     }
 
     /// Those of the log that a file says it is about; where keys of one log are given, those.
@@ -174,16 +195,23 @@ impl KeyOption {
         }
     }
 
-    /// What the keys of one log prove. A file that no key of the others fits is that log's; one that several fit is refused.
+    /// What the keys of one log prove, of the one that is named or of any. A file that no key of the others fits is that log's;
+    /// one that several fit is refused.
     pub(super) fn prove<T, E: Into<Failure>>(
         &self,
+        named: &OriginOption,
         prove: impl Fn(&LogKeys) -> Result<T, E>,
     ) -> Result<(T, LogKeys), Failure> {
         let (mut proven, mut failed) = (None, None);
-        for keys in by_log(parse_all(&self.key)?)? {
+        let logs = match &named.origin {
+            Some(origin) => vec![self.of_log(Which::Origin(origin))?],
+            None => by_log(parse_all(&self.key)?)?,
+        };
+        for keys in logs {
             match prove(&keys) {
                 Ok(_) if proven.is_some() => {
-                    return Err(Failure::Usage("--key: those of several logs fit; give the keys of one".to_owned()));
+                    let words = "--key: those of several logs fit; say with --origin which one is meant";
+                    return Err(Failure::Usage(words.to_owned()));
                 }
                 Ok(told) => proven = Some((told, keys)),
                 Err(error) => failed = failed.or(Some(error)),
@@ -205,9 +233,13 @@ impl TrustOptions {
         }))
     }
 
-    /// Whom to trust with the log of an address, among those that keys are given for; `None` if nothing was said.
-    pub(super) fn at(&self, url: &LogUrl) -> Result<Option<Trust>, Failure> {
-        if self.vkeys()?.is_empty() { self.trust() } else { self.of_log(Which::At(url)).map(|(_, trust)| Some(trust)) }
+    /// Whom to trust with a log, among those that keys are given for; `None` if nothing was said.
+    pub(super) fn among(&self, which: Which<'_>) -> Result<Option<Trust>, Failure> {
+        // An address does not choose among the logs of a policy.
+        if self.vkeys()?.is_empty() && matches!(which, Which::At(_)) {
+            return self.trust();
+        }
+        self.of_log(which).map(|(_, trust)| Some(trust))
     }
 
     /// Whom to trust with what says that it is of this log.
@@ -231,12 +263,14 @@ impl TrustOptions {
         Ok(logs.into_iter().map(|log| Trust::Witnessed { log, policy: policy.clone() }).collect())
     }
 
-    /// Whom to trust with the log of an address, and its keys.
-    pub(super) fn one_log(&self, url: &LogUrl) -> Result<(LogKeys, Trust), Failure> {
-        let trust = self.at(url)?.ok_or_else(nobody)?;
+    /// Whom to trust with a log, and its keys.
+    pub(super) fn one_log(&self, which: Which<'_>) -> Result<(LogKeys, Trust), Failure> {
+        let trust = self.among(which)?.ok_or_else(nobody)?;
         match trust.log_keys() {
             Ok(keys) => Ok((keys, trust)),
-            Err(error) => Err(Failure::Usage(format!("--policy: {error}: say with --key which log this is"))),
+            Err(error) => {
+                Err(Failure::Usage(format!("--policy: {error}: say with --key which log this is, or with --origin")))
+            }
         }
     }
 
@@ -285,11 +319,17 @@ impl Which<'_> {
         LogKeys::new(meant).map_err(|error| match error {
             LogKeysError::None => {
                 let which = shown(&self.to_string());
-                Failure::Usage(format!("--key: no key of {which} is given; each log has its own (cairnd key list)"))
+                let option =
+                    if matches!(self, Self::At(_)) { "; if one is meant, say with --origin which" } else { "" };
+                Failure::Usage(format!(
+                    "--key: no key of {which} is given; each log has its own (cairnd key list){option}"
+                ))
             }
             LogKeysError::Names(one, other) => {
                 let [one, other] = [one, other].map(|name| shown(name.as_str()));
-                Failure::Usage(format!("{self}: {one} and {other} are called so; give the origin"))
+                let how =
+                    if matches!(self, Self::At(_)) { "say with --origin which is meant" } else { "give the origin" };
+                Failure::Usage(format!("{self}: {one} and {other} are called so; {how}"))
             }
             error => Failure::Usage(format!("--key: {error}")),
         })

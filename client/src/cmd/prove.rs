@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::append::write_receipt;
 use super::failure::Failure;
-use super::options::{RemoteOptions, TrustOptions};
+use super::options::{OriginOption, RemoteOptions, TrustOptions};
 use super::sources;
 use super::terminal::{Form, Terminal};
 use crate::auditor::{TileReader, receipt_from_tiles};
@@ -29,6 +29,8 @@ pub(super) struct Prove {
     remote: RemoteOptions,
     #[command(flatten)]
     trust: TrustOptions,
+    #[command(flatten)]
+    origin: OriginOption,
     /// The entry's index.
     #[arg(long, value_name = "N")]
     index: Option<u64>,
@@ -58,7 +60,7 @@ struct Report {
 
 impl Prove {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let trust = self.trust.at(&self.remote.url()?)?;
+        let trust = self.trust.among(self.origin.which(&self.remote.url()?))?;
         let remote = self.remote.remote()?;
         let (entry, receipt) = match (self.index, &self.entry) {
             (Some(index), _) => by_index(&remote, trust.as_ref(), index).await?,

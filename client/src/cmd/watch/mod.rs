@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 use self::events::Event;
 use super::duration::Span;
 use super::failure::Failure;
-use super::options::{ParallelOption, RemoteOptions, TrustOptions};
+use super::options::{OriginOption, ParallelOption, RemoteOptions, TrustOptions};
 use super::stop::Stop;
 use super::terminal::{Form, Output, Terminal};
 use crate::auditor::{TileReader, seal_of};
@@ -42,6 +42,8 @@ pub(in crate::cmd) struct Watch {
     remote: RemoteOptions,
     #[command(flatten)]
     trust: TrustOptions,
+    #[command(flatten)]
+    origin: OriginOption,
     #[command(flatten)]
     parallel: ParallelOption,
     /// What was verified so far; the file is made by the first run.
@@ -93,7 +95,7 @@ enum Next {
 
 impl Watch {
     pub(in crate::cmd) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (log, trust) = self.trust.one_log(&self.remote.url()?)?;
+        let (log, trust) = self.trust.one_log(self.origin.which(&self.remote.url()?))?;
         let remote = self.remote.remote()?;
         if let Some(folder) = &self.evidence {
             // Now, while there is somebody to mend it, and not when there is something to keep.

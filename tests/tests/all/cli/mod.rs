@@ -18,6 +18,7 @@
 //! are written anew; look at the difference.
 
 mod load;
+mod origins;
 mod sources;
 
 use std::fmt::Write as _;
