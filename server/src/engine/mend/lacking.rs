@@ -10,7 +10,7 @@ use crate::engine::bounds::MEND_LACKING_BYTES;
 use crate::engine::records::Rows;
 
 /// Looks for them, record by record from the first on.
-pub(super) struct Looking {
+pub(super) struct LackingSearch {
     redactions: Redactions,
     /// Those that lack something, which a later record may excuse, with their entries.
     pending: Vec<(LeafIndex, Vec<u8>)>,
@@ -27,7 +27,7 @@ pub(super) struct Lacking {
     pub(super) is_cut: bool,
 }
 
-impl Looking {
+impl LackingSearch {
     /// None for what is no origin of a log: of such a log there are no records.
     pub(super) fn new(origin: &str) -> Option<Self> {
         let redactions = Redactions::new(Origin::new(origin).ok()?);

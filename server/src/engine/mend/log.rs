@@ -9,7 +9,7 @@ use cairn_tree::statement::reserved_prefix;
 use cairn_tree::tile::{Entries, Width};
 
 use super::edge::{SignedEdge, signed_edge};
-use super::lacking::{Lacking, Looking};
+use super::lacking::{Lacking, LackingSearch};
 use super::report::{Remedy, Report};
 use super::sink::Sink;
 use super::sources::{Had, Parts};
@@ -61,14 +61,14 @@ struct Made {
     is_sealed: bool,
     records: Option<(u64, u64)>,
     changed: BTreeSet<u64>,
-    looking: Option<Looking>,
+    search: Option<LackingSearch>,
     /// Whether all entries so far are in it.
     is_whole: bool,
 }
 
 impl Walk<'_, '_> {
     /// `None` if something is missing. Records that lack disclosures are looked for where that is asked for.
-    pub(super) fn run(mut self, looking: Option<Looking>) -> Result<Option<Walked>, MendError> {
+    pub(super) fn run(mut self, search: Option<LackingSearch>) -> Result<Option<Walked>, MendError> {
         let Root { size, hash } = self.signed;
         let Some(SignedEdge { tree: edge, tail }) = signed_edge(self.parts, self.signed) else {
             self.tell_no_edge();
@@ -82,7 +82,7 @@ impl Walk<'_, '_> {
             is_sealed: false,
             records: None,
             changed: BTreeSet::new(),
-            looking,
+            search,
             is_whole: true,
         };
         for number in 0..judge.full(0) {
@@ -100,13 +100,13 @@ impl Walk<'_, '_> {
         self.look_at_tail(&tail);
         self.take(&mut made, size.get() - size.get() % WIDTH, &tail)?;
         (self.step)(self.name, size, size);
-        let Made { tree, key_statements, is_sealed, records, changed, looking, is_whole } = made;
+        let Made { tree, key_statements, is_sealed, records, changed, search, is_whole } = made;
         if !is_whole {
             return Ok(None);
         }
         if (tree.size(), tree.root()) == (size, hash) {
             let mut rows = Rows::new(self.parts.own_store, self.parts.own.log());
-            let lacking = looking.map(|looking| looking.finish(&mut rows)).unwrap_or_default();
+            let lacking = search.map(|search| search.finish(&mut rows)).unwrap_or_default();
             return Ok(Some(Walked { tree, key_statements, is_sealed, records, changed, lacking }));
         }
         let problem = format!("its entries hash to {} at size {}", tree.root(), tree.size());
@@ -197,8 +197,8 @@ impl Walk<'_, '_> {
                 if is_changed(&mut rows, index, entry) && made.changed.len() < MEND_CHANGED {
                     made.changed.insert(index);
                 }
-                if let (Some(looking), Ok(index)) = (&mut made.looking, LeafIndex::new(index)) {
-                    looking.take(&mut rows, index, entry);
+                if let (Some(search), Ok(index)) = (&mut made.search, LeafIndex::new(index)) {
+                    search.take(&mut rows, index, entry);
                 }
             }
         }

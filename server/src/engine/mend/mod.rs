@@ -52,7 +52,7 @@ use super::replay::replay;
 use super::scrub::Place;
 use super::stored::Stored;
 use crate::high_water::Mark;
-use lacking::Looking;
+use lacking::LackingSearch;
 use log::{Walk, Walked};
 use rest::Rest;
 use sink::Sink;
@@ -250,8 +250,8 @@ impl Mending {
             sink: sink.as_deref_mut(),
             step: &mut *step,
         };
-        let looking = self.in_part.then(|| Looking::new(&first.origin)).flatten();
-        let Some(walked) = walk.run(looking)? else {
+        let search = self.in_part.then(|| LackingSearch::new(&first.origin)).flatten();
+        let Some(walked) = walk.run(search)? else {
             report.logs.push(MendedLog { log: name, size, ended: None, lifted: false });
             return Ok(());
         };
