@@ -39,8 +39,8 @@ pub struct Incident {
     /// The log's name; absent for what belongs to no log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// What sort of thing is bad: `bundle`, `tile`, `tail`, `root`, `hash-index`, `tables`, `rows`, `log`; of a record
-    /// `disclosure` or `leaf`.
+    /// What sort of thing is bad: `bundle`, `tile`, `tail`, `root`, `hash-index`, `tables`, `rows`, `log`, `settings`; of a
+    /// record `disclosure`, `leaf` or `chain`.
     pub kind: String,
     /// Its number within the kind, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
