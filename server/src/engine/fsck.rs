@@ -13,8 +13,8 @@ use super::growing::GrowingTree;
 use super::index;
 use super::layout::{DatabaseRow, LogState};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
-use super::postings::{self, PrintRow};
-use super::records::{Unserved, check_records};
+use super::postings;
+use super::records::{Unserved, check_records, print_row};
 use super::replay::replay;
 use super::stored::{ReadError, Stored};
 use crate::high_water::{HighWater, Marks};
@@ -136,7 +136,7 @@ fn check_index(store: &dyn Store, stored: &Stored<'_>, hash_index: bool, dedup: 
 /// Checks the runs of the postings, if the log ever was to have records; of a database that nobody writes to, as well.
 fn check_postings(store: &dyn Store, log: LogId, size: TreeSize) -> Result<(), String> {
     let check = || -> Result<(), ReadError> {
-        let Some(row) = PrintRow::read(store, log)? else { return Ok(()) };
+        let Some(row) = print_row(store, log)? else { return Ok(()) };
         postings::check(&Unserved { store, log, size, secret: &row.secret }, log, &row)
     };
     check().map_err(|error| error.to_string())

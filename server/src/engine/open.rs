@@ -25,7 +25,7 @@ use super::layout::{BindingRow, CheckpointRow, DatabaseRow, HeadRow, LogState, P
 use super::mend::{SwapError, settle};
 use super::published::Publishing;
 use super::reader::Reader;
-use super::records::check_unreleased;
+use super::records::{check_unreleased, print_row};
 use super::registry::Registry;
 use super::replay::replay;
 use super::scrub::Place;
@@ -135,7 +135,8 @@ pub(super) struct Opened {
     tiles_left: usize,
     /// Heads that are signed again or for the first time and whose marks must be durable before they are released.
     pub(super) fresh_marks: Vec<(LogId, Mark)>,
-    /// Logs whose unreleased part does not hash to their head, with the rows of that part.
+    /// Logs whose unreleased part does not hash to their head, with the rows of that part; and those whose records can't be
+    /// looked for.
     pub(super) damaged: Vec<(Arc<Shared>, ReadError, Vec<Key>)>,
 }
 
@@ -274,6 +275,7 @@ fn open_log(
         Err(ReadError::Store(StoreError::Io(_))) => return grown.map_err(OpenError::from),
         Err(_) => (mark.size, mark.root, mark.time_ms),
     };
+    let lost = lost_secret(store, id)?;
     let index = info.hash_index.then(|| HashIndex::absent(id));
     let unsigned = Head { size, root, time_ms, note: Bytes::new(), edge: None };
     let mut shared = Shared::new(id, standing, unsigned, index, row.state.clone());
@@ -284,14 +286,13 @@ fn open_log(
     match grown {
         Ok(()) if matches!(row.state, LogState::Open | LogState::Sealed) => {
             opened.fresh_marks.push((id, Mark { size, root, time_ms }));
+            // It ends with that head, which is sound.
+            opened.damaged.extend(lost.map(|error| (shared, error, Vec::new())));
         }
         Ok(()) => {}
         Err(error) if matches!(row.state, LogState::Open | LogState::Sealed) => {
-            let undo = match unreleased_rows(&stored, mark.size, row.size) {
-                Err(ReadError::Store(StoreError::Io(problem))) => return Err(StoreError::Io(problem).into()),
-                // Damaged rows that can't be listed are not in the way of a halt.
-                undo => undo.unwrap_or_default(),
-            };
+            // Damaged rows that can't be listed are not in the way of a halt.
+            let undo = unless_failed(unreleased_rows(&stored, mark.size, row.size))?.unwrap_or_default();
             opened.damaged.push((shared, error, undo));
         }
         // It is halted already, for this reason or another. Its unfinished bundle has no tile that would tell what is wrong.
@@ -302,6 +303,20 @@ fn open_log(
         }
     }
     Ok(())
+}
+
+/// What is wrong with what a log's records are found by. Of records that nobody can look for any more, each could come a second
+/// time.
+fn lost_secret(store: &dyn Store, id: LogId) -> Result<Option<ReadError>, OpenError> {
+    Ok(unless_failed(print_row(store, id))?.err())
+}
+
+/// What was read, or how it is damaged. If the store failed, nothing is known of it.
+fn unless_failed<T>(read: Result<T, ReadError>) -> Result<Result<T, ReadError>, OpenError> {
+    match read {
+        Err(ReadError::Store(StoreError::Io(problem))) => Err(StoreError::Io(problem).into()),
+        read => Ok(read),
+    }
 }
 
 /// Whether the log ends with its last released head, by its head row and the entries of its unfinished bundle alone.

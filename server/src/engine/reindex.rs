@@ -12,7 +12,7 @@ use super::index::Anew;
 use super::layout::BindingRow;
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database};
 use super::postings::{self, DirectSink, PrintRow};
-use super::records::{Unserved, damaged_records};
+use super::records::{Unserved, damaged_records, print_row};
 use super::stored::ReadError;
 use crate::high_water::HighWater;
 
@@ -90,7 +90,7 @@ fn reindex_log(
     if binding.hash_index {
         index_leaves(store, log, size)?;
     }
-    let row = PrintRow::read(store, log).map_err(|error: ReadError| error.to_string())?;
+    let row = print_row(store, log).map_err(|error: ReadError| error.to_string())?;
     let Some(PrintRow { secret, first }) = row else { return Ok(None) };
     let first = LeafIndex::new(first).map_err(|error| error.to_string())?;
     let source = Unserved { store, log, size, secret: &secret };

@@ -91,7 +91,7 @@ impl SecretFile {
     pub fn open(data: &Path, engine: &Engine, random: &dyn Random) -> Result<Self, SecretFileError> {
         Self::open_or_make(data, random, || {
             for log in engine.logs().iter() {
-                if log.print_secret()?.is_some() {
+                if log.was_to_have_records()? {
                     return Ok(Some(log.info().name.to_string()));
                 }
             }

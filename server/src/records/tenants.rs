@@ -96,7 +96,7 @@ impl Homes {
         let firsts = logs.iter().filter(|log| named.iter().any(|name| *log.info().name == **name)).chain(default);
         let known: BTreeSet<LogId> = firsts.flat_map(|first| chain(&logs, first)).map(|log| log.info().id).collect();
         for log in logs.iter().filter(|log| !known.contains(&log.info().id)) {
-            if log.print_secret()?.is_some() {
+            if log.was_to_have_records()? {
                 return Ok(Some(log.clone()));
             }
         }

@@ -12,6 +12,7 @@ use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
 use super::prints::{partial_print, stored_postings};
+use super::secret::print_row;
 use super::unfound::Unfound;
 use crate::engine::head::Shared;
 use crate::engine::postings::{Indexed, Logs, Postings, Print, PrintRow, PrintSecret, Sink, Source, Upkeep};
@@ -53,7 +54,7 @@ impl Shared {
             return Ok(Some(found));
         }
         let log = self.info.id;
-        let row = PrintRow::read(store, log)?;
+        let row = print_row(store, log)?;
         Ok(row.map(|row| self.found.get_or_init(|| Found::new(log, row, upkeep))))
     }
 }

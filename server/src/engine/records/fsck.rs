@@ -22,9 +22,9 @@ use cairn_tree::store::{KeyRange, Kind, Store};
 
 use super::prints::open_shown;
 use super::read::Rows;
+use super::secret::{lost, print_row};
 use crate::engine::bounds::{FSCK_PENDING, FSCK_RECORDS};
 use crate::engine::layout::DisclosuresRow;
-use crate::engine::postings::PrintRow;
 use crate::engine::stored::{ReadError, Stored};
 
 /// Checks the records of a log of this origin, up to a size.
@@ -38,10 +38,8 @@ pub(in crate::engine) fn check_records(
     size: TreeSize,
 ) -> Result<(), String> {
     let words = |error: ReadError| error.to_string();
-    let Some(row) = PrintRow::read(store, stored.log()).map_err(words)? else {
-        let any = store.scan(&KeyRange::all(stored.log(), Kind::Disclosures), 1).map_err(|error| error.to_string())?;
-        let lost = "there are disclosures, but the secret of the prints that records are found by is missing";
-        return if any.is_empty() { Ok(()) } else { Err(lost.to_owned()) };
+    let Some(row) = print_row(store, stored.log()).map_err(words)? else {
+        return check_no_record(stored, origin, size).map_err(words);
     };
     let (first, size) = (row.first.min(size.get()), size.get());
     let origin = Origin::new(origin).map_err(|error| error.to_string())?;
@@ -60,6 +58,19 @@ pub(in crate::engine) fn check_records(
         problem?;
     }
     contents.finish(store, stored)
+}
+
+/// Checks that a log which was never to have records has none.
+fn check_no_record(stored: &Stored<'_>, origin: &str, size: TreeSize) -> Result<(), ReadError> {
+    stored.each_entry(0..size.get(), |_, entry| match is_record_of(origin, entry) {
+        true => Err(lost(stored.log())),
+        false => Ok(()),
+    })
+}
+
+/// Whether an entry is a record of the log of this origin.
+pub(in crate::engine) fn is_record_of(origin: &str, entry: &[u8]) -> bool {
+    matches!(Leaf::classify(entry), Ok(Entry::Record(leaf)) if leaf.event().head().log.as_str() == origin)
 }
 
 fn check_entry(

@@ -40,13 +40,14 @@ pub(super) use check::{check_unreleased, discloses_others};
 pub(super) use damaged::damaged_records;
 pub use erase::EraseError;
 pub(super) use found::{Found, Indexes, Unserved};
-pub(super) use fsck::check_records;
+pub(super) use fsck::{check_records, is_record_of};
 pub use newest::StreamTip;
 pub(super) use newest::{Earlier, NewRecord, Newest};
 pub(super) use prepare::{Looked, Prepared};
 pub use prints::{Says, erased_name, id_print, name_print, stream_of, stream_print, topic_prints};
 pub(super) use read::Rows;
 pub use read::{StoredRecord, Unreadable};
+pub(super) use secret::{SECRET, lost, print_row};
 pub use unfound::{Completeness, Lack};
 
 use super::append::{AppendError, IdempotencyKey};

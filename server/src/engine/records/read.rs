@@ -9,11 +9,11 @@ use cairn_tree::record::leaf::{Entry, Leaf};
 use cairn_tree::size::LeafIndex;
 use cairn_tree::store::{Key, KeyRange, Kind, LogId, Store};
 
+use super::secret::print_row;
 use crate::engine::Log;
 use crate::engine::bounds::{AHEAD_BYTES, AHEAD_RECORDS};
 use crate::engine::head::Head;
 use crate::engine::layout::DisclosuresRow;
-use crate::engine::postings::PrintRow;
 use crate::engine::stored::{ReadError, Stored};
 
 /// An entry, and what is kept of its disclosures: none of an entry that is no record, nor of a record of which all was
@@ -105,7 +105,7 @@ impl Log {
     /// [`ReadError`] if an entry can't be read, or the store failed.
     pub fn each_record(&self, range: Range<u64>, each: &mut dyn FnMut(StoredRecord)) -> Result<(), ReadError> {
         let (store, log) = (&*self.running.reader.store, self.shared.info.id);
-        let Some(row) = PrintRow::read(store, log)? else { return Ok(()) };
+        let Some(row) = print_row(store, log)? else { return Ok(()) };
         let mut rows = Rows::new(store, log);
         Stored::new(store, log).each_entry(range.start.max(row.first)..range.end, |index, entry| {
             if !matches!(Leaf::classify(entry), Ok(Entry::Record(_))) {

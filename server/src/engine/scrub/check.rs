@@ -22,7 +22,7 @@ pub(super) struct Portion {
 }
 
 impl Portion {
-    fn fault(&mut self, place: Place, expected: Option<Hash>, error: &ReadError) {
+    pub(super) fn fault(&mut self, place: Place, expected: Option<Hash>, error: &ReadError) {
         match error {
             ReadError::Store(StoreError::Io(problem)) => self.unreadable.push(format!("{place}: {problem}")),
             error => self.damage.push(Damage { place, expected, found: error.to_string() }),

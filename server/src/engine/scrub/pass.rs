@@ -119,7 +119,7 @@ impl Pass<'_> {
 
     /// Reads a portion that looks damaged once more, past all caches; what is not damaged again, never was. So does what
     /// only looked so because the log's unfinished part went on meanwhile.
-    fn again(&self, log: &Shared, first: Portion, read: impl FnOnce() -> Portion) -> Portion {
+    pub(super) fn again(&self, log: &Shared, first: Portion, read: impl FnOnce() -> Portion) -> Portion {
         self.running.rocks.forget_blocks();
         let mut second = read();
         let before = second.damage.len();
@@ -199,7 +199,7 @@ impl Pass<'_> {
     }
 
     /// Counts what was read, and does what a finding asks for.
-    fn settle(&self, log: Option<&Arc<Shared>>, portion: &Portion) {
+    pub(super) fn settle(&self, log: Option<&Arc<Shared>>, portion: &Portion) {
         self.figures.bytes.fetch_add(portion.bytes, Relaxed);
         self.figures.entries.fetch_add(portion.entries, Relaxed);
         let name = log.map(|log| log.info.name.as_str());

@@ -11,6 +11,7 @@ mod following;
 mod found;
 mod integrity;
 mod journey;
+mod keyless;
 mod keys;
 mod long;
 mod once;

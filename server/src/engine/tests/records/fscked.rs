@@ -130,6 +130,6 @@ fn disclosures_that_are_lost_changed_or_of_nothing_are_named() {
     assert!(told.contains("there are disclosures of 351 records, but 350 records have any"), "{told}");
     assert_eq!(with(&stray, None), None);
     let told = with(&secret, None).unwrap();
-    assert!(told.contains("the secret of the prints"), "{told}");
+    assert!(told.contains("the key of the records' prints is missing"), "{told}");
     assert_eq!(with(&secret, Some(print_row)), None);
 }
