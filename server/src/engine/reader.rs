@@ -118,7 +118,9 @@ impl Reader {
     /// What was found damaged is not served, whatever a cache still has: nobody knows since when it is.
     fn refuse_damaged(&self, log: &Shared, place: Place) -> Result<(), ReadError> {
         match log.damage.get(place) {
-            Some(problem) => Err(ReadError::Damaged { log: log.info.id, place: place.to_string(), problem }),
+            Some(problem) => {
+                Err(ReadError::Damaged { log: log.info.id, place: place.to_string(), problem, entry: None })
+            }
             None => Ok(()),
         }
     }

@@ -43,6 +43,8 @@ pub enum ReadError {
         place: String,
         /// How.
         problem: String,
+        /// An entry that can't be read because of it, where that is known.
+        entry: Option<LeafIndex>,
     },
 }
 
@@ -51,6 +53,28 @@ impl ReadError {
     #[must_use]
     pub const fn is_failure(&self) -> bool {
         matches!(self, Self::Store(StoreError::Io(_)))
+    }
+
+    /// An entry that can't be read because of it, where that is known.
+    #[must_use]
+    pub const fn entry(&self) -> Option<LeafIndex> {
+        match self {
+            Self::Damaged { entry, .. } => *entry,
+            Self::Store(_) | Self::Row(_) => None,
+        }
+    }
+
+    /// The same where an entry was read. That the store failed stays what it is.
+    #[must_use]
+    pub fn of_entry(self, log: LogId, index: LeafIndex) -> Self {
+        let entry = Some(index);
+        match self {
+            Self::Damaged { log, place, problem, entry: None } => Self::Damaged { log, place, problem, entry },
+            Self::Store(StoreError::Corrupt(problem)) => {
+                Self::Damaged { log, place: format!("entry {index}"), problem, entry }
+            }
+            other => other,
+        }
     }
 }
 
@@ -282,8 +306,10 @@ impl<'a> Stored<'a> {
             let number = index / WIDTH;
             let end = range.end.min((number + 1) * WIDTH);
             let width = (end - number * WIDTH) as usize;
-            let encoded = self.bundle(number, width)?;
-            let damaged = |problem: &dyn ToString| self.damaged("bundle", number, problem.to_string());
+            let first = LeafIndex::new(index).unwrap_or(LeafIndex::ZERO);
+            let encoded = self.bundle(number, width).map_err(|error| error.of_entry(self.log, first))?;
+            let damaged =
+                |problem: &dyn ToString| self.damaged("bundle", number, problem.to_string()).of_entry(self.log, first);
             let entries = Entries::parse_batch(&encoded, width).map_err(|error| damaged(&error))?;
             for (index, entry) in (index..end).zip(entries.iter().skip((index % WIDTH) as usize)) {
                 show(LeafIndex::new(index).map_err(|error| damaged(&error))?, entry)?;
@@ -347,7 +373,8 @@ impl<'a> Stored<'a> {
 
     /// The error for something of this log.
     pub(super) fn damaged(&self, what: &str, number: u64, problem: impl ToString) -> ReadError {
-        ReadError::Damaged { log: self.log, place: format!("{what} {number}"), problem: problem.to_string() }
+        let (place, problem) = (format!("{what} {number}"), problem.to_string());
+        ReadError::Damaged { log: self.log, place, problem, entry: None }
     }
 }
 

@@ -14,7 +14,7 @@ use cairn_tree::size::LeafIndex;
 use tokio::sync::Notify;
 
 use super::verify::{Broken, BrokenPart};
-use crate::engine::{Clock, Log};
+use crate::engine::{Clock, Log, ReadError};
 use crate::incidents::{self, Incident, Incidents};
 use crate::limits::REPORTED_INCIDENTS;
 
@@ -146,6 +146,16 @@ impl Reporter {
             let words = "it could not be verified".to_owned();
             self.write_down_read(log, &Broken { index, what: BrokenPart::Leaf, words });
         }
+    }
+
+    /// What could not be read where records of a log were looked for is looked at again; true if it is damaged, and the log
+    /// halted for that.
+    pub fn suspect_read(&self, log: &Log, error: &ReadError) -> bool {
+        let is_damaged = log.suspect_read(error, self.clock.now_ms());
+        if is_damaged {
+            self.told.notify_one();
+        }
+        is_damaged
     }
 
     /// True if there was no such line before, and there is now.

@@ -166,7 +166,8 @@ impl Address {
     }
 
     pub(super) fn damaged(self, problem: impl Into<String>) -> ReadError {
-        ReadError::Damaged { log: self.log, place: format!("postings run {}", self.run), problem: problem.into() }
+        let place = format!("postings run {}", self.run);
+        ReadError::Damaged { log: self.log, place, problem: problem.into(), entry: None }
     }
 }
 

@@ -84,9 +84,8 @@ impl Log {
             }
             // It may be the last of a stream that is appended to, or have an id that comes again. What is halted is refused by
             // the writer, which says why.
-            if let (Some(index), LogState::Open) = (self.unfound_from(), self.shared.state()) {
-                let stored = Stored::new(&*self.running.reader.store, self.shared.info.id);
-                return Err(stored.damaged("the entry", index.get(), "it is not what the tree has").into());
+            if self.shared.state() == LogState::Open {
+                self.misses_nothing()?;
             }
             let (reply, answer) = oneshot::channel();
             let secret = secret.clone();
@@ -145,8 +144,10 @@ impl Log {
     /// What the sequencer said about a record that is in the log.
     pub(super) fn sequenced(&self, head: &Head, index: LeafIndex) -> Result<Sequenced, ReadError> {
         let stored = Stored::new(&*self.running.reader.store, self.shared.info.id);
-        let damaged = |problem: String| stored.damaged("the record", index.get(), problem);
-        let entry = self.entry(head, index)?.ok_or_else(|| damaged("it is past the head".to_owned()))?;
+        let id = self.shared.info.id;
+        let damaged = |problem: String| stored.damaged("the record", index.get(), problem).of_entry(id, index);
+        let entry = self.entry(head, index).map_err(|error| error.of_entry(id, index))?;
+        let entry = entry.ok_or_else(|| damaged("it is past the head".to_owned()))?;
         let leaf = Leaf::decode(&entry).map_err(|error| damaged(error.to_string()))?;
         let server = leaf.server();
         let (id, stream, time) = (leaf.event().head().id, server.stream, server.time);

@@ -9,7 +9,7 @@ use cairn_tree::size::{LeafIndex, TreeSize};
 use super::found::{Found, Released};
 use crate::engine::Log;
 use crate::engine::postings::{Page, PostingsError, Print};
-use crate::engine::stored::ReadError;
+use crate::engine::stored::{ReadError, Stored};
 
 impl Log {
     /// Records below a size that have all of some prints, newest first: at most `most`, and as far as reading about as many
@@ -70,6 +70,17 @@ impl Log {
     pub fn unfound_from(&self) -> Option<LeafIndex> {
         let index = self.shared.found.get()?.damaged.load(Relaxed);
         LeafIndex::new(index).ok().filter(|index| self.head().size.contains(*index))
+    }
+
+    /// Whether all that the log has is found, as far as is known.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] names the first entry behind which something may be missed.
+    pub fn misses_nothing(&self) -> Result<(), ReadError> {
+        let Some(index) = self.unfound_from() else { return Ok(()) };
+        let log = self.shared.info.id;
+        let stored = Stored::new(&*self.running.reader.store, log);
+        Err(stored.damaged("the entry", index.get(), "it is not what the tree has").of_entry(log, index))
     }
 
     /// What the log's records are found by, if it ever was to have records, and what that stands on.

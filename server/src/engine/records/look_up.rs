@@ -162,7 +162,8 @@ impl Log {
         let Some(index) = index else { return Ok(None) };
         let stored = Stored::new(&*self.running.reader.store, self.shared.info.id);
         let past = || stored.damaged("the record", index.get(), "it is past the head".to_owned());
-        Ok(Some((index, self.entry(head, index)?.ok_or_else(past)?)))
+        let entry = self.entry(head, index).map_err(|error| error.of_entry(self.shared.info.id, index))?;
+        Ok(Some((index, entry.ok_or_else(past)?)))
     }
 }
 

@@ -42,7 +42,7 @@ fn has_traces(store: &dyn Store, log: LogId) -> Result<bool, ReadError> {
 /// The error for a log with records that has no such row.
 pub(in crate::engine) fn lost(log: LogId) -> ReadError {
     let problem = "it is gone, and the log has records".to_owned();
-    ReadError::Damaged { log, place: format!("the {SECRET}"), problem }
+    ReadError::Damaged { log, place: format!("the {SECRET}"), problem, entry: None }
 }
 
 impl Log {

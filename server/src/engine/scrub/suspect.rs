@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use cairn_tree::size::LeafIndex;
 
 use super::check::{Portion, check_edge, check_path};
+use super::records::check_secret;
 use crate::engine::Log;
 use crate::engine::judge::Judge;
 use crate::engine::layout::LogState;
 use crate::engine::sequencer::Job;
-use crate::engine::stored::{Stored, WIDTH};
+use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// How long a look that found nothing is not repeated.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -41,6 +42,26 @@ impl Log {
     /// among them should be a record that was not found.
     #[must_use]
     pub fn suspect_from(&self, first: LeafIndex, last: LeafIndex, now_ms: u64) -> bool {
+        self.look_once(Some((first, last)), now_ms)
+    }
+
+    /// The same where whoever looked for records could not read something: the entry that the error is of, or what records
+    /// are found by. An index that is damaged is no damage of the log, which has all that it was made of.
+    #[must_use]
+    pub fn suspect_read(&self, error: &ReadError, now_ms: u64) -> bool {
+        if error.is_failure() {
+            return false;
+        }
+        let entry = error.entry();
+        let is_of_index = || check_secret(&*self.running.reader.store, self.shared.info.id).damage.is_empty();
+        if entry.is_none() && is_of_index() {
+            return false;
+        }
+        self.look_once(entry.map(|entry| (entry, entry)), now_ms)
+    }
+
+    /// Looks at entries, and at what records are found by, unless somebody is at it or has just looked.
+    fn look_once(&self, entries: Option<(LeafIndex, LeafIndex)>, now_ms: u64) -> bool {
         let mut looked = match self.shared.looked.0.try_lock() {
             Ok(looked) => looked,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -50,7 +71,7 @@ impl Log {
         if looked.is_some_and(|when| when.elapsed() < AGAIN) {
             return false;
         }
-        let portion = self.look(first, last);
+        let portion = self.look(entries);
         if portion.damage.is_empty() {
             *looked = Some(Instant::now());
             return false;
@@ -68,14 +89,17 @@ impl Log {
         self.halt_damaged(reason);
     }
 
-    fn look(&self, first: LeafIndex, last: LeafIndex) -> Portion {
-        let bundles = (first.get() / WIDTH).max((last.get() / WIDTH).saturating_sub(BUNDLES))..=last.get() / WIDTH;
+    fn look(&self, entries: Option<(LeafIndex, LeafIndex)>) -> Portion {
+        let bundles = entries.map_or(0..0, |(first, last)| {
+            let (first, last) = (first.get() / WIDTH, last.get() / WIDTH);
+            first.max(last.saturating_sub(BUNDLES))..last.saturating_add(1)
+        });
         let head = self.head();
         let stored = Stored::new(&*self.running.reader.store, self.shared.info.id);
         let read = || {
             self.running.rocks.forget_blocks();
             let mut judge = Judge::new(stored, (head.size, head.root), head.edge.clone());
-            let mut portion = Portion::default();
+            let mut portion = check_secret(&*self.running.reader.store, self.shared.info.id);
             for bundle in bundles.clone() {
                 portion.damage.extend(check_path(&stored, &mut judge, bundle).damage);
             }

@@ -25,11 +25,12 @@ use super::refused;
 use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
 use crate::engine::records::{Promised, RecordError, Recorded, Sequenced, id_print};
 use crate::engine::{AppendError, Head, Log, LogState, ProofError};
-use crate::records::{BrokenPart, Homes, Input, Inputs, Maker, Refusal, Secret, Unverified, is_same};
+use crate::records::{BrokenPart, Homes, Input, Inputs, Maker, Refusal, Reporter, Secret, Unverified, is_same};
 
 /// A log that had records of the tenants before.
 struct Past<'p> {
     homes: &'p Homes,
+    reporter: &'p Reporter,
     log: &'p Log,
     head: Arc<Head>,
     origin: Origin,
@@ -74,8 +75,9 @@ impl Request {
     /// A log, if it has records of one of the tenants, each with the log that its records go to. What that is for a tenant
     /// with a log of its own is read once.
     fn past<'p>(&'p self, log: &'p Log, tenants: &[(&String, Option<LogId>)]) -> Result<Option<Past<'p>>, Problem> {
-        let homes = &self.app.records.homes;
-        let prints = homes.unless_halted(log, log.print_secret().map_err(PostingsError::from))?.flatten();
+        let (homes, reporter) = (&self.app.records.homes, &*self.app.records.reporter);
+        let prints = log.print_secret().map_err(PostingsError::from);
+        let prints = homes.unless_halted(reporter, log, prints)?.flatten();
         let Some(prints) = prints else { return Ok(None) };
         let mut has_some = false;
         for (tenant, home) in tenants {
@@ -88,9 +90,8 @@ impl Request {
                 Some(held) => held,
                 None => {
                     let print = Print::new(&prints, Facet::Tenant, &[tenant]);
-                    let Some(found) = homes.unless_halted(log, log.oldest_records(print, LeafIndex::ZERO, 1))? else {
-                        return Ok(None);
-                    };
+                    let found = log.oldest_records(print, LeafIndex::ZERO, 1);
+                    let Some(found) = homes.unless_halted(reporter, log, found)? else { return Ok(None) };
                     homes.set_held(log, tenant, !found.is_empty());
                     !found.is_empty()
                 }
@@ -99,13 +100,14 @@ impl Request {
         }
         let origin = Origin::new(&*log.info().origin).map_err(Problem::internal)?;
         let secret = self.app.records.secret.of_log(origin.as_str());
-        Ok(has_some.then(|| Past { homes, log, head: log.head(), origin, secret, prints }))
+        Ok(has_some.then(|| Past { homes, reporter, log, head: log.head(), origin, secret, prints }))
     }
 
     fn by_key(&self, log: &Log, tenants: &[String]) -> Result<Option<Done>, Problem> {
         let Some(key) = self.key_in(log, tenants) else { return Ok(None) };
         let promised = log.promised(&key, self.app.clock.now_ms(), || self.body_in(log)).map_err(PostingsError::from);
-        match self.app.records.homes.unless_halted(log, promised)?.flatten() {
+        let records = &self.app.records;
+        match records.homes.unless_halted(&records.reporter, log, promised)?.flatten() {
             None => Ok(None),
             Some(Promised::Records(Recorded { records, head, replayed })) => {
                 Ok(Some(Done { log: log.clone(), records, head, replayed }))
@@ -191,15 +193,13 @@ impl Past<'_> {
         }
         let prints: Vec<Print> = known.iter().map(|(.., id)| id_print(&self.prints, *id)).collect();
         let mut found = Found::new();
-        let Some(newest) = self.homes.unless_halted(self.log, self.log.newest_records(&prints))? else {
-            return Ok(found);
-        };
+        let Some(newest) = self.unless_halted(self.log.newest_records(&prints))? else { return Ok(found) };
         for (((position, input, id), print), _) in
             known.into_iter().zip(&prints).zip(&newest).filter(|(_, newest)| newest.is_some())
         {
             let tenant = input.tenant(&inputs.place(position))?;
             let both = [*print, Print::new(&self.prints, Facet::Tenant, &[&tenant])];
-            let page = self.homes.unless_halted(self.log, self.log.find_records(&both, self.head.size, 1, u64::MAX))?;
+            let page = self.unless_halted(self.log.find_records(&both, self.head.size, 1, u64::MAX))?;
             let index = page.and_then(|mut page| page.hits.pop());
             found.extend(index.map(|index| (position, (index, id))));
         }
@@ -214,15 +214,30 @@ impl Past<'_> {
             Err(Unverified::Read(error) | Unverified::Proof(ProofError::Read(error))) => error.into(),
             Err(Unverified::Postings(error)) => error,
             Err(Unverified::Proof(error)) => return Err(error.into()),
-            Err(Unverified::Broken(broken))
-                if broken.what == BrokenPart::Leaf && matches!(self.log.state(), LogState::Halted(_)) =>
-            {
+            Err(Unverified::Broken(broken)) if broken.what == BrokenPart::Leaf && self.is_halted_for(index) => {
                 return Ok(None);
             }
             // What can't be verified can't be compared.
             Err(Unverified::Broken(_)) => return Err(self.taken(place, index, id)),
         };
-        Ok(self.homes.unless_halted(self.log, Err(damaged))?)
+        let damaged = match damaged {
+            PostingsError::Read(error) => error.of_entry(self.log.info().id, index).into(),
+            behind => behind,
+        };
+        Ok(self.unless_halted(Err(damaged))?)
+    }
+
+    fn unless_halted<T>(&self, read: Result<T, PostingsError>) -> Result<Option<T>, PostingsError> {
+        self.homes.unless_halted(self.reporter, self.log, read)
+    }
+
+    /// Whether the log is halted; if it is not, whether it is now, since the leaf at an index is not what was signed.
+    fn is_halted_for(&self, index: LeafIndex) -> bool {
+        let is_halted = || matches!(self.log.state(), LogState::Halted(_));
+        if !is_halted() {
+            self.reporter.suspect(self.log, index);
+        }
+        is_halted()
     }
 
     /// The id is another record's there.

@@ -196,7 +196,7 @@ impl Request {
         // All tenants of a request have one log, and so the same ones before it.
         let tenant = inputs.records.first().map(|input| input.tenant("").map(Cow::into_owned)).transpose()?;
         let (homes, tenant) = (&self.app.records.homes, tenant.unwrap_or_default());
-        let ended = Earlier::of(&self.app.engine, homes, &tenant, log)?;
+        let ended = Earlier::of(&self.app.engine, (homes, &self.app.records.reporter), &tenant, log)?;
         let earlier = &|name: &StreamName<'_>| ended.head(name, prints);
         let random = &*self.app.records.randomness;
         let maker = Maker { log: origin, secret, random, now, said: &self.said, keys, earlier };

@@ -6,6 +6,7 @@ use cairn_tests::server::{Data, cairnd};
 use cairn_tree::store::{Batch, Key, KeyRange, Kind, LogId, Store as _};
 use serde_json::{Value, json};
 
+use super::once::with_id;
 use super::{Running, json_of, record};
 use crate::damage::{figure, wait_for};
 
@@ -13,15 +14,10 @@ const DAMAGED: &str = "urn:cairn:problem:damaged";
 const HALTED: &str = "urn:cairn:problem:log-halted";
 const SECRET: &str = "key of the records' prints";
 
-fn with_id(mut record: Value, number: u64) -> Value {
-    record["id"] = json!(format!("01939f5a-7c00-7a3b-8c4d-{number:012x}"));
-    record
-}
-
-/// Takes all rows of a kind away from the log `main`, in a database that nobody has open.
-fn take(data: &Data, kind: Kind) -> Vec<(Key, Vec<u8>)> {
+/// Takes all rows of a kind away from a log, in a database that nobody has open.
+pub(super) fn take(data: &Data, log: u32, kind: Kind) -> Vec<(Key, Vec<u8>)> {
     let store = RocksStore::open(&data.path().join("db"), &Settings::default()).unwrap();
-    let rows = store.scan(&KeyRange::all(LogId::new(1), kind), 1_000).unwrap();
+    let rows = store.scan(&KeyRange::all(LogId::new(log), kind), 1_000).unwrap();
     assert!(!rows.is_empty(), "the fault did not fire");
     let mut batch = Batch::new();
     rows.iter().for_each(|(key, _)| batch.delete(key.clone()));
@@ -74,7 +70,7 @@ fn a_log_with_records_and_without_their_key_is_damaged() {
     let (running, known) = with_three_records(|data| data.set_limit("scrub_bytes_per_second", 0));
     let mut taken = Vec::new();
     let running = running.restarted_after(|data| {
-        taken = take(data, Kind::PrintSecret);
+        taken = take(data, 1, Kind::PrintSecret);
         let ended = cairnd(data.path(), &["fsck"]);
         assert!(ended.code == Some(1) && ended.stdout.contains(SECRET), "{ended:?}");
         let ended = cairnd(data.path(), &["index", "rebuild"]);
@@ -114,8 +110,8 @@ fn record_leaves_without_anything_beside_them_are_found_by_the_scrubber() {
         data.set_limit("scrub_rest_seconds", 1);
     });
     let running = running.restarted_after(|data| {
-        take(data, Kind::Disclosures);
-        take(data, Kind::PrintSecret);
+        take(data, 1, Kind::Disclosures);
+        take(data, 1, Kind::PrintSecret);
         let ended = cairnd(data.path(), &["fsck"]);
         assert!(ended.code == Some(1) && ended.stdout.contains(SECRET), "{ended:?}");
     });

@@ -26,6 +26,7 @@ mod retries;
 mod rights;
 mod rotated;
 mod scrubbed;
+mod sealed;
 mod settings;
 mod signed;
 mod strict;

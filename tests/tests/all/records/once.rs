@@ -22,27 +22,27 @@ use super::signed::{base64url, signed};
 use super::{Running, json_of, post, record};
 use crate::damage::wait_for;
 
-const EXISTS: &str = "urn:cairn:problem:record-exists";
+pub(super) const EXISTS: &str = "urn:cairn:problem:record-exists";
 
-fn seal(running: &Running, name: &str, successor: &str) {
+pub(super) fn seal(running: &Running, name: &str, successor: &str) {
     let ended = cairnd(running.data.path(), &["log", "seal", name, "--successor", successor]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
 /// Gives a tenant a log of its own; its producer's token.
-fn moved(running: &Running, tenant: &str, further: &[&str]) -> String {
+pub(super) fn moved(running: &Running, tenant: &str, further: &[&str]) -> String {
     let ended = cairnd(running.data.path(), &[&["tenant", "create", tenant, "--json"], further].concat());
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let made: Value = serde_json::from_str(&ended.stdout).unwrap();
     made["producer_token"].as_str().unwrap().to_owned()
 }
 
-fn size(running: &Running, log: &str) -> u64 {
+pub(super) fn size(running: &Running, log: &str) -> u64 {
     let head = running.ask_with(&running.data.auditor, Request::get(format!("/logs/{log}/head"))).text();
     head.lines().nth(1).unwrap_or_else(|| panic!("{head}")).parse().unwrap()
 }
 
-fn with_id(mut record: Value, number: u64) -> Value {
+pub(super) fn with_id(mut record: Value, number: u64) -> Value {
     record["id"] = json!(format!("01939f5a-7c00-7a3b-8c4d-{number:012x}"));
     record
 }
@@ -61,7 +61,7 @@ fn keyed(body: &Value, key: &str) -> Request {
 }
 
 /// Of an answer: where each record is and what it is called, and the log; the receipts are that log's.
-fn told(running: &Running, answer: &Response) -> (String, Vec<(Value, Value, Value)>) {
+pub(super) fn told(running: &Running, answer: &Response) -> (String, Vec<(Value, Value, Value)>) {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let parsed = AppendedAnswer::parse(&answer.body).unwrap();
     let origin = parsed.checkpoint.unverified().origin().as_str().to_owned();
@@ -96,7 +96,7 @@ impl Lost {
     }
 }
 
-fn refused(answer: &Response, status: u16, kind: &str, pointer: &str) -> Value {
+pub(super) fn refused(answer: &Response, status: u16, kind: &str, pointer: &str) -> Value {
     let problem = json_of(answer);
     assert_eq!((answer.status, &problem["type"]), (status, &json!(kind)), "{problem}");
     if status == 409 {
