@@ -57,5 +57,5 @@ pub use submit::Submit;
 pub use table::TableError;
 pub use tenants::{Admission, FILE_NAME as TENANTS_FILE_NAME, Home, Homes, HomesError, Move};
 pub use turns::{NoTurn, Turn, Turns};
-pub use unfound::lack;
+pub use unfound::{lack, tenant_of};
 pub use verify::{Broken, BrokenPart, Excuses, Located, Predecessor, Seen, Unverified, Verified, VerifiedLater};

@@ -191,6 +191,14 @@ impl Homes {
         logs
     }
 
+    /// Whether a log has records of this tenant alone: it is the tenant's own, or continues that.
+    #[must_use]
+    pub fn is_alone(&self, engine: &Engine, tenant: &str, log: &Log) -> bool {
+        let logs = engine.logs();
+        let first = self.own(tenant).and_then(|_| self.first(&logs, tenant));
+        first.is_some_and(|first| chain(&logs, first).iter().any(|other| other.info().id == log.info().id))
+    }
+
     /// Whether a log that a tenant's records go to no more has some, if that is known.
     #[must_use]
     pub fn held(&self, log: &Log, tenant: &str) -> Option<bool> {

@@ -1,5 +1,5 @@
 //! Whether a record that the indexes know too little of may be missed by a search, or has nothing left to be found by; and
-//! whose searches those are.
+//! whose it is.
 
 use std::sync::Arc;
 
@@ -26,14 +26,34 @@ pub fn lack(log: &Log, index: LeafIndex) -> Result<Lack, Unverified> {
     if is_excused(log, index)? {
         return Ok(Lack::Excused);
     }
+    Ok(Lack::Damaged(tenant_left(log, index)?.map(Arc::from)))
+}
+
+/// The tenant that the record at an index is of, as far as anybody can tell: by what it says, by what says that it was erased,
+/// or by another record of its stream.
+///
+/// # Errors
+/// [`Unverified`] if nothing is known of it: never [`Unverified::Broken`].
+pub fn tenant_of(log: &Log, index: LeafIndex) -> Result<Option<String>, Unverified> {
     let head = log.head();
-    let Some(stream) = stream_at(log, &head, index)? else { return Ok(Lack::Damaged(None)) };
+    if let Some(stored) = unless_damaged(log.stored_record(&head, index))?.flatten()
+        && let Some(verified) = unless_bad(verified(log, &head, stored))?
+        && let Some(tenant) = verified.tenant()
+    {
+        return Ok(Some(tenant.to_owned()));
+    }
+    tenant_left(log, index)
+}
+
+/// The same of a record that can't be verified.
+fn tenant_left(log: &Log, index: LeafIndex) -> Result<Option<String>, Unverified> {
+    let head = log.head();
+    let Some(stream) = stream_at(log, &head, index)? else { return Ok(None) };
     // What is left of it is under the digests of its leaf, which is in the tree.
-    let tenant = match unless_damaged(log.tenant_at(index))?.flatten() {
-        Some(tenant) => Some(tenant),
-        None => neighbours_tenant(log, &head, (index, stream))?,
-    };
-    Ok(Lack::Damaged(tenant.map(Arc::from)))
+    match unless_damaged(log.tenant_at(index))?.flatten() {
+        Some(tenant) => Ok(Some(tenant)),
+        None => neighbours_tenant(log, &head, (index, stream)),
+    }
 }
 
 /// The stream of a record, if its leaf is what the tree has.

@@ -315,19 +315,22 @@ impl Verified {
         self.record
     }
 
-    /// Whether it is a record of this tenant. Of one whose object was erased the redaction records say whose it is.
+    /// Whether it is a record of this tenant.
     #[must_use]
     pub fn is_of(&self, has: impl Fn(&str) -> bool) -> bool {
-        let of = |record: &Record| {
-            let object = record.content().object.disclosed();
-            object.is_some_and(|object| has(object.tenant.as_str()))
+        self.tenant().is_some_and(has)
+    }
+
+    /// The tenant that it is of. Of one whose object was erased the redaction records say that.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        let mut excuses = self.excuses.iter().flat_map(|excuses| &excuses.records);
+        let tells = match self.record.content().object {
+            Shown::Disclosed(_) => &self.record,
+            Shown::Erased(by) => &excuses.find(|seen| seen.record.index() == by)?.record,
+            Shown::Withheld => return None,
         };
-        let excuses = self.excuses.iter().flat_map(|excuses| &excuses.records);
-        match self.record.content().object {
-            Shown::Disclosed(_) => of(&self.record),
-            Shown::Erased(by) => excuses.into_iter().any(|seen| seen.record.index() == by && of(&seen.record)),
-            Shown::Withheld => false,
-        }
+        tells.content().object.disclosed().map(|object| object.tenant.as_str())
     }
 
     /// All of it, for every reader of what it excuses.

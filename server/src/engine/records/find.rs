@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use cairn_tree::size::{LeafIndex, TreeSize};
 
 use super::found::{Found, Released};
+use super::prints::partial_print;
 use crate::engine::Log;
 use crate::engine::postings::{Page, PostingsError, Print};
 use crate::engine::stored::{ReadError, Stored};
@@ -50,6 +51,19 @@ impl Log {
             Some((found, source)) => found.postings.oldest(&source, print, from, most),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The newest record of those that are not found by all that they once said, since something of them is not there or they
+    /// are of a later version; with a print, if that is given: their ids and their streams find them all the same.
+    ///
+    /// # Errors
+    /// [`PostingsError`].
+    pub fn partly_found(&self, with: Option<Print>) -> Result<Option<LeafIndex>, PostingsError> {
+        let Some((found, source)) = self.source()? else { return Ok(None) };
+        // The rarer first.
+        let prints: Vec<Print> = with.into_iter().chain([partial_print(&found.secret)]).collect();
+        let page = found.postings.intersect(&source, &prints, self.head().size, 1, u64::MAX)?;
+        Ok(page.hits.first().copied())
     }
 
     /// The size up to which a search that begins from now on misses nothing.

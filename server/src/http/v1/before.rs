@@ -24,11 +24,14 @@ use super::prepare::Request;
 use super::refused;
 use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
 use crate::engine::records::{Promised, RecordError, Recorded, Sequenced, id_print};
-use crate::engine::{AppendError, Head, Log, LogState, ProofError};
-use crate::records::{BrokenPart, Homes, Input, Inputs, Maker, Refusal, Reporter, Secret, Unverified, is_same};
+use crate::engine::{AppendError, Engine, Head, Log, LogState, ProofError};
+use crate::records::{
+    BrokenPart, Homes, Input, Inputs, Maker, Refusal, Reporter, Secret, Unverified, is_same, tenant_of,
+};
 
 /// A log that had records of the tenants before.
 struct Past<'p> {
+    engine: &'p Engine,
     homes: &'p Homes,
     reporter: &'p Reporter,
     log: &'p Log,
@@ -92,15 +95,27 @@ impl Request {
                     let print = Print::new(&prints, Facet::Tenant, &[tenant]);
                     let found = log.oldest_records(print, LeafIndex::ZERO, 1);
                     let Some(found) = homes.unless_halted(reporter, log, found)? else { return Ok(None) };
-                    homes.set_held(log, tenant, !found.is_empty());
-                    !found.is_empty()
+                    // What lacks something may be its own, and not be found by that.
+                    let lacking = homes.unless_halted(reporter, log, log.partly_found(None))?.flatten();
+                    let held = !found.is_empty() || lacking.is_some();
+                    homes.set_held(log, tenant, held);
+                    held
                 }
             };
             has_some |= held;
         }
         let origin = Origin::new(&*log.info().origin).map_err(Problem::internal)?;
         let secret = self.app.records.secret.of_log(origin.as_str());
-        Ok(has_some.then(|| Past { homes, reporter, log, head: log.head(), origin, secret, prints }))
+        Ok(has_some.then(|| Past {
+            engine: &self.app.engine,
+            homes,
+            reporter,
+            log,
+            head: log.head(),
+            origin,
+            secret,
+            prints,
+        }))
     }
 
     fn by_key(&self, log: &Log, tenants: &[String]) -> Result<Option<Done>, Problem> {
@@ -200,31 +215,62 @@ impl Past<'_> {
             let tenant = input.tenant(&inputs.place(position))?;
             let both = [*print, Print::new(&self.prints, Facet::Tenant, &[&tenant])];
             let page = self.unless_halted(self.log.find_records(&both, self.head.size, 1, u64::MAX))?;
-            let index = page.and_then(|mut page| page.hits.pop());
+            let index = match page.and_then(|mut page| page.hits.pop()) {
+                Some(index) => Some(index),
+                None => self.found_in_part(&tenant, *print)?,
+            };
             found.extend(index.map(|index| (position, (index, id))));
         }
         Ok(found)
     }
 
+    /// A record of this tenant that is found by its id and not by its tenant: something of it is not there, or it is of a later
+    /// version.
+    fn found_in_part(&self, tenant: &str, id: Print) -> Result<Option<LeafIndex>, Problem> {
+        let found = self.unless_halted(self.log.partly_found(Some(id)))?.flatten();
+        let Some(index) = found else { return Ok(None) };
+        let whose = match tenant_of(self.log, index) {
+            Ok(whose) => whose,
+            Err(error) => return self.unread(index, error).map(|()| None),
+        };
+        match whose {
+            Some(whose) => Ok((whose == tenant).then_some(index)),
+            None if self.homes.is_alone(self.engine, tenant, self.log) => Ok(Some(index)),
+            // To record it anew might be to record it twice, and to say that it is there, to tell of another's.
+            None => {
+                let detail = format!(
+                    "entry {index} of the log {} has this id, and what it disclosed can't be read, so that nobody can tell \
+                     whose it is",
+                    self.origin
+                );
+                Err(Problem::new(Kind::Damaged, detail))
+            }
+        }
+    }
+
     /// The record at an index; nothing if what the log had there can't be read, or is not what the tree has there, and the
     /// log is halted.
     fn record_at(&self, place: &str, index: LeafIndex, id: RecordId) -> Result<Option<Record>, Problem> {
-        let damaged = match record_at(self.log, &self.head, index) {
-            Ok(record) => return Ok(record),
-            Err(Unverified::Read(error) | Unverified::Proof(ProofError::Read(error))) => error.into(),
-            Err(Unverified::Postings(error)) => error,
-            Err(Unverified::Proof(error)) => return Err(error.into()),
-            Err(Unverified::Broken(broken)) if broken.what == BrokenPart::Leaf && self.is_halted_for(index) => {
-                return Ok(None);
-            }
+        match record_at(self.log, &self.head, index) {
+            Ok(record) => Ok(record),
+            Err(Unverified::Broken(broken)) if broken.what == BrokenPart::Leaf && self.is_halted_for(index) => Ok(None),
             // What can't be verified can't be compared.
-            Err(Unverified::Broken(_)) => return Err(self.taken(place, index, id)),
+            Err(Unverified::Broken(_)) => Err(self.taken(place, index, id)),
+            Err(error) => self.unread(index, error).map(|()| None),
+        }
+    }
+
+    /// A record that can't be read; no error if that is because the log is damaged and halted.
+    fn unread(&self, index: LeafIndex, error: Unverified) -> Result<(), Problem> {
+        let damaged = match error {
+            Unverified::Read(error) | Unverified::Proof(ProofError::Read(error)) => {
+                error.of_entry(self.log.info().id, index).into()
+            }
+            Unverified::Postings(error) => error,
+            Unverified::Proof(error) => return Err(error.into()),
+            Unverified::Broken(broken) => return Err(Problem::internal(broken.words)),
         };
-        let damaged = match damaged {
-            PostingsError::Read(error) => error.of_entry(self.log.info().id, index).into(),
-            behind => behind,
-        };
-        Ok(self.unless_halted(Err(damaged))?)
+        Ok(self.unless_halted(Err(damaged)).map(|_: Option<()>| ())?)
     }
 
     fn unless_halted<T>(&self, read: Result<T, PostingsError>) -> Result<Option<T>, PostingsError> {

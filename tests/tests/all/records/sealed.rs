@@ -9,8 +9,9 @@ use cairn_tests::server::{Data, cairnd};
 use cairn_tree::store::{KeyRange, Kind, LogId};
 use serde_json::{Value, json};
 
+use super::erased::{digests, erase, name_of, redact};
 use super::keyless::take;
-use super::once::{EXISTS, refused, seal, told, with_id};
+use super::once::{EXISTS, moved, refused, seal, size, told, with_id};
 use super::{Running, found, json_of, post, record};
 use crate::damage::figure;
 
@@ -141,6 +142,80 @@ fn those_who_come_while_a_sealed_log_is_looked_at_come_again_at_most() {
     let page = running.shown("/v1/records?tenant=pb&operation=create");
     assert_eq!(page["records"].as_array().unwrap().len(), 8);
     assert_eq!(incidents(&running.data).len(), 1);
+}
+
+/// Of a record whose disclosures are lost the id is known, and whose it was where that can be told.
+#[test]
+fn a_record_whose_disclosures_are_lost_is_not_recorded_anew_by_the_next_log() {
+    let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+    let all: Vec<Value> = [
+        ("pb", "1", "create"),
+        ("pb", "1", "update"),
+        ("pb", "lonely", "create"),
+        ("ka", "1", "create"),
+        ("ka", "1", "update"),
+        ("mh", "lonely", "create"),
+    ]
+    .into_iter()
+    .zip(0..)
+    .map(|((tenant, object, operation), number)| with_id(record(tenant, object, operation), number))
+    .collect();
+    all.iter().for_each(|one| drop(running.brought(one)));
+    seal(&running, "main", "second");
+    let running = running.restarted_after(|data| [0, 2, 3, 5].into_iter().for_each(|index| erase(data, index)));
+    let before = size(&running, "second");
+    // Another record of its stream tells whose it is.
+    let problem = refused(&running.bring(&all[0]), 409, EXISTS, "/id");
+    assert!(problem["detail"].as_str().unwrap().contains("entry 0 of the log localhost/logs/main"), "{problem}");
+    let batch = json!([record("pb", "8", "create"), all[0]]);
+    refused(&running.bring(&batch), 409, EXISTS, "/1/id");
+    // Of these nobody can tell, be it all that the tenant had there.
+    for lonely in [&all[2], &all[5]] {
+        refused(&running.bring(lonely), 500, DAMAGED, "");
+        let keyed = post(lonely).with("idempotency-key", "k");
+        refused(&running.ask_with(&running.data.token, keyed), 500, DAMAGED, "");
+    }
+    assert_eq!(size(&running, "second"), before);
+    assert_eq!(running.brought(&all[1])["records"][0]["replayed"], true);
+    // It is another's, to whom the id is free.
+    let mut taken = all[3].clone();
+    taken["object"]["tenant"] = json!("pb");
+    assert_eq!(first(&running, &running.bring(&taken)), ("second".into(), Value::Null));
+    assert_eq!(first(&running, &running.bring(&record("mh", "9", "create"))), ("second".into(), Value::Null));
+}
+
+/// In a log of its own everything is the tenant's.
+#[test]
+fn in_a_log_of_its_own_a_tenants_lost_record_is_its_own() {
+    let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+    let token = moved(&running, "pb", &[]);
+    let lonely = with_id(record("pb", "lonely", "create"), 1);
+    assert_eq!(running.ask_with(&token, post(&lonely)).status, 200);
+    seal(&running, "pb", "pb2");
+    let running = running.restarted_after(|data| drop(take(data, 2, Kind::Disclosures)));
+    refused(&running.ask_with(&token, post(&lonely)), 409, EXISTS, "/id");
+    assert_eq!(size(&running, "pb2"), 1);
+}
+
+/// What was erased does not come back by way of the next log: what says that it was erased says whose it was.
+#[test]
+fn what_was_erased_in_an_earlier_log_is_not_recorded_anew() {
+    let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+    let gone = with_id(record("pb", "2", "create"), 2);
+    let id = running.brought(&gone)["records"][0]["id"].as_str().unwrap().to_owned();
+    let all = digests(&running.shown(&format!("/v1/records/{id}"))["record"]);
+    let running = running.restarted_after(|data| {
+        redact(data, (&id, 0), &all, &name_of("2"));
+        erase(data, 0);
+        assert_eq!(cairnd(data.path(), &["index", "rebuild"]).code, Some(0));
+    });
+    let here = refused(&running.bring(&gone), 409, EXISTS, "/id");
+    seal(&running, "main", "second");
+    let there = refused(&running.bring(&gone), 409, EXISTS, "/id");
+    assert_eq!((&here["value"], &here["pointer"]), (&there["value"], &there["pointer"]));
+    let mut taken = gone.clone();
+    taken["object"]["tenant"] = json!("ka");
+    assert_eq!(first(&running, &running.bring(&taken)), ("second".into(), Value::Null));
 }
 
 /// Whatever is asked of sound logs, none is halted.
