@@ -35,6 +35,8 @@ pub(super) const POSTING_LAG_SEGMENTS: usize = 6;
 pub(super) const POSTING_FILTER_BYTES: usize = 128 << 20;
 /// Rows of dead runs of postings that one maintenance commit deletes: they are read to be found.
 pub(super) const POSTING_DELETE_ROWS: usize = 512;
+/// How often, between two starts, a log's runs are read to see whether they are damaged, and made anew if they are.
+pub(super) const POSTING_MENDS: u32 = 3;
 /// Groups of leaves that a check of a run keeps sums of.
 pub(super) const POSTING_CHECK_GROUPS: u64 = 1 << 16;
 /// Records that lack something of which a check of a run knows at a time, about: 8 MiB; of more, it is read in parts.

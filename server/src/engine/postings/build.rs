@@ -56,12 +56,13 @@ impl From<PostingsError> for BuildError {
 }
 
 /// Brings a log's runs up to date, as the builder's thread does: everything that is due has a run, runs of one level are
-/// merged, what a crash left is gone. One caller at a time.
+/// merged, what a crash left is gone, and what was found damaged is made anew. One caller at a time.
 ///
 /// # Errors
 /// [`BuildError`]; look-ups stay exact.
 pub fn build(postings: &Postings, source: &dyn Source, sink: &dyn Sink) -> Result<(), BuildError> {
     let work = Work { postings, source, sink };
+    work.mend()?;
     work.clean()?;
     work.build_and_merge()
 }
@@ -87,6 +88,36 @@ impl Work<'_> {
     pub(super) fn clean(&self) -> Result<(), BuildError> {
         self.delete_from(self.manifest()?.next_id())?;
         self.delete_dead()
+    }
+
+    /// Lets all runs go if some are damaged, where something of them could not be read: they are made anew then, and whoever
+    /// looks something up meanwhile is told to come again. Says what was damaged.
+    ///
+    /// Nothing is lost by it: whatever a run has follows from the log's records.
+    pub(super) fn mend(&self) -> Result<Option<ReadError>, BuildError> {
+        if !self.postings.take_doubt() {
+            return Ok(None);
+        }
+        match self.read_runs() {
+            Ok(()) => Ok(None),
+            Err(error) if error.is_failure() => Err(error.into()),
+            Err(error) => {
+                self.begin_anew()?;
+                self.postings.forget_runs();
+                Ok(Some(error))
+            }
+        }
+    }
+
+    /// Reads every block of every run.
+    fn read_runs(&self) -> Result<(), ReadError> {
+        for run in self.postings.manifest(self.source.store())?.runs() {
+            let mut reader = RunReader::new(self.source.store(), self.log(), *run)?;
+            while reader.print().is_some() {
+                reader.drain(|_| Ok::<_, ReadError>(()))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn build_and_merge(&self) -> Result<(), BuildError> {
@@ -171,6 +202,13 @@ impl Work<'_> {
 
     /// Merges the first runs of one level that are enough; false if there are none.
     fn merge(&self) -> Result<bool, BuildError> {
+        self.merge_first().inspect_err(|error| match error {
+            BuildError::Read(error) => self.postings.doubt(error),
+            BuildError::Sink(_) | BuildError::Order => {}
+        })
+    }
+
+    fn merge_first(&self) -> Result<bool, BuildError> {
         let manifest = self.manifest()?;
         let one_level = |runs: &&[Run]| runs.iter().all(|run| runs.first().is_some_and(|one| run.level == one.level));
         let found = manifest.runs().windows(self.postings.sizes.fan).find(one_level);
@@ -223,7 +261,8 @@ impl Work<'_> {
         bare.sort_unstable_by_key(|live| live.run.filtered);
         for live in bare {
             let Some(mut filter) = self.filter(live.run.filtered) else { return Ok(()) };
-            read_filtered(self.source.store(), self.log(), live.run, &mut filter)?;
+            read_filtered(self.source.store(), self.log(), live.run, &mut filter)
+                .inspect_err(|error| self.postings.doubt(error))?;
             // Nobody else fills filters.
             let _ = live.filter.set(filter);
             if self.postings.is_due() {

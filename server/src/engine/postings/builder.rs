@@ -50,7 +50,10 @@ impl Builder {
             while let Some(log) = its_upkeep.due.next() {
                 let Some(Indexed { name, postings, source }) = logs.get(log) else { continue };
                 let work = Work { postings: &postings, source: &*source, sink: logs.sink() };
-                let outcome = if cleaned.insert(log) { work.clean() } else { Ok(()) };
+                let mended = work.mend().map(|damage| {
+                    damage.inspect(|error| tracing::error!(log = %name, %error, "an index of records is made anew"))
+                });
+                let outcome = mended.and_then(|_| if cleaned.insert(log) { work.clean() } else { Ok(()) });
                 if let Err(error) = outcome.and_then(|()| work.build_and_merge()) {
                     // Look-ups stay exact: what has no run is in memory. Appends wait when that gets too much.
                     tracing::error!(log = %name, %error, "the postings can't be built");

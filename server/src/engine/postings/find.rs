@@ -162,7 +162,7 @@ impl Postings {
             let (active, view) = self.view(source, look)?;
             match rest(&active, &view) {
                 Err(_) if !self.has_all(&view) => {}
-                found => return Ok(found?),
+                found => return Ok(found.inspect_err(|error| self.doubt(error))?),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Reading what no run has from the log's records, before the first look-up.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::manifest::Manifest;
@@ -33,7 +34,7 @@ impl Postings {
 
     /// Loads, unless runs were made meanwhile of what it has read.
     fn try_load(&self, source: &dyn Source) -> Result<(), PostingsError> {
-        let begun = Manifest::read(source.store(), self.log, self.first)?;
+        let begun = Manifest::read(source.store(), self.log, self.first).inspect_err(|error| self.doubt(error))?;
         let (indexed, size) = (begun.end(), source.size().get());
         if size.saturating_sub(indexed) > self.sizes.most_unread() {
             self.upkeep.due.push(self.log);
@@ -59,7 +60,8 @@ impl Postings {
         }
         {
             let mut read_from = self.read_from.lock().unwrap_or_else(PoisonError::into_inner);
-            *read_from = (read_from.0 + 1, indexed);
+            let from = if self.anew.load(Ordering::Relaxed) { self.first } else { indexed };
+            *read_from = (read_from.0 + 1, from);
         }
         *inner = Inner::Loaded(loaded);
         // Its runs have no filters yet.

@@ -26,6 +26,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_tree::size::{LeafIndex, TreeSize};
@@ -138,6 +139,12 @@ pub struct Postings {
     loading: Mutex<()>,
     /// How often it was loaded, and the leaf from which on it was read from the records the last time.
     read_from: Mutex<(u64, u64)>,
+    /// Something of the runs could not be read because it is damaged, and the builder has not looked yet.
+    doubted: AtomicBool,
+    /// How often the builder has looked for that since the start.
+    looks: AtomicU32,
+    /// All runs were made anew since the start.
+    anew: AtomicBool,
 }
 
 /// Before their first use a log's postings are not loaded: an idle log costs nothing.
@@ -182,7 +189,9 @@ impl Postings {
 
     fn sized(log: LogId, first: u64, upkeep: Arc<Upkeep>, sizes: Sizes) -> Self {
         let inner = RwLock::new(Inner::Absent { unread: None });
-        Self { log, first, sizes, upkeep, inner, loading: Mutex::default(), read_from: Mutex::default() }
+        let (loading, read_from) = Default::default();
+        let (doubted, looks, anew) = Default::default();
+        Self { log, first, sizes, upkeep, inner, loading, read_from, doubted, looks, anew }
     }
 
     /// Adds the postings of a commit that is released: those of all leaves from where the last call ended up to `size`,
@@ -267,6 +276,31 @@ impl Postings {
     #[must_use]
     pub fn read_from(&self) -> (u64, u64) {
         *self.read_from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the builder look whether the runs are damaged, since something of them could not be read; not without end, where
+    /// they are damaged again and again.
+    fn doubt(&self, error: &ReadError) {
+        if error.is_failure() || self.looks.load(Ordering::Relaxed) >= bounds::POSTING_MENDS {
+            return;
+        }
+        if !self.doubted.swap(true, Ordering::Relaxed) {
+            self.upkeep.due.push(self.log);
+        }
+    }
+
+    /// Whether the builder is to look; then it does.
+    fn take_doubt(&self) -> bool {
+        let is_doubted = self.doubted.swap(false, Ordering::Relaxed);
+        self.looks.fetch_add(u32::from(is_doubted), Ordering::Relaxed);
+        is_doubted
+    }
+
+    /// Lets go of what is in memory, since all runs are made anew: of what was erased or damaged since they were made, these
+    /// find less than they did.
+    fn forget_runs(&self) {
+        self.anew.store(true, Ordering::Relaxed);
+        self.unload();
     }
 
     /// The manifest as it is now.

@@ -9,6 +9,7 @@ mod digit;
 mod erased;
 mod following;
 mod found;
+mod indexes;
 mod integrity;
 mod journey;
 mod keyless;

@@ -1,6 +1,7 @@
 //! Damaged runs: every look-up gives an error or the same answer as before, never a wrong one.
 
 use super::*;
+use crate::engine::bounds::POSTING_MENDS;
 
 /// Everything that a few look-ups say; one that fails says nothing.
 fn answers(ground: &Ground, prints: &[Print]) -> Vec<Option<Vec<u64>>> {
@@ -96,6 +97,64 @@ fn lost_and_misplaced_blocks_are_errors_or_change_nothing() {
         put(&ground, key, Some(row.clone()));
     }
     assert_eq!(answers(&ground, &prints), sound);
+}
+
+/// Once a look-up came upon it, the builder makes all runs anew from the records, and nothing was lost.
+#[test]
+fn damaged_runs_are_made_anew_and_sound_ones_are_left_alone() {
+    let ground = ground(200, SMALL);
+    let prints = all_prints(200);
+    let model = ground.model();
+    let flip = |key: &Key, row: &[u8]| {
+        let mut flipped = row.to_vec();
+        flipped[row.len() / 2] ^= 1;
+        put(&ground, key, Some(flipped));
+    };
+    for damage in [Kind::PostingRun, Kind::PostingManifest] {
+        let postings = ground.postings(SMALL);
+        let (loads, from) = {
+            postings.complete_to(&ground).unwrap();
+            postings.read_from()
+        };
+        assert!(loads == 1 && from > 0, "some of it has runs");
+        let rows = ground.store.scan(&KeyRange::all(LOG, damage), usize::MAX).unwrap();
+        rows.iter().for_each(|(key, row)| flip(key, row));
+        if damage == Kind::PostingManifest {
+            postings.unload();
+        }
+        // Nobody has met it: nothing is done about it.
+        let ids: Vec<u64> = rows.iter().filter_map(|(key, _)| key.number()).collect();
+        assert!(postings.newest_of(&ground, &prints).is_err());
+        build(&postings, &ground, &ground.sink()).unwrap();
+        model.compare(&postings, &ground, &prints);
+        ground.check().unwrap();
+        // They may find less than those before them did, from the first record on.
+        assert_eq!(postings.read_from().1, 0, "{ids:?}");
+        let before = ground.rows();
+        build(&postings, &ground, &ground.sink()).unwrap();
+        assert_eq!(ground.rows(), before);
+    }
+}
+
+/// A disk that damages whatever is written is not written to without end.
+#[test]
+fn runs_that_are_damaged_again_and_again_stay_so() {
+    let ground = ground(200, SMALL);
+    let prints = all_prints(200);
+    let postings = ground.postings(SMALL);
+    postings.complete_to(&ground).unwrap();
+    let mut made = 0;
+    for _ in 0..2 * POSTING_MENDS {
+        for (key, mut row) in ground.rows() {
+            row.truncate(row.len() - 1);
+            put(&ground, &key, Some(row));
+        }
+        assert!(postings.newest_of(&ground, &prints).is_err());
+        // What can't be read can't be merged either.
+        let _ = build(&postings, &ground, &ground.sink());
+        made += u32::from(postings.newest_of(&ground, &prints).is_ok());
+    }
+    assert_eq!(made, POSTING_MENDS);
 }
 
 /// More partial records than a check knows of at a time: it reads the run in parts, and misses nothing between them.
