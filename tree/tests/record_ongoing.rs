@@ -88,6 +88,16 @@ proptest! {
         let first = say(&mut Ongoing::over(Arc::clone(&base)), &above);
         prop_assert_eq!(say(&mut Ongoing::over(Arc::clone(&base)), &above), first.clone());
         prop_assert_eq!(base.bytes(), bytes);
+        // Those that nobody else stands on are handed on, and the others copied: no difference.
+        let over = |base: &Arc<Ongoing>| {
+            let mut further = Ongoing::over(Arc::clone(base));
+            say(&mut further, &above);
+            Ongoing::over(Arc::new(further))
+        };
+        let shared = over(&base).replayed(Vec::new());
+        let handed_on = over(&Arc::new((*base).clone()));
+        prop_assert_eq!(handed_on.replayed(Vec::new()), shared);
+        prop_assert_eq!(base.bytes(), bytes);
         let mut alone = (*base).clone();
         prop_assert_eq!(say(&mut alone, &above), first);
     }

@@ -180,13 +180,26 @@ impl Ongoing {
 
     /// All states, and why nobody knows whether there are others, if nobody does.
     fn finish(mut self) -> (BTreeMap<ObjectKey, State>, Option<Unknown>) {
-        let mut all = BTreeMap::new();
-        if let Some(base) = self.base.take() {
-            base.add_to(&mut all);
-        }
+        let mut all = self.base.take().map(Self::taken).unwrap_or_default();
         all.append(&mut self.states);
         let states = all.into_iter().map(|(key, state)| (key, self.current(state))).collect();
         (states, self.last_unseen.map(|(unknown, _)| unknown))
+    }
+
+    /// All states; those that nobody else stands on are not copied.
+    fn taken(base: Arc<Self>) -> BTreeMap<ObjectKey, (u64, State)> {
+        match Arc::try_unwrap(base) {
+            Ok(mut own) => {
+                let mut all = own.base.take().map(Self::taken).unwrap_or_default();
+                all.append(&mut own.states);
+                all
+            }
+            Err(shared) => {
+                let mut all = BTreeMap::new();
+                shared.add_to(&mut all);
+                all
+            }
+        }
     }
 
     /// Puts all states in the place of those that they come after.
