@@ -6,19 +6,17 @@ use std::sync::Arc;
 use cairn_listen::Answer;
 use cairn_tree::record::class::Class;
 use cairn_tree::record::json::Json;
-use cairn_tree::record::replay::{Node, Until, View, replay_over};
+use cairn_tree::record::replay::Node;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::wire::record::digit::{VERIFICATION_ERROR, parse_verify};
 use hyper::body::Incoming;
 
 use super::super::problem::{Kind, Problem};
-use super::super::v1::Asked;
-use super::super::v1::Credential;
-use super::super::v1::Reading;
+use super::super::v1::{Asked, Credential, Reading, newest};
 use super::super::{App, Ask};
 use super::envelope::{Echo, done, person};
 use super::{caller, read, refused, require};
-use crate::auth::Right;
+use crate::auth::{Right, TokenId};
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{DIGIT_STREAMS, LIST_BYTES, LIST_WORK, REPLAY_RECORDS};
 use crate::records::Refusal;
@@ -58,57 +56,53 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
     for log in ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants) {
         readings.push(Reading::of(ask, &credential, log, credential.tenants.sole())?);
     }
-    let mut known = BTreeSet::new();
+    let (mut known, object, said) = (Streams::new(), Arc::<str>::from(object), Arc::new(said));
     for reading in readings {
-        let (app, object, said) = (Arc::clone(ask.app), object.clone(), said.clone());
-        let (is_so, seen) = ask.read_large(move || is_so(&app, &reading, (&object, &said), known)).await?;
-        if is_so {
-            return Ok(());
+        let (of, object_too) = (reading.clone(), Arc::clone(&object));
+        for name in ask.read_large(move || streams(&of, &object_too)).await? {
+            if known.insert(name.clone())
+                && has_state(ask.app, credential.id, &reading, (name, Arc::clone(&object), Arc::clone(&said))).await?
+            {
+                return Ok(());
+            }
         }
-        known = seen;
     }
     trail.note_nothing();
     Err(Problem::new(Kind::NotFound, "no row of this object is in this state"))
 }
 
-type Streams = BTreeSet<StreamName<'static>>;
-
-/// Whether the newest state of a row is this one, in a stream of a log that was not looked at before.
-fn is_so(
-    app: &App,
+/// Whether the newest state of a row in a stream is this one; its parts in all of the tenant's logs are one history.
+async fn has_state(
+    app: &Arc<App>,
+    token: TokenId,
     reading: &Reading,
-    (object, said): (&str, &Node),
-    mut known: Streams,
-) -> Result<(bool, Streams), Problem> {
-    for name in streams(reading, object)? {
-        if known.insert(name.clone()) && has_state(app, reading, name, (object, said))? {
-            return Ok((true, known));
-        }
-    }
-    Ok((false, known))
+    (name, object, said): (StreamName<'static>, Arc<str>, Arc<Node>),
+) -> Result<bool, Problem> {
+    let (of, in_app) = (reading.clone(), Arc::clone(app));
+    let parts = app.read(move || parts(&in_app, &of, &name)).await?;
+    let Some(newest) = newest(app, token, parts).await? else { return Ok(false) };
+    let compare = move || {
+        let mut of_object = newest.states.iter().filter(|(key, _)| key.id.as_str() == &*object);
+        Ok::<_, Problem>(
+            of_object.any(|(_, state)| state.data.as_ref().is_some_and(|data| data.same(&said) == Some(true))),
+        )
+    };
+    app.read_bundles(compare).await
 }
 
-/// Whether the newest state of a row in a stream is this one; its parts in all of the tenant's logs are one history.
-fn has_state(
-    app: &App,
-    reading: &Reading,
-    name: StreamName<'static>,
-    (object, said): (&str, &Node),
-) -> Result<bool, Problem> {
-    let mut ongoing = None;
+/// The parts of a stream in the tenant's logs, the oldest first.
+fn parts(app: &App, reading: &Reading, name: &StreamName<'static>) -> Result<Vec<Asked>, Problem> {
+    let mut parts = Vec::new();
     for log in app.records.homes.each_of(&app.engine, name.tenant().as_str()).into_iter().rev() {
         let part = Asked::of_name(reading.in_log(log)?, name.clone());
-        if !part.is_there()? {
-            continue;
+        if part.is_there()? {
+            parts.push(part);
         }
-        let whole = part.whole()?;
-        ongoing = Some(Arc::new(replay_over(ongoing, &whole.history, View::AsRecorded, Until::End).0));
     }
-    let Some(ongoing) = ongoing.and_then(Arc::into_inner) else { return Ok(false) };
-    let replayed = ongoing.replayed(Vec::new());
-    let mut of_object = replayed.states.iter().filter(|(key, _)| key.id.as_str() == object);
-    Ok(of_object.any(|(_, state)| state.data.as_ref().is_some_and(|data| data.same(said) == Some(true))))
+    Ok(parts)
 }
+
+type Streams = BTreeSet<StreamName<'static>>;
 
 /// The streams that records about an object are in.
 fn streams(reading: &Reading, object: &str) -> Result<Streams, Problem> {

@@ -11,12 +11,13 @@ use cairn_tree::record::chain::ChainError;
 use cairn_tree::record::history::History;
 use cairn_tree::record::later::Later;
 use cairn_tree::record::open::Record;
+use cairn_tree::record::stream::StreamId;
 use cairn_tree::size::{LeafIndex, TreeSize};
 
-use super::super::Ask;
+use super::super::App;
 use super::super::answers::Held;
 use super::super::problem::{Kind, Problem};
-use super::history::{Asked, SeenEntry, Whole};
+use super::history::{Asked, SeenEntry};
 use super::replays::Spent;
 use crate::engine::Head;
 use crate::limits::{LIST_BYTES, LIST_RECORDS_MOST, REPLAY_BYTES, REPLAY_RECORDS};
@@ -39,7 +40,10 @@ pub(super) struct AtHand {
 
 /// A stream whose records are at hand.
 pub(super) struct Gathered {
-    pub(super) whole: Whole,
+    pub(super) id: StreamId,
+    pub(super) history: History,
+    /// A head whose tree has all of them.
+    pub(super) under: Arc<Head>,
     pub(super) complete_to: TreeSize,
     pub(super) spent: Spent,
     /// Until the records are let go of.
@@ -48,8 +52,8 @@ pub(super) struct Gathered {
 
 impl AtHand {
     /// Reads all records of a stream.
-    pub(super) async fn gather(ask: &Ask<'_>, stream: Asked, spent: Spent) -> Result<Gathered, Problem> {
-        let held = Held::of(Arc::clone(&ask.app.answers));
+    pub(super) async fn gather(app: &Arc<App>, stream: Asked, spent: Spent) -> Result<Gathered, Problem> {
+        let held = Held::of(Arc::clone(&app.answers));
         let begin = move || {
             // Before it is read; where its end can't be, that is told where it is.
             if stream.ending().ok().flatten().is_some_and(|(_, last)| last >= REPLAY_RECORDS as u64) {
@@ -59,16 +63,16 @@ impl AtHand {
             let (records, later, next) = (Vec::new(), Vec::new(), LeafIndex::ZERO);
             Ok::<_, Problem>(Self { stream, records, later, bytes: 0, held, next, complete_to, under: None, spent })
         };
-        let mut at_hand = ask.read(begin).await?;
+        let mut at_hand = app.read(begin).await?;
         loop {
             if at_hand.bytes > LIST_BYTES {
-                at_hand.spent.take_place(ask)?;
+                at_hand.spent.take_place(app)?;
             }
             let page = move || {
                 let done = at_hand.go_on()?;
                 Ok::<_, Problem>((at_hand, done))
             };
-            let (next, done) = ask.app.read_bundles(page).await?;
+            let (next, done) = app.read_bundles(page).await?;
             if done {
                 return next.finish();
             }
@@ -111,8 +115,7 @@ impl AtHand {
         let history = History::with_later(self.records, self.later).map_err(wrong)?;
         let id = history.records().first().map(|record| record.leaf().server().stream);
         let id = id.or_else(|| history.later().first().map(Later::stream)).ok_or_else(Problem::not_found)?;
-        let whole = Whole { id, history, under };
-        Ok(Gathered { whole, complete_to: self.complete_to, spent: self.spent, held: self.held })
+        Ok(Gathered { id, history, under, complete_to: self.complete_to, spent: self.spent, held: self.held })
     }
 }
 

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use cairn_tree::record::chain::{ChainError, History};
 use cairn_tree::record::history::Entered;
-use cairn_tree::record::later::Later;
 use cairn_tree::record::stream::{StreamId, StreamName};
 use cairn_tree::record::text::Name;
 use cairn_tree::record::time::Time;
@@ -23,7 +21,7 @@ use crate::auth::Right;
 use crate::engine::Head;
 use crate::engine::postings::Print;
 use crate::engine::records::{name_print, stream_print};
-use crate::limits::{LIST_BYTES, REPLAY_BYTES, REPLAY_RECORDS};
+use crate::limits::LIST_BYTES;
 use crate::records::{READS_TOPIC, Said, Seen, VerifiedLater};
 
 /// A stream that somebody asks about.
@@ -138,14 +136,6 @@ impl<T> Default for Verifying<T> {
     }
 }
 
-/// All of its records, as the reader may see them.
-pub(in crate::http) struct Whole {
-    pub(super) id: StreamId,
-    pub(in crate::http) history: History,
-    /// A head whose tree has all of them.
-    pub(super) under: Arc<Head>,
-}
-
 impl Asked {
     /// The stream of a path; one that the token is not good for is not there.
     pub(super) fn of(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'_>) -> Result<Self, Problem> {
@@ -233,45 +223,6 @@ impl Asked {
     /// The print of its name.
     pub(super) const fn print(&self) -> Print {
         self.print
-    }
-
-    /// The whole of it, as the reader may see it.
-    pub(in crate::http) fn whole(&self) -> Result<Whole, Problem> {
-        let stream = self.stream()?;
-        let found = self.found(stream, LeafIndex::ZERO, REPLAY_RECORDS + 1)?;
-        if found.is_empty() {
-            return Err(Problem::not_found());
-        }
-        let too_long = || {
-            let detail = "the stream is too long to be replayed in one answer; read its records";
-            let bound = format!("at most {REPLAY_RECORDS} records and {REPLAY_BYTES} bytes");
-            Problem::new(Kind::OutOfRange, detail).field("stream").bound(bound)
-        };
-        if found.len() > REPLAY_RECORDS {
-            return Err(too_long());
-        }
-        let (Verifying { records: all, .. }, under) =
-            self.verifying(stream, &found, REPLAY_BYTES, |entry, _| Ok(entry))?;
-        if all.len() < found.len() {
-            return Err(too_long());
-        }
-        let (mut records, mut later) = (Vec::with_capacity(all.len()), Vec::new());
-        for entry in all {
-            match entry {
-                Ok(SeenEntry::Record(seen)) => records.push(seen.record),
-                Ok(SeenEntry::Later(entry)) => later.push(entry.later),
-                // Without it the state is not known from there on.
-                Err(problem) => {
-                    let detail = format!("{problem}; the records before it are what they are");
-                    return Err(Problem::new(Kind::Integrity, detail).value(problem.index.to_string()));
-                }
-            }
-        }
-        let wrong = |error: ChainError| Problem::new(Kind::Integrity, error.to_string());
-        let history = History::with_later(records, later).map_err(wrong)?;
-        let id = history.records().first().map(|record| record.leaf().server().stream);
-        let id = id.or_else(|| history.later().first().map(Later::stream)).ok_or_else(Problem::not_found)?;
-        Ok(Whole { id, history, under })
     }
 
     /// The print of its id. A stream that there is not is not found.

@@ -36,6 +36,7 @@ pub(crate) use list::list;
 pub(in crate::http) use prepare::{Prints, Request};
 pub(in crate::http) use reading::Reading;
 pub(crate) use record::{one, receipt};
+pub(in crate::http) use replays::newest;
 pub(crate) use reports::reports;
 pub(crate) use streams::{diff, history as stream, state};
 

@@ -41,9 +41,13 @@ impl Asked {
     /// `None` if a record before it is missing from the index.
     fn near_the_start(&self, stream: Print, number: u64) -> Result<Option<LeafIndex>, Problem> {
         let Some(place) = usize::try_from(number).ok().filter(|place| *place <= COUNTED) else { return Ok(None) };
-        let found = self.found(stream, LeafIndex::ZERO, place + 1)?;
-        let Some(index) = found.get(place) else { return Ok(None) };
-        Ok((self.number_at(*index)? == Some(number)).then_some(*index))
+        let Some(index) = self.nth(stream, place)? else { return Ok(None) };
+        Ok((self.number_at(index)? == Some(number)).then_some(index))
+    }
+
+    /// Where the record is before which the index has so many of the stream.
+    fn nth(&self, stream: Print, place: usize) -> Result<Option<LeafIndex>, Problem> {
+        Ok(self.found(stream, LeafIndex::ZERO, place.saturating_add(1))?.get(place).copied())
     }
 
     /// The number of a record; `None` if what is stored there is damaged.
@@ -63,8 +67,7 @@ impl Asked {
             let detail = "records before it are damaged, and it is too far on to be counted";
             Problem::new(Kind::Integrity, detail).value(number.to_string())
         })?;
-        let found = self.found(stream, LeafIndex::ZERO, place + 1)?;
         let past = || LeafIndex::new(self.reading.head.size.get()).map_err(Problem::internal);
-        found.get(place).copied().map_or_else(past, Ok)
+        self.nth(stream, place)?.map_or_else(past, Ok)
     }
 }

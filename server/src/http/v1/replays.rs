@@ -8,11 +8,13 @@
 //!
 //! The parts of a stream in several logs act one after another, each in its own order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_tree::record::chain::ChainError;
 use cairn_tree::record::replay::{
-    Acting, Correcting, Corrections, Flag, LastLogs, Ongoing, Passing, Replayed, Until, View, replay_over,
+    Acting, Correcting, Corrections, Flag, LastLogs, ObjectKey, Ongoing, Passing, Replayed, State, Until, View,
+    replay_over,
 };
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::stream::StreamId;
@@ -20,16 +22,16 @@ use cairn_tree::record::time::Time;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::wire::v1::{EarlierPart, MAX_STATES, Point};
 
-use super::super::Ask;
 use super::super::answers::Growing;
 use super::super::places::{Party, Place};
 use super::super::problem::{Kind, Problem};
+use super::super::{App, Ask};
 use super::at_hand::{AtHand, Gathered};
 use super::bodies::checkpoint;
-use super::history::{Asked, SeenEntry, Whole};
+use super::history::{Asked, SeenEntry};
 use super::parts::{Parts, before};
 use super::size::Size;
-use crate::auth::Right;
+use crate::auth::{Right, TokenId};
 use crate::engine::Head;
 use crate::limits::{LIST_BYTES, LIST_RECORDS_MOST, REPLAY_BYTES, REPLAY_RECORDS};
 
@@ -49,6 +51,13 @@ pub(super) struct Replays {
     pub(super) room: Growing,
 }
 
+/// The newest states of some objects.
+pub(in crate::http) struct Newest {
+    pub(in crate::http) states: BTreeMap<ObjectKey, State>,
+    /// What they take of the memory for answers.
+    _room: Growing,
+}
+
 /// A part of a stream, replayed up to each of some points.
 struct Ended {
     id: StreamId,
@@ -62,7 +71,8 @@ struct Ended {
 pub(super) struct Spent {
     /// How many records it has read.
     pub(super) read: u64,
-    /// One of the places that reports have, once those are many.
+    /// Whose replay it is, and one of the places that reports have, once those are many.
+    token: TokenId,
     place: Option<Place>,
     room: Growing,
     /// How much of the room the earlier parts keep.
@@ -70,16 +80,20 @@ pub(super) struct Spent {
 }
 
 impl Spent {
+    /// Nothing yet.
+    fn nothing(app: &App, token: TokenId) -> Self {
+        Self { read: 0, token, place: None, room: Growing::of(Arc::clone(&app.answers)), before: 0 }
+    }
+
     /// With the place that one needs who goes on after so many records.
-    fn go_on(&mut self, ask: &Ask<'_>) -> Result<(), Problem> {
-        if self.read > REPLAY_RECORDS as u64 { self.take_place(ask) } else { Ok(()) }
+    fn go_on(&mut self, app: &App) -> Result<(), Problem> {
+        if self.read > REPLAY_RECORDS as u64 { self.take_place(app) } else { Ok(()) }
     }
 
     /// With the place that one needs who takes much, unless he has it.
-    pub(super) fn take_place(&mut self, ask: &Ask<'_>) -> Result<(), Problem> {
+    pub(super) fn take_place(&mut self, app: &App) -> Result<(), Problem> {
         if self.place.is_none() {
-            let token = ask.credential(Right::Read)?.id;
-            self.place = Some(ask.app.reports.take(Party::Token(token))?);
+            self.place = Some(app.reports.take(Party::Token(self.token))?);
         }
         Ok(())
     }
@@ -122,21 +136,20 @@ pub(super) async fn replays(
     let Parts { mut earlier, this, unread } = ask.read(move || Parts::of(&app, stream, with_earlier)).await?;
     let mut bases: Vec<Base> = vec![None; points.len()];
     let (mut told, mut logs) = (Vec::new(), vec![LastLogs::default(); points.len()]);
-    let mut spent = Spent { read: 0, place: None, room: Growing::of(Arc::clone(&ask.app.answers)), before: 0 };
+    let mut spent = Spent::nothing(ask.app, ask.credential(Right::Read)?.id);
     told.extend(unread.map(|head| EarlierPart { head, checkpoint: None }));
     // The oldest is the last of them.
     while let Some((part, head)) = earlier.pop() {
         let points = points.iter().copied().map(before).collect();
-        let ended = one(ask, part, (points, bases), spent).await?;
-        let Ended { at, under, .. } = ended;
-        spent = ended.spent;
+        let Ended { at, under, spent: so_far, .. } = one(ask.app, part, (points, bases), spent).await?;
+        spent = so_far;
         for (logs, (ongoing, _)) in logs.iter_mut().zip(&at) {
             logs.enter(ongoing, &head.log);
         }
         bases = at.into_iter().map(|(ongoing, _)| Some(Arc::new(ongoing))).collect();
         told.push(EarlierPart { head, checkpoint: Some(checkpoint(&under)?) });
     }
-    let Ended { id, at, under, complete_to, spent } = one(ask, this, (points, bases), spent).await?;
+    let Ended { id, at, under, complete_to, spent } = one(ask.app, this, (points, bases), spent).await?;
     let mut replayed = Vec::with_capacity(at.len());
     for (logs, (ongoing, flags)) in logs.iter_mut().zip(at) {
         logs.end(&ongoing);
@@ -146,9 +159,25 @@ pub(super) async fn replays(
     Ok(Replays { id, at: replayed, logs, earlier: told, under, complete_to, room: spent.room })
 }
 
+/// What parts of one history, the oldest first, make of their objects, whether they name each other or not.
+pub(in crate::http) async fn newest(
+    app: &Arc<App>,
+    token: TokenId,
+    parts: Vec<Asked>,
+) -> Result<Option<Newest>, Problem> {
+    let point = Point { until: Until::End, view: View::AsRecorded };
+    let (mut base, mut spent): (Base, _) = (None, Spent::nothing(app, token));
+    for part in parts {
+        let Ended { at, spent: so_far, .. } = one(app, part, (vec![point], vec![base]), spent).await?;
+        (base, spent) = (at.into_iter().next().map(|(ongoing, _)| Arc::new(ongoing)), so_far);
+    }
+    let states = base.and_then(Arc::into_inner).map(|ongoing| ongoing.replayed(Vec::new()).states);
+    Ok(states.map(|states| Newest { states, _room: spent.room }))
+}
+
 /// Replays one part of a stream.
 async fn one(
-    ask: &Ask<'_>,
+    app: &Arc<App>,
     stream: Asked,
     (points, bases): (Vec<Point>, Vec<Base>),
     mut spent: Spent,
@@ -156,21 +185,21 @@ async fn one(
     // Who finds no room by himself need not come again.
     spent.bound(Size::of_bytes(1))?;
     let Some(way) = Way::of(&points, &bases) else {
-        spent.go_on(ask)?;
-        let gathered = AtHand::gather(ask, stream, spent).await?;
-        return ask.app.read_bundles(move || by_history(gathered, &points, &bases)).await;
+        spent.go_on(app)?;
+        let gathered = AtHand::gather(app, stream, spent).await?;
+        return app.read_bundles(move || by_history(gathered, &points, &bases)).await;
     };
     let untils = points.into_iter().map(|point| point.until).collect();
     spent.hold(1)?;
-    let mut passage = ask.read(move || Passage::begin(stream, way, untils, spent)).await?;
+    let mut passage = app.read(move || Passage::begin(stream, way, untils, spent)).await?;
     loop {
-        passage.spent.go_on(ask)?;
+        passage.spent.go_on(app)?;
         let page = move || {
             let done = passage.go_on()?;
             Ok::<_, Problem>((passage, done))
         };
         // Between two pages others have their turn, and whoever has gone away ends it.
-        let (next, done) = ask.app.read_bundles(page).await?;
+        let (next, done) = app.read_bundles(page).await?;
         if done {
             return next.finish();
         }
@@ -180,10 +209,9 @@ async fn one(
 
 /// Replays one part of a stream by its whole history.
 fn by_history(gathered: Gathered, points: &[Point], bases: &[Base]) -> Result<Ended, Problem> {
-    let Gathered { whole, complete_to, mut spent, held } = gathered;
-    let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &whole.history, point.view, point.until);
+    let Gathered { id, history, under, complete_to, mut spent, held } = gathered;
+    let replayed = |(point, base): (&Point, &Base)| replay_over(base.clone(), &history, point.view, point.until);
     let at: Vec<(Ongoing, Vec<Flag>)> = points.iter().zip(bases).map(replayed).collect();
-    let Whole { id, history, under } = whole;
     drop((history, held));
     spent.bound(Size::of(&at))?;
     spent.settle(&at);

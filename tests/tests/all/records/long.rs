@@ -1,5 +1,6 @@
 //! Streams that are longer than what is held of one: replayed all the same, and read page by page.
 
+use cairn_tests::http::Request;
 use serde_json::{Value, json};
 
 use super::{Running, json_of, record};
@@ -40,6 +41,16 @@ fn a_long_stream_has_states_and_differences_at_any_point() {
     let diff = running.shown(&format!("{stream}/diff?from=7&to=10200"));
     let differences = &diff["objects"][0]["differences"];
     assert_eq!((&differences[0]["old"], &differences[0]["new"]), (&json!(7), &json!(10_200)), "{diff}");
+    // DIGIT's service asks whether the object is what somebody says.
+    let mut said = now["states"][0]["document"].clone();
+    let verified = |said: &Value| {
+        let body = json!({"objectId": "1", "keyValuePairs": said, "requestInfo": {}});
+        running.ask_with(&running.data.auditor, Request::post("/audit-service/log/v1/_verify", body.to_string()))
+    };
+    let answer = verified(&said);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    said["count"] = json!(7);
+    assert_eq!(verified(&said).status, 400);
     // What needs the whole history at hand is bounded, and says so.
     let answer = running.read(&format!("{stream}/state?by=producer_time&at=2199-01-01T00:00:00Z"));
     assert_eq!((answer.status, &json_of(&answer)["field"]), (400, &json!("stream")));
