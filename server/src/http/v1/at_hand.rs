@@ -83,7 +83,7 @@ impl AtHand {
     /// Reads the next page; says whether it was the last one.
     fn go_on(&mut self) -> Result<bool, Problem> {
         let seq = (self.records.len().saturating_add(self.later.len())) as u64;
-        let row = self.stream.row_at(self.next, seq, (LIST_RECORDS_MOST, LIST_BYTES), |entry, _| Ok(entry))?;
+        let row = self.stream.row_at(self.next, Some(seq), (LIST_RECORDS_MOST, LIST_BYTES), |entry, _| Ok(entry))?;
         if row.records.is_empty() && seq == 0 {
             return Err(Problem::not_found());
         }

@@ -200,7 +200,7 @@ impl Follower {
 fn chunk(stream: &Asked, mut seen: u64, mut next: LeafIndex, proof: bool) -> Result<Chunk, Problem> {
     let reading = &stream.reading;
     let complete_to = reading.complete_to()?;
-    let row = stream.row_at(next, seen, (EVENT_CHUNK_RECORDS, EVENT_CHUNK_BYTES), |entry, _| Ok(entry))?;
+    let row = stream.row_at(next, Some(seen), (EVENT_CHUNK_RECORDS, EVENT_CHUNK_BYTES), |entry, _| Ok(entry))?;
     let mut events = Vec::new();
     for entry in row.records {
         // What comes after it is no history of the stream any more.

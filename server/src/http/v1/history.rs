@@ -32,6 +32,15 @@ pub(in crate::http) struct Asked {
     print: Print,
 }
 
+/// Where a page of a history begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Beginning {
+    /// With the record of a number.
+    Number(u64),
+    /// With the first record from an index on.
+    Index(LeafIndex),
+}
+
 /// Some of its records in a row, with what was made of each.
 pub(super) struct Row<T> {
     /// What was made of each of them, or what is wrong with it.
@@ -42,8 +51,9 @@ pub(super) struct Row<T> {
     pub(super) broken_from: Option<LeafIndex>,
     /// What says that something of them is erased.
     pub(super) redacting: Redacting,
-    /// The number of the record after them, if there is one.
-    pub(super) next: Option<u64>,
+    /// Where the record after them is, if there is one. Not its number: of those that nothing finds any more nobody knows how
+    /// many there are in between.
+    pub(super) next: Option<LeafIndex>,
     /// The head that their proofs are for.
     pub(super) under: Arc<Head>,
 }
@@ -162,15 +172,19 @@ impl Asked {
         Self { reading, name, print }
     }
 
-    /// At most `most` records from a number on, with what `make` makes of each, on several cores and while it is at hand. A
+    /// At most `most` records from a place on, with what `make` makes of each, on several cores and while it is at hand. A
     /// stream without records is not there.
     pub(super) fn row<T: Send>(
         &self,
-        from: u64,
+        from: Beginning,
         most: usize,
         make: impl Fn(SeenEntry, &Head) -> Result<T, Problem> + Sync,
     ) -> Result<Row<T>, Problem> {
-        let row = self.row_at(self.index_of(from)?, from, (most, LIST_BYTES), make)?;
+        let (begin, number) = match from {
+            Beginning::Number(number) => (self.index_of(number)?, Some(number)),
+            Beginning::Index(index) => (index, None),
+        };
+        let row = self.row_at(begin, number, (most, LIST_BYTES), make)?;
         if row.records.is_empty() && row.next.is_none() {
             self.ending()?.ok_or_else(Problem::not_found)?;
         }
@@ -178,11 +192,11 @@ impl Asked {
     }
 
     /// At most so many records and bytes of them, but at least one if there is one, from an index on; the first must
-    /// have the number `from`.
+    /// have the number `from`, if that is known.
     pub(super) fn row_at<T: Send>(
         &self,
         begin: LeafIndex,
-        from: u64,
+        from: Option<u64>,
         (most, bytes): (usize, usize),
         make: impl Fn(SeenEntry, &Head) -> Result<T, Problem> + Sync,
     ) -> Result<Row<T>, Problem> {
@@ -192,13 +206,15 @@ impl Asked {
         let wanted = found.get(..most.min(found.len())).unwrap_or_default();
         let (verifying, under) = self.verifying(stream, wanted, bytes, make)?;
         let Verifying { records, first, broken_from, redacting, .. } = verifying;
-        if let Some(Standing { index, .. }) = first.filter(|first| first.place == 0 && first.seq != from) {
+        if let (Some(Standing { place: 0, index, seq, .. }), Some(from)) = (first, from)
+            && seq != from
+        {
             return Err(Problem::new(
                 Kind::Integrity,
                 format!("the record at {index} is not number {from} of its stream"),
             ));
         }
-        let next = (records.len() < found.len()).then(|| from.saturating_add(records.len() as u64));
+        let next = found.get(records.len()).copied();
         let stream = first.map(|first| first.stream);
         Ok(Row { records, stream, broken_from, redacting, next, under })
     }

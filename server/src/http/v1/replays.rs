@@ -306,7 +306,7 @@ impl Passage {
 
     /// Lets the next page pass; says whether it was the last one that matters.
     fn go_on(&mut self) -> Result<bool, Problem> {
-        let row = self.stream.row_at(self.next, self.seq, (self.most(), LIST_BYTES), |entry, _| Ok(entry))?;
+        let row = self.stream.row_at(self.next, Some(self.seq), (self.most(), LIST_BYTES), |entry, _| Ok(entry))?;
         if row.records.is_empty() && self.seq == 0 {
             return Err(Problem::not_found());
         }
@@ -410,7 +410,7 @@ impl Passage {
 
 /// The correction that acts in a place, verified as every record is.
 fn correction(stream: &Asked, seq: Seq, index: LeafIndex) -> Result<SeenEntry, Problem> {
-    let mut row = stream.row_at(index, seq.get(), (1, LIST_BYTES), |entry, _| Ok(entry))?;
+    let mut row = stream.row_at(index, Some(seq.get()), (1, LIST_BYTES), |entry, _| Ok(entry))?;
     let entry = row.records.pop().ok_or_else(|| Problem::internal("a correction that is not there any more"))?;
     entry.map_err(|problem| Problem::new(Kind::Integrity, problem.to_string()).value(problem.index.to_string()))
 }

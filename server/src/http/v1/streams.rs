@@ -6,15 +6,16 @@ use cairn_listen::Answer;
 use cairn_tree::record::replay::{Until, View};
 use cairn_tree::record::server_part::Seq;
 use cairn_tree::record::time::Time;
+use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::media;
 use cairn_tree::wire::v1::{DifferencesAnswer, Listed, ObjectDifferences, Page, Point, States, StatesAnswer};
 
 use super::super::Ask;
 use super::super::accept::media_type;
 use super::super::problem::Problem;
-use super::super::query::Query;
+use super::super::query::{self, Query};
 use super::bodies::{checkpoint, private, private_pieces};
-use super::history::{SeenEntry, asked};
+use super::history::{Beginning, SeenEntry, asked};
 use super::list::limit;
 use super::replays::{Replays, replays};
 use super::{BY, CURSOR, EARLIER, FROM_SEQ, LIMIT, PROOF, VIEW};
@@ -23,6 +24,8 @@ use crate::engine::Head;
 const AT: &str = "at";
 const FROM: &str = "from";
 const TO: &str = "to";
+/// What a history's cursor begins with; an index is behind it.
+const AT_INDEX: &str = "at-";
 const POINTS: &str = "a record's number, or a time as in RFC 3339";
 
 /// The records of an object, oldest first.
@@ -46,8 +49,10 @@ const POINTS: &str = "a record's number, or a time as in RFC 3339";
 pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let (stream, query) = asked(ask, &[FROM_SEQ, CURSOR, LIMIT, PROOF])?;
     media_type(&ask.parts.headers, &[media::JSON])?;
-    // A cursor of a history is the number of the next record.
-    let from = query.index(CURSOR)?.or(query.index(FROM_SEQ)?).map_or(0, |seq| seq.get());
+    let from = match cursor(&query)? {
+        Some(from) => from,
+        None => Beginning::Number(query.index(FROM_SEQ)?.map_or(0, LeafIndex::get)),
+    };
     let (most, proof) = (limit(&query)?, query.flag(PROOF)?);
     let work = move || {
         let complete_to = stream.reading.complete_to()?;
@@ -56,7 +61,7 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
             Ok(Listed::Record(Box::new(entry.into_body(reading, under, proof)?)).to_json())
         };
         let row = stream.row(from, most, make)?;
-        let next = row.next.map(|next| next.to_string().parse());
+        let next = row.next.map(|next| format!("{AT_INDEX}{next}").parse());
         let unverified = |problem| Listed::Unverified(problem).to_json();
         let written: Vec<Vec<u8>> = row.records.into_iter().map(|one| one.unwrap_or_else(unverified)).collect();
         let page = Page {
@@ -73,6 +78,15 @@ pub(crate) async fn history(ask: &Ask<'_>) -> Result<Answer, Problem> {
         Ok::<_, Problem>(page.to_pieces(written))
     };
     Ok(private_pieces(ask.read_large(work).await?))
+}
+
+/// Where the page before ended: where the next record is, or, as it was once, the number of that.
+fn cursor(query: &Query<'_>) -> Result<Option<Beginning>, Problem> {
+    let index = query.get(CURSOR).and_then(|text| text.strip_prefix(AT_INDEX));
+    match index {
+        Some(index) => Ok(Some(Beginning::Index(query::index(CURSOR, index)?))),
+        None => Ok(query.index(CURSOR)?.map(|number| Beginning::Number(number.get()))),
+    }
 }
 
 /// What an object was at a point.

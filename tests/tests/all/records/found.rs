@@ -108,6 +108,36 @@ fn a_record_that_is_found_by_nothing_any_more_is_missed() {
     assert_eq!((refused.status, &json_of(&refused)["type"]), (500, &"urn:cairn:problem:damaged".into()));
 }
 
+/// A record that the index lacks has its number all the same: the pages around it go on from each other, each record once.
+#[test]
+fn the_pages_of_a_history_that_lacks_a_record_repeat_none() {
+    let running = Running::start();
+    running.data.set_limit("scrub_bytes_per_second", 0);
+    running.brought(&json!((0..RECORDS).map(|_| record("pb", "1", "update")).collect::<Vec<Value>>()));
+    let bundle = KeyRange::numbers(LogId::new(1), Kind::BundlePart, 0..256);
+    let running = running.restarted_after(|data| {
+        edit(data, &bundle, |row| {
+            let leaves = row.windows(13).enumerate().filter(|(_, bytes)| *bytes == b"cairn.record/");
+            let (place, _) = leaves.collect::<Vec<_>>()[5];
+            row[place] ^= 1;
+        });
+    });
+    for limit in [1, 5, 6, 7, 260] {
+        let (mut seen, mut cursor) = (Vec::new(), Some(String::new()));
+        while let Some(from) = cursor {
+            let page = running.shown(&format!("/v1/streams/entity/pb/tl/license/1?limit={limit}{from}"));
+            let records = page["records"].as_array().unwrap();
+            assert!(!records.is_empty(), "{page}");
+            // The one behind it is told of by its index, which is its number here.
+            let number =
+                |one: &Value| one["view"]["seq"].as_u64().or_else(|| one["problem"]["index"].as_u64()).unwrap();
+            seen.extend(records.iter().map(number));
+            cursor = page["next"].as_str().map(|next| format!("&cursor={next}"));
+        }
+        assert_eq!(seen, (0..RECORDS as u64).filter(|number| *number != 5).collect::<Vec<_>>(), "limit {limit}");
+    }
+}
+
 /// A bad leaf: the log signs no more, good reads go on, and after a repair it is on record.
 #[test]
 fn a_bad_leaf_that_a_read_finds_halts_the_log_until_it_is_mended() {
