@@ -58,7 +58,7 @@ pub(crate) struct Settings {
     /// Entries of the database that is opened.
     #[arg(long, default_value_t = 10_000_000)]
     large: u64,
-    /// Logs of the database of many logs that is opened.
+    /// Logs of the database of many logs that is opened, and of the one whose logs are sealed.
     #[arg(long, default_value_t = 1_000)]
     logs: usize,
     /// Records of the log whose histories and searches are measured.
@@ -126,6 +126,8 @@ enum Which {
     Following,
     /// The history of an object and searches in a log of many records; only if it is asked for, as it fills that log first.
     History,
+    /// Appends of records behind many sealed logs; only if it is asked for, as it seals them first.
+    Sealed,
 }
 
 /// What this program starts itself for, in a process of its own.
@@ -180,7 +182,7 @@ fn main() -> anyhow::Result<()> {
     let mut report = Report { machine: Machine::measure(folder.path())?, rows: Vec::new() };
     for which in Which::value_variants() {
         let is_wanted =
-            if arguments.only.is_empty() { *which != Which::History } else { arguments.only.contains(which) };
+            if arguments.only.is_empty() { !which.is_asked_for_alone() } else { arguments.only.contains(which) };
         if is_wanted {
             eprintln!("{which:?}");
             report.rows.extend(which.measure(&settings)?);
@@ -218,6 +220,11 @@ impl Own {
 }
 
 impl Which {
+    /// Whether it takes so long to prepare that it is not measured with the others.
+    const fn is_asked_for_alone(self) -> bool {
+        matches!(self, Self::History | Self::Sealed)
+    }
+
     fn measure(self, settings: &Settings) -> anyhow::Result<Vec<Row>> {
         let both = [HashIndex::With, HashIndex::Without];
         match self {
@@ -237,6 +244,7 @@ impl Which {
             Self::Signer => rows::signer::measure(settings),
             Self::Following => Ok(vec![rows::following::measure(settings)?]),
             Self::History => rows::history::measure(settings),
+            Self::Sealed => rows::sealed::measure(settings),
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod opening;
 pub(crate) mod overload;
 pub(crate) mod records;
+pub(crate) mod sealed;
 pub(crate) mod signer;
 pub(crate) mod space;
 pub(crate) mod witness;

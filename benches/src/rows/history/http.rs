@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const HEADER: usize = 16 << 10;
 
 /// A connection with a token.
-pub(super) struct Client {
+pub(in crate::rows) struct Client {
     stream: TcpStream,
     authority: String,
     token: String,
@@ -20,14 +20,14 @@ pub(super) struct Client {
 }
 
 /// An answer, and how long it took from its request's first byte to its own last.
-pub(super) struct Answered<'c> {
-    pub(super) status: u16,
-    pub(super) body: &'c [u8],
-    pub(super) time: Duration,
+pub(in crate::rows) struct Answered<'c> {
+    pub(in crate::rows) status: u16,
+    pub(in crate::rows) body: &'c [u8],
+    pub(in crate::rows) time: Duration,
 }
 
 impl Client {
-    pub(super) fn connect(origin: &str, token: &str) -> anyhow::Result<Self> {
+    pub(in crate::rows) fn connect(origin: &str, token: &str) -> anyhow::Result<Self> {
         let authority = origin.trim_start_matches("http://").to_owned();
         let stream = TcpStream::connect(&authority)?;
         stream.set_nodelay(true)?;
@@ -35,16 +35,31 @@ impl Client {
         Ok(Self { stream, authority, token: token.to_owned(), answer: Vec::new() })
     }
 
-    pub(super) fn get(&mut self, path: &str) -> anyhow::Result<Answered<'_>> {
-        let answered = self.ask(&format!("GET {path}"), "", &[])?;
+    pub(in crate::rows) fn get(&mut self, path: &str) -> anyhow::Result<Answered<'_>> {
+        let answered = self.get_any(path)?;
         let words = || String::from_utf8_lossy(answered.body.get(..400.min(answered.body.len())).unwrap_or_default());
         anyhow::ensure!(answered.status == 200, "{path}: {} {}", answered.status, words());
         Ok(answered)
     }
 
-    pub(super) fn post(&mut self, path: &str, media_type: &str, body: &[u8]) -> anyhow::Result<Answered<'_>> {
-        let more = format!("content-type: {media_type}\r\ncontent-length: {}\r\n", body.len());
+    pub(in crate::rows) fn post(&mut self, path: &str, media_type: &str, body: &[u8]) -> anyhow::Result<Answered<'_>> {
+        self.post_with(path, (media_type, ""), body)
+    }
+
+    /// The same with further lines of a header.
+    pub(in crate::rows) fn post_with(
+        &mut self,
+        path: &str,
+        (media_type, headers): (&str, &str),
+        body: &[u8],
+    ) -> anyhow::Result<Answered<'_>> {
+        let more = format!("content-type: {media_type}\r\n{headers}content-length: {}\r\n", body.len());
         self.ask(&format!("POST {path}"), &more, body)
+    }
+
+    /// Whatever the answer is.
+    pub(in crate::rows) fn get_any(&mut self, path: &str) -> anyhow::Result<Answered<'_>> {
+        self.ask(&format!("GET {path}"), "", &[])
     }
 
     fn ask(&mut self, line: &str, more: &str, body: &[u8]) -> anyhow::Result<Answered<'_>> {

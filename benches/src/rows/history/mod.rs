@@ -3,7 +3,7 @@
 
 mod bare;
 mod filled;
-mod http;
+pub(in crate::rows) mod http;
 mod sown;
 
 use std::time::Duration;

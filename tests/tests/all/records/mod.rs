@@ -2,7 +2,6 @@
 
 mod audited;
 mod capture;
-mod chains;
 mod client;
 mod continuing;
 mod digit;
