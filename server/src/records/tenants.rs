@@ -163,9 +163,11 @@ impl Homes {
     pub fn each_of(&self, engine: &Engine, tenant: &str) -> Vec<Log> {
         let logs = engine.logs();
         // Nobody is called so: the default log.
-        let firsts = [tenant, ""].into_iter().filter_map(|tenant| self.first(&logs, tenant));
+        let mut firsts: Vec<&Log> = [tenant, ""].into_iter().filter_map(|tenant| self.first(&logs, tenant)).collect();
+        // Most often both are the default one: its logs are followed once.
+        firsts.dedup_by_key(|log| log.info().id);
         let mut known = HashSet::new();
-        let each = firsts.flat_map(|first| chain(&logs, first).into_iter().rev());
+        let each = firsts.into_iter().flat_map(|first| chain(&logs, first).into_iter().rev());
         each.filter(|log| known.insert(log.info().id)).cloned().collect()
     }
 
