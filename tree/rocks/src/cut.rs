@@ -20,6 +20,8 @@
 //! the disk has some sectors and not others, which read as zeros. There is at most one such commit, at the end of the
 //! newest log, and [`drop_torn_commit`] takes it away. Should it have been released all the same, its sectors were lost
 //! otherwise, and the high-water refuses the database.
+//!
+//! Whoever reads a damaged database all the same wants to know whether its logs have lost anything: [`logs_are_whole`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -85,6 +87,63 @@ pub(crate) fn drop_torn_commit(path: &Path) -> Result<bool, OpenError> {
     };
     cut().map_err(failed)?;
     Ok(true)
+}
+
+/// Whether there are write-ahead logs, and each of their records can be read but those of a last commit that was torn. In
+/// doubt they are not whole.
+pub(crate) fn logs_are_whole(path: &Path) -> Result<bool, OpenError> {
+    let failed = |error: io::Error| OpenError::from_io(path, &error);
+    let mut logs: Vec<(u64, PathBuf)> = Vec::new();
+    for file in fs::read_dir(path).map_err(failed)? {
+        let file = file.map_err(failed)?.path();
+        let number = || file.file_stem()?.to_str()?.parse().ok();
+        if file.extension().is_some_and(|extension| extension == "log") {
+            let Some(number) = number() else { return Ok(false) };
+            logs.push((number, file));
+        }
+    }
+    logs.sort();
+    let Some((_, newest)) = logs.pop() else { return Ok(false) };
+    for (_, log) in &logs {
+        if !is_whole_log(log).map_err(failed)? {
+            return Ok(false);
+        }
+    }
+    Ok(is_whole_log(&newest).map_err(failed)? || torn_commit(&newest).map_err(failed)?.is_some())
+}
+
+/// Whether a file has records that can be read, one after another to its end, and nothing else.
+fn is_whole_log(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut goes_on = false;
+    loop {
+        let mut block = Vec::new();
+        (&mut file).take(BLOCK).read_to_end(&mut block)?;
+        if block.is_empty() {
+            // The last record has all of its parts.
+            return Ok(!goes_on);
+        }
+        let mut at = 0;
+        while let Some((header, rest)) = block.get(at..).and_then(Header::split) {
+            let Some(payload) = rest.get(..header.length) else { return Ok(false) };
+            let follows = match header.kind {
+                FULL | FIRST => !goes_on,
+                MIDDLE | LAST => goes_on,
+                _ => false,
+            };
+            if !follows || !header.fits(payload) {
+                return Ok(false);
+            }
+            goes_on = matches!(header.kind, FIRST | MIDDLE);
+            at += HEADER + payload.len();
+        }
+        // A block has no room for another header at its end, and zeros there.
+        let is_full = block.len() as u64 == BLOCK;
+        let rest = block.get(at..).unwrap_or_default();
+        if !rest.is_empty() && (!is_full || rest.iter().any(|byte| *byte != 0)) {
+            return Ok(false);
+        }
+    }
 }
 
 /// Where the torn part of the last commit of a log begins.
@@ -352,5 +411,35 @@ mod tests {
         for length in 0..=next.len() {
             assert_eq!(damaged_length(&cut_short(FULL, 9_000, b"payload", &next[..length])), Some(0), "{length}");
         }
+    }
+
+    #[test]
+    fn a_log_is_whole_if_no_byte_of_it_is_another_and_none_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_whole = |bytes: &[u8]| {
+            std::fs::write(folder.path().join("000004.log"), bytes).unwrap();
+            logs_are_whole(folder.path()).unwrap()
+        };
+        assert!(!logs_are_whole(folder.path()).unwrap(), "there is none");
+        // Two blocks: a record goes on in the second, behind which there are others.
+        let room = BLOCK as usize - HEADER - record(b"first").len();
+        let parts = [record_of(FIRST, &vec![3; room - HEADER + HEADER]), record_of(LAST, &[4; 50])].concat();
+        let log = [record(b"first"), parts, record(&[5; 600])].concat();
+        assert!(is_whole(&log) && is_whole(&[]));
+        let ends = [0, record(b"first").len(), log.len() - record(&[5; 600]).len(), log.len()];
+        for at in (0..log.len()).filter(|at| at % 97 == 0 || *at < 40 || *at + 700 > log.len()) {
+            // A commit that was cut short was never acknowledged, but what else is missing nobody knows.
+            assert_eq!(is_whole(&log[..at]), ends.contains(&at), "cut at {at}");
+            let mut flipped = log.clone();
+            flipped[at] ^= 0x10;
+            assert!(!is_whole(&flipped), "flipped at {at}");
+        }
+        // Sectors of the last commit are missing: it was not synced.
+        let mut torn = log.clone();
+        let last = log.len() - 500;
+        torn[last..].fill(0);
+        assert!(is_whole(&torn), "torn");
+        std::fs::write(folder.path().join("000009.log"), &log).unwrap();
+        assert!(!is_whole(&torn), "only the newest log may be torn");
     }
 }

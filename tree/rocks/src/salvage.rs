@@ -24,6 +24,8 @@ use crate::store::{CURRENT, RocksStore};
 const LOCK: &str = "LOCK";
 /// Where tables are made that name the families, in the folder of links.
 const NAMING: &str = "naming";
+/// What RocksDB names that can't open a table.
+const TABLE: &str = ".sst";
 /// No key of ours: they begin with a byte that says their format, and go on.
 const NO_KEY: [u8; 1] = [0];
 
@@ -59,6 +61,9 @@ pub struct Remains {
     pub store: RocksStore,
     /// Why it does not open as a whole, and what was done about it; `None` if it does.
     pub problem: Option<String>,
+    /// Whether rows may be gone without a trace: a write-ahead log, or a table whose name is lost, can't be read to its end.
+    /// Reads of other tables that can't be read fail.
+    pub lost: bool,
 }
 
 impl RocksStore {
@@ -83,7 +88,7 @@ impl RocksStore {
     /// [`OpenError`] if there is nothing that could be read.
     pub fn open_remains(path: &Path, settings: &Settings, scratch: &Path) -> Result<Remains, OpenError> {
         let whole = match Self::open_to_read(path, settings) {
-            Ok(store) => return Ok(Remains { store, problem: None }),
+            Ok(store) => return Ok(Remains { store, problem: None, lost: false }),
             Err(error) => error,
         };
         // A manifest over which RocksDB would turn in a circle is not shown to it.
@@ -92,7 +97,11 @@ impl RocksStore {
             Err(error) => Err(error),
         };
         if let Ok(store) = listed {
-            return Ok(Remains { store, problem: Some(whole.to_string()) });
+            let whole = whole.to_string();
+            // Whatever the folder is named.
+            let is_table = whole.replace(&*path.to_string_lossy(), "").contains(TABLE);
+            let (problem, is_cut) = with_logs(path, whole)?;
+            return Ok(Remains { store, problem: Some(problem), lost: is_cut || !is_table });
         }
         let (tables, free) = link_tables(path, scratch)?;
         name_families(scratch, free, settings)?;
@@ -103,7 +112,8 @@ impl RocksStore {
         let left_out = fs::read_dir(scratch.join("lost")).into_iter().flatten().flatten();
         let left_out = left_out.filter(|file| is_table(&file.path())).count();
         let problem = format!("{whole}; its tables were listed anew: {left_out} of {tables} could not be read");
-        Ok(Remains { store, problem: Some(problem) })
+        let (problem, is_cut) = with_logs(path, problem)?;
+        Ok(Remains { store, problem: Some(problem), lost: is_cut || left_out > 0 })
     }
 
     fn start_leniently(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
@@ -128,6 +138,15 @@ impl RocksStore {
         store.absent = Family::ALL.into_iter().filter(|family| !families.contains(family)).collect();
         Ok(store)
     }
+}
+
+/// Says of a write-ahead log that can't be read as a whole that it is so, and whether there is one.
+fn with_logs(path: &Path, problem: String) -> Result<(String, bool), OpenError> {
+    if cut::logs_are_whole(path)? {
+        return Ok((problem, false));
+    }
+    let told = format!("{problem}; its write-ahead log can't be read as a whole: what stood there alone may be gone");
+    Ok((told, true))
 }
 
 /// The families that are there: older databases lack some, and what is left of one may have lost some.
