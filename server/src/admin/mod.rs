@@ -221,7 +221,7 @@ pub struct LogLine {
     pub vkey: String,
     /// The size of its newest head.
     pub size: u64,
-    /// `open`, `sealed`, or `halted: ` and why.
+    /// `open`, `sealed`, or `halted: ` or `held: ` and why.
     pub state: String,
     /// Whether reads need a token.
     pub private: bool,
@@ -265,6 +265,9 @@ pub struct PolicyLine {
     pub fail_open: bool,
     /// Whether appends wait until witnesses have agreed, since the start, that the log goes on.
     pub held: bool,
+    /// Whether a repair lost the policy, so that nobody knows whether there is one: appends wait until it is said.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// A tenant that was just given a log of its own; the only time that the tokens are shown.

@@ -172,6 +172,9 @@ impl Operator {
 pub(super) fn line(log: &Log) -> LogLine {
     let info = log.info();
     let state = match log.state() {
+        LogState::Open if log.lacks_policy() => {
+            format!("held: a repair lost its witness policy; see: cairnd log policy {} --help", info.name)
+        }
         LogState::Open => "open".to_owned(),
         LogState::Sealed => "sealed".to_owned(),
         LogState::Halted(reason) => format!("halted: {reason}"),
@@ -193,7 +196,13 @@ fn policy_line(log: &Log) -> PolicyLine {
     let policy = log.policy();
     let file = policy.as_ref().map(|policy| Bytes(policy.file().to_vec()));
     let fail_open = policy.is_some_and(|policy| policy.fail_open());
-    PolicyLine { log: log.info().name.to_string(), policy: file, fail_open, held: log.is_held() }
+    PolicyLine {
+        log: log.info().name.to_string(),
+        policy: file,
+        fail_open,
+        held: log.is_held(),
+        lost: log.lacks_policy(),
+    }
 }
 
 /// A new key that signs as this origin.

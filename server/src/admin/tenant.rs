@@ -132,5 +132,5 @@ impl Operator {
 
 /// Whether a log that refuses so takes nothing from anybody.
 const fn takes_nothing(error: &AppendError) -> bool {
-    matches!(error, AppendError::Held | AppendError::Halted(_) | AppendError::Sealed(_))
+    matches!(error, AppendError::Held | AppendError::LacksPolicy | AppendError::Halted(_) | AppendError::Sealed(_))
 }

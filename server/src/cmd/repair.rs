@@ -88,6 +88,9 @@ struct WrongLine<'a> {
     remedy: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
+    /// What becomes of whoever relied on what is gone, or may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    means: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -95,6 +98,8 @@ struct LogLine<'a> {
     log: &'a str,
     size: u64,
     lifted: bool,
+    /// Whether it waits until the operator says which policy holds.
+    held: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<&'a str>,
 }
@@ -190,6 +195,11 @@ impl Repair {
         for log in &report.logs {
             let becomes = match (&log.ended, log.lifted) {
                 (Some(reason), _) => format!("stays as it is: {reason}"),
+                (None, _) if log.held => format!(
+                    "HELD, without appends and new checkpoints, until you say which witness policy holds: cairnd log policy {} \
+                     --policy FILE, or --none",
+                    log.log
+                ),
                 (None, true) => "was halted because of damage, and goes on".to_owned(),
                 (None, false) => "goes on".to_owned(),
             };
@@ -266,6 +276,7 @@ fn line<'a>(report: &'a Report, kept: Option<&'a Path>) -> Line<'a> {
         log: &log.log,
         size: log.size.get(),
         lifted: log.lifted,
+        held: log.held,
         ended: log.ended.as_deref(),
     };
     Line {
@@ -281,11 +292,12 @@ fn line<'a>(report: &'a Report, kept: Option<&'a Path>) -> Line<'a> {
 
 fn wrong_line(wrong: &Wrong) -> WrongLine<'_> {
     let entries = wrong.entries();
-    let (remedy, from) = match &wrong.remedy {
-        Remedy::Made => ("made", None),
-        Remedy::From(whom) => ("from", Some(whom.as_str())),
-        Remedy::Dropped(_) => ("dropped", None),
-        Remedy::Missing => ("missing", None),
+    let (remedy, from, means) = match &wrong.remedy {
+        Remedy::Made => ("made", None, None),
+        Remedy::From(whom) => ("from", Some(whom.as_str()), None),
+        Remedy::Dropped(means) => ("dropped", None, Some(*means)),
+        Remedy::Unsure(means) => ("unsure", None, Some(*means)),
+        Remedy::Missing => ("missing", None, None),
     };
     WrongLine {
         log: wrong.log.as_deref(),
@@ -296,5 +308,6 @@ fn wrong_line(wrong: &Wrong) -> WrongLine<'_> {
         found: &wrong.found,
         remedy,
         from,
+        means,
     }
 }

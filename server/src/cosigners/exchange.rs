@@ -188,7 +188,7 @@ impl Exchange {
 
     /// The witness does not know the log. If our durable checkpoint has its cosignature, it did once.
     fn unknown(&self) -> Failure {
-        let checkpoint = self.log.checkpoint();
+        let Some(checkpoint) = self.log.checkpoint() else { return Failure::UnknownLog };
         let size = checkpoint.size;
         let published = Cosigned::published(checkpoint, &self.policy, Instant::now());
         let knew = self.endpoint.witnesses.iter().any(|witness| published.has(*witness));

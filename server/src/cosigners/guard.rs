@@ -83,7 +83,7 @@ impl Guard {
     pub(super) async fn run(mut self, task: &Task) -> Verdict {
         let mut flights: JoinSet<(usize, Outcome)> = JoinSet::new();
         let head = task.log.head();
-        let checkpoint = task.log.checkpoint();
+        let checkpoint = task.log.checkpoint().unwrap_or_else(|| Arc::new(Head::unpublished()));
         let once = self.begun + task.limits.witness_request_time();
         loop {
             let now = Instant::now();

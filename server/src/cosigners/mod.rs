@@ -10,7 +10,8 @@
 //!                      when)      lines verified)                 is met?)
 //! ```
 //!
-//! Nothing here holds up an append but `wait=witnessed` and a held log, and nothing is signed here. Not here: what a
+//! Nothing here holds up an append but `wait=witnessed` and a held log, and nothing is signed here. A log of which nobody
+//! knows the policy is left alone until its operator has said it. Not here: what a
 //! checkpoint is and when it is served (`crate::engine`), and what witnesses themselves do.
 
 mod backoff;
@@ -116,13 +117,13 @@ impl Cosigners {
         with_policy.map(|report| (report.log.clone(), report.get())).collect()
     }
 
-    /// Waits until no log is held any more that may still go on.
+    /// Waits until no log is held any more that its witnesses may still let go on.
     pub async fn let_go(&self, engine: &Engine) {
         let mut changes = engine.policy_changes();
         loop {
             changes.mark_unchanged();
             // The engine goes with the process.
-            let waits = |log: &Log| log.is_held() && !matches!(log.state(), LogState::Halted(_));
+            let waits = |log: &Log| log.is_held() && !log.lacks_policy() && !matches!(log.state(), LogState::Halted(_));
             if !engine.logs().iter().any(waits) || changes.changed().await.is_err() {
                 return;
             }

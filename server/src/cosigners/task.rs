@@ -57,6 +57,10 @@ impl Task {
         let endpoints = policy.as_ref().map(|policy| Endpoint::of(policy)).unwrap_or_default();
         let fail_open = policy.as_ref().is_some_and(|policy| policy.fail_open());
         self.report.begin(fail_open, &endpoints);
+        if self.log.is_held() && policy.is_none() && self.log.outstanding_policy().is_none() {
+            // A repair lost the policy. The operator says what comes next.
+            return std::future::pending().await;
+        }
         let agreed = if self.log.is_held() && !self.is_halted() {
             match self.guard().await {
                 Some(agreed) => agreed,
@@ -117,7 +121,8 @@ impl Task {
         let mut heads = self.log.heads();
         let now = Instant::now();
         let backoffs = (0..endpoints.len()).map(|number| Backoff::new(now, self.random(number))).collect();
-        let begin = Heads { published: self.log.checkpoint(), newest: Arc::clone(&heads.borrow_and_update()) };
+        let published = self.log.checkpoint().unwrap_or_else(|| Arc::new(Head::unpublished()));
+        let begin = Heads { published, newest: Arc::clone(&heads.borrow_and_update()) };
         let mut course = Course::new(Arc::clone(policy), self.pace(), backoffs, begin, now);
         for Agreement { number, confirmed, lines } in agreed {
             if let Some(size) = confirmed {

@@ -175,7 +175,8 @@ pub(super) fn read_frozen(store: &RocksStore, marks: &Marks) -> Result<Frozen, O
         let row = read_head(store, id, &binding.name)?;
         let mark = marks.get(id).unwrap_or(Mark { size: row.size, root: row.root, time_ms: row.time_ms });
         let policy = store.get(&PolicyRow::key(id))?.map(|row| PolicyRow::decode(&row)).transpose()?;
-        let policy = policy.and_then(|row| row.current).map(|text| String::from_utf8_lossy(&text.text).into_owned());
+        let policy =
+            policy.and_then(|row| row.current.said()).map(|text| String::from_utf8_lossy(&text.text).into_owned());
         logs.push(of_stopped(id.get(), binding, &row, mark, policy));
     }
     Ok(sorted(Frozen { database: database.id.to_string(), commit: database.commit, logs }))

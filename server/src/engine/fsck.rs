@@ -11,7 +11,7 @@ use super::EngineOptions;
 use super::bounds::INDEX_CHECK_LEAVES;
 use super::growing::GrowingTree;
 use super::index;
-use super::layout::{DatabaseRow, LogState};
+use super::layout::{Checkpointed, DatabaseRow, LogState};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
 use super::postings;
 use super::records::{Unserved, check_records, print_row};
@@ -86,6 +86,7 @@ pub(super) fn check_all(
             }
         };
         // In the order of their sizes.
+        let checkpoint = checkpoint.and_then(Checkpointed::head);
         let checkpoint = checkpoint.map(|head| Expected::new("checkpoint", head.size, head.root));
         let mut expected = Vec::from_iter(checkpoint);
         expected.extend(marks.get(id).map(|mark| Expected::new("high-water", mark.size, mark.root)));
@@ -118,8 +119,9 @@ pub(super) fn check_served(
     // The checkpoint first: the head, which comes later, is no smaller.
     let checkpoint = log.publishing.checkpoint(|| log.head());
     let head = log.head();
-    let expected = [(&checkpoint, "checkpoint"), (&head, "signed head")];
-    let expected = expected.map(|(head, who)| Expected::new(who, head.size, head.root));
+    let checkpoint = checkpoint.iter().map(|checkpoint| (checkpoint, "checkpoint"));
+    let expected = checkpoint.chain([(&head, "signed head")]);
+    let expected: Vec<_> = expected.map(|(head, who)| Expected::new(who, head.size, head.root)).collect();
     let stored = Stored::new(store, log.info.id);
     let checked = check_log(&stored, &expected, progress);
     checked.and_then(|()| check_records(store, &stored, &log.info.origin, head.size)).err()

@@ -44,6 +44,12 @@ pub enum LifeError {
     /// Its witnesses have not agreed yet, since the start, that it goes on.
     #[error("the log waits for its witnesses to agree that it goes on from where it was; try again then")]
     Held,
+    /// A repair lost its witness policy.
+    #[error(
+        "a repair lost the log's witness policy: say first which one holds, with cairnd log policy NAME --policy FILE, or \
+         --none"
+    )]
+    LacksPolicy,
     /// It has ended.
     #[error("the log is sealed")]
     Sealed,

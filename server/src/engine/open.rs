@@ -21,7 +21,7 @@ use super::growing::edge_tiles;
 use super::head::{Head, LogInfo, Shared, Standing};
 use super::index::HashIndex;
 use super::keyring::{KeyRing, KeyRingError};
-use super::layout::{BindingRow, CheckpointRow, DatabaseRow, HeadRow, LogState, PolicyRow, RowError};
+use super::layout::{BindingRow, CheckpointRow, Checkpointed, DatabaseRow, HeadRow, LogState, PolicyRow, RowError};
 use super::mend::{SwapError, settle};
 use super::published::Publishing;
 use super::reader::Reader;
@@ -371,7 +371,11 @@ fn grow(
 }
 
 /// A log's checkpoint, if it has one apart from its head.
-pub(super) fn read_checkpoint(store: &dyn Store, id: LogId, binding: &BindingRow) -> Result<Option<Head>, OpenError> {
+pub(super) fn read_checkpoint(
+    store: &dyn Store,
+    id: LogId,
+    binding: &BindingRow,
+) -> Result<Option<Checkpointed>, OpenError> {
     // It may have been signed by a key that has retired since.
     let keys: Vec<_> = binding.keys.iter().filter_map(|key| key.vkey.parse().ok()).collect();
     Ok(store.get(&CheckpointRow::key(id))?.map(|row| CheckpointRow::decode(&row, &keys)).transpose()?)
@@ -387,7 +391,9 @@ fn read_publishing(
     let publishing = Publishing::default();
     let Some(policy) = store.get(&PolicyRow::key(id))? else { return Ok(publishing) };
     let checkpoint = read_checkpoint(store, id, binding)?;
-    if let Some(checkpoint) = checkpoint.as_ref().filter(|checkpoint| checkpoint.size > released) {
+    if let Some(Checkpointed::At(checkpoint)) = &checkpoint
+        && checkpoint.size > released
+    {
         let (what, found) = (format!("log {}", binding.name), format!("a head of size {released}"));
         return Err(OpenError::Behind { what, found, released: format!("a checkpoint of size {}", checkpoint.size) });
     }

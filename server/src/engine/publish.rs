@@ -43,9 +43,10 @@ impl Engine {
 }
 
 impl Log {
-    /// The newest head that met the witness policy; without a policy, the newest head. Its size never falls.
+    /// The newest head that met the witness policy; without a policy, the newest head. Its size never falls. `None` where a
+    /// repair lost it, until a head meets the policy again.
     #[must_use]
-    pub fn checkpoint(&self) -> Arc<Head> {
+    pub fn checkpoint(&self) -> Option<Arc<Head>> {
         self.shared.publishing.checkpoint(|| self.shared.head())
     }
 
@@ -60,8 +61,7 @@ impl Log {
         let mut published = self.shared.publishing.subscribe();
         loop {
             published.mark_unchanged();
-            let checkpoint = self.checkpoint();
-            if checkpoint.size.contains(index) {
+            if let Some(checkpoint) = self.checkpoint().filter(|checkpoint| checkpoint.size.contains(index)) {
                 return checkpoint;
             }
             // Its sender lives as long as the log does.
@@ -89,13 +89,23 @@ impl Log {
         self.shared.publishing.outstanding()
     }
 
-    /// Whether appends wait until the witnesses have agreed that the log goes on.
+    /// Whether appends wait: for the witnesses, which have to agree that the log goes on, or for the operator, if nobody
+    /// knows the policy.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.shared.publishing.is_held()
     }
 
-    /// Puts a policy in force, or none. The checkpoint stays what it is until a larger head meets the new policy.
+    /// Whether a repair lost the witness policy, so that nothing is published and no append is taken before the operator
+    /// has said which one holds.
+    #[must_use]
+    pub fn lacks_policy(&self) -> bool {
+        self.shared.publishing.is_lost()
+    }
+
+    /// Puts a policy in force, or none. The checkpoint stays what it is until a larger head meets the new policy. A log that
+    /// lacks its policy goes on with it; if it has witnesses that can be asked, once these have agreed, as after a start,
+    /// and until then another policy may be put in its place.
     ///
     /// # Errors
     /// [`PublishError::Stopping`].
@@ -104,26 +114,39 @@ impl Log {
         let _one_at_a_time = publishing.changing.lock().await;
         let log = self.shared.info.id;
         // Whoever may not go on yet does not get there by another policy: the witnesses of this one stay to be asked.
-        let outstanding =
-            publishing.is_held().then(|| publishing.outstanding().or_else(|| publishing.policy())).flatten();
+        let is_open = publishing.is_open();
+        let must_agree = publishing.is_held() && !is_open;
+        let outstanding = must_agree.then(|| publishing.outstanding().or_else(|| publishing.policy())).flatten();
         let frozen = publishing.freeze(|| self.shared.head());
-        let row = published::row(policy.as_ref(), outstanding.as_deref());
+        let proposed = policy.as_ref().filter(|policy| is_open && policy.can_ask());
+        let row = proposed.map_or_else(|| published::row(policy.as_ref(), outstanding.as_deref()), published::proposed);
         let mut job = MaintainJob::default();
         if row == PolicyRow::default() {
             job.deletes.push(PolicyRow::key(log));
         } else {
             job.puts.push((PolicyRow::key(log), row.encode()));
         }
-        if policy.is_some() {
-            job.puts.push((CheckpointRow::key(log), CheckpointRow::encode(&frozen)));
-        } else {
-            job.deletes.push(CheckpointRow::key(log));
+        match (&policy, frozen) {
+            (Some(_), Some(frozen)) => job.puts.push((CheckpointRow::key(log), CheckpointRow::encode(&frozen))),
+            (Some(_), None) => job.puts.push((CheckpointRow::key(log), CheckpointRow::not_yet())),
+            (None, _) => job.deletes.push(CheckpointRow::key(log)),
         }
         self.durably(job).await?;
         publishing.set_outstanding(outstanding);
+        if proposed.is_some() {
+            publishing.propose();
+        } else if is_open {
+            self.release_rest().await?;
+            publishing.let_go();
+        }
         publishing.adopt(policy.map(Arc::new));
         self.running.registry.changed();
         Ok(())
+    }
+
+    /// Signs and releases what was committed before the start and not released yet.
+    async fn release_rest(&self) -> Result<(), PublishError> {
+        self.told(|done| Job::Release(Arc::clone(&self.shared), done)).await
     }
 
     /// Publishes a checkpoint that was made under `policy`: durably, then for everyone. It is one of the released heads,
@@ -160,8 +183,8 @@ impl Log {
     pub async fn let_go(&self) -> Result<(), PublishError> {
         let publishing = &self.shared.publishing;
         let _one_at_a_time = publishing.changing.lock().await;
-        self.told(|done| Job::Release(Arc::clone(&self.shared), done)).await?;
-        if publishing.outstanding().is_some() {
+        self.release_rest().await?;
+        if publishing.outstanding().is_some() || publishing.is_open() {
             let key = PolicyRow::key(self.shared.info.id);
             let mut job = MaintainJob::default();
             match publishing.policy() {
@@ -203,6 +226,12 @@ impl Log {
 }
 
 impl Head {
+    /// Stands where no head is published yet: of nothing, and signed by nobody.
+    pub(crate) fn unpublished() -> Self {
+        let (size, root) = (cairn_tree::size::TreeSize::ZERO, cairn_tree::hash::Hash::EMPTY_TREE);
+        Self { size, root, time_ms: 0, note: bytes::Bytes::new(), edge: None }
+    }
+
     /// A head without a database behind it.
     #[cfg(test)]
     pub(crate) fn bare(size: cairn_tree::size::TreeSize, root: cairn_tree::hash::Hash, note: bytes::Bytes) -> Self {

@@ -1,5 +1,5 @@
 //! What a log publishes beside its newest head: its checkpoint, the witness policy that the checkpoint must meet, and
-//! whether its witnesses have yet to agree that it goes on.
+//! whether its witnesses have yet to agree that it goes on, or its operator has to say which policy holds.
 //!
 //! Not here: asking witnesses (`crate::cosigners`), and the rows' bytes (`layout`).
 
@@ -10,7 +10,7 @@ use cairn_tree::policy::{Policy, PolicyError};
 use tokio::sync::watch;
 
 use super::head::Head;
-use super::layout::{PolicyRow, PolicyText, RowError};
+use super::layout::{Checkpointed, Current, PolicyRow, PolicyText, RowError};
 
 /// A log's witness policy, with the file that said it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl LogPolicy {
 /// Which head is the checkpoint.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// The newest that met the policy; absent without a policy.
+    /// The newest that met the policy; absent without a policy, and where a repair lost it and none has met it since.
     pinned: Option<Arc<Head>>,
     /// Whether the newest head is the checkpoint as soon as it is larger: without a policy, and with the quorum `none`.
     follows: bool,
@@ -71,10 +71,11 @@ pub struct Published {
 
 impl Published {
     /// The checkpoint, while this is the newest head.
-    fn at(&self, head: &Arc<Head>) -> Arc<Head> {
+    fn at(&self, head: &Arc<Head>) -> Option<Arc<Head>> {
         match &self.pinned {
-            Some(pinned) if !self.follows || pinned.size >= head.size => Arc::clone(pinned),
-            _ => Arc::clone(head),
+            Some(pinned) if !self.follows || pinned.size >= head.size => Some(Arc::clone(pinned)),
+            None if !self.follows => None,
+            _ => Some(Arc::clone(head)),
         }
     }
 }
@@ -87,6 +88,10 @@ pub(super) struct Publishing {
     outstanding: Mutex<Option<Arc<LogPolicy>>>,
     /// Appends wait until the witnesses have agreed that the log goes on.
     held: AtomicBool,
+    /// A repair lost the policy: the log is held, and publishes nothing, until the operator has said which one holds.
+    lost: AtomicBool,
+    /// The operator has said one since, whose witnesses have not agreed yet: another may be said in its place.
+    proposed: AtomicBool,
     /// One change of policy or checkpoint at a time, from its row to what is served.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
@@ -98,40 +103,48 @@ impl Default for Publishing {
             policy: watch::channel(None).0,
             outstanding: Mutex::new(None),
             held: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            proposed: AtomicBool::new(false),
             changing: tokio::sync::Mutex::new(()),
         }
     }
 }
 
 impl Publishing {
-    /// Takes up what the rows say. A log with witnesses that can be asked is held from here on.
-    pub(super) fn restore(&self, row: PolicyRow, checkpoint: Option<Head>) -> Result<(), RowError> {
-        let (policy, outstanding) = (LogPolicy::from_row(row.current)?, LogPolicy::from_row(row.outstanding)?);
-        if policy.is_some() && checkpoint.is_none() {
+    /// Takes up what the rows say. A log with witnesses that can be asked is held from here on, and one of which nobody
+    /// knows the policy.
+    pub(super) fn restore(&self, row: PolicyRow, checkpoint: Option<Checkpointed>) -> Result<(), RowError> {
+        let (is_lost, is_proposed) = (row.current == Current::Lost, matches!(row.current, Current::Proposed(_)));
+        let (policy, outstanding) = (LogPolicy::from_row(row.current.said())?, LogPolicy::from_row(row.outstanding)?);
+        let has_checkpoint = policy.is_some() || is_lost;
+        if has_checkpoint && checkpoint.is_none() {
             return Err(RowError { row: "checkpoint", problem: "missing, although the log has a policy".to_owned() });
         }
         let can_ask = |policy: &Option<Arc<LogPolicy>>| policy.as_ref().is_some_and(|policy| policy.can_ask());
-        self.held.store(can_ask(&policy) || can_ask(&outstanding), Ordering::Release);
-        if let Some(checkpoint) = checkpoint.filter(|_| policy.is_some()) {
-            self.published.send_replace(Published { pinned: Some(Arc::new(checkpoint)), follows: follows(&policy) });
+        self.held.store(is_lost || can_ask(&policy) || can_ask(&outstanding), Ordering::Release);
+        self.lost.store(is_lost, Ordering::Release);
+        self.proposed.store(is_proposed, Ordering::Release);
+        if let Some(checkpoint) = checkpoint.filter(|_| has_checkpoint) {
+            let pinned = checkpoint.head().map(Arc::new);
+            self.published.send_replace(Published { pinned, follows: !is_lost && follows(&policy) });
         }
         self.policy.send_replace(policy);
         self.set_outstanding(outstanding);
         Ok(())
     }
 
-    /// The checkpoint. `head` gives the newest head; it is asked while no change of the checkpoint can come between, so
-    /// that no size seen here ever falls.
-    pub(super) fn checkpoint(&self, head: impl FnOnce() -> Arc<Head>) -> Arc<Head> {
+    /// The checkpoint, if there is one. `head` gives the newest head; it is asked while no change of the checkpoint can
+    /// come between, so that no size seen here ever falls.
+    pub(super) fn checkpoint(&self, head: impl FnOnce() -> Arc<Head>) -> Option<Arc<Head>> {
         let published = self.published.borrow();
         published.at(&head())
     }
 
     /// From here on, and until [`Publishing::pin`] or [`Publishing::adopt`], the checkpoint stays what it is now.
-    pub(super) fn freeze(&self, head: impl Fn() -> Arc<Head>) -> Arc<Head> {
+    pub(super) fn freeze(&self, head: impl Fn() -> Arc<Head>) -> Option<Arc<Head>> {
         self.published.send_modify(|published| {
             let checkpoint = published.at(&head());
-            *published = Published { pinned: Some(checkpoint), follows: false };
+            *published = Published { pinned: checkpoint, follows: false };
         });
         self.checkpoint(head)
     }
@@ -182,8 +195,26 @@ impl Publishing {
         self.held.load(Ordering::Acquire)
     }
 
+    /// Whether nobody knows which policy holds.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Whether the operator alone decides which policy holds: a repair lost it, and no witnesses have agreed to another.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_lost() || self.proposed.load(Ordering::Acquire)
+    }
+
+    /// The operator has said which policy holds, and its witnesses are to agree.
+    pub(super) fn propose(&self) {
+        self.proposed.store(true, Ordering::Release);
+        self.lost.store(false, Ordering::Release);
+    }
+
     /// Appends are taken from here on. Nothing holds them again before the next start.
     pub(super) fn let_go(&self) {
+        self.lost.store(false, Ordering::Release);
+        self.proposed.store(false, Ordering::Release);
         self.held.store(false, Ordering::Release);
     }
 }
@@ -194,6 +225,12 @@ fn follows(policy: &Option<Arc<LogPolicy>>) -> bool {
 
 /// The row of these policies.
 pub(super) fn row(current: Option<&LogPolicy>, outstanding: Option<&LogPolicy>) -> PolicyRow {
-    let text = |policy: Option<&LogPolicy>| policy.map(|policy| policy.text.clone());
-    PolicyRow { current: text(current), outstanding: text(outstanding) }
+    let text = |policy: &LogPolicy| policy.text.clone();
+    let current = current.map(text).map_or(Current::Absent, Current::Said);
+    PolicyRow { current, outstanding: outstanding.map(text) }
+}
+
+/// The row of a policy whose witnesses are to agree first.
+pub(super) fn proposed(policy: &LogPolicy) -> PolicyRow {
+    PolicyRow { current: Current::Proposed(policy.text.clone()), outstanding: None }
 }

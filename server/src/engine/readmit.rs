@@ -229,7 +229,7 @@ impl CopiedLog {
 fn has_binding_witnesses(store: &dyn Store, id: LogId) -> Result<bool, ReadmitError> {
     let Some(row) = store.get(&PolicyRow::key(id))? else { return Ok(false) };
     let row = PolicyRow::decode(&row).map_err(OpenError::from)?;
-    let policy = row.current.and_then(|text| LogPolicy::parse(&text.text, text.fail_open).ok());
+    let policy = row.current.said().and_then(|text| LogPolicy::parse(&text.text, text.fail_open).ok());
     Ok(policy.is_some_and(|policy| policy.can_ask() && !policy.fail_open() && !policy.policy().needs_no_witness()))
 }
 

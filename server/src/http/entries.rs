@@ -51,7 +51,8 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
         return Err(no_such_leaf(index.get(), head.size));
     }
     // A receipt carries cosignatures as soon as there are some.
-    let under = if checkpoint.size.contains(index) { checkpoint } else { Arc::clone(&head) };
+    let checkpoint = checkpoint.filter(|checkpoint| checkpoint.size.contains(index));
+    let under = checkpoint.unwrap_or_else(|| Arc::clone(&head));
     let (source, size) = (log.clone(), under.size);
     let (entry, proof) = ask
         .app

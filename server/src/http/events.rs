@@ -101,7 +101,7 @@ impl Follower {
         loop {
             // The checkpoint first: the head, which comes later, covers it.
             self.checkpoints.mark_unchanged();
-            let checkpoint = self.log.policy().map(|_| self.log.checkpoint());
+            let checkpoint = self.log.policy().and_then(|_| self.log.checkpoint());
             let head = Arc::clone(&self.heads.borrow_and_update());
             let sent = match self.catch_up(&head).await {
                 Ok(()) => self.show(checkpoint).await,

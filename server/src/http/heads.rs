@@ -10,7 +10,7 @@ use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, StatusCode};
 
 use super::Ask;
-use super::problem::Problem;
+use super::problem::{Problem, unpublished};
 use super::reading::{Lasting, answer};
 use crate::engine::{Head, Log};
 
@@ -56,11 +56,12 @@ fn signed(ask: &Ask<'_>, log: &Log, head: &Head) -> Answer {
         (status = 200, description = "The newest checkpoint that met the witness policy; without a policy, the head", body = String, content_type = "text/plain"),
         (status = 304, description = "It is still the checkpoint that If-None-Match names"),
         (status = 404, description = "No such log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "A repair lost it, and none is published yet", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) fn checkpoint(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let log = ask.log()?;
-    let checkpoint = log.checkpoint();
+    let checkpoint = log.checkpoint().ok_or_else(|| unpublished(&log))?;
     Ok(signed(ask, &log, &checkpoint))
 }
 

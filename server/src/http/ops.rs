@@ -2,11 +2,13 @@
 //!
 //! Health is that the process answers, and then it serves reads; readiness is that it takes appends. Neither a witness
 //! that lags nor a log that is halted makes the rest unready: `/readyz` names them in its text. Logs that wait for their
-//! witnesses after a start are named too; only when all open ones do, no append is taken, and that is not ready.
+//! witnesses after a start, or for their operator after a repair, are named too; only when all open ones do, no append is
+//! taken, and that is not ready.
 
 use std::sync::Arc;
 
 use cairn_listen::{Answer, Payload};
+use cairn_tree::size::TreeSize;
 use cairn_tree::wire::media;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
@@ -36,7 +38,7 @@ pub(crate) fn health() -> Answer {
 #[utoipa::path(
     get, path = "/readyz", tag = "Operation", security((), ("token" = [])),
     responses(
-        (status = 200, description = "They are; further lines name halted and damaged logs, witnesses that lag and logs that wait for theirs", body = String, content_type = "text/plain"),
+        (status = 200, description = "They are; further lines name halted and damaged logs, witnesses that lag and logs that wait for theirs, or for a policy that a repair lost", body = String, content_type = "text/plain"),
         (status = 503, description = "They are not, with the reason", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -52,8 +54,8 @@ pub(crate) fn ready(ask: &Ask<'_>) -> Result<Answer, Problem> {
         return Err(Problem::from(low).status(StatusCode::SERVICE_UNAVAILABLE));
     }
     let witnesses = witnesses(ask);
-    if none_goes_on(&app.engine) {
-        return Err(Problem::from(AppendError::Held).detail_more(&witnesses));
+    if let Some(why) = none_goes_on(&app.engine) {
+        return Err(Problem::from(why).detail_more(&witnesses));
     }
     Ok(fresh(media::TEXT, format!("ready\n{}{}{witnesses}", halted(ask), damaged(ask))))
 }
@@ -93,11 +95,13 @@ fn damaged(ask: &Ask<'_>) -> String {
     text
 }
 
-/// Whether every log that could take appends waits for its witnesses.
-fn none_goes_on(engine: &Engine) -> bool {
+/// Why no append is taken, if every log that could take some waits.
+fn none_goes_on(engine: &Engine) -> Option<AppendError> {
     let logs = engine.logs();
-    let mut open = logs.iter().filter(|log| log.state() == LogState::Open).peekable();
-    open.peek().is_some() && open.all(Log::is_held)
+    let open = || logs.iter().filter(|log| log.state() == LogState::Open);
+    let waits = open().next().is_some() && open().all(Log::is_held);
+    let why = if open().all(Log::lacks_policy) { AppendError::LacksPolicy } else { AppendError::Held };
+    waits.then_some(why)
 }
 
 /// A line for each log whose witnesses leave something to be wished for, and why; of private logs only for who may read
@@ -107,6 +111,13 @@ fn witnesses(ask: &Ask<'_>) -> String {
     let open = |log: &Log| log.state() == LogState::Open && ask.may_read(log);
     for (log, report) in ask.app.cosigners.reports().into_iter().filter(|(log, _)| open(log)) {
         let label = &log.info().name;
+        if log.lacks_policy() {
+            text.push_str(&format!(
+                "log {label}: no appends and no new checkpoint: a repair lost its witness policy; say which one holds: cairnd \
+                 log policy {label} --policy FILE, or --none\n"
+            ));
+            continue;
+        }
         if let Some(names) = report.held.filter(|_| log.is_held()) {
             let names = names.join(", ");
             text.push_str(&format!(
@@ -114,7 +125,8 @@ fn witnesses(ask: &Ask<'_>) -> String {
             ));
             continue;
         }
-        let (checkpoint, head) = (log.checkpoint().size, log.head().size);
+        let (checkpoint, head) =
+            (log.checkpoint().map_or(TreeSize::ZERO, |checkpoint| checkpoint.size), log.head().size);
         let quorum = if report.met { "" } else { ", without its quorum" };
         let lagging: Vec<_> = report.witnesses.iter().filter(|witness| witness.lags(checkpoint)).collect();
         if report.met && lagging.is_empty() {

@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use super::reading::NOT_KEPT;
 use crate::engine::postings::PostingsError;
 use crate::engine::records::RecordError;
-use crate::engine::{AppendError, ProofError, ReadError};
+use crate::engine::{AppendError, Log, ProofError, ReadError};
 use crate::records::{OwnError, Refusal};
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.
@@ -232,6 +232,18 @@ impl From<Refusal> for Problem {
     }
 }
 
+/// A log that publishes no checkpoint: nobody knows which policy it has to meet, or none has met it since.
+pub(crate) fn unpublished(log: &Log) -> Problem {
+    let detail = if log.lacks_policy() {
+        "a repair lost the log's witness policy and its checkpoint: none is published before its operator has said which \
+         policy holds, with cairnd log policy NAME --policy FILE, or --none; what was logged is served up to `head`"
+    } else {
+        "a repair lost the log's checkpoint, and no head has met its witness policy since; what was logged is served up to \
+         `head`"
+    };
+    Problem::new(Kind::Held, detail).retry_after(LATER)
+}
+
 /// A leaf past the head.
 pub(crate) fn no_such_leaf(index: u64, size: TreeSize) -> Problem {
     let detail = format!("index: there is no entry {index}; the log's size is {size}");
@@ -256,6 +268,11 @@ impl From<AppendError> for Problem {
             AppendError::Held => {
                 let detail = "since the start, the log's witnesses have not agreed yet that it goes on from where it was; reads go on";
                 Self::new(Kind::Held, detail).retry_after(SHORTLY)
+            }
+            AppendError::LacksPolicy => {
+                let detail = "a repair lost the log's witness policy: it takes no appends, and publishes nothing, before its operator has \
+                              said which policy holds, with cairnd log policy NAME --policy FILE, or --none; reads go on";
+                Self::new(Kind::Held, detail).retry_after(LATER)
             }
             AppendError::Sealed(None) => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
             AppendError::Sealed(Some(successor)) => {

@@ -10,7 +10,7 @@ use cairn_tree::wire::query as name;
 
 use super::Ask;
 use super::json::Object;
-use super::problem::Problem;
+use super::problem::{Problem, unpublished};
 use super::query::{Query, out_of_range};
 use super::reading::{Lasting, json};
 use crate::engine::{Head, Log};
@@ -31,6 +31,7 @@ const ROOM: usize = 4_096;
         (status = 200, description = "The proof; with the checkpoint if it is for that tree", body = crate::http::docs::InclusionAnswer),
         (status = 400, description = "Not an index, hash or size of this log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such log, or no leaf of that hash", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "A repair lost the checkpoint, and no size was asked for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
@@ -39,7 +40,7 @@ pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
     // The checkpoint first: the head, which comes later, covers it.
     let checkpoint = log.checkpoint();
     let head = log.head();
-    let size = query.size(name::SIZE)?.unwrap_or(checkpoint.size);
+    let size = asked_or_published(&log, query.size(name::SIZE)?, checkpoint.as_deref())?;
     covered(name::SIZE, size, &head)?;
     let index = match (query.index(name::INDEX)?, query.get(name::LEAF_HASH)) {
         (Some(index), None) => index,
@@ -56,7 +57,7 @@ pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let mut body = Object::with_capacity(ROOM);
     body.number("index", index.get()).hash("leaf_hash", &hash).number("size", size.get());
     body.hashes("proof", proof.hashes());
-    if let Some(signed) = [&checkpoint, &head].into_iter().find(|signed| signed.size == size) {
+    if let Some(signed) = checkpoint.iter().chain([&head]).find(|signed| signed.size == size) {
         body.text("checkpoint", &signed.note);
     }
     Ok(json(&log, Lasting::Head, body.finish()))
@@ -74,6 +75,7 @@ pub(crate) async fn inclusion(ask: &Ask<'_>) -> Result<Answer, Problem> {
         (status = 200, description = "The proof", body = crate::http::docs::ConsistencyAnswer),
         (status = 400, description = "Not two sizes of this log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "A repair lost the checkpoint, and no size was asked for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn consistency(ask: &Ask<'_>) -> Result<Answer, Problem> {
@@ -84,7 +86,7 @@ pub(crate) async fn consistency(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let head = log.head();
     let missing = || Problem::malformed(name::FROM, "", "it is needed").bound("the older size");
     let from = query.size(name::FROM)?.ok_or_else(missing)?;
-    let to = query.size(name::TO)?.unwrap_or(checkpoint.size);
+    let to = asked_or_published(&log, query.size(name::TO)?, checkpoint.as_deref())?;
     covered(name::TO, to, &head)?;
     // Every tree extends the empty one; there is nothing to prove (RFC 9162, section 2.1.4.1: 0 < m).
     if from == TreeSize::ZERO {
@@ -97,6 +99,11 @@ pub(crate) async fn consistency(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let mut body = Object::with_capacity(ROOM);
     body.number("from", from.get()).number("to", to.get()).hashes("proof", proof.hashes());
     Ok(json(&log, Lasting::Head, body.finish()))
+}
+
+/// The size that was asked for, or else the checkpoint's.
+fn asked_or_published(log: &Log, asked: Option<TreeSize>, checkpoint: Option<&Head>) -> Result<TreeSize, Problem> {
+    asked.or_else(|| checkpoint.map(|checkpoint| checkpoint.size)).ok_or_else(|| unpublished(log))
 }
 
 async fn find(ask: &Ask<'_>, log: &Log, hash: Hash, size: TreeSize) -> Result<cairn_tree::size::LeafIndex, Problem> {

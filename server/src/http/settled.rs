@@ -25,8 +25,7 @@ pub(crate) async fn settle(ask: &Ask<'_>, log: &Log, last: LeafIndex, head: &Arc
     if log.policy().is_none() {
         return Settled { under: head(), late: false };
     }
-    let checkpoint = log.checkpoint();
-    if checkpoint.size.contains(last) {
+    if let Some(checkpoint) = log.checkpoint().filter(|checkpoint| checkpoint.size.contains(last)) {
         return Settled { under: checkpoint, late: false };
     }
     if wait == Wait::Integrated {

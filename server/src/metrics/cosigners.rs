@@ -18,24 +18,27 @@ struct Line {
     report: LogReport,
 }
 
-/// Writes everything about those of the logs that have a policy.
+/// Writes everything about those of the logs that have a policy, or lack it.
 pub(super) fn encode(seen: &Seen, now_ms: u64, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let shown: BTreeSet<LogId> = seen.logs.iter().map(|log| log.info().id).collect();
     let reports = seen.cosigners.reports().into_iter().filter(|(log, _)| shown.contains(&log.info().id));
     let lines: Vec<Line> = reports.map(|(log, report)| Line { log, report }).collect();
     let flag = |set: bool| if set { 1.0 } else { 0.0 };
     let help = "Entries that a log's checkpoint covers.";
-    per_log(encoder, &lines, ("log_checkpoint_size", help), |line| line.log.checkpoint().size.get() as f64)?;
+    per_log(encoder, &lines, ("log_checkpoint_size", help), |line| Some(line.log.checkpoint()?.size.get() as f64))?;
     let help = "Seconds since a log's checkpoint was published or cosigned anew.";
     per_log(encoder, &lines, ("log_checkpoint_age_seconds", help), |line| {
-        now_ms.saturating_sub(line.log.checkpoint().time_ms) as f64 / 1000.0
+        Some(now_ms.saturating_sub(line.log.checkpoint()?.time_ms) as f64 / 1000.0)
     })?;
     let help = "1 if a log's checkpoint meets its witness policy.";
-    per_log(encoder, &lines, ("log_quorum_met", help), |line| flag(line.report.met))?;
+    per_log(encoder, &lines, ("log_quorum_met", help), |line| Some(flag(line.report.met)))?;
     let help = "1 if a log publishes heads without the quorum when it is late.";
-    per_log(encoder, &lines, ("log_fail_open", help), |line| flag(line.report.fail_open))?;
-    let help = "1 if a log's appends wait for its witnesses to agree, after a start, that it goes on.";
-    per_log(encoder, &lines, ("log_held", help), |line| flag(line.log.is_held()))?;
+    per_log(encoder, &lines, ("log_fail_open", help), |line| Some(flag(line.report.fail_open)))?;
+    let help =
+        "1 if a log's appends wait for its witnesses to agree, after a start, that it goes on, or for its policy.";
+    per_log(encoder, &lines, ("log_held", help), |line| Some(flag(line.log.is_held())))?;
+    let help = "1 if a repair lost a log's witness policy: it is held until the operator says which one holds.";
+    per_log(encoder, &lines, ("log_policy_lost", help), |line| Some(flag(line.log.lacks_policy())))?;
     let help = "The size that a witness confirmed last, as far as is known since the start.";
     per_witness(encoder, &lines, ("witness_confirmed_size", help), |_, witness| confirmed(witness) as f64)?;
     let help = "Entries of a log's newest head that a witness has not confirmed.";
@@ -69,12 +72,12 @@ fn per_log(
     encoder: &mut DescriptorEncoder<'_>,
     lines: &[Line],
     (name, help): (&str, &str),
-    value: impl Fn(&Line) -> f64,
+    value: impl Fn(&Line) -> Option<f64>,
 ) -> fmt::Result {
     let mut metric: MetricEncoder<'_> = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    lines.iter().try_for_each(|line| {
+    lines.iter().filter_map(|line| Some((line, value(line)?))).try_for_each(|(line, value)| {
         let labels: Labels<'_, 1> = [("log", &line.log.info().name)];
-        metric.encode_family(&labels)?.encode_gauge(&value(line))
+        metric.encode_family(&labels)?.encode_gauge(&value)
     })
 }
 

@@ -97,7 +97,8 @@ kinds! {
     Busy = 503, "busy", "The server has all the work it can hold";
     /// The log takes no entries until an operator looked at it.
     Halted = 503, "log-halted", "The log is halted";
-    /// The log takes no entries until its witnesses agreed that it goes on from where it was.
+    /// The log takes no entries until its witnesses agreed that it goes on from where it was, or its operator said which of
+    /// them it has; or it publishes no checkpoint until then.
     Held = 503, "log-held", "The log waits for its witnesses";
     /// Reads are put on record before they are answered, and this one can't be.
     Unrecorded = 503, "read-unrecorded", "The read can't be put on record";

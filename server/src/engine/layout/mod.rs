@@ -14,14 +14,14 @@ mod policy;
 
 pub(in crate::engine) use binding::BindingRow;
 pub use binding::{KeyEntry, KeyStatus, Successor, Terms};
-pub(in crate::engine) use checkpoint::CheckpointRow;
+pub(in crate::engine) use checkpoint::{CheckpointRow, Checkpointed};
 pub(in crate::engine) use database::DatabaseRow;
 pub(in crate::engine) use disclosures::{DisclosuresRow, RowMaker};
 pub(in crate::engine) use head::HeadRow;
 pub use head::LogState;
 pub(in crate::engine) use placement::IdempotencyRow;
 pub use placement::Placement;
-pub(in crate::engine) use policy::{PolicyRow, PolicyText};
+pub(in crate::engine) use policy::{Current, PolicyRow, PolicyText};
 
 /// A row whose bytes no version of this program wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

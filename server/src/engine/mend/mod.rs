@@ -13,6 +13,10 @@
 //! from the damaged database where they can be read, else from a copy, and the report says so. A binding must know of
 //! exactly the changes of keys that the log's entries tell of.
 //!
+//! Where rows may be gone without a trace, as those that stood in a part of the write-ahead log which can't be read, the
+//! report says of such rows what it means if they are. A log of which no policy is found is held then: that there was
+//! none is what nobody knows.
+//!
 //! Entries past the last released head, which nobody was told of, are kept if they are whole, and else let go of.
 //!
 //! # Who may sign afterwards
@@ -252,7 +256,7 @@ impl Mending {
         };
         let search = self.in_part.then(|| LackingSearch::new(&first.origin)).flatten();
         let Some(walked) = walk.run(search)? else {
-            report.logs.push(MendedLog { log: name, size, ended: None, lifted: false });
+            report.logs.push(MendedLog { log: name, size, ended: None, lifted: false, held: false });
             return Ok(());
         };
         let Some(binding) = self.binding(bindings, &walked, report) else { return Ok(()) };
@@ -262,16 +266,28 @@ impl Mending {
             sink.put(binding_key, binding.encode())?;
             sink.put(head_key, self.mended_head(target, &walked, state.clone()).encode())?;
         }
-        let in_part = self.in_part;
+        let (in_part, lost) = (self.in_part, self.lost);
         let (records, changed, lacking) = (walked.records, &walked.changed, &walked.lacking);
-        Rest { parts: &parts, log, binding, size, records, changed, lacking, in_part, report: &mut *report, sink }
-            .run()?;
+        let rest = Rest {
+            parts: &parts,
+            log,
+            binding,
+            size,
+            records,
+            changed,
+            lacking,
+            in_part,
+            lost,
+            report: &mut *report,
+            sink,
+        };
+        let held = rest.run()?.is_held;
         let ended = match state {
             LogState::Open => None,
             LogState::Sealed => Some("sealed".to_owned()),
             LogState::Halted(reason) => Some(format!("halted: {reason}")),
         };
-        report.logs.push(MendedLog { log: name, size, ended, lifted });
+        report.logs.push(MendedLog { log: name, size, ended, lifted, held });
         Ok(())
     }
 

@@ -39,6 +39,8 @@ pub struct Mending {
     /// Whether rows may be older than the newest, or gone without a trace: it could be opened in part only, or lacks commits
     /// that were released.
     pub(super) in_part: bool,
+    /// Whether rows may be gone that nothing else tells of: it lacks commits, or what may have held some can't be read.
+    pub(super) lost: bool,
     /// What was found so far.
     pub(super) opening: Report,
     _database: DatabaseLock,
@@ -74,7 +76,7 @@ impl Mending {
             let found = format!("they are behind: they have commit {found}, but {released} was released");
             opening.add(None, (Place::Tables, found), Remedy::Made);
         }
-        let in_part = is_behind || remains.problem.is_some();
+        let (in_part, lost) = (is_behind || remains.problem.is_some(), is_behind || remains.lost);
         let logs = bindings(&remains, in_part, &sources, &database, &mut opening);
         let on_io = |error| MendError::Io { path: options.data.clone(), error };
         let incidents = incidents::read(&options.data).map_err(on_io)?;
@@ -87,6 +89,7 @@ impl Mending {
             logs,
             incidents,
             in_part,
+            lost,
             opening,
             _database: lock,
             _repair: repair,

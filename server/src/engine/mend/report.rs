@@ -15,6 +15,8 @@ pub enum Remedy {
     From(String),
     /// It is let go of, and this is what that means.
     Dropped(&'static str),
+    /// What can be read of it is kept; whether that is all nobody knows, and this is what it means if it is not.
+    Unsure(&'static str),
     /// Nobody who was asked has it.
     Missing,
 }
@@ -45,6 +47,9 @@ pub struct MendedLog {
     pub ended: Option<String>,
     /// Whether it took none because of damage, and does again.
     pub lifted: bool,
+    /// Whether nobody knows its witness policy: it takes no appends, and publishes nothing, before its operator has said
+    /// which one holds.
+    pub held: bool,
 }
 
 /// All of it.
@@ -138,7 +143,7 @@ impl core::fmt::Display for Wrong {
         match &self.remedy {
             Remedy::Made => f.write_str("made anew from what is sound"),
             Remedy::From(whom) => write!(f, "taken from {whom}"),
-            Remedy::Dropped(meaning) => f.write_str(meaning),
+            Remedy::Dropped(meaning) | Remedy::Unsure(meaning) => f.write_str(meaning),
             Remedy::Missing => f.write_str("MISSING: nobody who was asked has it"),
         }
     }

@@ -112,6 +112,7 @@ impl Log {
         }
         if self.shared.publishing.is_held() {
             return Err(match self.shared.state() {
+                LogState::Open if self.lacks_policy() => AppendError::LacksPolicy,
                 LogState::Open => AppendError::Held,
                 LogState::Halted(reason) => AppendError::Halted(reason),
                 LogState::Sealed => AppendError::Sealed(self.successor().map(|log| log.origin)),

@@ -61,6 +61,7 @@ impl Writer {
         let change = plan(size).map_err(Refusal::Change)?;
         let Some(leaf) = &change.leaf else { return Ok(change) };
         match log.state() {
+            LogState::Open if log.publishing.is_lost() => return Err(Refusal::Change(LifeError::LacksPolicy)),
             LogState::Open if log.publishing.is_held() => return Err(Refusal::Change(LifeError::Held)),
             LogState::Open => {}
             LogState::Halted(reason) => return Err(Refusal::Change(LifeError::Halted(reason))),

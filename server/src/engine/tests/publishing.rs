@@ -38,11 +38,11 @@ impl World {
         let log = self.log();
         let checkpoint = cosigned(&log, &log.head(), time);
         self.runtime.block_on(log.publish(&log.policy().unwrap(), checkpoint)).unwrap();
-        log.checkpoint()
+        log.checkpoint().unwrap()
     }
 
     fn sizes(&self) -> (u64, u64) {
-        (self.log().checkpoint().size.get(), self.log().head().size.get())
+        (self.log().checkpoint().unwrap().size.get(), self.log().head().size.get())
     }
 }
 
@@ -64,7 +64,7 @@ fn a_checkpoint_is_the_head_until_a_policy_says_otherwise_and_never_shrinks() {
     let before = world.log().policy().unwrap();
     world.set_policy(Some(policy("w")));
     world.append("a", &entry(3));
-    assert_eq!((world.sizes(), &world.log().checkpoint().note), ((2, 3), &published.note));
+    assert_eq!((world.sizes(), &world.log().checkpoint().unwrap().note), ((2, 3), &published.note));
     let (log, head) = (world.log(), world.log().head());
     let late = world.runtime.block_on(log.publish(&before, cosigned(&log, &head, 8)));
     assert_eq!(late, Err(PublishError::OtherPolicy));
@@ -93,7 +93,7 @@ fn a_restart_serves_the_checkpoint_as_it_was_and_holds_appends_until_witnesses_a
     let published = world.publish(7);
     world.append("a", &entry(2));
     world.reopen().unwrap();
-    assert_eq!((world.sizes(), &world.log().checkpoint().note), ((1, 2), &published.note));
+    assert_eq!((world.sizes(), &world.log().checkpoint().unwrap().note), ((1, 2), &published.note));
     assert_eq!(world.log().policy().as_deref(), Some(&policy("w")));
     assert_eq!(world.try_append("a", &entry(3), Some("key")).unwrap_err(), AppendError::Held);
     // Another policy does not let it go: who must agree is remembered, also over a restart.
@@ -151,6 +151,112 @@ fn a_damaged_checkpoint_or_a_missing_one_is_never_served() {
     assert!(damaged(Some(flipped)).unwrap().starts_with("the checkpoint row is damaged"));
     assert!(damaged(None).unwrap().starts_with("the checkpoint row is damaged: missing"));
     assert_eq!(damaged(Some(row)), None);
+}
+
+/// What a repair leaves that has found no policy.
+fn lose_policy(world: &mut World, checkpoint: Option<Vec<u8>>) {
+    use crate::engine::layout::{CheckpointRow, Current, PolicyRow};
+
+    let log = world.log().info().id;
+    world.stop();
+    let rocks = RocksStore::open(&options(world.path()).database_path(), &Settings::default()).unwrap();
+    let mut batch = Batch::new();
+    batch.put(PolicyRow::key(log), PolicyRow { current: Current::Lost, outstanding: None }.encode());
+    if let Some(checkpoint) = checkpoint {
+        batch.put(CheckpointRow::key(log), checkpoint);
+    }
+    rocks.commit(batch).unwrap();
+    drop(rocks);
+    world.reopen().unwrap();
+}
+
+#[test]
+fn a_log_whose_policy_is_lost_takes_nothing_and_publishes_nothing_before_it_is_said() {
+    use crate::engine::layout::CheckpointRow;
+
+    for said in [None, Some(policy("none")), Some(policy("w"))] {
+        let mut world = World::with_log("a");
+        world.append("a", &entry(1));
+        lose_policy(&mut world, Some(CheckpointRow::not_yet()));
+        for _ in 0..2 {
+            assert!(world.log().is_held() && world.log().lacks_policy() && world.log().checkpoint().is_none());
+            assert_eq!(world.log().head().size.get(), 1);
+            assert_eq!(world.try_append("a", &entry(2), None).unwrap_err(), AppendError::LacksPolicy);
+            world.reopen().unwrap();
+        }
+        world.set_policy(said.clone());
+        assert!(!world.log().lacks_policy());
+        assert_eq!(world.log().is_held(), said.is_some(), "witnesses that can be asked have to agree first");
+        let is_published = said.as_ref().is_none_or(|policy| policy.policy().needs_no_witness());
+        for _ in 0..2 {
+            assert_eq!(world.log().policy().as_deref(), said.as_ref());
+            assert_eq!(world.log().checkpoint().is_some(), is_published);
+            world.reopen().unwrap();
+        }
+        if said.is_some() {
+            assert_eq!(world.try_append("a", &entry(2), None).unwrap_err(), AppendError::Held);
+            world.runtime.block_on(world.log().let_go()).unwrap();
+        }
+        world.append("a", &entry(2));
+        if !is_published {
+            assert!(world.log().checkpoint().is_none(), "no head has met the policy yet");
+            world.publish(7);
+        }
+        assert_eq!(world.sizes(), (2, 2));
+        world.reopen().unwrap();
+        assert_eq!(world.sizes(), (2, 2));
+    }
+}
+
+/// A policy that is said by mistake, whose witnesses never answer, does not hold the log for ever.
+#[test]
+fn what_is_said_of_a_lost_policy_can_be_said_anew_until_its_witnesses_have_agreed() {
+    use crate::engine::layout::CheckpointRow;
+
+    for reopens in [false, true] {
+        let mut world = World::with_log("a");
+        world.append("a", &entry(1));
+        lose_policy(&mut world, Some(CheckpointRow::not_yet()));
+        for said in [policy("w"), policy("none"), policy("w")] {
+            world.set_policy(Some(said.clone()));
+            if reopens {
+                world.reopen().unwrap();
+            }
+            assert_eq!(world.log().policy().as_deref(), Some(&said));
+            assert!(world.log().is_held() && world.log().outstanding_policy().is_none());
+        }
+        let mut agreed = world;
+        if reopens {
+            agreed.set_policy(None);
+            assert!(!agreed.log().is_held());
+            assert_eq!(agreed.sizes(), (1, 1));
+        } else {
+            // From here on it is a policy as any other.
+            agreed.runtime.block_on(agreed.log().let_go()).unwrap();
+            agreed.reopen().unwrap();
+            agreed.set_policy(None);
+            assert_eq!(agreed.log().outstanding_policy().as_deref(), Some(&policy("w")));
+            assert!(agreed.log().is_held());
+        }
+    }
+}
+
+#[test]
+fn a_log_whose_policy_is_lost_goes_on_serving_the_checkpoint_that_stands() {
+    for said in [None, Some(policy("w"))] {
+        let mut world = World::with_log("a");
+        world.append("a", &entry(1));
+        world.set_policy(Some(policy("w")));
+        let published = world.publish(7);
+        world.append("a", &entry(2));
+        lose_policy(&mut world, None);
+        assert_eq!((world.sizes(), &world.log().checkpoint().unwrap().note), ((1, 2), &published.note));
+        assert_eq!(world.try_append("a", &entry(3), None).unwrap_err(), AppendError::LacksPolicy);
+        world.set_policy(said.clone());
+        assert_eq!(world.sizes(), (if said.is_some() { 1 } else { 2 }, 2));
+        world.reopen().unwrap();
+        assert_eq!(world.sizes(), (if said.is_some() { 1 } else { 2 }, 2));
+    }
 }
 
 #[test]

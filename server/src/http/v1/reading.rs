@@ -43,8 +43,8 @@ const PART_SHARE: usize = 8;
 pub(in crate::http) struct Reading {
     pub(in crate::http) log: Log,
     pub(in crate::http) head: Arc<Head>,
-    /// The published head; no larger than the other, so that an answer has one view of the log, however much comes
-    /// meanwhile.
+    /// The published head, or the newest where none is published; no larger than the other, so that an answer has one view
+    /// of the log, however much comes meanwhile.
     pub(super) checkpoint: Arc<Head>,
     pub(in crate::http) prints: PrintSecret,
     reporter: Arc<Reporter>,
@@ -88,6 +88,13 @@ pub(super) fn tenant(ask: &Ask<'_>, credential: &Credential<'_>, query: &Query<'
     tenant.map(|tenant| credential.admit(tenant).map(|()| tenant.to_owned())).transpose()
 }
 
+/// The published head, if there is one, and the newest.
+fn heads(log: &Log) -> (Arc<Head>, Arc<Head>) {
+    // In this order: neither falls, and what is published is under a head.
+    let (checkpoint, head) = (log.checkpoint(), log.head());
+    (checkpoint.unwrap_or_else(|| Arc::clone(&head)), head)
+}
+
 impl Reading {
     /// A log, for whoever asks; `tenant` is the one whose records the request names.
     pub(in crate::http) fn of(
@@ -109,8 +116,7 @@ impl Reading {
         log: Log,
         trail: Arc<Trail>,
     ) -> Result<Self, Problem> {
-        // In this order: neither falls, and what is published is under a head.
-        let (checkpoint, head) = (log.checkpoint(), log.head());
+        let (checkpoint, head) = heads(&log);
         // Without one there are no records, and any finds none.
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
         let (rights, tenants, cores) = (credential.rights, credential.tenants.clone(), Arc::clone(&app.cores));
@@ -131,7 +137,7 @@ impl Reading {
 
     /// The same in another log, under its newest head.
     pub(in crate::http) fn in_log(&self, log: Log) -> Result<Self, Problem> {
-        let (checkpoint, head) = (log.checkpoint(), log.head());
+        let (checkpoint, head) = heads(&log);
         let prints = log.print_secret()?.unwrap_or(PrintSecret::new([0; PrintSecret::LEN]));
         // What was looked up once was so in the other one.
         let (redactions, signer) = (Arc::default(), Arc::default());

@@ -5,6 +5,7 @@ mod faults;
 mod mending;
 mod mirrors;
 mod rows;
+mod unsure;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::process::Command;
 
 use cairn_tests::oracle::Oracle;
 use cairn_tests::random::Random;
-use cairn_tests::server::{Data, Ended, Server, Starting, program, run};
+use cairn_tests::server::{Data, Ended, Server, Starting, cairnd, program, run};
 use tempfile::TempDir;
 
 use crate::damage::{figure, flip_in_tables, get, in_tables, wait_for};
@@ -91,6 +92,17 @@ fn repair_json(data: &Path, more: &[&str]) -> (Option<i32>, serde_json::Value) {
     let ended = repair(data, &[more, &["--json"]].concat());
     let said = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
     (ended.code, said)
+}
+
+/// Whether the log `main` is held after a repair because its policy may be gone; then it is let go, as an operator does
+/// who knows that there was none.
+fn let_go(data: &Path, said: &serde_json::Value) -> bool {
+    let held = said["logs"][0]["held"].as_bool().unwrap();
+    if held {
+        let ended = cairnd(data, &["log", "policy", "main", "--none"]);
+        assert_eq!(ended.code, SOUND, "{ended:?}");
+    }
+    held
 }
 
 /// Starts the server where it was before.

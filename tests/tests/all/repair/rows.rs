@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use cairn_tests::random::Random;
 
-use super::{FAILED, MISSING, SOUND, Scene, repair, repair_json};
+use super::{FAILED, MISSING, SOUND, Scene, let_go, repair, repair_json};
 
 /// The files of the database with this ending.
-fn with_ending(data: &Path, ending: &str) -> Vec<PathBuf> {
+pub(super) fn with_ending(data: &Path, ending: &str) -> Vec<PathBuf> {
     let files = fs::read_dir(data.join("db")).unwrap().map(|file| file.unwrap().path());
     let mut found: Vec<PathBuf> = files.filter(|file| file.to_string_lossy().ends_with(ending)).collect();
     found.sort();
@@ -27,16 +27,24 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// A repair with the scene's backups mends it, and it goes on.
-fn assert_mended(scene: &mut Scene, what: &str) {
+/// A repair with the scene's backups mends it, and it goes on; whether it was held before.
+fn assert_mended(scene: &mut Scene, what: &str) -> bool {
     let refused = scene.data.try_serve();
     assert!(refused.is_err(), "{what}: the start did not refuse");
     let (code, said) = repair_json(scene.data.path(), &["--from", &scene.backups()]);
     assert_eq!((code, &said["mended"]), (SOUND, &true.into()), "{what}: {said}");
+    let held = let_go(scene.data.path(), &said);
     let server = scene.data.serve();
     scene.assert_goes_on(&server);
     assert_eq!(server.stop().code, SOUND);
     scene.data.assert_sound();
+    held
+}
+
+/// A repair of a database whose write-ahead log is whole has nothing to be unsure of.
+fn assert_sure(said: &serde_json::Value) {
+    let is_unsure = |wrong: &serde_json::Value| wrong["remedy"] == "unsure";
+    assert!(!said["wrong"].as_array().unwrap().iter().any(is_unsure), "{said}");
 }
 
 #[test]
@@ -46,7 +54,9 @@ fn a_database_whose_manifest_is_damaged_is_mended() {
     let path = manifest(scene.data.path());
     let middle = fs::metadata(&path).unwrap().len() as usize / 2;
     flip(&path, middle);
-    assert_mended(&mut scene, "a flipped manifest");
+    let (_, said) = repair_json(scene.data.path(), &["--from", &scene.backups(), "--check"]);
+    assert_sure(&said);
+    assert!(!assert_mended(&mut scene, "a flipped manifest"));
 }
 
 /// No table was written yet for most families of rows: their names stood in the manifest alone.
@@ -62,6 +72,8 @@ fn a_lost_manifest_loses_nothing_that_stands_in_the_write_ahead_log_alone() {
     assert!(data.try_serve().is_err(), "the start did not refuse");
     let (code, said) = repair_json(data.path(), &[]);
     assert_eq!((code, &said["mended"], &said["logs"][0]["size"]), (SOUND, &true.into(), &300.into()), "{said}");
+    assert_sure(&said);
+    assert_eq!(said["logs"][0]["held"], false, "{said}");
     data.assert_sound();
     let server = data.serve();
     let mut random = Random::for_test("a lost manifest");
@@ -91,9 +103,10 @@ fn a_lost_manifest_and_a_damaged_write_ahead_log_are_mended_from_a_mirror() {
     let alone = repair(data.path(), &[]);
     assert!(alone.code == MISSING && !alone.stdout.contains("is not open"), "{alone:?}");
     let mirror = copy.serve();
-    let mended = repair(data.path(), &["--mirror", &mirror.log_url("main")]);
-    assert!(mended.code == SOUND && !mended.stdout.contains("is not open"), "{mended:?}");
+    let (code, said) = repair_json(data.path(), &["--mirror", &mirror.log_url("main")]);
+    assert!(code == SOUND && !said.to_string().contains("is not open"), "{said}");
     data.assert_sound();
+    assert!(let_go(data.path(), &said), "{said}");
     let server = data.serve();
     oracle.check_every_entry(server.address()).unwrap_or_else(|wrong| panic!("{wrong}"));
     crate::scene::append(&server, &data, &mut oracle, b"it goes on");
@@ -106,7 +119,7 @@ fn a_database_whose_manifest_and_its_name_are_gone_is_mended() {
     scene.back_up();
     fs::remove_file(manifest(scene.data.path())).unwrap();
     fs::remove_file(scene.data.path().join("db/CURRENT")).unwrap();
-    assert_mended(&mut scene, "no manifest");
+    assert!(!assert_mended(&mut scene, "no manifest"));
 }
 
 /// What is left of a manifest whose end is gone is refused, or does no harm where only its last records are.
@@ -147,16 +160,18 @@ fn a_torn_manifest_is_refused_or_harmless_and_mended() {
 
 #[test]
 fn a_table_that_is_gone_is_mended() {
+    let mut held = 0;
     for number in 0.. {
         let mut scene = Scene::new();
         scene.back_up();
         let tables = with_ending(scene.data.path(), ".sst");
         let Some(table) = tables.get(number) else {
             assert!(number > 2, "there were no tables");
+            assert!(held > 0 && held < number, "of {number} tables {held} may have had a policy");
             return;
         };
         fs::remove_file(table).unwrap();
-        assert_mended(&mut scene, &format!("table {number}, {}", table.display()));
+        held += usize::from(assert_mended(&mut scene, &format!("table {number}, {}", table.display())));
     }
 }
 
@@ -178,8 +193,9 @@ fn a_damaged_write_ahead_log_is_mended_from_a_mirror_up_to_the_last_released_hea
     let backups = scene.backups();
     assert_eq!(repair(scene.data.path(), &["--from", &backups]).code, MISSING);
     let mirror = copy.serve();
-    let mended = repair(scene.data.path(), &["--from", &backups, "--mirror", &mirror.log_url("main")]);
-    assert_eq!(mended.code, SOUND, "{mended:?}");
+    let (code, said) = repair_json(scene.data.path(), &["--from", &backups, "--mirror", &mirror.log_url("main")]);
+    assert_eq!(code, SOUND, "{said}");
+    assert!(let_go(scene.data.path(), &said), "{said}");
     let server = scene.data.serve();
     scene.assert_goes_on(&server);
 }
@@ -217,8 +233,9 @@ fn an_older_copy_is_mended_up_to_the_high_water_or_not_at_all() {
     let refused = repair(scene.data.path(), &["--from", &backups]);
     assert!(refused.code == MISSING && refused.stdout.contains("they are behind"), "{refused:?}");
     let mirror = newest.serve();
-    let mended = repair(scene.data.path(), &["--mirror", &mirror.log_url("main")]);
-    assert_eq!(mended.code, SOUND, "{mended:?}");
+    let (code, said) = repair_json(scene.data.path(), &["--mirror", &mirror.log_url("main")]);
+    assert_eq!(code, SOUND, "{said}");
+    assert!(let_go(scene.data.path(), &said), "what was said since is not known: {said}");
     let server = scene.data.serve();
     scene.assert_goes_on(&server);
     assert_eq!(server.stop().code, SOUND);

@@ -230,7 +230,8 @@ impl Report {
         // The one that has all, be it not witnessed yet.
         let checkpointed = self.reading.log.checkpoint();
         let Completeness { to: complete_to, except } = self.complete;
-        let under = if checkpointed.size < complete_to { Arc::clone(&self.reading.head) } else { checkpointed };
+        let checkpointed = checkpointed.filter(|checkpoint| checkpoint.size >= complete_to);
+        let under = checkpointed.unwrap_or_else(|| Arc::clone(&self.reading.head));
         let as_of = Time::from_millis(self.reading.head.time_ms).map_err(Problem::internal)?;
         let (records, unverified, checkpoint) = (self.records, self.unverified, checkpoint(&under)?);
         let end = ReportEnd { records, unverified, complete_to, except, as_of, checkpoint };

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use cairn_tests::folder::copy;
 use cairn_tests::random::Random;
-use cairn_tests::server::{program, run as run_program};
+use cairn_tests::server::{cairnd, program, run as run_program};
 use serde::{Deserialize, Serialize};
 
 use super::{Setting, files};
@@ -139,8 +139,22 @@ pub(super) fn run_wal(setting: &Setting<'_>, mut random: Random, tally: &mut Tal
     Ok(())
 }
 
+/// What `cairnd repair --json` says.
+#[derive(Deserialize)]
+struct Repaired {
+    mended: bool,
+    logs: Vec<RepairedLog>,
+}
+
+#[derive(Deserialize)]
+struct RepairedLog {
+    log: String,
+    held: bool,
+}
+
 /// One flipped bit in a file of the database, byte after byte, and a repair with a backup: it says that all is sound, or
-/// mends it, and the real server serves everything then.
+/// mends it, and the real server serves everything then. A log whose policy may be gone is held until it is said that there
+/// is none, which is so.
 pub(super) fn run_repair(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) -> Result<(), Finding> {
     let mut victim = Victim::make(setting.folder, random.fork(), tally)?;
     // Of a copy: to be backed up, a database is opened, which writes what stands in the write-ahead log to tables.
@@ -175,16 +189,41 @@ pub(super) fn run_repair(setting: &Setting<'_>, mut random: Random, tally: &mut 
 
 fn repaired(victim: &mut Victim, backups: &Path, flip: &Flip) -> Result<&'static str, Finding> {
     let image = damaged(victim, flip)?;
-    let ended =
-        run_program(Command::new(program("cairnd")).arg("repair").arg("--data").arg(&image).arg("--from").arg(backups));
+    let mut command = Command::new(program("cairnd"));
+    let ended = run_program(command.args(["repair", "--json", "--data"]).arg(&image).arg("--from").arg(backups));
     if ended.code != Some(0) {
         return Err(Finding::failed(format!("a repair with a whole backup does not mend it: {ended:?}")));
     }
+    let said: Repaired =
+        serde_json::from_str(&ended.stdout).map_err(|error| Finding::failed(format!("{error}: {ended:?}")))?;
+    let held = let_go(&image, &said, flip)?;
     match files::judge(&mut victim.world, &image)? {
-        "sound" if ended.stdout.contains("mended, and verified whole") => Ok("mended"),
+        "sound" if held > 0 => Ok("mended, held and let go"),
+        "sound" if said.mended => Ok("mended"),
         "sound" => Ok("nothing to mend"),
         other => Err(Finding::failed(format!("after a repair it is {other}: {ended:?}"))),
     }
+}
+
+/// Says of every log that is held that it has no policy, as an operator does. How many there were.
+fn let_go(image: &Path, said: &Repaired, flip: &Flip) -> Result<usize, Finding> {
+    let held: Vec<&str> = said.logs.iter().filter(|log| log.held).map(|log| log.log.as_str()).collect();
+    let may_lose = flip.file.extension().is_some_and(|extension| extension == "log" || extension == "sst");
+    let may_be_held = said.mended && may_lose;
+    if !held.is_empty() && !may_be_held {
+        return Err(Finding::failed(format!("held, though no row can be gone: {held:?}")));
+    }
+    for log in &held {
+        for (what, expected) in
+            [("--show", "a repair lost the witness policy"), ("--none", "has no witness policy now")]
+        {
+            let ended = cairnd(image, &["log", "policy", log, what]);
+            if ended.code != Some(0) || !ended.stdout.contains(expected) {
+                return Err(Finding::failed(format!("log policy {log} {what}: {ended:?}")));
+            }
+        }
+    }
+    Ok(held.len())
 }
 
 /// Files of a sort are one.
