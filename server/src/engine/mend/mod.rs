@@ -35,6 +35,7 @@ mod sink;
 mod sources;
 mod swap;
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 
@@ -50,7 +51,7 @@ pub use sources::{Copy, Mirror, Sources};
 pub use swap::{SwapError, clear_undecided, settle, sources_folder};
 
 use super::fsck::{Progress, check_all};
-use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, PolicyText};
+use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, PolicyText, Successor};
 use super::open::OpenError;
 use super::replay::replay;
 use super::scrub::Place;
@@ -260,6 +261,7 @@ impl Mending {
             return Ok(());
         };
         let Some(binding) = self.binding(bindings, &walked, report) else { return Ok(()) };
+        let binding = &*self.with_successor(binding, report);
         let (state, lifted) = self.state(log, row.as_ref(), (&walked, binding), report);
         let (binding_key, head_key) = (BindingRow::key(log), HeadRow::key(log));
         if let Some(sink) = &mut sink {
@@ -347,6 +349,23 @@ impl Mending {
             report.add(Some(&binding.name), (Place::Rows("binding"), found.to_owned()), Remedy::From(from.clone()));
         }
         Some(binding)
+    }
+
+    /// The same, with the log that continues it: that one has begun, and says so, even if the row that names it is lost. Of
+    /// a log that ended without an entry of its own nothing else tells.
+    fn with_successor<'b>(&self, binding: &'b BindingRow, report: &mut Report) -> Cow<'b, BindingRow> {
+        let has_begun = |log: LogId| self.marks.get(log).is_some_and(|mark| mark.size > TreeSize::ZERO);
+        let continues = |claimed: &&Claimed| claimed.binding.predecessor.as_ref() == Some(&binding.name);
+        let mut begun = self.logs.iter().filter(|(log, _)| has_begun(*log));
+        let next = begun.find_map(|(_, bindings)| bindings.iter().find(continues));
+        let Some(Claimed { binding: next, .. }) = next.filter(|_| binding.successor.is_none()) else {
+            return Cow::Borrowed(binding);
+        };
+        let found = format!("it does not name {}, which continues the log", next.origin);
+        report.add(Some(&binding.name), (Place::Rows("binding"), found), Remedy::Made);
+        let mut named = binding.clone();
+        named.successor = Some(Successor { name: next.name.clone(), origin: next.origin.clone() });
+        Cow::Owned(named)
     }
 
     /// Whether the log goes on, and whether it did not before.

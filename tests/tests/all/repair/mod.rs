@@ -1,6 +1,7 @@
 //! Damaged databases that are mended: from backups, from mirrors that may lie, from themselves; killed at every step, and
 //! with no room left.
 
+mod continued;
 mod faults;
 mod mending;
 mod mirrors;
