@@ -18,6 +18,7 @@ use super::layout::{BindingRow, LogState};
 use super::published::Publishing;
 use super::records::Found;
 use super::scrub::Looked;
+use crate::high_water::Mark;
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
@@ -34,6 +35,13 @@ pub struct Head {
     pub note: Bytes,
     /// The unfinished tiles; absent for a log that nobody has written to for a while.
     pub(super) edge: Option<Arc<Edge>>,
+}
+
+impl Head {
+    /// What the high-water is told of it.
+    pub(super) const fn mark(&self) -> Mark {
+        Mark { size: self.size, root: self.root, time_ms: self.time_ms }
+    }
 }
 
 /// What is fixed about a log.

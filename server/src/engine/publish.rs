@@ -132,6 +132,8 @@ impl Log {
             (None, _) => job.deletes.push(CheckpointRow::key(log)),
         }
         self.durably(job).await?;
+        // A database that has lost it again, with its write-ahead log, is to be refused: it would publish what no witness saw.
+        self.told(|done| Job::Mark(Arc::clone(&self.shared), done)).await?;
         publishing.set_outstanding(outstanding);
         if proposed.is_some() {
             publishing.propose();

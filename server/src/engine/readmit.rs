@@ -147,12 +147,12 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
     let row = DatabaseRow { commit, released: database.released, ..database };
     batch.put(DatabaseRow::key(), row.encode());
     store.commit(batch).map_err(|error| ReadmitError::Write(error.to_string()))?;
-    // The marks of logs that go on may be newer than the copy's own: a head that came to be durable in both, or its time.
-    let newest = evidence.map_or(0, |evidence| evidence.commit()).min(database.commit).max(marks.commit());
+    // The marks of logs that go on may be newer than the copy's own: a head that came to be durable in both, or its time. And
+    // a copy that loses this commit again, with its write-ahead log, is to be refused: none of its logs would be halted.
     let path = options.high_water_path();
     let replaced = std::fs::remove_file(&path).map_err(|error| ReadmitError::Write(error.to_string()));
     replaced?;
-    HighWater::write_copy(&path, database.id, &Marks::of(newest, merged)).map_err(OpenError::from)?;
+    HighWater::write_copy(&path, database.id, &Marks::of(commit, merged)).map_err(OpenError::from)?;
     Ok(readmitted)
 }
 

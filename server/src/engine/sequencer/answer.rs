@@ -27,8 +27,7 @@ pub(super) struct Signed {
 impl Signed {
     /// What the high-water is told of it.
     pub(super) fn mark(&self) -> (LogId, Mark) {
-        let Head { size, root, time_ms, .. } = self.head;
-        (self.shared.info.id, Mark { size, root, time_ms })
+        (self.shared.info.id, self.head.mark())
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) enum Work {
     Created(Box<Created>),
     /// A change of a log's standing that the store has, with what it brought.
     Changed(Box<Changed>),
+    /// A commit without a head that must not get lost, and the log that it is about.
+    Standing(u64, Arc<Shared>),
     /// Logs that the writer has let go of.
     Forget(Vec<Arc<Shared>>),
     /// Nothing: whoever sent it is told when all before it is done.

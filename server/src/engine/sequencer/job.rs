@@ -43,6 +43,8 @@ pub(in crate::engine) enum Job {
     Halt(Arc<Shared>, String, oneshot::Sender<()>),
     /// Halt a log whose stored bytes were found damaged, as here.
     Damaged(Arc<Shared>, String, SyncSender<()>),
+    /// Have the high-water told that something was decided about a log which the store has by now.
+    Mark(Arc<Shared>, oneshot::Sender<()>),
     /// Make a copy of everything between two commits.
     Freeze(Box<FreezeJob>),
 }
@@ -192,7 +194,7 @@ impl Weighed for Job {
             Self::Append(job) => job.batch.weight(),
             Self::Record(job) => job.records.iter().map(Prepared::weight).sum(),
             Self::Create(_) | Self::Change(_) | Self::Sweep(_) => 0,
-            Self::Release(..) | Self::Halt(..) | Self::Refused(..) | Self::Damaged(..) | Self::Freeze(_) => 0,
+            Self::Release(..) | Self::Halt(..) | Self::Mark(..) | Self::Refused(..) | Self::Damaged(..) | Self::Freeze(_) => 0,
             Self::Unsound(_) => 0,
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }

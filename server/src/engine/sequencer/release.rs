@@ -40,7 +40,7 @@ impl Writer {
     }
 
     /// Halts a log because of what a witness showed.
-    pub(super) fn halt_by_witness(&mut self, log: &Shared, reason: String) -> Result<(), Poison> {
+    pub(super) fn halt_by_witness(&mut self, log: &Arc<Shared>, reason: String) -> Result<(), Poison> {
         if matches!(log.state(), LogState::Halted(_)) {
             return Ok(());
         }
@@ -52,7 +52,7 @@ impl Writer {
 
     /// Halts a log in whose stored bytes the scrubber found damage. Its heads that are on their way were checked before
     /// they were signed.
-    pub(super) fn halt_by_scrub(&mut self, log: &Shared, reason: String) -> Result<(), Poison> {
+    pub(super) fn halt_by_scrub(&mut self, log: &Arc<Shared>, reason: String) -> Result<(), Poison> {
         if matches!(log.state(), LogState::Halted(_)) {
             return Ok(());
         }
@@ -79,7 +79,7 @@ impl Writer {
         Ok(())
     }
 
-    fn halt_unsound(&mut self, log: &Shared, reason: String, undo: Vec<Key>) -> Result<(), Poison> {
+    fn halt_unsound(&mut self, log: &Arc<Shared>, reason: String, undo: Vec<Key>) -> Result<(), Poison> {
         tracing::error!(log = %log.info.name, %reason, "the stored bytes do not match what was to be signed");
         // Heads before that commit were sound, and have been signed.
         self.release.drain()?;
@@ -94,7 +94,7 @@ impl Writer {
     }
 
     /// Halts a log whose head the signer refuses. From that head on nothing of it was signed.
-    pub(super) fn halt_by_signer(&mut self, log: &Shared, reason: String) -> Result<(), Poison> {
+    pub(super) fn halt_by_signer(&mut self, log: &Arc<Shared>, reason: String) -> Result<(), Poison> {
         self.release.drain()?;
         let undo = self.unreleased_keys(log)?;
         self.halt_for(log, Halt::for_good(reason), undo)

@@ -119,6 +119,7 @@ impl Releaser {
                 Work::Rest(commit, unsigned) => self.finish_rest(commit, *unsigned, tell)?,
                 Work::Created(created) => self.finish_creation(*created)?,
                 Work::Changed(changed) => self.finish_change(*changed, tell)?,
+                Work::Standing(commit, log) => self.mark_standing(commit, &log)?,
                 Work::Forget(logs) => logs.iter().for_each(|log| {
                     self.checks.forget(log.info.id);
                     forget(log);
@@ -195,8 +196,7 @@ impl Releaser {
     /// The same for a new log, whose empty head was signed before its commit.
     fn finish_creation(&mut self, created: Created) -> Result<(), Poison> {
         let Created { commit, shared, reply } = created;
-        let Head { size, root, time_ms, .. } = *shared.head();
-        self.mark(commit, vec![(shared.info.id, Mark { size, root, time_ms })])?;
+        self.mark(commit, vec![(shared.info.id, shared.head().mark())])?;
         // The point of no return.
         self.parts.registry.insert(Arc::clone(&shared));
         self.marked.store(commit, Ordering::Release);
@@ -225,17 +225,16 @@ impl Releaser {
             };
             self.mark(commit, vec![signed.mark()])?;
             head = Some(signed.head);
+        } else {
+            self.mark(commit, vec![(shared.info.id, shared.head().mark())])?;
         }
         // The point of no return.
-        let marked = head.is_some();
         shared.change(standing, head, state);
         // The entry that says so is found by its leaf like any other.
         let index = shared.head().size.get().checked_sub(1).and_then(|last| LeafIndex::new(last).ok());
         index_leaves(&shared, index.zip(leaf).into_iter(), &self.parts.due);
         index_prints(&shared, &[]);
-        if marked {
-            self.marked.store(commit, Ordering::Release);
-        }
+        self.marked.store(commit, Ordering::Release);
         // Whoever asked may have gone; the change is made all the same.
         let _ = reply.send(Ok(()));
         Ok(())
@@ -297,6 +296,14 @@ impl Releaser {
             }
             Err(SignerError::Failed(reason)) => Err(self.poison(format!("the signer failed: {reason}"))),
         }
+    }
+
+    /// Marks a log's last head once more, under a commit that changed what the log may do: a database that lacks that commit
+    /// is refused, like one that lacks a head.
+    fn mark_standing(&mut self, commit: u64, log: &Shared) -> Result<(), Poison> {
+        self.mark(commit, vec![(log.info.id, log.head().mark())])?;
+        self.marked.store(commit, Ordering::Release);
+        Ok(())
     }
 
     fn mark(&mut self, commit: u64, marks: Vec<(LogId, Mark)>) -> Result<Duration, Poison> {

@@ -108,7 +108,8 @@ impl Writer {
             releaser.resume(commit, &fresh)?;
         }
         for (shared, error, undo) in damaged {
-            self.halt_for(&shared, Halt::damage(error.to_string()), undo).map_err(resume_error)?;
+            let commit = self.halt_unmarked(&shared, Halt::damage(error.to_string()), undo).map_err(resume_error)?;
+            releaser.resume(commit, &[(shared.info.id, shared.head().mark())])?;
         }
         Ok(())
     }
@@ -138,6 +139,11 @@ impl Writer {
                     self.halt_by_scrub(&log, reason)?;
                     // Whoever asked may have gone.
                     let _ = done.try_send(());
+                }
+                Job::Mark(log, done) => {
+                    self.mark_standing(&log)?;
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
                 }
                 Job::Freeze(job) => self.freeze(*job)?,
             }
@@ -324,7 +330,7 @@ impl Writer {
 
     /// Takes a log out of service for good: durably, with its last signed head, and without the rows in `undo`, which
     /// no signed head covers.
-    pub(super) fn halt(&mut self, shared: &Shared, error: &ReadError, undo: Vec<Key>) -> Result<(), Poison> {
+    pub(super) fn halt(&mut self, shared: &Arc<Shared>, error: &ReadError, undo: Vec<Key>) -> Result<(), Poison> {
         tracing::error!(log = %shared.info.name, %error, "the stored bytes do not match what was to be signed");
         // Heads of the log that are on their way are sound, and will be signed: it ends with the last of them.
         self.release.drain()?;
@@ -332,7 +338,24 @@ impl Writer {
     }
 
     /// As [`Writer::halt`], for any reason, where nothing of the log is on its way.
-    pub(super) fn halt_for(&mut self, shared: &Shared, halt: Halt, undo: Vec<Key>) -> Result<(), Poison> {
+    pub(super) fn halt_for(&mut self, shared: &Arc<Shared>, halt: Halt, undo: Vec<Key>) -> Result<(), Poison> {
+        let commit = self.halt_unmarked(shared, halt, undo)?;
+        self.release.hand(Work::Standing(commit, Arc::clone(shared)))?;
+        self.release.drain()
+    }
+
+    /// Has the high-water told that there is a commit behind those of the log's heads, so that a database which lost it is
+    /// refused: with its write-ahead log it would lose what stands there alone, and go on as if nothing had been decided.
+    pub(super) fn mark_standing(&mut self, shared: &Arc<Shared>) -> Result<(), Poison> {
+        let mut batch = Batch::new();
+        let commit = self.next_commit(&mut batch);
+        self.commit(batch)?;
+        self.release.hand(Work::Standing(commit, Arc::clone(shared)))?;
+        self.release.drain()
+    }
+
+    /// Halts a log by a commit that the high-water is not told of yet; gives its number.
+    fn halt_unmarked(&mut self, shared: &Shared, halt: Halt, undo: Vec<Key>) -> Result<u64, Poison> {
         let Halt { reason, mendable } = halt;
         let log = shared.info.id;
         self.residents.remove(log);
@@ -357,7 +380,7 @@ impl Writer {
         tracing::error!(log = %shared.info.name, %reason, "log halted");
         shared.set_state(state);
         self.parts.observer.halted(log, &reason);
-        Ok(())
+        Ok(commit)
     }
 }
 

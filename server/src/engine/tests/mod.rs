@@ -13,6 +13,7 @@ mod records;
 mod refusals;
 mod scrub;
 mod signing;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
