@@ -15,13 +15,30 @@ pub(crate) struct Query<'a> {
 impl<'a> Query<'a> {
     /// Reads a query string in which only `known` names may stand.
     pub(crate) fn parse(query: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
+        let strange = |name: &str| {
+            let names = known.join(", ");
+            let bound = if known.is_empty() { "no parameters".to_owned() } else { names };
+            Err(Problem::malformed("query", name, "no such parameter here").bound(bound))
+        };
+        Self::read(query, known, strange)
+    }
+
+    /// The same for routes in somebody else's place, where parameters that are not known were always passed over.
+    pub(crate) fn parse_known(query: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
+        Self::read(query, known, |_| Ok(()))
+    }
+
+    fn read(
+        query: Option<&'a str>,
+        known: &[&'static str],
+        strange: impl Fn(&str) -> Result<(), Problem>,
+    ) -> Result<Self, Problem> {
         let mut pairs: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
         for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let Some(name) = known.iter().find(|known| **known == name) else {
-                let names = known.join(", ");
-                let bound = if known.is_empty() { "no parameters".to_owned() } else { names };
-                return Err(Problem::malformed("query", name, "no such parameter here").bound(bound));
+                strange(name)?;
+                continue;
             };
             if pairs.iter().any(|(seen, _)| seen == name) {
                 return Err(Problem::malformed(name, value, "given more than once").bound("at most once"));
@@ -129,5 +146,8 @@ mod tests {
             assert_eq!(parse(bad).unwrap_err().kind(), Kind::Malformed, "{bad}");
         }
         assert!(Query::parse(None, &[]).is_ok() && Query::parse(Some(""), &[]).is_ok());
+        let lenient = Query::parse_known(Some("_=%zz&size=1&sizes=2"), &["size"]).unwrap();
+        assert_eq!(lenient.get("size"), Some("1"));
+        assert!(Query::parse_known(Some("size=1&size=1"), &["size"]).is_err());
     }
 }

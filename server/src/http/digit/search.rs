@@ -71,7 +71,7 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     *echo = Echo::of(&info);
     let caller = caller(ask, info.auth_token.as_deref());
     require(&caller, Right::Read)?;
-    let wanted = Wanted::of(&Query::parse(ask.parts.uri.query(), &NAMES)?)?;
+    let wanted = Wanted::of(&Query::parse_known(ask.parts.uri.query(), &NAMES)?)?;
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
     credential.admit(&wanted.tenant)?;
     let mut logs = ask.app.records.homes.each_of(&ask.app.engine, &wanted.tenant).into_iter();
