@@ -32,7 +32,7 @@ pub struct Tenants {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
     /// Neither a name nor a prefix of names.
-    #[error("{0:?} is not a log selector: a log's name, the beginning of one with * after it, or *")]
+    #[error("{0:?} is not a log selector: a log's name, the beginning of one with * after it, *, or nothing for none")]
     Logs(String),
     /// Neither a name nor a prefix of names.
     #[error("{0:?} is not a selector of tenants: names or beginnings of names with * after them, with commas between")]
@@ -53,10 +53,28 @@ impl Selector {
         selects(&self.text, log)
     }
 
+    /// Every log.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { text: "*".into() }
+    }
+
+    /// No log.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { text: "".into() }
+    }
+
     /// Whether every log is meant.
     #[must_use]
     pub fn is_all(&self) -> bool {
         &*self.text == "*"
+    }
+
+    /// Whether no log is meant.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.text.is_empty()
     }
 }
 
@@ -114,7 +132,7 @@ impl FromStr for Selector {
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         let stem = text.strip_suffix('*').unwrap_or(text);
         let plain = stem.bytes().all(LogName::has_room_for);
-        if text.is_empty() || !plain || stem.len() > LogName::MAX_BYTES {
+        if !plain || stem.len() > LogName::MAX_BYTES {
             return Err(SelectorError::Logs(text.to_owned()));
         }
         Ok(Self { text: text.into() })
@@ -171,10 +189,12 @@ mod tests {
 
     #[test]
     fn logs_are_named_not_guessed() {
-        for bad in ["", "a*b", "**", "UPPER", "a/b", "a b", "a,b"] {
+        for bad in ["a*b", "**", "UPPER", "a/b", "a b", "a,b"] {
             assert!(bad.parse::<Selector>().is_err(), "{bad}");
         }
-        assert!("*".parse::<Selector>().unwrap().matches("anything"));
+        let (all, none): (Selector, Selector) = ("*".parse().unwrap(), "".parse().unwrap());
+        assert!(all == Selector::all() && all.is_all() && all.matches("anything"));
+        assert!(none == Selector::none() && none.is_none() && !none.matches("") && !none.matches("anything"));
     }
 
     #[test]

@@ -28,9 +28,10 @@ pub(super) struct Create {
     /// secret, each of which covers those before it.
     #[arg(long, default_value = "append,read")]
     rights: Rights,
-    /// On which logs: a name, the beginning of names with * after it, or *.
-    #[arg(long, default_value = "*")]
-    logs: Selector,
+    /// On which logs, as such: their raw entries, and what of a private one is read beside its records. A name, the beginning
+    /// of names with * after it, or *; "" for none [default: * for a token for all tenants or for none, else none].
+    #[arg(long)]
+    logs: Option<Selector>,
     /// On the records of which tenants: names, or beginnings of names with * after them, with commas between; "" for none
     /// [default: * for a token for all logs, else none].
     #[arg(long)]
@@ -67,9 +68,7 @@ impl TokenCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Create(Create { data, rights, logs, tenants, producer_keys, name, json }) => {
-                // A token for some logs was never meant for all tenants.
-                let tenants =
-                    tenants.unwrap_or_else(|| if logs.is_all() { Tenants::all() } else { Tenants::default() });
+                let (logs, tenants) = together(logs, tenants);
                 let request = Request::TokenCreate(TokenTerms { name, rights, logs, tenants, producer_keys });
                 match Folder::open(&data)?.ask(request)? {
                     Reply::TokenCreated(made) if json => print_json(&made)?,
@@ -90,8 +89,21 @@ impl TokenCommand {
     }
 }
 
+/// What is meant where one of the two is not said: a token for some logs is not for all tenants, nor is one for some tenants
+/// for all logs, in which are others' records.
+fn together(logs: Option<Selector>, tenants: Option<Tenants>) -> (Selector, Tenants) {
+    match (logs, tenants) {
+        (Some(logs), Some(tenants)) => (logs, tenants),
+        (Some(logs), None) if logs.is_all() => (logs, Tenants::all()),
+        (Some(logs), None) => (logs, Tenants::default()),
+        (None, Some(tenants)) if !tenants.is_all() && !tenants.is_none() => (Selector::none(), tenants),
+        (None, tenants) => (Selector::all(), tenants.unwrap_or_else(Tenants::all)),
+    }
+}
+
 fn described(token: &TokenLine) -> String {
     let TokenLine { id, name, rights, logs, tenants, .. } = token;
     let tenants = if tenants.is_none() { String::new() } else { format!("  tenants {tenants}") };
-    format!("{id}  {rights}  logs {logs}{tenants}  {name}")
+    let logs = if logs.is_none() { "no logs".to_owned() } else { format!("logs {logs}") };
+    format!("{id}  {rights}  {logs}{tenants}  {name}")
 }

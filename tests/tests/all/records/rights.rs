@@ -27,8 +27,11 @@ fn tokens_name_their_tenants_and_the_class_that_they_see() {
     for (arguments, expected) in [
         (
             &["--rights", "read,disclose:restricted", "--tenants", "pb,pb.*", "--name", "a"][..],
-            "read,disclose:restricted  logs *  tenants pb,pb.*  a",
+            "read,disclose:restricted  no logs  tenants pb,pb.*  a",
         ),
+        (&["--tenants", "*", "--name", "e"], "append,read  logs *  tenants *  e"),
+        (&["--tenants", "pb", "--logs", "*", "--name", "f"], "append,read  logs *  tenants pb  f"),
+        (&["--logs", "", "--name", "g"], "append,read  no logs  g"),
         (&["--name", "b"], "append,read  logs *  tenants *  b"),
         (&["--logs", "main", "--name", "c"], "append,read  logs main  c"),
         (&["--tenants", "", "--name", "d"], "append,read  logs *  d"),
@@ -42,6 +45,25 @@ fn tokens_name_their_tenants_and_the_class_that_they_see() {
     {
         let ended = create(&bad);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{bad:?}");
+    }
+}
+
+/// A private log of one tenant has nothing for a token of another, as a log no more than as records.
+#[test]
+fn a_token_for_a_tenant_is_good_for_no_log_that_is_not_named() {
+    let running = Running::start();
+    let made = cairnd(running.data.path(), &["tenant", "create", "own", "--private"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let asked = |arguments: &[&str], method: &str, path: &str| {
+        let token = running.new_token(&[&["--rights", "append,read"], arguments].concat());
+        let request = if method == "POST" { Request::post(path, "raw") } else { Request::get(path) };
+        running.ask_with(&token, request).status
+    };
+    for (method, path) in [("POST", "/logs/own/add"), ("GET", "/logs/own/head"), ("GET", "/logs/own/checkpoint")] {
+        let refused = asked(&["--tenants", "pb"], method, path);
+        assert!(matches!(refused, 401 | 403 | 404), "{path}: {refused}");
+        assert_eq!(refused, asked(&["--logs", "other"], method, path), "{path}");
+        assert_eq!(asked(&["--tenants", "pb", "--logs", "own"], method, path), 200, "{path}");
     }
 }
 
