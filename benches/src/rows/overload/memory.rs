@@ -1,8 +1,10 @@
 //! How much memory the server may have while it is abused: what it had before, what its caches have taken since, each up to
 //! its bound, what the configured bound lets wait that this kind of abuse meets, and some room. And whether it is flat: what it has in the second half of the rounds, beside its caches, is what it had in the first.
 //!
-//! What a cache has is read between rounds, not when most is resident. So where caches fill while they are attacked, rounds
-//! that do not count come first, until they take little more.
+//! What a cache has is read between rounds, not when most is resident; and what was freed goes back to the system later. So
+//! where caches fill while they are attacked, rounds that do not count come first, until caches take little more and a few
+//! rounds in a row had no more resident beside them than those before. They end all the same after a number of rounds: what
+//! grows for good grows in those that count.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,8 +20,10 @@ use crate::programs::Server;
 const ROOM: f64 = 64.0;
 /// MiB of these by which the second half of the rounds may have more than the first.
 const GROWTH: f64 = 32.0;
-/// MiB that caches take in a round as long as they fill.
+/// MiB that caches take in a round as long as they fill, or that are resident beside them for the first time.
 const FILLING: f64 = 8.0;
+/// So many rounds in a row must have no more resident than those before.
+const LEVEL: usize = 4;
 const MIB: f64 = 1_048_576.0;
 
 /// What fills until it is full, and stays.
@@ -39,8 +43,8 @@ pub(super) struct Memory {
     full: Vec<f64>,
     /// What may wait, and by which bound.
     waiting: (&'static str, f64),
-    /// What was resident at most in each of the rounds in which caches filled.
-    filling: Vec<f64>,
+    /// Those in which caches filled.
+    filling: Vec<Round>,
     rounds: Vec<Round>,
 }
 
@@ -74,11 +78,18 @@ impl Memory {
         Ok(said)
     }
 
-    /// A round that does not count is over; whether caches still fill.
+    /// A round that does not count is over; whether there is more to fill.
     pub(super) fn fills(&mut self, server: &Server) -> anyhow::Result<bool> {
         let before: f64 = self.full.iter().sum();
-        self.filling.push(server.peak_mib());
-        Ok(self.look(server)? - before > FILLING)
+        let cached = self.look(server)?;
+        self.filling.push(Round { peak: server.peak_mib(), cached });
+        Ok(cached - before > FILLING || self.rises())
+    }
+
+    /// Whether one of the last rounds had more resident beside caches than all before them, or there were not enough yet.
+    fn rises(&self) -> bool {
+        let (before, last) = self.filling.split_at(self.filling.len().saturating_sub(LEVEL));
+        beside(before).zip(beside(last)).is_none_or(|(before, last)| last > before + FILLING)
     }
 
     /// What caches have had at most since the beginning.
@@ -90,7 +101,7 @@ impl Memory {
     }
 
     fn most(&self) -> f64 {
-        self.rounds.iter().map(|round| round.peak).chain(self.filling.iter().copied()).fold(0.0, f64::max)
+        self.rounds.iter().chain(&self.filling).map(|round| round.peak).fold(0.0, f64::max)
     }
 
     fn bound(&self) -> f64 {
@@ -106,8 +117,7 @@ impl Memory {
     /// By how much the second half has more than the first, beside what caches took meanwhile.
     fn growth(&self) -> f64 {
         let (first, second) = self.rounds.split_at(self.rounds.len() / 2);
-        let most = |half: &[Round]| half.iter().map(|round| round.peak - round.cached).reduce(f64::max);
-        most(first).zip(most(second)).map_or(0.0, |(first, second)| second - first)
+        beside(first).zip(beside(second)).map_or(0.0, |(first, second)| second - first)
     }
 
     pub(super) fn is_flat(&self) -> bool {
@@ -131,6 +141,11 @@ impl Memory {
         let _ = write!(told, "{:+.0} to the first, at most {GROWTH:+.0}", self.growth());
         told
     }
+}
+
+/// The most that was resident beside caches.
+fn beside(rounds: &[Round]) -> Option<f64> {
+    rounds.iter().map(|round| round.peak - round.cached).reduce(f64::max)
 }
 
 /// The bound on what this kind of abuse may leave waiting in memory, in MiB; the names are those of the configuration.
@@ -204,8 +219,20 @@ mod tests {
         let leak: Vec<_> = (0..40).map(|round| (250.0 + 2.0 * f64::from(round), 128.0)).collect();
         assert!(memory(&leak[..8]).is_flat() && !memory(&leak).is_flat(), "the longer, the smaller a leak is seen");
         assert!(!memory(&[(430.0, 128.0), (430.0, 128.0)]).is_flat(), "more than may be");
-        let filled = Memory { filling: vec![430.0], ..memory(&[(250.0, 128.0), (250.0, 128.0)]) };
+        let filling = vec![Round { peak: 430.0, cached: 128.0 }];
+        let filled = Memory { filling, ..memory(&[(250.0, 128.0), (250.0, 128.0)]) };
         assert!(!filled.is_flat(), "more than may be, before it counts");
+    }
+
+    #[test]
+    fn rounds_count_once_it_has_been_level_for_a_while() {
+        let rises = |peaks: &[f64]| {
+            let filling = peaks.iter().map(|peak| Round { peak: *peak, cached: 128.0 }).collect();
+            Memory { filling, ..memory(&[]) }.rises()
+        };
+        assert!(rises(&[250.0, 250.0, 250.0, 250.0]), "too few to say");
+        assert!(!rises(&[250.0, 240.0, 257.0, 230.0, 250.0]));
+        assert!(rises(&[250.0, 270.0, 250.0, 250.0, 250.0]) && !rises(&[250.0, 270.0, 250.0, 250.0, 250.0, 270.0]));
     }
 
     #[test]
