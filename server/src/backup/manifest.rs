@@ -140,6 +140,11 @@ pub(super) fn tables(dest: &Path) -> PathBuf {
     dest.join("tables")
 }
 
+/// Where a table with this SHA-256 is kept.
+pub(super) fn place_of(dest: &Path, sha256: Digest) -> PathBuf {
+    tables(dest).join(format!("{sha256}.sst"))
+}
+
 impl Generation {
     /// Reads a generation, or the newest that is whole.
     ///
@@ -162,6 +167,13 @@ impl Generation {
     }
 
     fn read(dest: &Path, number: u64) -> Result<Self, BackupError> {
+        let generation = Self::claimed(dest, number)?;
+        generation.check_lengths()?;
+        Ok(generation)
+    }
+
+    /// What a generation says of itself; nobody has looked whether its files are there.
+    pub(super) fn claimed(dest: &Path, number: u64) -> Result<Self, BackupError> {
         let path = generations(dest).join(name_of(number)).join(FILE_NAME);
         let length = fs::metadata(&path).map_err(BackupError::io(&path))?.len();
         let damaged = |problem| BackupError::Manifest { path: path.clone(), problem };
@@ -169,16 +181,14 @@ impl Generation {
             return Err(damaged(format!("{length} bytes")));
         }
         let manifest = Manifest::decode(&fs::read(&path).map_err(BackupError::io(&path))?).map_err(damaged)?;
-        let generation = Self { dest: dest.into(), number, manifest };
-        generation.check_lengths()?;
-        Ok(generation)
+        Ok(Self { dest: dest.into(), number, manifest })
     }
 
     /// Where a file of it is kept.
     #[must_use]
     pub fn place(&self, file: &FileLine) -> PathBuf {
         match file.tail {
-            Some(_) => tables(&self.dest).join(format!("{}.sst", file.sha256)),
+            Some(_) => place_of(&self.dest, file.sha256),
             None => generations(&self.dest).join(name_of(self.number)).join(&file.path),
         }
     }
@@ -203,6 +213,17 @@ impl Generation {
 /// # Errors
 /// [`BackupError::Io`] if the folder can't be read.
 pub fn list(dest: &Path) -> Result<Vec<Listed>, BackupError> {
+    let listed = numbers(dest)?.into_iter();
+    Ok(listed.map(|number| Listed { number, generation: Generation::read(dest, number) }).collect())
+}
+
+/// What the generations say of themselves, oldest first, as far as that can be read.
+pub(super) fn claims(dest: &Path) -> Result<Vec<Generation>, BackupError> {
+    Ok(numbers(dest)?.into_iter().filter_map(|number| Generation::claimed(dest, number).ok()).collect())
+}
+
+/// The numbers of the generations in a folder of backups, in order.
+pub(super) fn numbers(dest: &Path) -> Result<Vec<u64>, BackupError> {
     let folder = generations(dest);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && dest.is_dir() => return Ok(Vec::new()),
@@ -214,7 +235,7 @@ pub fn list(dest: &Path) -> Result<Vec<Listed>, BackupError> {
         numbers.extend(name.to_str().and_then(number_of));
     }
     numbers.sort_unstable();
-    Ok(numbers.into_iter().map(|number| Listed { number, generation: Generation::read(dest, number) }).collect())
+    Ok(numbers)
 }
 
 #[cfg(test)]

@@ -31,7 +31,9 @@
 //! # Incremental
 //!
 //! A table never changes once it is written. One that the last generation has, by its name, length and last 64 KiB, which
-//! hold an id that no other table has, is not read again.
+//! hold an id that no other table has, is not copied again. The backup's own copy of it is read instead, and compared with
+//! its SHA-256: a disk that keeps backups rots like any other, and all generations share that one copy. If it is damaged,
+//! it is copied from the database over the damaged one, and whoever shares it is whole again.
 
 mod copy;
 mod digest;
@@ -48,7 +50,7 @@ use std::path::{Path, PathBuf};
 
 pub use digest::Digest;
 pub use hold::hold;
-pub use make::{Extra, Made, Source, make};
+pub use make::{Extra, Made, Making, Rotten, Source, make};
 pub use manifest::{FileLine, Generation, Listed, Manifest, list};
 pub use prune::{Pruned, prune};
 pub use quarantine::{LinkedQuarantine, OUTSIDE, persister_files, remove_links};

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use cairn_tree::size::counted;
 use cairnd::admin::{Reply, Request, Session};
-use cairnd::backup::{self, Extra, Generation, LinkedQuarantine, Listed, Source, persister_files};
+use cairnd::backup::{
+    self, Extra, Generation, LinkedQuarantine, Listed, Made, Making, Rotten, Source, persister_files,
+};
 use cairnd::config;
 use cairnd::engine::{Clock as _, Frozen, SystemClock, freeze_stopped, frozen_folder, remove_frozen};
 use cairnd::records::{SECRET_FILE_NAME, SecretFile};
@@ -37,6 +39,9 @@ pub(super) struct Backup {
     /// Once it is made, remove all older generations but so many, this one counted.
     #[arg(long, value_name = "N")]
     keep: Option<NonZeroUsize>,
+    /// Do not read again what is taken over from the last generation: faster, but damage in the backup stays unseen.
+    #[arg(long)]
+    no_reread: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -56,6 +61,7 @@ struct Make {
     to: PathBuf,
     with_keys: bool,
     keep: Option<NonZeroUsize>,
+    no_reread: bool,
     json: bool,
 }
 
@@ -90,10 +96,21 @@ struct Line {
     new_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     with_keys: Option<bool>,
+    /// Tables of the backup that were damaged, and were copied from the database once more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rotten: Vec<RottenLine>,
     /// Older generations that were removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed: Vec<u64>,
     logs: Vec<LogLine>,
+}
+
+#[derive(Serialize)]
+struct RottenLine {
+    table: String,
+    file: String,
+    generations: Vec<u64>,
+    healed: bool,
 }
 
 #[derive(Serialize)]
@@ -107,11 +124,13 @@ struct LogLine {
 
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { command, folder, config, to, with_keys, keep, json } = self;
+        let Self { command, folder, config, to, with_keys, keep, no_reread, json } = self;
         match (command, folder, to) {
             (Some(BackupCommand::List(list)), ..) => list.run(),
             (Some(BackupCommand::Check(check)), ..) => check.run(),
-            (None, Some(folder), Some(to)) => Make { data: Data { folder, config }, to, with_keys, keep, json }.run(),
+            (None, Some(folder), Some(to)) => {
+                Make { data: Data { folder, config }, to, with_keys, keep, no_reread, json }.run()
+            }
             _ => bail!("say what to back up and where to: cairnd backup --data DIR --to DEST"),
         }
     }
@@ -140,7 +159,8 @@ impl Make {
         }
         extras.extend(persister.into_iter().chain(quarantine.extras()?));
         let source = Source { folder: frozen_folder(&folder.path), frozen, extras, with_keys: self.with_keys };
-        let made = backup::make(&self.to, source, SystemClock.now_ms(), &mut show("copied"));
+        let making = Making { now_ms: SystemClock.now_ms(), reads_again: !self.no_reread };
+        let made = backup::make(&self.to, source, making, &mut show("copied or read"));
         // Whatever came of it: it keeps tables from being deleted.
         let removed = remove_frozen(&folder.path);
         let made = made?;
@@ -150,16 +170,41 @@ impl Make {
         let pruned = self.keep.map(|keep| backup::prune(&self.to, keep)).transpose()?.unwrap_or_default();
         if self.json {
             let removed = pruned.generations.clone();
-            let line = Line { new_bytes: Some(made.new_bytes), removed, ..line(&generation) };
+            let rotten = made.rotten.iter().map(rotten_line).collect();
+            let line = Line { new_bytes: Some(made.new_bytes), rotten, removed, ..line(&generation) };
             print_json(&line)?;
         } else {
             print(&format!("{}; {} bytes of it are new", described(&generation), made.new_bytes))?;
+            tell_rotten(&made)?;
             for number in &pruned.generations {
                 print(&format!("generation {number} is removed"))?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Says which tables of the backup were damaged, and what became of them.
+fn tell_rotten(made: &Made) -> anyhow::Result<()> {
+    for Rotten { table, file, generations, is_healed } in &made.rotten {
+        let (file, shared) = (file.display(), generations.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+        print(&if *is_healed {
+            format!(
+                "{file} was damaged in the backup, and is made good from the database ({table}; generations {shared})"
+            )
+        } else {
+            format!(
+                "{file} is damaged in the backup (generations {shared}), and {table} of the database is not what it was \
+                 copied from: look at the database with cairnd fsck"
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn rotten_line(rotten: &Rotten) -> RottenLine {
+    let Rotten { table, file, generations, is_healed } = rotten.clone();
+    RottenLine { table, file: file.display().to_string(), generations, healed: is_healed }
 }
 
 /// In the server that has the database open, or here.
@@ -258,6 +303,7 @@ fn line(generation: &Generation) -> Line {
         bytes: Some(manifest.bytes()),
         new_bytes: None,
         with_keys: Some(manifest.with_keys),
+        rotten: Vec::new(),
         removed: Vec::new(),
         logs: logs.collect(),
     }
@@ -271,6 +317,7 @@ fn unusable(generation: u64, problem: String) -> Line {
         bytes: None,
         new_bytes: None,
         with_keys: None,
+        rotten: Vec::new(),
         removed: Vec::new(),
         logs: Vec::new(),
     }

@@ -3,6 +3,7 @@
 mod kills;
 mod making;
 mod restoring;
+mod rotting;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
