@@ -185,10 +185,16 @@ fn decode(line: &[u8]) -> Option<Incident> {
 
 /// The damage of a log that was found and not repaired since; of the database itself for no log.
 pub fn open_damage<'a>(incidents: &'a [Incident], log: Option<&'a str>) -> impl Iterator<Item = &'a Incident> {
+    open_findings(incidents, log).filter(|incident| incident.event == "damage")
+}
+
+/// The same, and what failed its check when it was read.
+pub fn open_findings<'a>(incidents: &'a [Incident], log: Option<&'a str>) -> impl Iterator<Item = &'a Incident> {
     let of = move |incident: &&Incident| incident.log.as_deref() == log;
     let repaired = incidents.iter().filter(of).rfind(|incident| incident.event == "repaired");
     let since = repaired.map_or(0, |incident| incident.number);
-    incidents.iter().filter(of).filter(move |incident| incident.event == "damage" && incident.number > since)
+    let is_finding = |incident: &Incident| incident.event == "damage" || incident.event == "integrity";
+    incidents.iter().filter(of).filter(move |incident| is_finding(incident) && incident.number > since)
 }
 
 #[cfg(test)]

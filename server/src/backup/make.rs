@@ -139,7 +139,10 @@ pub fn make<'a>(
     }
     all.iter().try_for_each(|file| maker.take(file))?;
     let Maker { partial, files, new_bytes, rotten, read_again, .. } = maker;
-    let manifest = Manifest::new(making.now_ms, source.with_keys, source.frozen, files);
+    let mut frozen = source.frozen;
+    let doubtful = rotten.iter().filter(|one| !one.is_healed);
+    frozen.damage.extend(doubtful.map(|one| format!("{} is not what earlier generations were made of", one.table)));
+    let manifest = Manifest::new(making.now_ms, source.with_keys, frozen, files);
     finish(dest, &partial, &folder, &manifest)?;
     Ok(Made { number, bytes: manifest.bytes(), new_bytes, rotten, read_again })
 }

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let frozen = Frozen { database: "07".repeat(16), commit: 9, logs: Vec::new() };
+        let frozen = Frozen { database: "07".repeat(16), commit: 9, logs: Vec::new(), damage: Vec::new() };
         let file = |path: &str, tail| FileLine { path: path.to_owned(), bytes: 1, sha256: Digest::of(b"1"), tail };
         Manifest::new(1, false, frozen, vec![file("db/7.sst", Some(Digest::of(b""))), file("high-water", None)])
     }
@@ -258,6 +258,16 @@ mod tests {
             assert!(Manifest::decode(&damaged).is_err(), "byte {place}");
             assert!(Manifest::decode(&bytes[..place]).is_err(), "cut at {place}");
         }
+    }
+
+    /// As a version wrote it that looked for no damage.
+    #[test]
+    fn known_damage_reads_back_and_none_is_not_written() {
+        let text = String::from_utf8(manifest().encode().unwrap()).unwrap();
+        assert!(!text.contains("damage"), "{text}");
+        let mut damaged = manifest();
+        damaged.frozen.damage.push("log main: halted for damage".to_owned());
+        assert_eq!(Manifest::decode(&damaged.encode().unwrap()), Ok(damaged));
     }
 
     #[test]

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! A manifest is two lines of JSON. The first is the [`Manifest`]: format, time, database id, commit number, each log with
-//! origin, size, root, keys, signed head and witness policy, and each file with its length and SHA-256. The second is
+//! origin, size, root, keys, signed head and witness policy, what was known to be damaged, and each file with its length and
+//! SHA-256. The second is
 //! `{"sha256":"..."}`, over the first line without its newline. That tells damage, not forgery: against whoever can write
 //! to the backup there are the logs' signatures, their high-water elsewhere, and witnesses.
 //!
@@ -52,7 +53,7 @@ pub use digest::Digest;
 pub use hold::hold;
 pub use make::{Extra, Made, Making, Rotten, Source, make};
 pub use manifest::{FileLine, Generation, Listed, Manifest, list};
-pub use prune::{Pruned, prune};
+pub use prune::{Pruned, Unsound, prune};
 pub use quarantine::{LinkedQuarantine, OUTSIDE, persister_files, remove_links};
 pub use restore::{Restoring, verify};
 

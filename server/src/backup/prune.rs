@@ -3,42 +3,70 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::hold::hold_backups;
 use super::make::{clear, files_in};
-use super::manifest::{generations, list, name_of, tables};
-use super::{BackupError, copy};
+use super::manifest::{Generation, generations, name_of, numbers, tables};
+use super::restore::verify_others;
+use super::{BackupError, Progress, copy};
 
-/// What was let go of.
+/// What was let go of, and what was not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The generations, oldest first.
     pub generations: Vec<u64>,
     /// The bytes of tables that nothing had any more.
     pub bytes: u64,
+    /// Generations that would have gone, had the newer ones been good.
+    pub held: Vec<u64>,
+    /// Those that are not good.
+    pub unsound: Vec<Unsound>,
 }
 
-/// Removes all but the newest `keep` generations that are whole, and those that are not; then the tables that none of the
-/// others has. A crash leaves each generation whole or unfinished, and at most tables that the next call removes.
+/// A generation that stands in for no older one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsound {
+    /// Which one.
+    pub number: u64,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What stays, and what goes.
+#[derive(Default)]
+struct Chosen {
+    kept: BTreeSet<PathBuf>,
+    old: Vec<u64>,
+    unsound: Vec<Unsound>,
+    /// Nobody knows which tables are needed, or whether the newest generation is of any use.
+    is_in_doubt: bool,
+}
+
+/// Removes all generations but the newest `keep`; then the tables that none of the others has. A crash leaves each
+/// generation whole or unfinished, and at most tables that the next call removes.
+///
+/// One is removed only when `keep` newer ones are good, and the newest of all is: every file of theirs is read and is what
+/// was written, but for those in `verified`, and no damage was known in their database. Nothing is removed while a
+/// manifest can't be read that is newer than the oldest to be kept: nobody knows which tables that generation has.
 ///
 /// # Errors
-/// [`BackupError`]. Nothing is removed while a generation's manifest can't be read that is newer than the oldest to be kept:
-/// nobody knows which tables it has.
-pub fn prune(dest: &Path, keep: NonZeroUsize) -> Result<Pruned, BackupError> {
+/// [`BackupError::Io`].
+pub fn prune(
+    dest: &Path,
+    keep: NonZeroUsize,
+    mut verified: BTreeSet<PathBuf>,
+    progress: &mut Progress<'_>,
+) -> Result<Pruned, BackupError> {
     let _lock = hold_backups(dest)?;
     clear(dest)?;
-    let (mut kept, mut old) = (BTreeSet::new(), Vec::new());
-    let mut whole = 0;
-    for listed in list(dest)?.into_iter().rev() {
-        if whole == keep.get() {
-            old.push(listed.number);
-            continue;
-        }
-        let generation = listed.generation?;
-        whole += 1;
-        kept.extend(generation.manifest.files.iter().map(|file| generation.place(file)));
+    let numbers = numbers(dest)?;
+    let beyond = numbers.len().saturating_sub(keep.get());
+    let Chosen { kept, mut old, unsound, is_in_doubt } = choose(dest, &numbers, keep, &mut verified, progress);
+    if is_in_doubt {
+        old.clear();
     }
+    let held = numbers.into_iter().take(beyond).filter(|number| !old.contains(number)).collect();
     old.reverse();
     for number in &old {
         let folder = generations(dest).join(name_of(*number));
@@ -47,13 +75,63 @@ pub fn prune(dest: &Path, keep: NonZeroUsize) -> Result<Pruned, BackupError> {
         copy::rename(&folder, &partial)?;
         copy::remove_folder(&partial)?;
     }
-    let mut pruned = Pruned { generations: old, bytes: 0 };
+    let bytes = if is_in_doubt { 0 } else { remove_tables(dest, &kept)? };
+    Ok(Pruned { generations: old, bytes, held, unsound })
+}
+
+/// Looks at generations from the newest on, until so many are good.
+fn choose(
+    dest: &Path,
+    numbers: &[u64],
+    keep: NonZeroUsize,
+    verified: &mut BTreeSet<PathBuf>,
+    progress: &mut Progress<'_>,
+) -> Chosen {
+    // Where nothing is to go, nothing has to stand in for it.
+    let reads = numbers.len() > keep.get();
+    let (mut chosen, mut good) = (Chosen::default(), 0);
+    for (place, number) in numbers.iter().copied().rev().enumerate() {
+        if good == keep.get() {
+            chosen.old.push(number);
+            continue;
+        }
+        let unsound = |problem: String| Unsound { number, problem };
+        let generation = match Generation::claimed(dest, number) {
+            Ok(generation) => generation,
+            Err(error) => {
+                chosen.unsound.push(unsound(error.to_string()));
+                chosen.is_in_doubt = true;
+                continue;
+            }
+        };
+        chosen.kept.extend(generation.manifest.files.iter().map(|file| generation.place(file)));
+        match if reads { look(&generation, verified, progress) } else { Ok(()) } {
+            Ok(()) => good += 1,
+            Err(problem) => {
+                chosen.unsound.push(unsound(problem));
+                chosen.is_in_doubt |= place == 0;
+            }
+        }
+    }
+    chosen
+}
+
+/// That a generation can stand in for an older one; else what is wrong with it.
+fn look(generation: &Generation, verified: &mut BTreeSet<PathBuf>, progress: &mut Progress<'_>) -> Result<(), String> {
+    if let Some(known) = generation.manifest.frozen.damage.first() {
+        return Err(format!("it is of a database that was known to be damaged: {known}"));
+    }
+    verify_others(generation, verified, progress).map_err(|error| error.to_string())
+}
+
+fn remove_tables(dest: &Path, kept: &BTreeSet<PathBuf>) -> Result<u64, BackupError> {
+    let mut removed = 0;
     for table in files_in(&tables(dest), "")? {
         if !kept.contains(&table.from) {
             let length = fs::metadata(&table.from).map_err(BackupError::io(&table.from))?.len();
             fs::remove_file(&table.from).map_err(BackupError::io(&table.from))?;
-            pruned.bytes += length;
+            removed += length;
         }
     }
-    Ok(pruned)
+    Ok(removed)
 }

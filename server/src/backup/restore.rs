@@ -1,5 +1,6 @@
 //! Bringing a generation back: copied beside its place, verified, and only then given its name.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::copy;
@@ -108,14 +109,25 @@ pub(super) fn compare(file: &FileLine, path: &Path, found: (u64, super::Digest))
 /// # Errors
 /// [`BackupError::Damaged`] names the first that is not what was written.
 pub fn verify(generation: &Generation, progress: &mut Progress<'_>) -> Result<(), BackupError> {
-    let (mut done, total) = (0, generation.manifest.bytes());
-    for file in &generation.manifest.files {
-        let path = generation.place(file);
+    verify_others(generation, &mut BTreeSet::new(), progress)
+}
+
+/// The same, but for files that were read already, to which it adds its own.
+pub(super) fn verify_others(
+    generation: &Generation,
+    verified: &mut BTreeSet<PathBuf>,
+    progress: &mut Progress<'_>,
+) -> Result<(), BackupError> {
+    let files = generation.manifest.files.iter().map(|file| (file, generation.place(file)));
+    let others: Vec<_> = files.filter(|(_, path)| !verified.contains(path)).collect();
+    let (mut done, total) = (0, others.iter().map(|(file, _)| file.bytes).sum());
+    for (file, path) in others {
         let found = copy::hash(&path, &mut |bytes| {
             done += bytes;
             progress(done, total);
         })?;
         compare(file, &path, found)?;
+        verified.insert(path);
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use anyhow::{Context as _, bail};
 use cairn_tree::size::counted;
 use cairnd::admin::{Reply, Request, Session};
 use cairnd::backup::{
-    self, Extra, Generation, LinkedQuarantine, Listed, Made, Making, Rotten, Source, persister_files,
+    self, BackupError, Extra, Generation, LinkedQuarantine, Listed, Made, Making, Pruned, Rotten, Source, Unsound,
+    persister_files,
 };
 use cairnd::config;
 use cairnd::engine::{Clock as _, Frozen, SystemClock, freeze_stopped, frozen_folder, remove_frozen};
@@ -36,7 +37,8 @@ pub(super) struct Backup {
     /// Take the logs' private keys along. Whoever reads the backup can sign in the logs' names then.
     #[arg(long)]
     with_keys: bool,
-    /// Once it is made, remove all older generations but so many, this one counted.
+    /// Once it is made, remove all older generations but so many, this one counted. None is removed before so many newer
+    /// ones were read and are good.
     #[arg(long, value_name = "N")]
     keep: Option<NonZeroUsize>,
     /// Do not read again what is taken over from the last generation: faster, but damage in the backup stays unseen.
@@ -102,7 +104,21 @@ struct Line {
     /// Older generations that were removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed: Vec<u64>,
+    /// Those that would have been, were the newer ones good.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_removed: Vec<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_good: Vec<UnsoundLine>,
+    /// What was known to be damaged in the database.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damage: Vec<String>,
     logs: Vec<LogLine>,
+}
+
+#[derive(Serialize)]
+struct UnsoundLine {
+    generation: u64,
+    problem: String,
 }
 
 #[derive(Serialize)]
@@ -167,26 +183,81 @@ impl Make {
         removed
             .with_context(|| format!("{} is backed up, but its frozen copy can't be removed", folder.path.display()))?;
         let generation = Generation::open(&self.to, Some(made.number))?;
-        let pruned = self.keep.map(|keep| backup::prune(&self.to, keep)).transpose()?.unwrap_or_default();
+        let Made { number: _, bytes: _, new_bytes, rotten, read_again } = made;
+        let prune = |keep| backup::prune(&self.to, keep, read_again, &mut show("checked"));
+        let pruned = self.keep.map(prune).unwrap_or_else(|| Ok(Pruned::default()));
+        self.tell(&generation, &Done { new_bytes, rotten, pruned })
+    }
+
+    /// It is made by now, whatever became of older ones; that comes first.
+    fn tell(&self, generation: &Generation, done: &Done) -> anyhow::Result<ExitCode> {
+        let Done { new_bytes, rotten, pruned } = done;
+        let none = Pruned::default();
+        let (Pruned { generations, held, unsound, .. }, problem) = match pruned {
+            Ok(pruned) => (pruned, None),
+            Err(error) => (&none, Some(error.to_string())),
+        };
+        let code = if held.is_empty() && problem.is_none() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
         if self.json {
-            let removed = pruned.generations.clone();
-            let rotten = made.rotten.iter().map(rotten_line).collect();
-            let line = Line { new_bytes: Some(made.new_bytes), rotten, removed, ..line(&generation) };
-            print_json(&line)?;
-        } else {
-            print(&format!("{}; {} bytes of it are new", described(&generation), made.new_bytes))?;
-            tell_rotten(&made)?;
-            for number in &pruned.generations {
-                print(&format!("generation {number} is removed"))?;
-            }
+            print_json(&Line {
+                new_bytes: Some(*new_bytes),
+                rotten: rotten.iter().map(rotten_line).collect(),
+                removed: generations.clone(),
+                not_removed: held.clone(),
+                not_good: unsound.iter().map(unsound_line).collect(),
+                problem,
+                ..line(generation)
+            })?;
+            return Ok(code);
         }
-        Ok(ExitCode::SUCCESS)
+        print(&format!("{}; {new_bytes} bytes of it are new", described(generation)))?;
+        tell_damage(generation)?;
+        tell_rotten(rotten)?;
+        for number in generations {
+            print(&format!("generation {number} is removed"))?;
+        }
+        for Unsound { number, problem } in unsound {
+            print(&format!("generation {number} is not good: {problem}"))?;
+        }
+        if let (Some(keep), false) = (self.keep, held.is_empty()) {
+            let held: Vec<String> = held.iter().map(u64::to_string).collect();
+            print(&format!(
+                "generation {} is made, but NOT REMOVED: generation {}. With --keep {keep} one goes when {keep} newer are \
+                 good, the newest among them",
+                generation.number,
+                held.join(", ")
+            ))?;
+        }
+        if let Some(problem) = problem {
+            print(&format!("generation {} is made, but older ones can't be removed: {problem}", generation.number))?;
+        }
+        Ok(code)
     }
 }
 
+/// What came of it, beside the generation.
+struct Done {
+    new_bytes: u64,
+    rotten: Vec<Rotten>,
+    pruned: Result<Pruned, BackupError>,
+}
+
+/// Says what was known to be damaged when a generation was made.
+fn tell_damage(generation: &Generation) -> anyhow::Result<()> {
+    for known in &generation.manifest.frozen.damage {
+        print(&format!("the database was known to be damaged, and so is generation {}: {known}", generation.number))?;
+    }
+    Ok(())
+}
+
+fn unsound_line(unsound: &Unsound) -> UnsoundLine {
+    let Unsound { number, problem } = unsound.clone();
+    UnsoundLine { generation: number, problem }
+}
+
 /// Says which tables of the backup were damaged, and what became of them.
-fn tell_rotten(made: &Made) -> anyhow::Result<()> {
-    for Rotten { table, file, generations, is_healed } in &made.rotten {
+fn tell_rotten(rotten: &[Rotten]) -> anyhow::Result<()> {
+    for Rotten { table, file, generations, is_healed } in rotten {
         let (file, shared) = (file.display(), generations.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
         print(&if *is_healed {
             format!(
@@ -241,7 +312,9 @@ impl Check {
         let generation = Generation::open(&dest, number)?;
         backup::verify(&generation, &mut show("checked"))?;
         print(&format!("{}: every file is as it was written", described(&generation)))?;
-        Ok(ExitCode::SUCCESS)
+        tell_damage(&generation)?;
+        let is_good = generation.manifest.frozen.damage.is_empty();
+        Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 }
 
@@ -261,8 +334,9 @@ pub(super) fn described(generation: &Generation) -> String {
     let logs: Vec<String> = manifest.frozen.logs.iter().map(|log| format!("{} at {}", log.name, log.size)).collect();
     let time = seconds(manifest.made_ms);
     let keys = if manifest.with_keys { ", with keys" } else { "" };
+    let damaged = if manifest.frozen.damage.is_empty() { "" } else { ", of a DAMAGED database" };
     format!(
-        "generation {} of {time}: {} ({}), {} bytes{keys}",
+        "generation {} of {time}: {} ({}), {} bytes{keys}{damaged}",
         generation.number,
         counted(logs.len() as u64, "log", "logs"),
         logs.join(", "),
@@ -305,6 +379,9 @@ fn line(generation: &Generation) -> Line {
         with_keys: Some(manifest.with_keys),
         rotten: Vec::new(),
         removed: Vec::new(),
+        not_removed: Vec::new(),
+        not_good: Vec::new(),
+        damage: manifest.frozen.damage.clone(),
         logs: logs.collect(),
     }
 }
@@ -319,6 +396,9 @@ fn unusable(generation: u64, problem: String) -> Line {
         with_keys: None,
         rotten: Vec::new(),
         removed: Vec::new(),
+        not_removed: Vec::new(),
+        not_good: Vec::new(),
+        damage: Vec::new(),
         logs: Vec::new(),
     }
 }

@@ -20,6 +20,7 @@ use cairn_tree::store::{DatabaseId, Store as _, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::ailing::known_damage;
 use super::layout::{BindingRow, HeadRow, KeyStatus, LogState, PolicyRow};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database, read_head};
 use super::sequencer::{FreezeJob, Job};
@@ -39,6 +40,9 @@ pub struct Frozen {
     pub commit: u64,
     /// Its logs, in order of their ids.
     pub logs: Vec<FrozenLog>,
+    /// What was known to be damaged in it, which is in the copy too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<String>,
 }
 
 /// One log of a frozen copy.
@@ -127,11 +131,25 @@ impl Engine {
             let made = write(&rocks, &into, database, marks);
             let logs = || registry.all().iter().map(|log| of_served(log, marks)).collect();
             // Whoever asked may have gone; the next copy removes this one.
-            let _ = reply.send(made.map(|()| sorted(Frozen { database: database.to_string(), commit, logs: logs() })));
+            let frozen = || Frozen { database: database.to_string(), commit, logs: logs(), damage: Vec::new() };
+            let _ = reply.send(made.map(|()| sorted(frozen())));
         };
         let job = Job::Freeze(Box::new(FreezeJob { make: Box::new(make) }));
         self.inner.sequencer.submit(job).map_err(|_| FreezeError::Stopping)?;
-        answer.await.map_err(|_| FreezeError::Stopping)?
+        let mut frozen = answer.await.map_err(|_| FreezeError::Stopping)??;
+        let running = Arc::clone(&self.inner);
+        let known = tokio::task::spawn_blocking(move || {
+            let logs: Vec<_> =
+                running.registry.all().iter().map(|log| (log.info.id, log.info.name.to_string())).collect();
+            let mut known = known_damage(&running.rocks, &running.data, &logs);
+            // Its incident may not have come to be written.
+            if let Some((_, first)) = running.damage.told().filter(|_| known.is_empty()) {
+                known.push(format!("the database: {first}"));
+            }
+            known
+        });
+        frozen.damage = known.await.map_err(|_| FreezeError::Stopping)?;
+        Ok(frozen)
     }
 }
 
@@ -144,7 +162,10 @@ pub fn freeze_stopped(options: &EngineOptions) -> Result<Frozen, FreezeError> {
     let database = read_database(&store, options.data.clone())?;
     let (_, marks) = HighWater::open(&options.high_water_path(), database.id).map_err(OpenError::from)?;
     compare_commits(&database, &marks)?;
-    let frozen = read_frozen(&store, &marks)?;
+    let mut frozen = read_frozen(&store, &marks)?;
+    let bindings = read_bindings(&store, &database)?;
+    let logs: Vec<_> = bindings.into_iter().map(|(id, binding)| (id, binding.name.to_string())).collect();
+    frozen.damage = known_damage(&store, &options.data, &logs);
     let folder = fresh_folder(&options.data)?;
     write(&store, &folder, database.id, &marks)?;
     Ok(frozen)
@@ -179,7 +200,8 @@ pub(super) fn read_frozen(store: &RocksStore, marks: &Marks) -> Result<Frozen, O
             policy.and_then(|row| row.current.said()).map(|text| String::from_utf8_lossy(&text.text).into_owned());
         logs.push(of_stopped(id.get(), binding, &row, mark, policy));
     }
-    Ok(sorted(Frozen { database: database.id.to_string(), commit: database.commit, logs }))
+    let damage = Vec::new();
+    Ok(sorted(Frozen { database: database.id.to_string(), commit: database.commit, logs, damage }))
 }
 
 fn of_stopped(id: u32, binding: BindingRow, row: &HeadRow, mark: Mark, policy: Option<String>) -> FrozenLog {

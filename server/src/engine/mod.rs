@@ -3,6 +3,7 @@
 //! Not here: HTTP, tokens, configuration. The order of writes and the point of no return stand in `sequencer/commit`
 //! and `sequencer/releaser`.
 
+mod ailing;
 mod append;
 mod batch;
 mod bound;

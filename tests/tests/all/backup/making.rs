@@ -147,7 +147,11 @@ fn only_so_many_generations_are_kept_and_no_table_that_nothing_needs() {
     fs::write(scene.dest().join("generations/000006/manifest"), b"damaged").unwrap();
     let before = tables();
     let refused = backup(scene.data.path(), &scene.dest(), &["--keep", "2"]);
-    assert!(refused.code == Some(1) && refused.stderr.contains("is damaged"), "{refused:?}");
+    assert!(
+        refused.code == Some(1) && refused.stdout.contains("generation 6 is not good: the manifest"),
+        "{refused:?}"
+    );
+    assert!(refused.stdout.contains("generation 7 is made, but NOT REMOVED: generation 5"), "{refused:?}");
     assert!(tables().is_superset(&before));
     assert_eq!(backup(scene.data.path(), &scene.dest(), &["--keep", "0"]).code, Some(2));
     assert_eq!(server.stop().code, Some(0));

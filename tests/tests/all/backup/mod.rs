@@ -1,5 +1,6 @@
 //! Backups of servers at work and at rest, and what a restored one may sign.
 
+mod keeping;
 mod kills;
 mod making;
 mod restoring;

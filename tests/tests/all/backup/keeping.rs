@@ -1,0 +1,89 @@
+//! Old generations that stay as long as the newer ones are no good.
+
+use std::fs;
+
+use super::{Scene, backup, list};
+use crate::damage::{flip_in_tables, get, in_tables, wait_for};
+
+impl Scene {
+    /// A database whose entries are in tables, a good generation of it, and the mark of entry 300.
+    fn in_tables() -> (Self, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, oracle, mark) = in_tables(&folder);
+        // What a start replays is written to tables.
+        assert_eq!(data.serve().stop().code, Some(0));
+        let scene = Self { folder, data, oracle: std::sync::Arc::new(std::sync::Mutex::new(oracle)) };
+        scene.back_up(&[]);
+        (scene, mark)
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        list(&self.dest()).iter().map(|one| one["generation"].as_u64().unwrap()).collect()
+    }
+}
+
+/// The good generation is what the database is mended from.
+#[test]
+fn the_last_good_generation_outlives_backups_of_a_database_with_known_damage() {
+    let (scene, mark) = Scene::in_tables();
+    let server = scene.data.serve();
+    assert!(flip_in_tables(scene.data.path(), &mark) > 0, "the fault did not fire");
+    wait_for("the halt", || get(&server, "/readyz").text().contains("log main: halted"));
+    // Beside the server, and without it.
+    let mut server = Some(server);
+    for number in [2, 3] {
+        let made = backup(scene.data.path(), &scene.dest(), &["--keep", "1"]);
+        assert_eq!(made.code, Some(1), "{made:?}");
+        for words in [
+            format!("generation {number} is not good: it is of a database that was known to be damaged: "),
+            "log main: bundle (entries 256 to before 512)".to_owned(),
+            format!("generation {number} is made, but NOT REMOVED: generation 1"),
+        ] {
+            assert!(made.stdout.contains(&words), "{made:?}");
+        }
+        if let Some(server) = server.take() {
+            assert_eq!(server.stop().code, Some(0));
+        }
+    }
+    let made = backup(scene.data.path(), &scene.dest(), &["--keep", "1", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+    assert_eq!((made.code, &told["not_removed"]), (Some(1), &serde_json::json!([1, 2, 3])), "{told}");
+    assert_eq!(told["not_good"][0]["generation"], 4, "{told}");
+    let damage = told["damage"].as_array().unwrap();
+    assert!(damage.iter().any(|one| one.as_str().unwrap().contains("log main: bundle")), "{told}");
+    assert_eq!(scene.restore("@1", "good", &[])["size"], 600);
+    assert_eq!(scene.try_restore("@4", "bad", &[]).code, Some(1));
+    let dest = scene.dest().display().to_string();
+    let mended = cairn_tests::server::cairnd(scene.data.path(), &["repair", "--from", &format!("{dest}@1")]);
+    assert_eq!(mended.code, Some(0), "{mended:?}");
+    // Those of the damaged database count for nothing, and go with the rest.
+    let made = scene.back_up(&[]);
+    assert!(made["damage"].is_null(), "{made}");
+    assert_eq!(scene.back_up(&["--keep", "2"])["removed"], serde_json::json!([1, 2, 3, 4]));
+    assert_eq!(scene.numbers(), [5, 6]);
+}
+
+/// A generation that has rotted is none of those that are kept for their worth.
+#[test]
+fn a_generation_that_rots_is_not_counted_and_a_damaged_manifest_is_told() {
+    let scene = Scene::new();
+    (1..=3).for_each(|_| drop(scene.back_up(&[])));
+    let bent = scene.dest().join("generations/000003/high-water");
+    let mut bytes = fs::read(&bent).unwrap();
+    bytes[9] ^= 1;
+    fs::write(&bent, bytes).unwrap();
+    let made = backup(scene.data.path(), &scene.dest(), &["--keep", "2"]);
+    assert!(
+        made.code == Some(1) && made.stdout.contains("generation 3 is not good: the backup is damaged"),
+        "{made:?}"
+    );
+    assert!(made.stdout.contains("generation 1 is removed"), "{made:?}");
+    assert!(made.stdout.contains("generation 4 is made, but NOT REMOVED: generation 2"), "{made:?}");
+    assert_eq!(scene.numbers(), [2, 3, 4]);
+    fs::write(scene.dest().join("generations/000004/manifest"), b"damaged").unwrap();
+    let made = backup(scene.data.path(), &scene.dest(), &["--keep", "2"]);
+    assert!(made.code == Some(1) && made.stdout.contains("generation 4 is not good: the manifest"), "{made:?}");
+    assert!(made.stdout.contains("generation 5 is made, but NOT REMOVED: generation 2, 3"), "{made:?}");
+    // Past so many good ones nobody asks for them any more.
+    assert_eq!(scene.back_up(&["--keep", "2"])["removed"], serde_json::json!([2, 3, 4]));
+}
