@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::apart::HIGH_WATER;
 use super::copy;
 use super::hold::hold_backups;
 use super::manifest::{
@@ -132,7 +133,7 @@ pub fn make<'a>(
         progress,
     };
     let of_database = files_in(&source.folder.join("db"), "db")?;
-    let high_water = Extra { from: source.folder.join("high-water"), path: "high-water".to_owned() };
+    let high_water = Extra { from: source.folder.join(HIGH_WATER), path: HIGH_WATER.to_owned() };
     let all: Vec<Extra> = of_database.into_iter().chain([high_water]).chain(source.extras).collect();
     for file in &all {
         maker.total += fs::metadata(&file.from).map_err(BackupError::io(&file.from))?.len();

@@ -36,6 +36,7 @@
 //! its SHA-256: a disk that keeps backups rots like any other, and all generations share that one copy. If it is damaged,
 //! it is copied from the database over the damaged one, and whoever shares it is whole again.
 
+mod apart;
 mod copy;
 mod digest;
 mod hold;
@@ -49,6 +50,7 @@ mod restore;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use apart::is_no_copy;
 pub use digest::Digest;
 pub use hold::hold;
 pub use make::{Extra, Made, Making, Rotten, Source, make};
@@ -109,6 +111,18 @@ pub enum BackupError {
     /// A restore never writes over anything.
     #[error("{} is there already; a backup is restored into a folder that is not there yet", .0.display())]
     Exists(PathBuf),
+    /// A copy of a high-water file that would speak for itself.
+    #[error(
+        "the high-water file {} {how}: it says what was signed before that backup, and nothing of what came after. Give \
+         the file that the database itself wrote last, or none; one that the configuration names is left out when it is \
+         moved away", path.display()
+    )]
+    OwnHighWater {
+        /// The file.
+        path: PathBuf,
+        /// How it is known for a copy.
+        how: String,
+    },
 }
 
 impl BackupError {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
-use cairnd::backup::{Generation, OUTSIDE, Restoring};
+use cairnd::backup::{self, Generation, OUTSIDE, Restoring};
 use cairnd::config::{self, Config};
 use cairnd::engine::{
     Clock as _, EngineOptions, Frozen, FrozenLog, Readmitted, SystemClock, Verdict, examine, readmit,
@@ -49,6 +49,10 @@ impl Restore {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let (dest, number) = split(&self.from)?;
         let generation = Generation::open(&dest, number)?;
+        if let Some(high_water) = &self.high_water {
+            // Before everything is copied for nothing.
+            backup::is_no_copy(&dest, high_water)?;
+        }
         let restoring = Restoring::begin(&self.data)?;
         let restored = self.fill(&generation, &restoring);
         let restored = match restored {
@@ -71,6 +75,9 @@ impl Restore {
         let folder = restoring.folder();
         let config = own_high_water(folder)?;
         let evidence = self.high_water.clone().or(config.filter(|path| path.is_file()));
+        if let Some(evidence) = &evidence {
+            backup::is_no_copy(&generation.dest, evidence)?;
+        }
         let options = engine_options(folder, &Config::default());
         let found = examine(&options, &mut |log, done, size| show_entries(log, done, size))?;
         compare(&generation.manifest.frozen, &found)?;

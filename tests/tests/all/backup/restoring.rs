@@ -102,6 +102,36 @@ fn an_older_high_water_is_no_evidence() {
     assert!(refused.code == Some(1) && refused.stderr.contains("belongs to database"), "{refused:?}");
 }
 
+/// What a generation has of it speaks for that generation alone, wherever it was copied to: a log that went on by it would
+/// sign again what was signed after the backup.
+#[test]
+fn a_backup_is_no_evidence_for_itself() {
+    let scene = Scene::grown();
+    scene.back_up(&[]);
+    let own = |number: u64| scene.dest().join(format!("generations/{number:06}/high-water"));
+    let (copied, linked, hard) = (scene.place("copied"), scene.place("linked"), scene.place("hard"));
+    fs::copy(own(1), &copied).unwrap();
+    std::os::unix::fs::symlink(own(1), &linked).unwrap();
+    fs::hard_link(own(2), &hard).unwrap();
+    for (file, words) in [
+        (own(1), "stands inside of the backup"),
+        (own(2), "stands inside of the backup"),
+        (scene.dest().join("generations/../generations/000001/high-water"), "stands inside of the backup"),
+        (linked, "stands inside of the backup"),
+        (copied, "is byte for byte the copy that generation 1 has"),
+        (hard, "is byte for byte the copy that generation 2 has"),
+    ] {
+        for from in ["@1", "@2"] {
+            let refused = scene.try_restore(from, "new", &["--high-water", file.to_str().unwrap()]);
+            assert!(refused.code == Some(1) && refused.stderr.contains(words), "{refused:?}");
+            assert!(refused.stderr.contains(file.to_str().unwrap()), "{refused:?}");
+            assert!(!scene.place("new").exists());
+        }
+    }
+    assert_eq!(scene.restore("@1", "behind", &["--high-water", &scene.high_water()])["verdict"], "lost-tail");
+    assert_eq!(scene.restore("@2", "newest", &["--high-water", &scene.high_water()])["verdict"], "signs");
+}
+
 /// The file that the configuration names elsewhere is asked without being told, and never written over.
 #[test]
 fn a_high_water_on_another_disk_is_evidence_by_itself() {
