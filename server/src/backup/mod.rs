@@ -50,7 +50,7 @@ mod restore;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use apart::is_no_copy;
+pub use apart::{is_no_copy, stands_apart};
 pub use digest::Digest;
 pub use hold::hold;
 pub use make::{Extra, Made, Making, Rotten, Source, make};
@@ -111,6 +111,20 @@ pub enum BackupError {
     /// A restore never writes over anything.
     #[error("{} is there already; a backup is restored into a folder that is not there yet", .0.display())]
     Exists(PathBuf),
+    /// The last part of a path is no name.
+    #[error("{} does not end in the name of a folder; give the folder itself", .0.display())]
+    Nameless(PathBuf),
+    /// A backup inside of what it is a backup of, or the other way round.
+    #[error(
+        "{} stands inside of {}; a folder of backups and a data folder stand apart, best on two disks", inner.display(),
+        outer.display()
+    )]
+    Within {
+        /// What stands inside.
+        inner: PathBuf,
+        /// Of what.
+        outer: PathBuf,
+    },
     /// A copy of a high-water file that would speak for itself.
     #[error(
         "the high-water file {} {how}: it says what was signed before that backup, and nothing of what came after. Give \

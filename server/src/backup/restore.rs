@@ -22,8 +22,12 @@ impl Restoring {
     /// Begins a restore into `target`.
     ///
     /// # Errors
-    /// [`BackupError::Exists`] if anything stands there.
+    /// [`BackupError::Exists`] if anything stands there, [`BackupError::Nameless`] if nothing could.
     pub fn begin(target: &Path) -> Result<Self, BackupError> {
+        // What stands beside it could not be given its name.
+        if target.file_name().is_none() {
+            return Err(BackupError::Nameless(target.into()));
+        }
         if target.symlink_metadata().is_ok() {
             return Err(BackupError::Exists(target.into()));
         }

@@ -155,6 +155,7 @@ impl Backup {
 impl Make {
     fn run(self) -> anyhow::Result<ExitCode> {
         let folder = Folder::open(&self.data)?;
+        backup::stands_apart(&self.to, &folder.path)?;
         let config = self.data.config.clone().unwrap_or_else(|| folder.path.join(config::FILE_NAME));
         // Held to the end: a second backup would take the first one's frozen copy for what a crash left.
         let _lock = backup::hold(&folder.path)?;

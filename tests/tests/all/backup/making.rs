@@ -119,6 +119,24 @@ fn two_backups_at_once_do_not_take_each_others_files() {
     scene.back_up(&[]);
 }
 
+/// A backup is no part of what it is a backup of.
+#[test]
+fn a_folder_of_backups_stands_apart_from_the_database() {
+    let scene = Scene::new();
+    let data = scene.data.path();
+    let names = || {
+        let names = fs::read_dir(data.join("db")).unwrap().chain(fs::read_dir(data).unwrap());
+        names.map(|file| file.unwrap().file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    for inside in [data.to_owned(), data.join("db"), data.join("db/new"), data.join("backups")] {
+        let refused = backup(data, &inside, &[]);
+        assert!(refused.code == Some(1) && refused.stderr.contains("stands inside of"), "{refused:?}");
+        assert_eq!(names(), before);
+    }
+    scene.back_up(&[]);
+}
+
 /// Old generations go, with the tables that only they had; those that are kept are whole, and a crash between is made good.
 #[test]
 fn only_so_many_generations_are_kept_and_no_table_that_nothing_needs() {

@@ -168,6 +168,10 @@ fn nothing_is_restored_over_anything() {
     let refused = scene.try_restore("", "there", &[]);
     assert!(refused.code == Some(1) && refused.stderr.contains("is there already"), "{refused:?}");
     assert_eq!(fs::read_dir(scene.place("there")).unwrap().count(), 0);
+    let refused = scene.try_restore("", "nn/..", &[]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("does not end in the name of a folder"), "{refused:?}");
+    let left = fs::read_dir(scene.folder.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(left.into_iter().all(|name| name != "nn" && !name.to_string_lossy().contains("restoring")));
     let refused = scene.try_restore("@7", "new", &[]);
     assert!(refused.code == Some(1) && refused.stderr.contains("holds no generation 7"), "{refused:?}");
 }
