@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::backup::Digest;
 use crate::regular::open_regular;
 
-const FILE_NAME: &str = "incidents.jsonl";
+pub(crate) const FILE_NAME: &str = "incidents.jsonl";
 /// Longer than any line that this program writes.
 const LINE_BYTES: u64 = 1 << 20;
 /// Hexadecimal digits of a line's checksum.

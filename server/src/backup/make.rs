@@ -13,6 +13,7 @@ use super::manifest::{
 };
 use super::{BackupError, Digest, Progress};
 use crate::engine::Frozen;
+use crate::incidents;
 use crate::records::{SECRET_FILE_NAME, SETTINGS_FILE_NAME, TENANTS_FILE_NAME};
 
 /// A further file of the data folder that belongs to the backup.
@@ -295,13 +296,15 @@ pub(super) fn files_in(folder: &Path, prefix: &str) -> Result<Vec<Extra>, Backup
 
 impl Extra {
     /// The files of a data folder that belong to a backup beside the frozen copy: configuration, tokens, the secret behind
-    /// pseudonyms, which log has which tenant, what is decided for tenants and modules, and the keys if they are asked for.
+    /// pseudonyms, which log has which tenant, what is decided for tenants and modules, what was found to be wrong, and the
+    /// keys if they are asked for.
     ///
     /// # Errors
     /// [`BackupError::Io`] if the folder of the keys can't be read.
     pub fn of(data: &Path, config: &Path, with_keys: bool) -> Result<Vec<Self>, BackupError> {
         let beside = BESIDE.map(|name| (data.join(name), name));
-        let single = [(config.to_owned(), crate::config::FILE_NAME)].into_iter().chain(beside);
+        let incidents = (data.join(incidents::FILE_NAME), incidents::FILE_NAME);
+        let single = [(config.to_owned(), crate::config::FILE_NAME), incidents].into_iter().chain(beside);
         let single = single.map(|(from, path)| Self { from, path: path.to_owned() });
         let mut extras: Vec<Self> = single.filter(|extra| extra.from.is_file()).collect();
         let keys = data.join("keys");

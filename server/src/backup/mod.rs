@@ -9,7 +9,7 @@
 //! DEST/generations/NUMBER/           one backup, numbered from 1 with six digits or more
 //!     manifest                       what it is; written last
 //!     db/                            the database's other files: CURRENT, MANIFEST-*, OPTIONS-*, *.log
-//!     high-water  cairnd.toml  tokens.json  records.secret  tenants.json  settings.json
+//!     high-water  cairnd.toml  tokens.json  records.secret  tenants.json  settings.json  incidents.jsonl
 //!     quarantine/                    messages that became no records
 //!     ...                            the persister's configuration, where it stands beside cairnd.toml
 //!     persister-outside/NUMBER/      what of it stands elsewhere, by its place in digit.persister

@@ -176,6 +176,23 @@ fn nothing_is_restored_over_anything() {
     assert!(refused.code == Some(1) && refused.stderr.contains("holds no generation 7"), "{refused:?}");
 }
 
+/// Findings outlive the database that they are about: an auditor asks for them, and a repair goes by them.
+#[test]
+fn incidents_come_back_with_the_database() {
+    let scene = Scene::grown();
+    // Halted for good, which is an incident.
+    scene.restore("", "halted", &[]);
+    let lines = |name: &str| fs::read_to_string(scene.place(name).join("incidents.jsonl")).unwrap();
+    assert_eq!(lines("halted").lines().count(), 1);
+    let again = super::backup(&scene.place("halted"), &scene.place("again"), &[]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let from = scene.place("again").display().to_string();
+    let data = scene.place("twice");
+    let restored = cairnd(&data, &["restore", "--from", &from]);
+    assert!(restored.code == Some(0) && restored.stdout.contains("had ended before"), "{restored:?}");
+    assert_eq!(lines("twice"), lines("halted"));
+}
+
 #[test]
 fn a_backup_without_keys_says_so_and_serves_once_they_are_there() {
     let scene = Scene::new();
