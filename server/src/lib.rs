@@ -24,3 +24,4 @@ pub mod records;
 pub mod regular;
 mod replace;
 pub mod signer;
+mod summed;

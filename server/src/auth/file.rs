@@ -1,4 +1,5 @@
-//! The token file: `tokens.json` in the data directory, readable by its owner alone, replaced as a whole.
+//! The token file: `tokens.json` in the data directory, readable by its owner alone, replaced as a whole, with a digest
+//! (`crate::summed`).
 
 use std::fs::File;
 use std::io;
@@ -12,6 +13,7 @@ use super::Token;
 use crate::limits::TOKENS;
 use crate::regular::{open_regular, read_bounded};
 use crate::replace::replace_file;
+use crate::summed::{self, Summed};
 
 const FILE_NAME: &str = "tokens.json";
 const FORMAT: u32 = 2;
@@ -53,7 +55,11 @@ pub enum TokenFileError {
         mode: u32,
     },
     /// Not what this program writes.
-    #[error("{path} is damaged: {problem}", path = path.display())]
+    #[error(
+        "{path} is damaged: {problem}; put it back, from the newest backup for one (if you changed it yourself, see Small files \
+         in docs/operations.md)",
+        path = path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -77,6 +83,23 @@ impl TokenFile {
     /// # Errors
     /// [`TokenFileError`]; a file that others can read is refused.
     pub fn load(&self) -> Result<Vec<Token>, TokenFileError> {
+        self.load_summed().map(|read| read.content)
+    }
+
+    /// The same, and gives a file of an earlier version its digest.
+    ///
+    /// # Errors
+    /// [`TokenFileError`].
+    pub fn load_and_add_sum(&self) -> Result<Vec<Token>, TokenFileError> {
+        let _lock = self.lock()?;
+        let Summed { content: tokens, has_sum } = self.load_summed()?;
+        if !has_sum {
+            self.store(&tokens)?;
+        }
+        Ok(tokens)
+    }
+
+    fn load_summed(&self) -> Result<Summed<Vec<Token>>, TokenFileError> {
         let file = open_regular(&self.path).map_err(|source| self.io(source))?;
         let mode = file.metadata().map_err(|source| self.io(source))?.mode() & 0o777;
         if mode & 0o077 != 0 {
@@ -84,10 +107,12 @@ impl TokenFile {
         }
         let bytes = read_bounded(file, FILE_BYTES).map_err(|source| self.io(source))?;
         let damaged = |problem: String| TokenFileError::Damaged { path: self.path.clone(), problem };
-        let content: Content = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let read = summed::read::<Content>(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let Summed { content, has_sum } = read;
+        let tokens = Summed { content: content.tokens, has_sum };
         match content.format {
-            FORMAT => Ok(content.tokens),
-            WITHOUT_TENANTS if content.tokens.iter().all(|token| token.tenants.is_none()) => Ok(content.tokens),
+            FORMAT => Ok(tokens),
+            WITHOUT_TENANTS if tokens.content.iter().all(|token| token.tenants.is_none()) => Ok(tokens),
             WITHOUT_TENANTS => Err(damaged("tokens for tenants in a format that has none".to_owned())),
             other => Err(damaged(format!("format {other}, not {FORMAT}"))),
         }
@@ -123,7 +148,7 @@ impl TokenFile {
             return Err(TokenFileError::TooMany);
         }
         let content = Content { format: FORMAT, tokens: tokens.to_vec() };
-        let bytes = serde_json::to_vec_pretty(&content).map_err(|error| self.io(error.into()))?;
+        let bytes = summed::to_pretty(&content).map_err(|error| self.io(error.into()))?;
         replace_file(&self.path, &bytes).map_err(|source| self.io(source))
     }
 

@@ -1,12 +1,13 @@
 //! A data directory as the commands see it: its configuration, its engine, and the server that may have it open.
 
 use std::future::Future;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use cairnd::admin::{Operator, Reply, Request, Session, TokenOffice};
-use cairnd::auth::TokenFile;
+use cairnd::auth::{TokenFile, TokenFileError};
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
 use cairnd::records::{Comparison, Homes, Own, SecretFile, Settings, SystemRandom, TENANTS_FILE_NAME};
@@ -29,7 +30,9 @@ impl Folder {
         if data.config.is_none() && !file.exists() {
             bail!("{} holds no database; make one with: cairnd init --data {0}", path.display());
         }
-        Ok(Self { path: path.clone(), config: Config::load(&file)? })
+        let config = Config::load(&file)?;
+        check_small_files(path)?;
+        Ok(Self { path: path.clone(), config })
     }
 
     pub(super) fn engine_options(&self) -> EngineOptions {
@@ -63,6 +66,19 @@ impl Folder {
     }
 }
 
+/// Each command reads these, whether it needs them or not: whoever asks for anything learns that one of them was changed,
+/// and no backup takes that along. Those that are gone are missed where they are needed.
+fn check_small_files(data: &Path) -> anyhow::Result<()> {
+    match TokenFile::of(data).load() {
+        Err(TokenFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        loaded => drop(loaded?),
+    }
+    Homes::check(data)?;
+    Settings::open(data)?;
+    SecretFile::check(data)?;
+    Ok(())
+}
+
 /// Opens a database that no server has open, to do what an operator asks.
 pub(super) fn operator(data: &Path, config: &Config, tokens: TokenOffice) -> anyhow::Result<Operator> {
     let engine = Engine::open(&engine_options(data, config), Arc::new(SystemClock), Arc::new(Unobserved))?;
@@ -89,6 +105,7 @@ pub(super) fn homes(data: &Path, engine: &Engine) -> anyhow::Result<Arc<Homes>> 
             data.join(TENANTS_FILE_NAME).display()
         );
     }
+    homes.add_sum()?;
     Ok(Arc::new(homes))
 }
 

@@ -102,7 +102,7 @@ async fn serve(folder: &Folder, tables: u64, readers: &Readers, warnings: Warnin
     let metrics = Arc::new(Metrics { warnings, ..Metrics::default() });
     let (observer, mut poisoned) = Watched::new(Arc::clone(&metrics.engine));
     let token_file = TokenFile::of(&folder.path);
-    let tokens = Arc::new(Tokens::new(token_file.load()?));
+    let tokens = Arc::new(Tokens::new(token_file.load_and_add_sum()?));
     let engine = open_engine(folder, tables, observer)?;
     clear_left(&folder.path)?;
     refuse_open_logs(config, &engine)?;

@@ -141,6 +141,7 @@ impl Comparison {
         comparisons.in_doubt.store(doubt.is_some(), Ordering::Relaxed);
         match doubt {
             _ if unlike.is_empty() => {
+                self.settings.add_sum()?;
                 comparisons.in_doubt.store(false, Ordering::Relaxed);
             }
             Some(doubt) if self.settings.was_there() => {

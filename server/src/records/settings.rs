@@ -157,6 +157,14 @@ impl Settings {
         Ok(Self { table, decided, changes, was_there, comparisons, turns: Mutex::new(()) })
     }
 
+    /// Gives a file of an earlier version its digest, once it is known to be what is on record.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn add_sum(&self) -> Result<(), SettingsError> {
+        Ok(self.table.add_sum()?)
+    }
+
     /// How often what is decided has changed since the start.
     #[must_use]
     pub fn changes(&self) -> u64 {

@@ -62,10 +62,24 @@ pub type Admission = OwnedRwLockReadGuard<()>;
 pub enum HomesError {
     /// The file can't be read or written.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(TableError),
+    /// It is not what this program wrote.
+    #[error(
+        "{0}; put it back, from the newest backup for one (if you changed it yourself, see Small files in docs/operations.md)"
+    )]
+    Damaged(TableError),
     /// There are as many as are supported.
     #[error("there are already {TENANTS} tenants with logs of their own")]
     TooMany,
+}
+
+impl From<TableError> for HomesError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Damaged { .. } => Self::Damaged(error),
+            error => Self::Table(error),
+        }
+    }
 }
 
 impl Homes {
@@ -78,6 +92,22 @@ impl Homes {
         let named = ArcSwap::from_pointee(table.read()?);
         let (held, unreadable) = Default::default();
         Ok(Self { table, named, door: Arc::default(), turns: Mutex::new(()), held, unreadable })
+    }
+
+    /// Whether the file of a data directory can be read, if there is one.
+    ///
+    /// # Errors
+    /// [`HomesError`].
+    pub fn check(data: &Path) -> Result<(), HomesError> {
+        Self::open(data).map(drop)
+    }
+
+    /// Gives a file of an earlier version its digest, once it is known to fit the logs.
+    ///
+    /// # Errors
+    /// [`HomesError`].
+    pub fn add_sum(&self) -> Result<(), HomesError> {
+        Ok(self.table.add_sum()?)
     }
 
     /// A log that was to have records, and is nobody's: the file that says whose they are is gone, or an older one. Served
@@ -330,7 +360,7 @@ mod tests {
         for text in [r#"{"format":2,"tenants":{}}"#, r#"{"format":1,"tenants":{"pb":{"from":"a","to":"b","by":"c"}}}"#]
         {
             std::fs::write(folder.path().join(FILE_NAME), text).unwrap();
-            assert!(matches!(Homes::open(folder.path()), Err(HomesError::Table(TableError::Damaged { .. }))));
+            assert!(matches!(Homes::open(folder.path()), Err(HomesError::Damaged(_))));
         }
     }
 

@@ -27,6 +27,7 @@ mod repair;
 mod restore;
 mod scene;
 mod scrub;
+mod small_files;
 mod tidy;
 mod witness;
 mod witnesses;

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::{MENDING, SALVAGE};
 use crate::incidents::{self, Incident, Incidents};
 use crate::regular::{open_regular, read_bounded};
+use crate::summed;
 
 const DATABASE: &str = "db";
 const FILE_NAME: &str = "repair.json";
@@ -148,7 +149,7 @@ pub(super) fn settle_locked(data: &Path) -> Result<(), SwapError> {
         bytes => bytes.map_err(on_io(&path))?,
     };
     let odd = |problem: String| SwapError::Odd { path: path.clone(), problem };
-    let decided: Decided = serde_json::from_slice(&bytes).map_err(|error| odd(error.to_string()))?;
+    let decided: Decided = summed::read(&bytes).map_err(|error| odd(error.to_string()))?.content;
     if decided.format != FORMAT || !is_name(&decided.damaged) {
         return Err(odd(format!("it has format {} and names {:?}", decided.format, decided.damaged)));
     }
@@ -169,7 +170,7 @@ pub(super) fn swap(data: &Path, incidents: Vec<Incident>, now_ms: u64) -> Result
     let beside = path.with_extension("json.new");
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&serde_json::to_vec(&decided)?)?;
+        file.write_all(&summed::to_line(&decided)?)?;
         file.sync_all()
     };
     write().map_err(on_io(&beside))?;
@@ -318,6 +319,24 @@ mod tests {
             assert!(matches!(settle(data), Err(SwapError::Odd { .. })), "{odd}");
             assert_eq!(which(data, DATABASE), DATABASE);
         }
+    }
+
+    #[test]
+    fn no_changed_bit_of_what_was_decided_is_followed() {
+        let folder = folder();
+        let data = folder.path();
+        let decided = Decided { format: FORMAT, damaged: free_name(data, 0), incidents: vec![incident(1)] };
+        let whole = summed::to_line(&decided).unwrap();
+        for bit in 0..8 * whole.len() {
+            let mut bad = whole.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(data.join(FILE_NAME), bad).unwrap();
+            assert!(matches!(settle(data), Err(SwapError::Odd { .. })), "bit {bit}");
+            assert_eq!(which(data, DATABASE), DATABASE);
+        }
+        fs::write(data.join(FILE_NAME), whole).unwrap();
+        settle(data).unwrap();
+        assert_eq!(which(data, DATABASE), MENDING);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! How far the scrubber is, kept in a file so that a restart goes on from there. Losing it costs a pass and nothing else,
-//! so it is replaced without being synced.
+//! so it is replaced without being synced, and one that does not fit its digest (`crate::summed`) is as good as none.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use cairn_tree::store::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::regular::{open_regular, read_bounded};
+use crate::summed;
 
 const FILE_NAME: &str = "scrub.json";
 /// More than the file takes.
@@ -41,17 +42,17 @@ impl Keeper {
         Self { path: data.join(FILE_NAME), database: database.to_string() }
     }
 
-    /// What was kept of this database. A file that is cut or another's is none.
+    /// What was kept of this database. A file that is cut, changed or another's is none.
     pub(super) fn read(&self) -> Kept {
         let text = open_regular(&self.path).and_then(|file| read_bounded(file, FILE_BYTES));
-        let kept = text.ok().and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
+        let kept = text.ok().and_then(|text| summed::read::<Kept>(&text).ok()).map(|read| read.content);
         let fresh = || Kept { database: self.database.clone(), ..Kept::default() };
         kept.filter(|kept| kept.database == self.database).unwrap_or_else(fresh)
     }
 
     pub(super) fn write(&self, kept: &Kept) {
         let beside = self.path.with_extension("json.new");
-        let written = serde_json::to_vec(kept).map_err(Into::into).and_then(|text| fs::write(&beside, text));
+        let written = summed::to_line(kept).map_err(Into::into).and_then(|text| fs::write(&beside, text));
         if let Err(error) = written.and_then(|()| fs::rename(&beside, &self.path)) {
             tracing::debug!(%error, "how far the scrubber is can't be kept; a restart begins anew");
         }
@@ -71,7 +72,15 @@ mod tests {
         assert_eq!(keeper.read(), kept);
         let other = Keeper::new(folder.path(), DatabaseId::new([2; 16]));
         assert_eq!(other.read(), Kept { database: other.database.clone(), ..Kept::default() });
-        fs::write(folder.path().join(FILE_NAME), b"{\"database\":").unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let whole = fs::read(&path).unwrap();
+        for bit in 0..8 * whole.len() {
+            let mut bad = whole.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bad).unwrap();
+            assert_eq!(keeper.read(), Kept { database: keeper.database.clone(), ..Kept::default() }, "bit {bit}");
+        }
+        fs::write(path, b"{\"database\":").unwrap();
         assert_eq!(keeper.read().bundle, 0);
     }
 }

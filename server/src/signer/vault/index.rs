@@ -1,4 +1,4 @@
-//! The signer's list of logs and keys: one JSON file, bounded, replaced as a whole.
+//! The signer's list of logs and keys: one JSON file, bounded, replaced as a whole, with a digest (`crate::summed`).
 //!
 //! A key that the last head was not signed with, and that has signed heads before, counts as retired: servers sign every
 //! head with exactly the log's active keys. Retired keys are kept for as long as there is room; live ones are never
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::VaultError;
 use crate::regular::{open_regular, read_bounded};
+use crate::summed;
 
 /// The file.
 pub(super) const INDEX: &str = "signer.json";
@@ -72,7 +73,7 @@ impl Index {
             Err(error) => return Err(VaultError::Io { path: path.clone(), error }),
         };
         let text = read_bounded(file, INDEX_BYTES).map_err(|error| damaged(error.to_string()))?;
-        let index: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let index: Self = summed::read(&text).map_err(|error| damaged(error.to_string()))?.content;
         if index.format != FORMAT {
             return Err(damaged(format!("format {}, not {FORMAT}", index.format)));
         }
@@ -101,8 +102,7 @@ impl Index {
     /// # Errors
     /// [`VaultError::Conflict`] otherwise.
     pub(super) fn check(&self) -> Result<Vec<u8>, VaultError> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|error| VaultError::Conflict(error.to_string()))?;
-        text.push(b'\n');
+        let text = summed::to_pretty(self).map_err(|error| VaultError::Conflict(error.to_string()))?;
         let keys: usize = self.logs.iter().map(|entry| entry.keys.len()).sum();
         if keys <= KEYS && text.len() as u64 <= INDEX_BYTES {
             return Ok(text);

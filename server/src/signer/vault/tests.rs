@@ -188,6 +188,25 @@ fn a_folder_that_was_made_half_is_finished_and_one_that_lost_something_is_not_ma
     assert!(matches!(Vault::create(&dir, DatabaseId::new([4; 16])), Err(VaultError::NoIndex(_))));
 }
 
+#[test]
+fn no_changed_bit_of_the_list_passes() {
+    let mut world = World::new();
+    let last = Mark { size: TreeSize::new(5).unwrap(), root: root(5).hash, time_ms: 7 };
+    let origin = Origin::new(ORIGIN).unwrap();
+    world.vault.import(&origin, HandedOver { active: vec![key(1)], retired: vec![key(3)], last }).unwrap();
+    let path = world.folder.path().join(INDEX);
+    let whole = std::fs::read(&path).unwrap();
+    for bit in 0..8 * whole.len() {
+        let mut bad = whole.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, bad).unwrap();
+        let read = Index::read(world.folder.path());
+        assert!(matches!(read, Err(VaultError::Damaged { .. })), "bit {bit}: {read:?}");
+    }
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(world.reopen().vault.keys_of(ORIGIN).unwrap().len(), 2);
+}
+
 /// Every state that a crash leaves of an import is one of these: so many files written, and the state, or not.
 #[test]
 fn an_import_that_was_cut_short_is_finished_by_the_next_one() {

@@ -1,4 +1,5 @@
-//! What is said of a quarantined message: the first line of its file, which has nothing of it but its topic.
+//! What is said of a quarantined message: the first line of its file, which has nothing of it but its topic. It has a digest of
+//! itself (`crate::summed`), and one of the message behind it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::unmapped::{Reason, Unmapped};
 use super::id::Id;
 use crate::auth::{Tenants, TokenId};
+use crate::summed;
 
 /// The version of the files.
 pub(super) const FORMAT: u32 = 1;
@@ -84,5 +86,5 @@ pub(super) fn read_line(path: &Path) -> io::Result<Option<Line>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LINE_BYTES).read_to_end(&mut bytes)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    Ok(serde_json::from_slice(line).ok().filter(|line: &Line| line.format == FORMAT))
+    Ok(summed::read::<Line>(line).ok().map(|read| read.content).filter(|line| line.format == FORMAT))
 }

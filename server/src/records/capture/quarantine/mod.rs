@@ -30,6 +30,7 @@ pub use self::note::Note;
 use super::unmapped::Unmapped;
 use crate::auth::TokenId;
 use crate::replace::replace_file;
+use crate::summed;
 
 /// The folder's name.
 pub const FOLDER_NAME: &str = "quarantine";
@@ -313,7 +314,7 @@ impl Quarantine {
     }
 
     fn bytes(&self, line: &Line, body: &[u8]) -> Result<Vec<u8>, QuarantineError> {
-        let written = serde_json::to_vec(line);
+        let written = summed::to_line(line);
         let mut bytes =
             written.map_err(|error| QuarantineError::Io { path: self.path(line.id), source: error.into() })?;
         bytes.push(b'\n');
