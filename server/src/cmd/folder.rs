@@ -105,6 +105,9 @@ pub(super) fn homes(data: &Path, engine: &Engine) -> anyhow::Result<Arc<Homes>> 
             data.join(TENANTS_FILE_NAME).display()
         );
     }
+    if let Some(misplaced) = homes.misplaced(engine) {
+        anyhow::bail!("{misplaced}; put {} back, from a backup for one", data.join(TENANTS_FILE_NAME).display());
+    }
     homes.add_sum()?;
     Ok(Arc::new(homes))
 }

@@ -6,6 +6,7 @@
 
 pub mod capture;
 mod chronicle;
+mod claimed;
 mod decided;
 mod derived;
 mod draw;
@@ -34,6 +35,7 @@ mod unfound;
 mod verify;
 
 pub use chronicle::Chronicle;
+pub use claimed::Misplaced;
 pub use decided::{Comparison, Comparisons, NotCompared, OF_MODULE, OF_TENANT, SET};
 pub use draw::{NoRandomness, Random, SystemRandom};
 pub use earlier::Earlier;

@@ -173,6 +173,33 @@ fn files_of_an_earlier_version_and_those_changed_by_hand_are_read_and_get_a_dige
     }
 }
 
+/// The logs have more to say than the file's own digest, which whoever changes the file can take out or make anew.
+#[test]
+fn logs_that_are_given_to_others_than_those_whose_records_they_have_are_not_served() {
+    let scene = Scene::new();
+    let whole = scene.bytes("tenants.json");
+    scene.take_digest_out("tenants.json");
+    let text = String::from_utf8(scene.bytes("tenants.json")).unwrap();
+    for (to, words) in [
+        ("\"kA\": \"ka\"", "gives the log ka to the tenant \"kA\", but its records are of \"ka\""),
+        ("\"ka\": \"kb\"", "has records, and "),
+        ("\"ka\": \"ka\", \"kb\": \"kb\"", "gives the tenant \"kb\" a log kb, and there is none"),
+    ] {
+        let changed = text.replace("\"ka\": \"ka\"", to);
+        assert_ne!(changed, text);
+        scene.write("tenants.json", changed.as_bytes());
+        for ended in [scene.data.try_serve().map(drop).unwrap_err(), cairnd(scene.data.path(), &["tenant", "list"])] {
+            assert_eq!(ended.code, Some(1), "{to}: {ended:?}");
+            assert!(ended.stderr.contains(words) && ended.stderr.contains("from a backup"), "{to}: {}", ended.stderr);
+        }
+        // Nothing was written over it.
+        assert_eq!(scene.bytes("tenants.json"), changed.as_bytes());
+    }
+    scene.write("tenants.json", &whole);
+    let server = scene.data.serve();
+    assert_eq!(brought(&scene.data, server.address()), scene.acknowledged);
+}
+
 #[test]
 fn a_backup_takes_them_along_whole() {
     let scene = Scene::new();
