@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cairn_tests::http::{Connection, Request};
 use cairn_tests::oracle::Oracle;
 use cairn_tests::random::Random;
+use cairn_tests::server::cairnd;
 use cairn_tree::tile::Entries;
 use cairn_tree::wire::append::BatchAnswer;
 use cairn_tree::wire::media;
@@ -43,6 +44,11 @@ fn entry(number: u64) -> Vec<u8> {
 impl Victim {
     pub(super) fn make(folder: &Path, random: Random, tally: &mut Tally) -> Result<Self, Finding> {
         let mut world = World::new(folder, random)?;
+        // So that there is a file of settings, which says what by itself changes nothing for the clients of this world.
+        let set = cairnd(world.data.path(), &["module", "set", "none", "--tenant", "pb", "--strict", "on"]);
+        if set.code != Some(0) {
+            return Err(Finding::failed(format!("no settings: {set:?}")));
+        }
         for numbers in [0..IN_TABLES, IN_TABLES..IN_ALL] {
             let mut up = world.up()?;
             let mut connection = Connection::open(up.address)?;
