@@ -11,8 +11,8 @@
  *                   asks whether it is there), rename, open (to write or
  *                   make), truncate, allocate (fallocate), remove (unlink); or "read" (read and pread), which is none
  *                   of "change"
- *   CALLS_DO        what happens: an errno by name (EIO, ENOSPC, EINTR, EDQUOT), and nothing is done; "short": only a
- *                   part of the bytes is written or read; "kill-before", "kill-half" (some of the sectors of 512 bytes
+ *   CALLS_DO        what happens: an errno by name (EIO, ENOSPC, EINTR, EDQUOT), and nothing is done; "short": only half
+ *                   of the bytes is written or read, and it counts only where there was more; "kill-before", "kill-half" (some of the sectors of 512 bytes
  *                   that a write goes to, where it goes to several) and "kill-after": SIGKILL
  *   CALLS_SUFFIX    if set, only files whose name ends so count
  *
@@ -41,7 +41,7 @@ struct control {
     uint64_t calls;       /* that counted so far */
     uint64_t at;          /* the number of the call at which it happens, from 1; 0: none */
     uint64_t every;       /* and at each so many calls after it; 0: once */
-    uint64_t fired;       /* how often it happened */
+    uint64_t fired;       /* how often it happened; a call that was to be cut short counts if it was */
     int64_t clock_ms;     /* what is added to the time */
     uint64_t clock_reads; /* how often such a time was told */
     char where[256];      /* the call and the file of the last time */
@@ -110,7 +110,15 @@ enum step { PASS, FAIL, SHORT, HALF_THEN_DIE, THEN_DIE };
 
 static void die(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
 
-/* What happens at this call, which is told and counted before it does. */
+/* The words for a call of this thread that is to be cut short, until it is known whether it was. */
+static __thread char cut[sizeof control->where];
+
+static void tell(const char *words) {
+    snprintf((char *)control->where, sizeof control->where, "%s", words);
+    __atomic_add_fetch(&control->fired, 1, __ATOMIC_SEQ_CST);
+}
+
+/* What happens at this call, which is told and counted before it does; but one that is cut short, after it was. */
 static enum step step_at(const char *class, const char *path) {
     static const struct { const char *name; int number; } errors[] = {
         { "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EINTR", EINTR }, { "EDQUOT", EDQUOT },
@@ -126,9 +134,13 @@ static enum step step_at(const char *class, const char *path) {
     if (getpid() != owner) return PASS;
     uint64_t number = __atomic_add_fetch(&control->calls, 1, __ATOMIC_SEQ_CST), at = control->at, every = control->every;
     if (!at || number < at || (number > at && (!every || (number - at) % every))) return PASS;
-    snprintf((char *)control->where, sizeof control->where, "%s %s of %s", deed, class, path + length + 1);
-    __atomic_add_fetch(&control->fired, 1, __ATOMIC_SEQ_CST);
-    if (!strcmp(deed, "short")) return SHORT;
+    char words[sizeof control->where];
+    snprintf(words, sizeof words, "%s %s of %s", deed, class, path + length + 1);
+    if (!strcmp(deed, "short")) {
+        memcpy(cut, words, sizeof cut);
+        return SHORT;
+    }
+    tell(words);
     if (!strcmp(deed, "kill-before")) die();
     if (!strcmp(deed, "kill-half")) return HALF_THEN_DIE;
     if (!strcmp(deed, "kill-after")) return THEN_DIE;
@@ -138,16 +150,38 @@ static enum step step_at(const char *class, const char *path) {
     return FAIL;
 }
 
-static enum step step_of(const char *class, int fd) {
-    char path[PATH_MAX], self[64];
-    if (!folder) return PASS;
+/* The path of an open file, or nothing. */
+static int path_of(int fd, char path[PATH_MAX]) {
+    char self[64];
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     int before = errno;
-    ssize_t length = readlink(self, path, sizeof path - 1);
+    ssize_t length = readlink(self, path, PATH_MAX - 1);
     errno = before;
-    if (length <= 0 || path[0] != '/') return PASS;
+    if (length <= 0 || path[0] != '/') return 0;
     path[length] = 0;
-    return step_at(class, path);
+    return 1;
+}
+
+static enum step step_of(const char *class, int fd) {
+    char path[PATH_MAX];
+    return folder && path_of(fd, path) ? step_at(class, path) : PASS;
+}
+
+/*
+ * Whether a call that was to be cut short was: it did all that it was let do, which was less than was asked for, and the
+ * system would have done more. A read that comes to the end of its file is short by itself. Where a file is read from its
+ * position, that has moved on by now.
+ */
+static void count_if_cut(ssize_t done, size_t some, size_t count, const char *class, int fd, off_t at) {
+    struct stat about;
+    int before = errno;
+    int was_cut = done > 0 && (size_t)done == some && some < count;
+    if (was_cut && !strcmp(class, "read")) {
+        off_t end = at < 0 ? lseek(fd, 0, SEEK_CUR) : at + done;
+        was_cut = !fstat(fd, &about) && end >= 0 && end < about.st_size;
+    }
+    errno = before;
+    if (was_cut) tell(cut);
 }
 
 /*
@@ -161,7 +195,7 @@ static size_t part(enum step step, size_t count, off_t at) {
     return end > at ? (size_t)(end - at) : 0;
 }
 
-static off_t position(int fd, enum step step) { return step == HALF_THEN_DIE ? lseek(fd, 0, SEEK_CUR) : 0; }
+static off_t position(int fd, enum step step) { return step == HALF_THEN_DIE ? lseek(fd, 0, SEEK_CUR) : -1; }
 
 /* What every call looks like whose whole effect can be had or not. */
 #define WHOLE(decided, real) do { \
@@ -174,40 +208,56 @@ static off_t position(int fd, enum step step) { return step == HALF_THEN_DIE ? l
         return done; \
     } while (0)
 
-/* And one whose bytes may be done in part. */
-#define PARTLY(decided, count, place, real) do { \
+/* And one whose bytes may be done in part; `place` is where in the file, or -1 for its position. */
+#define PARTLY(class, count, place, real) do { \
         if (!control) begin(); \
-        enum step now = (decided); \
+        enum step now = step_of(class, fd); \
         if (now == FAIL) return -1; \
-        size_t some = part(now, (count), (place)); \
-        if (now == SHORT && (count) == 1) __atomic_sub_fetch(&control->fired, 1, __ATOMIC_SEQ_CST); \
+        size_t whole = (count); \
+        off_t from = (place); \
+        size_t some = part(now, whole, from); \
         ssize_t done = (real); \
+        if (now == SHORT) count_if_cut(done, some, whole, class, fd, from); \
         if (now == HALF_THEN_DIE || now == THEN_DIE) die(); \
         return done; \
     } while (0)
 
-ssize_t write(int fd, const void *bytes, size_t count) { PARTLY(step_of("write", fd), count, position(fd, now), real_write(fd, bytes, some)); }
-ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) { PARTLY(step_of("pwrite", fd), count, at, real_pwrite(fd, bytes, some, at)); }
-ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) { PARTLY(step_of("pwrite", fd), count, at, real_pwrite(fd, bytes, some, at)); }
-ssize_t read(int fd, void *bytes, size_t count) { PARTLY(step_of("read", fd), count, 0, real_read(fd, bytes, some)); }
-ssize_t pread(int fd, void *bytes, size_t count, off_t at) { PARTLY(step_of("read", fd), count, 0, real_pread(fd, bytes, some, at)); }
-ssize_t pread64(int fd, void *bytes, size_t count, off_t at) { PARTLY(step_of("read", fd), count, 0, real_pread(fd, bytes, some, at)); }
+ssize_t write(int fd, const void *bytes, size_t count) { PARTLY("write", count, position(fd, now), real_write(fd, bytes, some)); }
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) { PARTLY("pwrite", count, at, real_pwrite(fd, bytes, some, at)); }
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) { PARTLY("pwrite", count, at, real_pwrite(fd, bytes, some, at)); }
+ssize_t read(int fd, void *bytes, size_t count) { PARTLY("read", count, -1, real_read(fd, bytes, some)); }
+ssize_t pread(int fd, void *bytes, size_t count, off_t at) { PARTLY("read", count, at, real_pread(fd, bytes, some, at)); }
+ssize_t pread64(int fd, void *bytes, size_t count, off_t at) { PARTLY("read", count, at, real_pread(fd, bytes, some, at)); }
 
-/* A part of several pieces: half of the first. One that a kill cuts short has nothing. */
-static ssize_t some_pieces(enum step now, int fd, const struct iovec *pieces, int count, off_t at) {
-    struct iovec first = { pieces ? pieces->iov_base : NULL, pieces ? pieces->iov_len : 0 };
+/* Pieces that are cut short, at most. */
+#define PIECES 64
+
+static size_t bytes_of(const struct iovec *pieces, int count) {
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++) bytes += pieces[i].iov_len;
+    return bytes;
+}
+
+/* A part of several pieces. Of one that a kill cuts short there is nothing. */
+static ssize_t some_pieces(enum step now, int fd, const struct iovec *pieces, int count, off_t at, size_t some) {
+    struct iovec first[PIECES];
     if (now == HALF_THEN_DIE) return 0;
-    if (now == SHORT && count > 0) {
-        first.iov_len = part(now, first.iov_len, 0);
-        pieces = &first;
-        count = 1;
+    if (now == SHORT) {
+        int used = 0;
+        for (; used < PIECES && used < count && some > 0; used++) {
+            first[used] = pieces[used];
+            if (first[used].iov_len > some) first[used].iov_len = some;
+            some -= first[used].iov_len;
+        }
+        pieces = first;
+        count = used;
     }
     return at < 0 ? real_writev(fd, pieces, count) : real_pwritev(fd, pieces, count, at);
 }
 
-ssize_t writev(int fd, const struct iovec *pieces, int count) { PARTLY(step_of("write", fd), 0, 0, ((void)some, some_pieces(now, fd, pieces, count, -1))); }
-ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at) { PARTLY(step_of("pwrite", fd), 0, 0, ((void)some, some_pieces(now, fd, pieces, count, at))); }
-ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off_t at) { PARTLY(step_of("pwrite", fd), 0, 0, ((void)some, some_pieces(now, fd, pieces, count, at))); }
+ssize_t writev(int fd, const struct iovec *pieces, int count) { PARTLY("write", bytes_of(pieces, count), -1, some_pieces(now, fd, pieces, count, from, some)); }
+ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at) { PARTLY("pwrite", bytes_of(pieces, count), at, some_pieces(now, fd, pieces, count, from, some)); }
+ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off_t at) { PARTLY("pwrite", bytes_of(pieces, count), at, some_pieces(now, fd, pieces, count, from, some)); }
 
 int fsync(int fd) { WHOLE(step_of("sync", fd), real_fsync(fd)); }
 int fdatasync(int fd) { WHOLE(step_of("datasync", fd), real_fdatasync(fd)); }

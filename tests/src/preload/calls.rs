@@ -96,12 +96,6 @@ impl Class {
             Self::Read => "read",
         }
     }
-
-    /// Whether its calls carry bytes, which can be cut short.
-    #[must_use]
-    pub const fn has_bytes(self) -> bool {
-        matches!(self, Self::Write | Self::WriteAt | Self::Read)
-    }
 }
 
 impl Deed {
@@ -189,7 +183,8 @@ impl Calls {
         self.number(CALLS)
     }
 
-    /// How often it happened.
+    /// How often it happened. A call that was to be cut short counts if it was: one that asked for no more than there is
+    /// does not.
     ///
     /// # Errors
     /// What the system says.

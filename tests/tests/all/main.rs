@@ -21,6 +21,7 @@ mod life;
 mod monitored;
 mod outbox;
 mod power;
+mod preload;
 mod proxies;
 mod records;
 mod repair;
