@@ -9,8 +9,8 @@
  *   CALLS_CLASS     which calls count: "change" for all of the following, or one of write (to the file's position),
  *                   pwrite (to a place), sync (fsync), datasync (fdatasync), range (sync_file_range, of which RocksDB
  *                   asks whether it is there), rename, open (to write or
- *                   make), truncate, allocate (fallocate), remove (unlink); or "read" (read and pread), which is none
- *                   of "change"
+ *                   make), truncate, allocate (fallocate), link, folder (mkdir), remove (unlink, rmdir); or "read" (read
+ *                   and pread), which is none of "change"
  *   CALLS_DO        what happens: an errno by name (EIO, ENOSPC, EINTR, EDQUOT), and nothing is done; "short": only half
  *                   of the bytes is written or read, and it counts only where there was more; "kill-before", "kill-half" (some of the sectors of 512 bytes
  *                   that a write goes to, where it goes to several) and "kill-after": SIGKILL
@@ -68,6 +68,12 @@ static int (*real_fdatasync)(int);
 static int (*real_sync_file_range)(int, off64_t, off64_t, unsigned int);
 static int (*real_rename)(const char *, const char *);
 static int (*real_unlink)(const char *);
+static int (*real_unlinkat)(int, const char *, int);
+static int (*real_rmdir)(const char *);
+static int (*real_mkdir)(const char *, mode_t);
+static int (*real_mkdirat)(int, const char *, mode_t);
+static int (*real_link)(const char *, const char *);
+static int (*real_linkat)(int, const char *, int, const char *, int);
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 /* At the start, or at the first call, if another library makes one in its own constructor. */
@@ -89,6 +95,12 @@ __attribute__((constructor)) static void begin(void) {
     real_sync_file_range = dlsym(RTLD_NEXT, "sync_file_range");
     real_rename = dlsym(RTLD_NEXT, "rename");
     real_unlink = dlsym(RTLD_NEXT, "unlink");
+    real_unlinkat = dlsym(RTLD_NEXT, "unlinkat");
+    real_rmdir = dlsym(RTLD_NEXT, "rmdir");
+    real_mkdir = dlsym(RTLD_NEXT, "mkdir");
+    real_mkdirat = dlsym(RTLD_NEXT, "mkdirat");
+    real_link = dlsym(RTLD_NEXT, "link");
+    real_linkat = dlsym(RTLD_NEXT, "linkat");
     real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     const char *path = getenv("CALLS_CONTROL");
     class_name = getenv("CALLS_CLASS");
@@ -165,6 +177,15 @@ static int path_of(int fd, char path[PATH_MAX]) {
 static enum step step_of(const char *class, int fd) {
     char path[PATH_MAX];
     return folder && path_of(fd, path) ? step_at(class, path) : PASS;
+}
+
+/* Of a name that may be relative to an open folder. */
+static enum step step_in(const char *class, int at, const char *name) {
+    char path[PATH_MAX];
+    if (!folder || name[0] == '/' || at == AT_FDCWD) return step_at(class, name);
+    if (!path_of(at, path) || strlen(path) + strlen(name) + 2 > sizeof path) return PASS;
+    strcat(strcat(path, "/"), name);
+    return step_at(class, path);
 }
 
 /*
@@ -268,14 +289,20 @@ int fallocate(int fd, int mode, off_t from, off_t count) { WHOLE(step_of("alloca
 int fallocate64(int fd, int mode, off_t from, off_t count) { WHOLE(step_of("allocate", fd), real_fallocate(fd, mode, from, count)); }
 int rename(const char *from, const char *to) { WHOLE(step_at("rename", to), real_rename(from, to)); }
 int unlink(const char *path) { WHOLE(step_at("remove", path), real_unlink(path)); }
+int unlinkat(int at, const char *name, int flags) { WHOLE(step_in("remove", at, name), real_unlinkat(at, name, flags)); }
+int rmdir(const char *path) { WHOLE(step_at("remove", path), real_rmdir(path)); }
+int mkdir(const char *path, mode_t mode) { WHOLE(step_at("folder", path), real_mkdir(path, mode)); }
+int mkdirat(int at, const char *name, mode_t mode) { WHOLE(step_in("folder", at, name), real_mkdirat(at, name, mode)); }
+int link(const char *from, const char *to) { WHOLE(step_at("link", to), real_link(from, to)); }
+int linkat(int one, const char *from, int other, const char *to, int flags) { WHOLE(step_in("link", other, to), real_linkat(one, from, other, to, flags)); }
 
 #define MODE(flags) mode_t mode = 0; if ((flags) & (O_CREAT | __O_TMPFILE)) { va_list more; va_start(more, flags); mode = va_arg(more, mode_t); va_end(more); }
 #define CHANGES(flags) ((flags) & (O_WRONLY | O_RDWR | O_CREAT))
 
 int open(const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_open(path, flags, mode)); }
 int open64(const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_open(path, flags, mode)); }
-int openat(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_openat(at, path, flags, mode)); }
-int openat64(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_openat(at, path, flags, mode)); }
+int openat(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_in("open", at, path) : PASS, real_openat(at, path, flags, mode)); }
+int openat64(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_in("open", at, path) : PASS, real_openat(at, path, flags, mode)); }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     if (!control) begin();

@@ -40,7 +40,11 @@ pub enum Class {
     Truncate,
     /// `fallocate`.
     Allocate,
-    /// `unlink`.
+    /// `link`.
+    Link,
+    /// `mkdir`.
+    Folder,
+    /// `unlink` and `rmdir`.
     Remove,
     /// Reads.
     Read,
@@ -63,7 +67,7 @@ pub enum Deed {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Change,
         Self::Write,
         Self::WriteAt,
@@ -74,6 +78,8 @@ impl Class {
         Self::Open,
         Self::Truncate,
         Self::Allocate,
+        Self::Link,
+        Self::Folder,
         Self::Remove,
         Self::Read,
     ];
@@ -92,9 +98,23 @@ impl Class {
             Self::Open => "open",
             Self::Truncate => "truncate",
             Self::Allocate => "allocate",
+            Self::Link => "link",
+            Self::Folder => "folder",
             Self::Remove => "remove",
             Self::Read => "read",
         }
+    }
+
+    /// Whether its calls may say that a signal came before they did anything (POSIX), so that they are made again.
+    #[must_use]
+    pub const fn may_be_interrupted(self) -> bool {
+        matches!(self, Self::Write | Self::WriteAt | Self::Read | Self::Open | Self::Sync | Self::SyncData)
+    }
+
+    /// Whether its calls carry bytes, which can be cut short.
+    #[must_use]
+    pub const fn has_bytes(self) -> bool {
+        matches!(self, Self::Write | Self::WriteAt | Self::Read)
     }
 }
 

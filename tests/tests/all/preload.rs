@@ -43,3 +43,22 @@ fn only_what_was_cut_short_counts_as_cut_short() {
     assert_eq!(wrote, (3, true, "short write of copy".to_owned()));
     assert_eq!(fs::read(folder.join("copy")).unwrap(), b"12345678");
 }
+
+#[test]
+#[cfg_attr(not(has_cc), ignore = "there is no C compiler here")]
+fn folders_links_and_names_below_an_open_folder_count() {
+    let (_place, folder) = folder();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    fs::create_dir_all(folder.join("old/inner")).unwrap();
+    fs::write(folder.join("file"), b"x").unwrap();
+    for (class, command, place) in [
+        (Class::Folder, vec!["mkdir".to_owned(), path("new")], "EIO folder of new"),
+        (Class::Link, vec!["ln".to_owned(), path("file"), path("link")], "EIO link of link"),
+        (Class::Remove, vec!["rm".to_owned(), "-r".to_owned(), path("old")], "EIO remove of old/inner"),
+    ] {
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let (fired, succeeded, told) = tried(&folder, (class, Deed::Fail("EIO")), &command);
+        assert!(fired > 0 && !succeeded && told == place, "{command:?}: {fired} {succeeded} {told:?}");
+    }
+    assert!(!folder.join("new").exists() && !folder.join("link").exists() && folder.join("old/inner").exists());
+}

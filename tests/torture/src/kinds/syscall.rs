@@ -14,6 +14,8 @@ use crate::world::{Up, World, ended_well, ready, wait_for_answers, wait_until};
 const ANSWERS: u64 = 12;
 /// What a disk and its file system say.
 const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EDQUOT"];
+/// What a call says that a signal interrupted before it did anything.
+const INTERRUPTED: &str = "EINTR";
 
 /// A class and what is done to it. Half of them cut bytes short, which a server has to get over: there one run sees many.
 fn choose(random: &mut Random) -> (Class, Deed) {
@@ -23,6 +25,7 @@ fn choose(random: &mut Random) -> (Class, Deed) {
     }
     let class = random.one_of(&Class::ALL);
     let errno = match class {
+        class if class.may_be_interrupted() && random.one_in(4) => INTERRUPTED,
         Class::Read => "EIO",
         _ => random.one_of(&ERRORS),
     };
@@ -101,6 +104,6 @@ fn at_work(world: &mut World, up: &mut Up, calls: &Calls, every: u64, tally: &mu
 fn must_end(calls: &Calls) -> Result<bool, Finding> {
     let place = calls.place()?;
     let is_sync = place.contains(" sync of ") || place.contains(" datasync of ");
-    let is_error = !place.starts_with("short");
+    let is_error = !place.starts_with("short") && !place.starts_with(INTERRUPTED);
     Ok(is_sync && is_error && (place.ends_with(".log") || place.ends_with("high-water")))
 }
