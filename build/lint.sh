@@ -21,6 +21,8 @@ fi
 # Few have this one. Advisories change from day to day and are not a matter of this checkout: `make audit` reads them.
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny check licenses bans sources || failed+=("licences and sources of dependencies")
+else
+    say "cargo-deny is not installed: licences and sources of dependencies are not checked"
 fi
 
 [ "${#failed[@]}" -eq 0 ] || die "findings: $(printf '%s; ' "${failed[@]}")"
