@@ -194,7 +194,12 @@ impl Weighed for Job {
             Self::Append(job) => job.batch.weight(),
             Self::Record(job) => job.records.iter().map(Prepared::weight).sum(),
             Self::Create(_) | Self::Change(_) | Self::Sweep(_) => 0,
-            Self::Release(..) | Self::Halt(..) | Self::Mark(..) | Self::Refused(..) | Self::Damaged(..) | Self::Freeze(_) => 0,
+            Self::Release(..)
+            | Self::Halt(..)
+            | Self::Mark(..)
+            | Self::Refused(..)
+            | Self::Damaged(..)
+            | Self::Freeze(_) => 0,
             Self::Unsound(_) => 0,
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }

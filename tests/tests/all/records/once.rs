@@ -106,6 +106,32 @@ pub(super) fn refused(answer: &Response, status: u16, kind: &str, pointer: &str)
 }
 
 /// By its key, by its ids, as an event and as several: whatever the form, and however many logs lie between.
+/// Whoever sends an event again sends it in another span, or without any.
+#[test]
+fn what_is_brought_again_under_another_trace_is_the_same_record() {
+    let running = Running::start();
+    let traced = |request: Request, span: Option<u8>| match span {
+        Some(span) => {
+            request.with("traceparent", format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692033{span:02x}-01"))
+        }
+        None => request,
+    };
+    let record = with_id(record("pb", "9", "create"), 9);
+    for request in [|| events(&event("7", "e-7")), || post(&with_id(super::record("pb", "9", "create"), 9))] {
+        let first = running.ask_with(&running.data.token, traced(request(), Some(1)));
+        assert_eq!(first.status, 200, "{}", first.text());
+        for span in [Some(1), Some(2), None] {
+            let again = running.ask_with(&running.data.token, traced(request(), span));
+            let leaf = |answer: &Response| json_of(answer)["records"][0]["leaf"].clone();
+            assert_eq!((again.status, leaf(&again)), (200, leaf(&first)), "{span:?}");
+        }
+    }
+    let mut other = record;
+    other["context"] = json!({"purpose": "another"});
+    let refused = running.ask_with(&running.data.token, post(&other));
+    assert_eq!((refused.status, &json_of(&refused)["type"]), (409, &json!(EXISTS)), "{}", refused.text());
+}
+
 #[test]
 fn what_a_sealed_log_has_is_answered_with_its_receipts() {
     let running = Running::start();
