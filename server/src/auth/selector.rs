@@ -50,7 +50,7 @@ impl Selector {
     /// Whether the log of this name is meant.
     #[must_use]
     pub fn matches(&self, log: &str) -> bool {
-        selects(&self.text, log)
+        !self.is_none() && selects(&self.text, log)
     }
 
     /// Every log.
