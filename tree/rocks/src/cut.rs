@@ -46,17 +46,8 @@ const MASK: u32 = 0xa282_ead8;
 
 /// Looks at the manifest and the write-ahead logs of a database that is not open.
 pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
-    check_files(path, |_| true)
-}
-
-/// Looks at its manifest alone.
-pub(crate) fn check_manifest(path: &Path) -> Result<(), OpenError> {
-    check_files(path, |file| file.extension().is_none_or(|extension| extension != "log"))
-}
-
-fn check_files(path: &Path, is_asked_for: impl Fn(&PathBuf) -> bool) -> Result<(), OpenError> {
     let failed = |error: io::Error| OpenError::from_io(path, &error);
-    for file in record_files(path).map_err(failed)?.into_iter().filter(is_asked_for) {
+    for file in record_files(path).map_err(failed)? {
         if let Some((offset, what)) = damaged_header(&file).map_err(failed)? {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             let message = format!("{name}: the record at {offset} has a damaged {what}");
@@ -110,6 +101,14 @@ pub(crate) fn logs_are_whole(path: &Path) -> Result<bool, OpenError> {
         }
     }
     Ok(is_whole_log(&newest).map_err(failed)? || torn_commit(&newest).map_err(failed)?.is_some())
+}
+
+/// Whether the manifest that counts is there, and each of its records can be read. One that was cut between two records is
+/// whole as well.
+pub(crate) fn manifest_is_whole(path: &Path) -> bool {
+    let manifest = |file: &PathBuf| file.extension().is_none_or(|extension| extension != "log");
+    let named = record_files(path).ok().and_then(|files| files.into_iter().find(manifest));
+    named.is_some_and(|manifest| is_whole_log(&manifest).unwrap_or(false))
 }
 
 /// Whether a file has records that can be read, one after another to its end, and nothing else.

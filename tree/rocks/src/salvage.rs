@@ -2,9 +2,9 @@
 //!
 //! A sound one opens as it is. Of another RocksDB is asked for what there is: records of a write-ahead log that can't be
 //! read are passed over, and so are tables that are gone; reads of what those held answer errors or find nothing. Where
-//! the manifest itself is lost, tables are listed anew from links to them in a folder of the caller's; a table that then
-//! can't be read to its end is left out. So what is read may be of an older moment, or lack rows: whoever reads judges it
-//! by something else, as by a signed root.
+//! the manifest itself is lost or torn, or tells of a write-ahead log that is gone, tables are listed anew from links to
+//! them in a folder of the caller's; a table that then can't be read to its end is left out. So what is read may be of an
+//! older moment, or lack rows: whoever reads judges it by something else, as by a signed root.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -91,12 +91,11 @@ impl RocksStore {
             Ok(store) => return Ok(Remains { store, problem: None, lost: false }),
             Err(error) => error,
         };
-        // A manifest over which RocksDB would turn in a circle is not shown to it.
-        let listed = match cut::check_manifest(path) {
-            Ok(()) => Self::start_leniently(path, settings),
-            Err(error) => Err(error),
-        };
-        if let Ok(store) = listed {
+        // One that is torn or damaged is not shown to RocksDB again: it would take what is left for all, and not see tables
+        // that are there, or turn in a circle.
+        let is_whole = cut::manifest_is_whole(path);
+        let listed = if is_whole { Self::start_leniently(path, settings).ok() } else { None };
+        if let Some(store) = listed {
             let whole = whole.to_string();
             // Whatever the folder is named.
             let is_table = whole.replace(&*path.to_string_lossy(), "").contains(TABLE);
@@ -113,7 +112,9 @@ impl RocksStore {
         let left_out = left_out.filter(|file| is_table(&file.path())).count();
         let problem = format!("{whole}; its tables were listed anew: {left_out} of {tables} could not be read");
         let (problem, is_cut) = with_logs(path, problem)?;
-        Ok(Remains { store, problem: Some(problem), lost: is_cut || left_out > 0 })
+        // A manifest that is whole tells of a write-ahead log that may be gone, or lacks its last records.
+        let lost = is_cut || left_out > 0 || is_whole;
+        Ok(Remains { store, problem: Some(problem), lost })
     }
 
     fn start_leniently(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
@@ -160,7 +161,9 @@ fn lenient(settings: &Settings) -> Options {
     let mut options = settings.database();
     options.set_paranoid_checks(false);
     options.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
-    options.set_track_and_verify_wals_in_manifest(false);
+    // Not to be switched off: opened to read, RocksDB then ends the process over a manifest that tracks any (it would note
+    // there that it tracks none, and has nowhere to). One whose logs are not all there is refused, and tables are listed anew.
+    options.set_track_and_verify_wals_in_manifest(true);
     options
 }
 

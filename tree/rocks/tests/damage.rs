@@ -416,6 +416,68 @@ fn a_torn_last_commit_is_dropped_whole() {
     assert_eq!(judge(&torn, "the commit before"), Outcome::Refused);
 }
 
+/// What a kill leaves some time after a flush: a manifest that says of write-ahead logs that they were closed, and then that
+/// they went away. Without its end it tells of logs that are gone, over which RocksDB can end the process.
+#[test]
+fn a_manifest_without_its_end_is_read_anew_or_lacks_nothing() {
+    let folder = TempDir::new().expect("a directory");
+    let [work, sound, torn, scratch] = ["work", "sound", "torn", "scratch"].map(|name| folder.path().join(name));
+    let store = RocksStore::create(&work, &settings()).expect("a new database");
+    for number in 1..=COMMITS {
+        store.commit(commit(number)).expect("a commit");
+        if number == IN_TABLES || number == IN_OLDER_LOG {
+            store.compact().expect("tables");
+        }
+    }
+    copy(&work, &sound);
+    let (_, manifest) = files(&sound).into_iter().find(|(sort, _)| *sort == "manifest").expect("a manifest");
+    let bytes = fs::read(&manifest).expect("the manifest");
+    let name = manifest.file_name().expect("a name");
+    let starts: Vec<_> = lengths("manifest", &bytes).iter().step_by(2).map(|at| at - 4).collect();
+    let mut outcomes = BTreeMap::new();
+    let from = starts[starts.len().saturating_sub(12)];
+    let is_tried =
+        |at: &usize| at.is_multiple_of(37) || at + 1 == bytes.len() || (0..3).any(|more| starts.contains(&(at + more)));
+    for length in (from..bytes.len()).filter(is_tried) {
+        copy(&sound, &torn);
+        fs::write(torn.join(name), &bytes[..length]).expect("the manifest");
+        let what = format!("{length} bytes of {}", bytes.len());
+        let remains =
+            RocksStore::open_remains(&torn, &settings(), &scratch).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let problem = remains.problem.as_deref().unwrap_or_default();
+        let is_anew = problem.contains("listed anew");
+        // Between two records nothing shows the cut: then tables may be told of that were merged since.
+        assert!(is_anew || problem.is_empty() || starts.contains(&length), "{what}: {problem}");
+        if is_anew {
+            for (key, value) in (1..=COMMITS).flat_map(rows) {
+                assert!(remains.store.get(&key).expect("a row") == Some(value), "{what}: {key:?}");
+            }
+            // Where the manifest shows no cut, it could be a log that is missing.
+            assert_eq!(remains.lost, starts.contains(&length), "{what}: {problem}");
+        }
+        let outcome = judge(&torn, &what);
+        assert_eq!(outcome == Outcome::Refused, !problem.is_empty(), "{what}: a start gives {outcome:?}");
+        *outcomes.entry((is_anew, outcome)).or_insert(0) += 1;
+    }
+    println!("{outcomes:?}");
+    assert!(outcomes.keys().any(|(is_anew, _)| *is_anew), "no cut was noticed: {outcomes:?}");
+}
+
+/// The other way round: the manifest is whole, and a log that it tells of is not there.
+#[test]
+fn a_closed_log_that_is_gone_is_told_of() {
+    let folder = TempDir::new().expect("a directory");
+    let (sound, scratch) = (folder.path().join("sound"), folder.path().join("scratch"));
+    make(&sound);
+    let (_, log) = files(&sound).into_iter().find(|(sort, _)| *sort == "write-ahead log").expect("a log");
+    fs::remove_file(log).expect("the older log");
+    let remains = RocksStore::open_remains(&sound, &settings(), &scratch).expect("what is left");
+    assert!(remains.lost && remains.problem.is_some_and(|problem| problem.contains("WAL")), "it is not told of");
+    for (key, value) in (1..=IN_TABLES).flat_map(rows) {
+        assert!(remains.store.get(&key).expect("a row") == Some(value), "{key:?}");
+    }
+}
+
 #[test]
 fn a_cut_file_is_noticed_or_loses_the_newest_commits_whole() {
     cuts(409);
