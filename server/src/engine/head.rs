@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
+use cairn_tree::merkle::Root;
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::LogId;
@@ -38,6 +39,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// The size and the root of its tree.
+    #[must_use]
+    pub const fn tree(&self) -> Root {
+        Root { size: self.size, hash: self.root }
+    }
+
     /// What the high-water is told of it.
     pub(super) const fn mark(&self) -> Mark {
         Mark { size: self.size, root: self.root, time_ms: self.time_ms }

@@ -26,7 +26,7 @@ pub(super) fn sign_head(
 /// The signed checkpoint of a log that has no entries yet.
 pub(super) fn sign_empty(signer: &dyn HeadSigner, origin: &str, head: &Head) -> Result<Bytes, SignerError> {
     let prove = |_| Err("an empty tree extends nothing".to_owned());
-    sign(signer, origin, (tree(head), head), &prove)
+    sign(signer, origin, (head.tree(), head), &prove)
 }
 
 fn sign(
@@ -37,14 +37,9 @@ fn sign(
 ) -> Result<Bytes, SignerError> {
     let failed = |error: &dyn core::fmt::Display| SignerError::Failed(error.to_string());
     let origin = Origin::new(origin).map_err(|error| failed(&error))?;
-    let to_sign = HeadToSign { origin: &origin, old, new: tree(head), time_ms: head.time_ms, prove };
+    let to_sign = HeadToSign { origin: &origin, old, new: head.tree(), time_ms: head.time_ms, prove };
     let lines = signer.sign_head(&to_sign)?;
     let text = Checkpoint::new(origin, head.size, head.root).text();
     let note = SignedNote::new(text, lines).map_err(|error| failed(&error))?;
     Ok(note.encode().into_bytes().into())
-}
-
-/// A head's size and root.
-pub(super) fn tree(head: &Head) -> Root {
-    Root { size: head.size, hash: head.root }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::Root;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::kind::{REDACTION, Redactions};
 use cairn_tree::record::reserved::OWN_MODULE;
@@ -146,8 +145,8 @@ impl Ground<'_> {
             return Ok(Predecessor::Leaf(index, entry.clone()));
         }
         let (hash, proof) = self.log.located(self.head, index, self.under.size)?;
-        let root = Root { size: self.under.size, hash: self.under.root };
-        let stands = entry.filter(|entry| Hash::leaf(entry) == hash && proof.verify(index, &hash, &root).is_ok());
+        let stands =
+            entry.filter(|entry| Hash::leaf(entry) == hash && proof.verify(index, &hash, &self.under.tree()).is_ok());
         Ok(stands.map_or(Predecessor::Hash(index, hash), |entry| Predecessor::Leaf(index, entry)))
     }
 

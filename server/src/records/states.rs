@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::Root;
 use cairn_tree::record::chain::Chain;
 use cairn_tree::record::history::Entered;
 use cairn_tree::record::later::Later;
@@ -309,8 +308,7 @@ impl Known {
         let broken = |words: &dyn core::fmt::Display| Unverified::Broken(Broken::leaf(index, words));
         let origin = || Origin::new(&*log.info().origin).map_err(|error| broken(&error));
         if matches!(Leaf::classify(&stored.leaf), Ok(Entry::Opaque)) {
-            let root = Root { size: head.size, hash: head.root };
-            let hash = log.proven(head, index, &root).map_err(Unverified::Proof)?;
+            let hash = log.proven(head, index, &head.tree()).map_err(Unverified::Proof)?;
             let hash = hash.ok_or_else(|| broken(&"the tree's stored hashes do not come to its root"))?;
             let later = Later::decode(index, &stored.leaf).map_err(|error| broken(&error))?;
             if hash != Hash::leaf(&stored.leaf) {

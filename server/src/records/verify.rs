@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::Root;
 use cairn_tree::record::chain::Chain;
 use cairn_tree::record::digest::Digest;
 use cairn_tree::record::disclosure::Disclosures;
@@ -169,7 +168,7 @@ impl Located {
         let index = stored.index;
         let broken = |words: &dyn ToString| Unverified::Broken(Broken::leaf(index, words.to_string()));
         let record = Versioned::decode(index, &stored.leaf);
-        let proven = log.proven(head, index, &Root { size: under.size, hash: under.root })?;
+        let proven = log.proven(head, index, &under.tree())?;
         let hash = proven.ok_or_else(|| broken(&"the tree's stored hashes do not come to its root"))?;
         if hash != record.as_ref().map_or_else(|_| Hash::leaf(&stored.leaf), Versioned::hash) {
             return Err(broken(&"the tree has another leaf in its place"));

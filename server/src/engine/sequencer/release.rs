@@ -117,10 +117,7 @@ impl Writer {
     fn sign_rest(&mut self, log: &Arc<Shared>) -> Result<(), Poison> {
         let Some(track) = self.residents.get_mut(log.info.id) else { return Ok(()) };
         let unsigned = track.unsigned();
-        // Marks carry rising commit numbers, so this one gets a commit of its own.
-        let mut batch = Batch::new();
-        let commit = self.next_commit(&mut batch);
-        self.commit(batch)?;
+        let commit = self.commit_nothing()?;
         self.release.hand(Work::Rest(commit, Box::new(unsigned)))?;
         self.release.drain()
     }

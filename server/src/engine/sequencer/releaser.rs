@@ -35,7 +35,7 @@ use crate::engine::life::LifeError;
 use crate::engine::observer::Observer;
 use crate::engine::reader::Reader;
 use crate::engine::registry::Registry;
-use crate::engine::sign::{sign_head, tree};
+use crate::engine::sign::sign_head;
 use crate::engine::stored::ReadError;
 use crate::high_water::{HighWater, HighWaterError, Mark};
 use crate::signer::SignerError;
@@ -282,7 +282,7 @@ impl Releaser {
             return Ok(None);
         }
         let mut head = Head { size, root, time_ms, note: Bytes::new(), edge: Some(edge) };
-        let old = tree(&shared.head());
+        let old = shared.head().tree();
         match sign_head(&*standing.signer, (&shared, &self.parts.reader), old, &head) {
             Ok(note) => {
                 head.note = note;

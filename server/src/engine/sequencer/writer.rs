@@ -101,10 +101,7 @@ impl Writer {
     ) -> Result<(), OpenError> {
         let fresh: Vec<_> = heads.into_iter().filter(|(log, mark)| marks.get(*log) != Some(*mark)).collect();
         if !fresh.is_empty() {
-            // Marks carry rising commit numbers, so these get a commit of their own.
-            let mut batch = Batch::new();
-            let commit = self.next_commit(&mut batch);
-            self.commit(batch).map_err(resume_error)?;
+            let commit = self.commit_nothing().map_err(resume_error)?;
             releaser.resume(commit, &fresh)?;
         }
         for (shared, error, undo) in damaged {
@@ -171,6 +168,14 @@ impl Writer {
         self.parts.database.released = self.release.released();
         batch.put(DatabaseRow::key(), self.parts.database.encode());
         self.parts.database.commit
+    }
+
+    /// A commit of its own for marks that no rows go with: their commit numbers rise.
+    pub(super) fn commit_nothing(&mut self) -> Result<u64, Poison> {
+        let mut batch = Batch::new();
+        let commit = self.next_commit(&mut batch);
+        self.commit(batch)?;
+        Ok(commit)
     }
 
     /// Writes a batch, after everything that was written before it.
@@ -340,16 +345,17 @@ impl Writer {
     /// As [`Writer::halt`], for any reason, where nothing of the log is on its way.
     pub(super) fn halt_for(&mut self, shared: &Arc<Shared>, halt: Halt, undo: Vec<Key>) -> Result<(), Poison> {
         let commit = self.halt_unmarked(shared, halt, undo)?;
-        self.release.hand(Work::Standing(commit, Arc::clone(shared)))?;
-        self.release.drain()
+        self.mark_commit(commit, shared)
     }
 
     /// Has the high-water told that there is a commit behind those of the log's heads, so that a database which lost it is
     /// refused: with its write-ahead log it would lose what stands there alone, and go on as if nothing had been decided.
     pub(super) fn mark_standing(&mut self, shared: &Arc<Shared>) -> Result<(), Poison> {
-        let mut batch = Batch::new();
-        let commit = self.next_commit(&mut batch);
-        self.commit(batch)?;
+        let commit = self.commit_nothing()?;
+        self.mark_commit(commit, shared)
+    }
+
+    fn mark_commit(&self, commit: u64, shared: &Arc<Shared>) -> Result<(), Poison> {
         self.release.hand(Work::Standing(commit, Arc::clone(shared)))?;
         self.release.drain()
     }

@@ -30,7 +30,7 @@ fn grown(to: &[usize]) -> (World, Vec<Root>) {
             world.append("main", &numbered(begin..(begin + 10_000).min(*size)));
         }
         let head = world.engine.log("main").unwrap().head();
-        roots.push(Root { size: head.size, hash: head.root });
+        roots.push(head.tree());
         from = *size;
     }
     (world, roots)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cairn_listen::{Answer, Payload};
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::hash::Hash;
-use cairn_tree::merkle::{InclusionProof, Root};
+use cairn_tree::merkle::InclusionProof;
 use cairn_tree::note::{KeyId, NoteSignature};
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::header::Header;
@@ -100,7 +100,7 @@ impl Reading {
     pub(super) fn proof(&self, index: LeafIndex, leaf: &Hash, under: &Head) -> Result<InclusionProof, Problem> {
         let proof = self.log.inclusion(&self.head, index, under.size)?;
         // What is stored of the tree may have been damaged since.
-        let is_good = proof.verify(index, leaf, &Root { size: under.size, hash: under.root }).is_ok();
+        let is_good = proof.verify(index, leaf, &under.tree()).is_ok();
         let damaged = || Problem::new(Kind::Damaged, format!("the tree's stored hashes do not prove entry {index}"));
         if is_good { Ok(proof) } else { Err(damaged()) }
     }
