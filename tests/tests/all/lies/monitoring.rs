@@ -6,6 +6,8 @@ use cairn_tests::command::{Ran, cairn};
 use cairn_tests::lying::{Lie, LyingLog, Model};
 use serde_json::Value;
 
+use super::leave_behind;
+
 /// A log and its monitor's folder.
 struct Monitored {
     log: LyingLog,
@@ -185,12 +187,7 @@ fn tiles_that_fit_no_signed_head_are_an_alarm() {
 /// on.
 fn left_behind(flags: &[&str]) -> Monitored {
     let monitored = Monitored::after(300);
-    let left = Model::of_size(900).head(900).into_bytes();
-    monitored.log.change(|model| model.grow(1_000, "other"));
-    monitored.log.show(Some(800));
-    for resource in ["checkpoint", "head"] {
-        monitored.log.lie(resource, Lie::Body(left.clone()));
-    }
+    leave_behind(&monitored.log);
     monitored.alarm(&monitored.look(flags), "misfit");
     monitored.log.repent();
     monitored

@@ -6,6 +6,8 @@ use cairn_tests::command::{Ran, cairn};
 use cairn_tests::lying::{Lie, LyingLog, Model};
 use serde_json::Value;
 
+use super::leave_behind;
+
 /// A log and its watcher.
 struct Watched {
     log: LyingLog,
@@ -269,12 +271,7 @@ fn tiles_that_do_not_fit_the_head_are_kept_with_it() {
 /// first 800 from then on.
 fn left_behind(flags: &[&str]) -> Watched {
     let watched = Watched::after(300);
-    let left = Model::of_size(900).head(900).into_bytes();
-    watched.log.change(|model| model.grow(1_000, "other"));
-    watched.log.show(Some(800));
-    for resource in ["checkpoint", "head"] {
-        watched.log.lie(resource, Lie::Body(left.clone()));
-    }
+    leave_behind(&watched.log);
     watched.alarm(&watched.look(flags), "misfit", "testimony");
     watched.log.repent();
     watched
