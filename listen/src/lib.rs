@@ -18,6 +18,7 @@ mod pace;
 mod payload;
 mod pulse;
 mod service;
+mod share;
 mod tls;
 mod turn;
 mod warnings;

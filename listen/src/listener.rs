@@ -1,6 +1,7 @@
 //! The accept loop: how many connections there may be, how each is driven, and how all of them end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -22,6 +23,7 @@ use crate::bounds::Bounds;
 use crate::connections::{Connections, Membership, stopped};
 use crate::pulse::Verdict;
 use crate::service::{Observer, Service};
+use crate::share::Shares;
 use crate::tls::ALPN_HTTP2;
 use crate::wire::{Paces, Wire};
 
@@ -128,6 +130,7 @@ struct Server<S> {
     open: Arc<Semaphore>,
     refused: Arc<Semaphore>,
     paces: Paces,
+    shares: Shares,
     most: u32,
 }
 
@@ -156,6 +159,7 @@ impl<S: Service> Server<S> {
             open: Arc::new(Semaphore::new(most as usize)),
             refused: Arc::new(Semaphore::new(bounds.refused_connections)),
             paces: Paces::new(Instant::now()),
+            shares: Shares::of_machine(),
             most,
             bounds,
         }
@@ -262,12 +266,17 @@ impl<S: Service> Server<S> {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let pulse = &member.line.pulse;
-        let service = &self.service;
+        let (service, share) = (&self.service, self.shares.begin());
         let answerer = service_fn(|request| {
-            let busy = pulse.begin();
+            let (busy, mut place) = (pulse.begin(), share.begin());
             let (service, answered) = (Arc::clone(service), admission == Admission::Served);
             async move {
-                let answer = if answered { service.answer(peer, request).await } else { service.refusal(&request) };
+                let answer = if answered {
+                    let mut answer = pin!(service.answer(peer, request));
+                    poll_fn(|cx| place.poll(cx, |cx| answer.as_mut().poll(cx))).await
+                } else {
+                    service.refusal(&request)
+                };
                 if answer.status().is_client_error() || answer.status().is_server_error() {
                     busy.pulse().refused();
                 }

@@ -1,11 +1,18 @@
 //! What is done to the server: each kind of abuse by many connections, from a process of its own, for a while.
 
+use std::io::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::ValueEnum;
+use futures_util::future::try_join_all;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -32,6 +39,8 @@ pub(crate) enum Attack {
     H2Resets,
     /// HTTP/2 headers without an end (CVE-2024-27316).
     H2Continuations,
+    /// As many honest requests at once as HTTP/2 streams allow.
+    H2Streams,
     /// Readers who follow a stream of records, and take every event.
     Followers,
     /// Reports of all records, one after the other.
@@ -78,6 +87,7 @@ impl Attack {
             Self::SlowReads => 500,
             Self::Connections | Self::HugeBodies | Self::EndlessBodies => 64,
             Self::H2Resets | Self::H2Continuations => 32,
+            Self::H2Streams => 200,
             Self::Followers => 500,
             Self::Reports | Self::Searches => 32,
         }
@@ -109,65 +119,66 @@ impl Attack {
 
     async fn again_and_again(self, address: SocketAddr, token: &str, counts: &Counts) {
         loop {
-            if let Ok(mut stream) = TcpStream::connect(address).await {
+            if let Ok(stream) = TcpStream::connect(address).await {
                 counts.connections.fetch_add(1, Ordering::Relaxed);
                 // It ends when the server ends it.
-                let _ = self.once(&mut stream, token, counts).await;
+                let _ = self.once(stream, token, counts).await;
             }
             counts.closed.fetch_add(1, Ordering::Relaxed);
             sleep(AGAIN).await;
         }
     }
 
-    async fn once(self, stream: &mut TcpStream, token: &str, counts: &Counts) -> std::io::Result<()> {
+    async fn once(self, mut stream: TcpStream, token: &str, counts: &Counts) -> std::io::Result<()> {
         let post = |length: &str| {
             format!("POST /logs/main/add HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n{length}\r\n\r\n")
         };
         match self {
+            Self::H2Streams => requests(stream, counts).await,
             Self::SlowHeaders => {
-                send(stream, b"GET /logs/main/head HTTP/1.1\r\nhost: x\r\n", counts).await?;
-                drip(stream, b"x: y\r\n", counts).await
+                send(&mut stream, b"GET /logs/main/head HTTP/1.1\r\nhost: x\r\n", counts).await?;
+                drip(&mut stream, b"x: y\r\n", counts).await
             }
             Self::SlowBodies => {
-                send(stream, post("content-length: 60000").as_bytes(), counts).await?;
-                drip(stream, b"x", counts).await
+                send(&mut stream, post("content-length: 60000").as_bytes(), counts).await?;
+                drip(&mut stream, b"x", counts).await
             }
             Self::SlowReads => {
                 let ask = "GET /logs/main/tile/entries/000 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(64);
-                send(stream, ask.as_bytes(), counts).await?;
+                send(&mut stream, ask.as_bytes(), counts).await?;
                 // Nothing is read: a second such request fails once the server has gone.
-                drip(stream, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", counts).await
+                drip(&mut stream, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", counts).await
             }
             Self::Connections => {
-                send(stream, b"GET /logs/main/head HTTP/1.1\r\nhost: x\r\n\r\n", counts).await?;
+                send(&mut stream, b"GET /logs/main/head HTTP/1.1\r\nhost: x\r\n\r\n", counts).await?;
                 stream.read_exact(&mut [0; 12]).await.map(drop)
             }
             Self::IdleConnections => stream.read(&mut [0; 64]).await.map(drop),
             Self::HugeBodies => {
-                send(stream, post("content-length: 1073741824").as_bytes(), counts).await?;
-                flood(stream, &vec![b'x'; PIECE], counts).await
+                send(&mut stream, post("content-length: 1073741824").as_bytes(), counts).await?;
+                flood(&mut stream, &vec![b'x'; PIECE], counts).await
             }
             Self::EndlessBodies => {
-                send(stream, post("transfer-encoding: chunked").as_bytes(), counts).await?;
+                send(&mut stream, post("transfer-encoding: chunked").as_bytes(), counts).await?;
                 let chunk = [format!("{PIECE:x}\r\n").into_bytes(), vec![b'x'; PIECE], b"\r\n".to_vec()].concat();
-                flood(stream, &chunk, counts).await
+                flood(&mut stream, &chunk, counts).await
             }
             Self::H2Resets => {
-                send(stream, H2_PREFACE, counts).await?;
+                send(&mut stream, H2_PREFACE, counts).await?;
                 for first in (1..).step_by(2 * STREAMS as usize) {
-                    send(stream, &resets(first), counts).await?;
+                    send(&mut stream, &resets(first), counts).await?;
                 }
                 Ok(())
             }
             Self::H2Continuations => {
-                send(stream, H2_PREFACE, counts).await?;
-                send(stream, &frame(1, 0, 1, H2_REQUEST), counts).await?;
+                send(&mut stream, H2_PREFACE, counts).await?;
+                send(&mut stream, &frame(1, 0, 1, H2_REQUEST), counts).await?;
                 // An indexed field of the static table, again and again.
-                flood(stream, &frame(9, 0, 1, &[0x90; 8_192]), counts).await
+                flood(&mut stream, &frame(9, 0, 1, &[0x90; 8_192]), counts).await
             }
-            Self::Followers => ask(stream, token, FOLLOWED, counts).await,
-            Self::Reports => ask(stream, token, "/v1/reports?tenant=pb.amritsar", counts).await,
-            Self::Searches => ask(stream, token, SEARCH, counts).await,
+            Self::Followers => ask(&mut stream, token, FOLLOWED, counts).await,
+            Self::Reports => ask(&mut stream, token, "/v1/reports?tenant=pb.amritsar", counts).await,
+            Self::Searches => ask(&mut stream, token, SEARCH, counts).await,
         }
     }
 }
@@ -177,6 +188,9 @@ const FOLLOWED: &str =
     "/v1/streams/entity/pb.amritsar/tradelicense/eg_tl_tradelicense/PB-TL-2026-000000/events?from_seq=0";
 /// A page with as many records as there may be in one.
 const SEARCH: &str = "/v1/records?tenant=pb.amritsar&operation=update&limit=500&proof=1";
+
+/// A proof that any log with entries has.
+const PROOF: &str = "http://x/logs/main/proof/inclusion?index=5";
 
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// HPACK (RFC 7541) of `GET http://x/`.
@@ -192,6 +206,28 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 fn resets(first: u32) -> Vec<u8> {
     let streams = (first..).step_by(2).take(STREAMS as usize);
     streams.flat_map(|stream| [frame(1, 5, stream, H2_REQUEST), frame(3, 0, stream, &[0, 0, 0, 8])].concat()).collect()
+}
+
+/// Asks for proofs by an HTTP/2 client, in as many streams as there are, each again as soon as it is answered.
+async fn requests(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
+    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(Error::other)?;
+    let asking = (0..STREAMS).map(|_| {
+        let mut sender = sender.clone();
+        async move {
+            loop {
+                let request = Request::get(PROOF).body(Empty::<Bytes>::new()).map_err(Error::other)?;
+                sender.ready().await.map_err(Error::other)?;
+                let answer = sender.send_request(request).await.map_err(Error::other)?;
+                let body = answer.into_body().collect().await.map_err(Error::other)?;
+                counts.bytes.fetch_add(body.to_bytes().len() as u64, Ordering::Relaxed);
+            }
+        }
+    });
+    let asked = async { try_join_all(asking).await.map(|_: Vec<()>| ()) };
+    tokio::select! {
+        ended = connection => ended.map_err(Error::other),
+        ended = asked => ended,
+    }
 }
 
 async fn send(stream: &mut TcpStream, bytes: &[u8], counts: &Counts) -> std::io::Result<()> {

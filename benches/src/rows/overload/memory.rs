@@ -161,7 +161,9 @@ fn waiting(attack: Attack, limits: &Limits) -> (&'static str, f64) {
             ("bodies_in_flight_bytes and entry_bytes", limits.bodies_in_flight_bytes().min(most))
         }
         Attack::SlowHeaders | Attack::H2Continuations => ("header_bytes", attack.connections() * limits.header_bytes()),
-        Attack::H2Resets => ("h2_window_bytes", attack.connections() * limits.h2_window_bytes() as usize),
+        Attack::H2Resets | Attack::H2Streams => {
+            ("h2_window_bytes", attack.connections() * limits.h2_window_bytes() as usize)
+        }
         Attack::Connections | Attack::IdleConnections => ("nothing", 0),
     };
     (name, bytes as f64 / MIB)
