@@ -49,9 +49,10 @@ torture: setup ## break the server for real, MINUTES long (default 30; SEED=, ON
 canaries: setup ## builds broken on purpose: each is found by the fault that names it
 	@bash build/canaries.sh
 
-interop: setup ## other people's clients and witnesses against ours; needs Go
+interop: setup ## other people's clients, witnesses and makers of requests against ours; needs Go and Python
 	@bash tests/interop/run.sh
 	@bash tests/interop/witnesses/run.sh
+	@bash tests/interop/openapi/run.sh
 
 readme: setup ## the commands of the README and docs/, word by word, in a fresh clone
 	@bash tests/readme.sh

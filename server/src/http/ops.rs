@@ -149,7 +149,7 @@ fn witnesses(ask: &Ask<'_>) -> String {
 /// Figures in the OpenMetrics text format; those of a private log only with a token that may read it.
 #[utoipa::path(
     get, path = "/metrics", tag = "Operation", security((), ("token" = [])),
-    responses((status = 200, description = "Figures", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "Figures, in OpenMetrics' form", body = String, content_type = "application/openmetrics-text"))
 )]
 pub(crate) fn metrics(ask: &Ask<'_>) -> Result<Answer, Problem> {
     let app = ask.app;

@@ -23,7 +23,7 @@ use cairn_tree::wire::media;
 use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::reading::fresh;
@@ -58,24 +58,32 @@ impl Modify for Tokens {
     }
 }
 
-/// Adds what every route of a log may answer beside its own: that a bound of the server was reached.
+/// Adds what every route may answer beside its own: that the target is too long, and, where logs are read, that a bound of
+/// the server was reached.
 struct Refusals;
 
 impl Modify for Refusals {
     fn modify(&self, document: &mut Document) {
-        let schema = RefOr::Ref(Ref::from_schema_name("ProblemDocument"));
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        let busy = ResponseBuilder::new()
-            .description("A bound of the server is reached, or it is stopping; Retry-After says when to come again")
-            .content(media::PROBLEM, content)
-            .build();
-        let in_logs =
-            document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/logs/") || path.starts_with("/v1/"));
-        for operation in in_logs.filter_map(|(_, item)| item.get.as_mut()) {
-            let responses = &mut operation.responses.responses;
-            responses.entry("503".into()).or_insert_with(|| RefOr::T(busy.clone()));
+        let long = refusal("The request target is longer than is taken");
+        let busy = refusal("A bound of the server is reached, or it is stopping; Retry-After says when to come again");
+        for (path, item) in &mut document.paths.paths {
+            let reads_log = path.starts_with("/logs/") || path.starts_with("/v1/");
+            if let Some(operation) = item.get.as_mut().filter(|_| reads_log) {
+                operation.responses.responses.entry("503".into()).or_insert_with(|| RefOr::T(busy.clone()));
+            }
+            // DIGIT's routes answer every error with 400.
+            let problems = !path.starts_with("/audit-service/");
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten().filter(|_| problems) {
+                operation.responses.responses.entry("414".into()).or_insert_with(|| RefOr::T(long.clone()));
+            }
         }
     }
+}
+
+fn refusal(words: &str) -> Response {
+    let schema = RefOr::Ref(Ref::from_schema_name("ProblemDocument"));
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(words).content(media::PROBLEM, content).build()
 }
 
 /// The document.
