@@ -7,17 +7,20 @@
  * copy is then the image to start from.
  *
  *   DISK_FOLDER   the folder, an absolute path without links
- *   DISK_COPY     where the copy is kept: inodes/ holds contents by inode number, names/ links them to their names; a
- *                 file named ready tells that all is there that was in the folder at the start. Where a process before
- *                 this one has made it, and ended without a power failure, it goes on: what that one did not sync is
- *                 still to be synced
+ *   DISK_COPY     where the copy is kept: inodes/ holds contents by inode number, names/ links them to their names. Each
+ *                 folder in there has a link named .folder that says which one it is, so that it is found when it has
+ *                 another name; those whose own name is not on the disk are in orphans/. A file named ready tells that
+ *                 all is there that was in the folder at the start. Where a process before this one has made it, and
+ *                 ended without a power failure, it goes on: what that one did not sync is still to be synced
  *   DISK_EARLY    if set, names reach the disk at once, before the bytes of their files
  *   DISK_LIES     if set, syncing a file whose name ends so is answered with success, and does nothing
  *   DISK_DELAY    if set, how many microseconds a sync of a file takes at least, so that a crash may come before its end
  *   DISK_FAILS    if set to n, the n-th sync of a file fails with EIO, and nothing is synced from then on
  *
+ * The name of a folder is on the disk once the folder around it was synced, as that of a file.
+ *
  * Not covered: writing through mmap, stdio (RocksDB's LOG), links and renames between folders. None of these matters for
- * what the server promises.
+ * what the server promises. Copies within the kernel are refused, so that they are made with reads and writes.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -30,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -54,6 +58,7 @@ static int (*real_ftruncate)(int, off_t);
 static int (*real_fsync)(int);
 static int (*real_rename)(const char *, const char *);
 static int (*real_unlink)(const char *);
+static int (*real_mkdir)(const char *, mode_t);
 static int (*real_close)(int);
 
 static void give_up(const char *what) {
@@ -126,6 +131,89 @@ static void link_names(const char *live, const char *kept, int is_there) {
     if (listing) closedir(listing);
 }
 
+static int is_inner(const struct dirent *entry) {
+    return entry->d_type == DT_DIR && strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+}
+
+/* Which folder a folder of the copy is. */
+static ino_t which(const char *kept) {
+    char link[PATH_MAX], text[32] = { 0 };
+    if (snprintf(link, sizeof link, "%s/.folder", kept) >= (int)sizeof link) return 0;
+    return readlink(link, text, sizeof text - 1) > 0 ? strtoul(text, NULL, 10) : 0;
+}
+
+static void mark(const char *kept, ino_t inode) {
+    char link[PATH_MAX], text[32];
+    if (snprintf(link, sizeof link, "%s/.folder", kept) >= (int)sizeof link) give_up("a long path");
+    snprintf(text, sizeof text, "%lu", (unsigned long)inode);
+    real_unlink(link);
+    if (symlink(text, link)) give_up("a folder of the copy");
+}
+
+/* Finds the folder of the copy that is this one, at or below a path. */
+static int find(const char *at, ino_t inode, char found[PATH_MAX]) {
+    char inner[PATH_MAX];
+    struct dirent *entry;
+    if (which(at) == inode) return snprintf(found, PATH_MAX, "%s", at) > 0;
+    DIR *listing = opendir(at);
+    int is_there = 0;
+    while (listing && !is_there && (entry = readdir(listing))) {
+        if (!is_inner(entry) || snprintf(inner, sizeof inner, "%s/%s", at, entry->d_name) >= (int)sizeof inner) continue;
+        is_there = find(inner, inode, found);
+    }
+    if (listing) closedir(listing);
+    return is_there;
+}
+
+static int find_kept(ino_t inode, char found[PATH_MAX]) {
+    char at[PATH_MAX];
+    snprintf(at, sizeof at, "%s/names", copy);
+    if (find(at, inode, found)) return 1;
+    snprintf(at, sizeof at, "%s/orphans", copy);
+    return find(at, inode, found);
+}
+
+/* A place for a folder without a name. */
+static void free_place(char at[PATH_MAX]) {
+    struct stat about;
+    unsigned long count = 0;
+    do snprintf(at, PATH_MAX, "%s/orphans/%lu", copy, count++); while (!lstat(at, &about));
+}
+
+/* A folder that has lost its name. */
+static void orphan(const char *kept) {
+    char at[PATH_MAX];
+    free_place(at);
+    if (real_rename(kept, at)) give_up("an orphan of the copy");
+}
+
+/* The folder of the copy for this one; where its name is not on the disk yet, one without a name. */
+static void kept_of(ino_t inode, char kept[PATH_MAX]) {
+    if (find_kept(inode, kept)) return;
+    free_place(kept);
+    if (real_mkdir(kept, 0700)) give_up("an orphan of the copy");
+    mark(kept, inode);
+}
+
+/* Gives folders the names that they have now. */
+static void name_folders(const char *live, const char *kept) {
+    char from[PATH_MAX], name[PATH_MAX * 2];
+    struct stat about, before;
+    struct dirent *entry;
+    DIR *listing = opendir(live);
+    while (listing && (entry = readdir(listing))) {
+        snprintf(name, sizeof name, "%s/%s", live, entry->d_name);
+        if (!is_inner(entry) || lstat(name, &about)) continue;
+        kept_of(about.st_ino, from);
+        snprintf(name, sizeof name, "%s/%s", kept, entry->d_name);
+        if (!strcmp(name, from)) continue;
+        if (!lstat(name, &before)) orphan(name);
+        if (real_rename(from, name)) give_up("a folder's name");
+        chmod(name, about.st_mode & 07777);
+    }
+    if (listing) closedir(listing);
+}
+
 /*
  * Brings the names in one folder to the disk: first those that are new, then those that are another file now, at last
  * those that are gone. A journal keeps their order, so that a file which is renamed into place never names one that is
@@ -136,19 +224,19 @@ static void sync_names(const char *below) {
     struct stat about;
     struct dirent *entry;
     snprintf(live, sizeof live, "%s%s", folder, below);
-    snprintf(kept, sizeof kept, "%s/names%s", copy, below);
-    mkdir(kept, 0700);
-    if (stat(live, &about) == 0) chmod(kept, about.st_mode & 07777);
+    if (stat(live, &about)) return;
+    kept_of(about.st_ino, kept);
+    chmod(kept, about.st_mode & 07777);
     link_names(live, kept, 0);
+    name_folders(live, kept);
     link_names(live, kept, 1);
     DIR *listing = opendir(kept);
     if (!listing) return;
     while ((entry = readdir(listing))) {
         snprintf(name, sizeof name, "%s/%s", live, entry->d_name);
-        if (entry->d_type == DT_REG && lstat(name, &about)) {
-            snprintf(name, sizeof name, "%s/%s", kept, entry->d_name);
-            real_unlink(name);
-        }
+        if ((entry->d_type != DT_REG && !is_inner(entry)) || !lstat(name, &about)) continue;
+        snprintf(name, sizeof name, "%s/%s", kept, entry->d_name);
+        if (entry->d_type == DT_REG) real_unlink(name); else orphan(name);
     }
     closedir(listing);
 }
@@ -202,7 +290,7 @@ static void take_over_names(const char *below) {
     snprintf(path, sizeof path, "%s%s", folder, below);
     DIR *listing = opendir(path);
     while (listing && (entry = readdir(listing))) {
-        if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
+        if (!is_inner(entry)) continue;
         if (snprintf(name, sizeof name, "%s/%s", below, entry->d_name) < (int)sizeof name) take_over_names(name);
     }
     if (listing) closedir(listing);
@@ -244,6 +332,7 @@ static void resolve(void) {
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_rename = dlsym(RTLD_NEXT, "rename");
     real_unlink = dlsym(RTLD_NEXT, "unlink");
+    real_mkdir = dlsym(RTLD_NEXT, "mkdir");
     real_close = dlsym(RTLD_NEXT, "close");
 }
 
@@ -263,9 +352,15 @@ __attribute__((constructor)) static void begin(void) {
         go_on("");
         return;
     }
-    snprintf(path, sizeof path, "%s/inodes", copy);
-    mkdir(copy, 0700);
-    mkdir(path, 0700);
+    real_mkdir(copy, 0700);
+    const char *parts[] = { "inodes", "orphans", "names" };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(path, sizeof path, "%s/%s", copy, parts[i]);
+        real_mkdir(path, 0700);
+    }
+    struct stat about;
+    if (stat(folder, &about)) give_up("the folder");
+    mark(path, about.st_ino);
     take_over("");
     take_over_names("");
     snprintf(path, sizeof path, "%s/ready", copy);
@@ -399,6 +494,24 @@ int rename(const char *from, const char *to) {
     pthread_mutex_unlock(&lock);
     return done;
 }
+
+int mkdir(const char *path, mode_t mode) {
+    char kept[PATH_MAX];
+    struct stat about;
+    if (!real_mkdir) resolve();
+    int done = real_mkdir(path, mode);
+    if (done || !below_folder(path) || stat(path, &about)) return done;
+    pthread_mutex_lock(&lock);
+    /* The number may have belonged to a folder that is gone, but not yet from the disk. */
+    if (find_kept(about.st_ino, kept)) mark(kept, 0);
+    parent_changed(path);
+    pthread_mutex_unlock(&lock);
+    return done;
+}
+
+ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *there, size_t count, unsigned int flags) { errno = ENOSYS; return -1; }
+ssize_t sendfile(int to, int from, off_t *at, size_t count) { errno = ENOSYS; return -1; }
+ssize_t sendfile64(int to, int from, off64_t *at, size_t count) { errno = ENOSYS; return -1; }
 
 int unlink(const char *path) {
     if (!real_unlink) resolve();

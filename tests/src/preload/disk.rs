@@ -128,19 +128,20 @@ fn mix(old: &[u8], new: &[u8], random: &mut Random) -> Vec<u8> {
 /// The files that matter to a program, by name. RocksDB's own LOG is for people.
 fn contents(folder: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
-    for part in ["", "db", "keys"] {
-        let listing = match fs::read_dir(folder.join(part)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            listing => listing?,
-        };
-        for file in listing {
-            let file = file?;
-            let name = file.file_name().to_string_lossy().into_owned();
-            if file.file_type()?.is_file() && !name.starts_with("LOG") && !name.starts_with("OPTIONS") {
-                let name = if part.is_empty() { name } else { format!("{part}/{name}") };
-                found.insert(name, fs::read(file.path())?);
-            }
+    add_contents(folder, "", &mut found)?;
+    Ok(found)
+}
+
+fn add_contents(folder: &Path, below: &str, found: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        let kind = file.file_type()?;
+        if kind.is_dir() {
+            add_contents(&file.path(), &format!("{below}{name}/"), found)?;
+        } else if kind.is_file() && !name.starts_with("LOG") && !name.starts_with("OPTIONS") {
+            found.insert(format!("{below}{name}"), fs::read(file.path())?);
         }
     }
-    Ok(found)
+    Ok(())
 }
