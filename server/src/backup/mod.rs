@@ -29,6 +29,9 @@
 //! durable. So it is there whole or not at all, and no earlier one is touched. Tables are copied, never linked, from the
 //! database: a link would share its damage.
 //!
+//! A restore is made in a folder beside its place, which says from its first moment to its last that it is none yet
+//! ([`refuse_unfinished`]): before it is decided what the copy may sign, no command opens it, whatever it is called.
+//!
 //! # Incremental
 //!
 //! A table never changes once it is written. One that the last generation has, by its name, length and last 64 KiB, which
@@ -57,7 +60,7 @@ pub use make::{Extra, Made, Making, Rotten, Source, make};
 pub use manifest::{FileLine, Generation, Listed, Manifest, list};
 pub use prune::{Pruned, Unsound, prune};
 pub use quarantine::{LinkedQuarantine, OUTSIDE, persister_files, remove_links};
-pub use restore::{Restoring, verify};
+pub use restore::{Restoring, refuse_unfinished, verify};
 
 /// Why a backup was not made, read or restored.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +114,12 @@ pub enum BackupError {
     /// A restore never writes over anything.
     #[error("{} is there already; a backup is restored into a folder that is not there yet", .0.display())]
     Exists(PathBuf),
+    /// A folder that a restore has not finished.
+    #[error(
+        "{} holds a restore that was never finished, and nothing has decided what it may sign; remove it, and restore the \
+         backup again (cairnd restore)", .0.display()
+    )]
+    Unfinished(PathBuf),
     /// The last part of a path is no name.
     #[error("{} does not end in the name of a folder; give the folder itself", .0.display())]
     Nameless(PathBuf),

@@ -1,6 +1,7 @@
 //! Bringing a generation back: copied beside its place, verified, and only then given its name.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::copy;
@@ -10,6 +11,8 @@ use super::{BackupError, Progress};
 
 /// Part of the name of a folder that is being restored into, so that nobody takes it for another.
 const UNFINISHED: &str = "cairn-restoring";
+/// The file in such a folder that says so, should somebody give it another name.
+const MARK: &str = "restore.unfinished";
 
 /// A restore that is under way. What a crash leaves of it is removed by the next one into the same place.
 #[derive(Debug)]
@@ -34,6 +37,9 @@ impl Restoring {
         let staging = staging(target);
         copy::remove_folder(&staging)?;
         copy::make_folder(&staging)?;
+        // Before anything else: from here on it is no database, until it has all that one must have.
+        copy::write(&staging.join(MARK), b"")?;
+        copy::sync_folder(&staging)?;
         Ok(Self { staging, target: target.into() })
     }
 
@@ -70,6 +76,9 @@ impl Restoring {
     /// [`BackupError::Exists`] if something has come to stand there.
     pub fn finish(self) -> Result<(), BackupError> {
         sync_folders(&self.staging)?;
+        let mark = self.staging.join(MARK);
+        fs::remove_file(&mark).map_err(BackupError::io(&mark))?;
+        copy::sync_folder(&self.staging)?;
         if self.target.symlink_metadata().is_ok() {
             return Err(BackupError::Exists(self.target));
         }
@@ -83,6 +92,14 @@ impl Restoring {
     pub fn abandon(self) -> Result<(), BackupError> {
         copy::remove_folder(&self.staging)
     }
+}
+
+/// That a data folder is not what a restore left that was never finished. Every command asks before it opens one.
+///
+/// # Errors
+/// [`BackupError::Unfinished`].
+pub fn refuse_unfinished(data: &Path) -> Result<(), BackupError> {
+    if data.join(MARK).symlink_metadata().is_ok() { Err(BackupError::Unfinished(data.into())) } else { Ok(()) }
 }
 
 /// Makes the names in a folder and in all below it durable; as deep as paths of a configuration are.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use cairnd::admin::{Operator, Reply, Request, Session, TokenOffice};
 use cairnd::auth::{TokenFile, TokenFileError};
+use cairnd::backup::refuse_unfinished;
 use cairnd::config::{self, Config};
 use cairnd::engine::{Engine, EngineOptions, PoolBounds, SystemClock, Unobserved};
 use cairnd::records::{Comparison, Homes, Own, SecretFile, Settings, SystemRandom, TENANTS_FILE_NAME};
@@ -26,6 +27,7 @@ impl Folder {
         if !path.is_dir() {
             bail!("{} is no folder; make a database with: cairnd init --data {0}", path.display());
         }
+        refuse_unfinished(path)?;
         let file = data.config.clone().unwrap_or_else(|| path.join(config::FILE_NAME));
         if data.config.is_none() && !file.exists() {
             bail!("{} holds no database; make one with: cairnd init --data {0}", path.display());

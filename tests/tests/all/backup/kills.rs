@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cairn_tests::preload::Disk;
+use cairn_tests::preload::{Calls, Class, Deed, Disk};
 use cairn_tests::random::Random;
 use cairn_tests::server::{Ended, program, run};
 
@@ -94,6 +94,52 @@ fn a_killed_restore_leaves_nothing_that_serves_and_the_next_one_is_whole() {
     assert_eq!(scene.restore("", "new", &[])["verdict"], "unknown");
     let left = fs::read_dir(scene.folder.path()).unwrap().map(|file| file.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("restoring")));
+}
+
+/// Wherever a restore is killed, what it leaves starts under no name: it is a whole database long before it is decided what
+/// that may sign.
+#[test]
+#[cfg_attr(not(has_cc), ignore = "there is no C compiler here")]
+fn what_is_half_restored_is_no_database_to_any_command() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..100);
+    scene.back_up(&["--with-keys"]);
+    assert_eq!(server.stop().code, Some(0));
+    let (room, half) = (scene.place("room"), scene.place("half"));
+    let mut killed = 0;
+    for at in (1..).step_by(9) {
+        fs::create_dir(&room).unwrap();
+        let calls = Calls::new(&room, &scene.place("calls"), (Class::Change, Deed::KillAfter)).unwrap();
+        calls.arm(at, 0).unwrap();
+        let mut command = Command::new(program("cairnd"));
+        command.args(["restore", "--from"]).arg(scene.dest()).arg("--data").arg(room.join("new"));
+        let ended = run(command.envs(calls.environment(&[])));
+        let has_name = room.join("new").exists();
+        if !has_name {
+            assert!(ended.was_killed() && calls.fired().unwrap() == 1, "{ended:?}");
+            fs::rename(room.join(".new.cairn-restoring"), &half).unwrap();
+            // The last calls are those of a copy that lacks nothing but its name.
+            let place = calls.place().unwrap();
+            let lacks_its_name = ["restore.unfinished", "sync of .new.cairn-restoring", "rename of new"];
+            let is_decided =
+                !half.join("restore.unfinished").exists() && lacks_its_name.iter().any(|end| place.ends_with(end));
+            for command in ["fsck", "serve", "backup", "repair"].iter().filter(|_| !is_decided) {
+                let more: &[&str] = if *command == "backup" { &["--to", "elsewhere"] } else { &[] };
+                let refused = cairn_tests::server::cairnd(&half, &[&[*command], more].concat());
+                let is_empty = !half.join("restore.unfinished").exists() && fs::read_dir(&half).unwrap().count() == 0;
+                let is_refused = refused.stderr.contains("never finished") || is_empty;
+                assert!(refused.code == Some(1) && is_refused, "{} {command}: {refused:?}", calls.place().unwrap());
+            }
+            fs::remove_dir_all(&half).unwrap();
+            killed += 1;
+        }
+        fs::remove_dir_all(&room).unwrap();
+        if has_name {
+            break;
+        }
+    }
+    assert!(killed >= 8, "only {killed} kills");
 }
 
 /// The names of the folders of the first generation are as durable as its files.
