@@ -111,9 +111,32 @@ pub(crate) fn manifest_is_whole(path: &Path) -> bool {
     named.is_some_and(|manifest| is_whole_log(&manifest).unwrap_or(false))
 }
 
+/// What the bytes of a write-ahead log or a manifest come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Records {
+    /// Whether they are records that can be read, one after another to the end, and nothing else.
+    pub are_whole: bool,
+    /// Where the torn part of the last commit begins, if that alone is torn.
+    pub torn: Option<u64>,
+    /// Where a header is damaged that RocksDB would take for something else.
+    pub damaged: Option<u64>,
+}
+
+/// Judges the bytes of a file as those of a database are judged before it is opened.
+///
+/// # Errors
+/// None of bytes in memory.
+pub fn judge_records(bytes: &[u8]) -> io::Result<Records> {
+    let damaged = damaged_header_in(bytes)?.map(|(offset, _)| offset);
+    Ok(Records { are_whole: has_whole_records(bytes)?, torn: torn_commit_in(bytes)?, damaged })
+}
+
 /// Whether a file has records that can be read, one after another to its end, and nothing else.
 fn is_whole_log(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
+    has_whole_records(File::open(path)?)
+}
+
+fn has_whole_records(mut file: impl io::Read) -> io::Result<bool> {
     let mut goes_on = false;
     loop {
         let mut block = Vec::new();
@@ -147,7 +170,10 @@ fn is_whole_log(path: &Path) -> io::Result<bool> {
 
 /// Where the torn part of the last commit of a log begins.
 fn torn_commit(path: &Path) -> io::Result<Option<u64>> {
-    let mut file = File::open(path)?;
+    torn_commit_in(File::open(path)?)
+}
+
+fn torn_commit_in(mut file: impl io::Read) -> io::Result<Option<u64>> {
     let (mut start, mut torn) = (0, None);
     loop {
         let mut block = Vec::new();
@@ -165,9 +191,11 @@ fn torn_commit(path: &Path) -> io::Result<Option<u64>> {
                 Some(payload) if header.fits(payload) => {}
                 _ if torn.is_some() => {}
                 _ => {
-                    let part = rest.get(..payload.map_or(rest.len(), <[u8]>::len)).unwrap_or_default();
+                    let length = payload.map_or(rest.len(), <[u8]>::len);
                     let offset = start + at as u64;
-                    if !lacks_a_sector(part, offset + HEADER as u64) {
+                    // With its header, which may stand in two sectors.
+                    let part = block.get(at..at + HEADER + length).unwrap_or_default();
+                    if !lacks_a_sector(part, offset) {
                         return Ok(None);
                     }
                     torn = Some(offset);
@@ -206,10 +234,13 @@ fn record_files(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// Where the first damaged header stands, and what of it is damaged. Nothing is wrong with a file that went away, as it
 /// may while another process has the database.
 fn damaged_header(path: &Path) -> io::Result<Option<(u64, &'static str)>> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => damaged_header_in(file?),
+    }
+}
+
+fn damaged_header_in(mut file: impl io::Read) -> io::Result<Option<(u64, &'static str)>> {
     let (mut start, mut block) = (0, Vec::new());
     loop {
         let mut next = Vec::new();
@@ -409,6 +440,20 @@ mod tests {
         let next = record(&[3; 80]);
         for length in 0..=next.len() {
             assert_eq!(damaged_length(&cut_short(FULL, 9_000, b"payload", &next[..length])), Some(0), "{length}");
+        }
+    }
+
+    /// The header of the last commit stands in two sectors, of which the first one was not written.
+    #[test]
+    fn a_torn_header_is_no_damage() {
+        for missing in 1..HEADER {
+            let before = record(&vec![1; SECTOR as usize - missing - HEADER]);
+            let mut log = [before.clone(), record(&[7; 300])].concat();
+            log[before.len()..SECTOR as usize].fill(0);
+            let torn = torn_commit_in(log.as_slice()).unwrap();
+            assert_eq!(torn, Some(before.len() as u64), "{missing} bytes are missing");
+            let judged = judge_records(&log[..before.len()]).unwrap();
+            assert_eq!(judged, Records { are_whole: true, torn: None, damaged: None });
         }
     }
 

@@ -30,6 +30,7 @@ mod settings;
 mod stats;
 mod store;
 
+pub use cut::{Records, judge_records};
 pub use error::OpenError;
 pub use salvage::{DatabaseLock, Remains};
 pub use scrub::{Place, PlaceError};
