@@ -12,7 +12,7 @@ const RUN_BYTES: usize = 26;
 
 /// Which runs there are, oldest first and without gaps, and which are to be deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Manifest {
+pub(in crate::engine) struct Manifest {
     runs: Vec<Run>,
     dead: Vec<Run>,
     next_id: u64,
@@ -75,7 +75,7 @@ impl Manifest {
         Key::only(log, Kind::IndexManifest)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::engine) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.next_id.to_be_bytes());
         for (run, live) in self.runs.iter().map(|run| (run, 1)).chain(self.dead.iter().map(|run| (run, 0))) {
@@ -96,7 +96,7 @@ impl Manifest {
         }
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::engine) fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
         let (next_id, rest) = rest.split_first_chunk()?;
         let (records, rest) = rest.as_chunks::<RUN_BYTES>();
@@ -108,7 +108,11 @@ impl Manifest {
             let (numbers, flags) = record.as_chunks::<8>();
             let (&[id, start, end], &[bits, live]) = (numbers, flags) else { return None };
             let [id, start, end] = [id, start, end].map(u64::from_be_bytes);
-            if bits > Run::MAX_BITS || start >= end || id >= manifest.next_id {
+            if bits > Run::MAX_BITS || start >= end || id >= manifest.next_id || live > 1 {
+                return None;
+            }
+            // Those that others have replaced stand last.
+            if live == 1 && !manifest.dead.is_empty() {
                 return None;
             }
             let run = Run { id, start, end, bits };
@@ -147,6 +151,18 @@ mod tests {
         for manifest in [Manifest::default(), manifest, merged.without_dead(), merged, begun, grown, whole] {
             assert_eq!(Manifest::decode(&manifest.encode()), Some(manifest));
         }
+    }
+
+    #[test]
+    fn a_run_is_live_or_dead_and_stands_where_it_is_written() {
+        let manifest = Manifest::default().with_begun(run(0, 0, 256)).with_run(run(1, 0, 256));
+        let row = manifest.encode();
+        let (runs, head) = (row.len() - 2 * RUN_BYTES, 1 + 8);
+        assert_eq!(runs, head);
+        let exchanged = [&row[..head], &row[head + RUN_BYTES..], &row[head..head + RUN_BYTES]].concat();
+        let mut neither = row;
+        *neither.last_mut().unwrap() = 2;
+        assert_eq!((Manifest::decode(&exchanged), Manifest::decode(&neither)), (None, None));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use cairn_tree::store::{LogId, Store};
 pub(super) use anew::Anew;
 pub(super) use build::Builder;
 pub(super) use check::check;
-use manifest::Manifest;
+pub(super) use manifest::Manifest;
 use run::Run;
 
 use super::bounds::{INDEX_LAG_ENTRIES, INDEX_RUN_ENTRIES};

@@ -12,7 +12,7 @@ const RUN_BYTES: usize = 42;
 
 /// Which runs there are, oldest first and without gaps, and which are to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Manifest {
+pub(in crate::engine) struct Manifest {
     /// No leaf before has postings.
     first: u64,
     runs: Vec<Run>,
@@ -88,7 +88,7 @@ impl Manifest {
         Key::only(log, Kind::PostingManifest)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::engine) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.first.to_be_bytes());
         bytes.extend_from_slice(&self.next_id.to_be_bytes());
@@ -109,7 +109,7 @@ impl Manifest {
         })
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::engine) fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, sum) = bytes.split_last_chunk()?;
         if crc32fast::hash(body) != u32::from_be_bytes(*sum) {
             return None;
@@ -128,6 +128,10 @@ impl Manifest {
             let (&[id, start, end, postings, filtered], &[level, live]) = (numbers, flags) else { return None };
             let [id, start, end, postings, filtered] = [id, start, end, postings, filtered].map(u64::from_be_bytes);
             if start >= end || id >= next_id || live > 1 {
+                return None;
+            }
+            // Those that others have replaced stand last.
+            if live == 1 && !manifest.dead.is_empty() {
                 return None;
             }
             let list = if live == 1 { &mut manifest.runs } else { &mut manifest.dead };

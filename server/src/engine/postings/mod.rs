@@ -43,7 +43,7 @@ use super::bounds;
 use super::due::Due;
 use super::stored::ReadError;
 use filter::{Filter, FilterRoom};
-use manifest::Manifest;
+pub(super) use manifest::Manifest;
 use memory::Segment;
 use run::Run;
 
