@@ -18,7 +18,7 @@ use cairn_tree::wire::json::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Rights, Selector, Tenants, TokenId, TokenTerms};
-use crate::engine::Frozen;
+use crate::engine::{Finding, Frozen};
 use crate::records::ReadAudit;
 use crate::records::capture::{Listed, QuarantineId};
 use crate::signer::KeyType;
@@ -355,6 +355,16 @@ pub struct FindingLine {
     pub size: u64,
     /// The first thing that is not as it must be.
     pub problem: Option<String>,
+    /// Every place that was found to be bad, up to a bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
+}
+
+impl From<Finding> for FindingLine {
+    fn from(finding: Finding) -> Self {
+        let Finding { log, size, problem, damaged: _, places } = finding;
+        Self { log, size: size.get(), problem, places }
+    }
 }
 
 impl core::fmt::Debug for NewToken {

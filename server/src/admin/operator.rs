@@ -158,7 +158,7 @@ impl Operator {
                         progress(Progress { log: name.clone(), done: done.get(), size });
                     }
                 });
-                FindingLine { log: finding.log, size: finding.size.get(), problem: finding.problem }
+                FindingLine::from(finding)
             });
             findings.collect()
         };

@@ -48,11 +48,7 @@ fn offline(folder: &Folder) -> anyhow::Result<Vec<FindingLine>> {
         show(&Progress { log: log.to_owned(), done: done.get(), size: size.get() });
     };
     let findings = engine::fsck(&folder.engine_options(), &mut progress)?;
-    let line = |finding: engine::Finding| {
-        let engine::Finding { log, size, problem, .. } = finding;
-        FindingLine { log, size: size.get(), problem }
-    };
-    Ok(findings.into_iter().map(line).collect())
+    Ok(findings.into_iter().map(FindingLine::from).collect())
 }
 
 pub(super) fn show(step: &Progress) {
@@ -66,9 +62,14 @@ pub(super) fn show(step: &Progress) {
 }
 
 fn described(finding: &FindingLine) -> String {
-    let FindingLine { log, size, problem } = finding;
+    let FindingLine { log, size, problem, places } = finding;
     match problem {
         None => format!("{log}: sound, {}", counted(*size, "entry", "entries")),
-        Some(problem) => format!("{log}: NOT SOUND: {problem}"),
+        // One place is told by the problem.
+        Some(problem) if places.len() < 2 => format!("{log}: NOT SOUND: {problem}"),
+        Some(problem) => {
+            let places: String = places.iter().map(|place| format!("\n  {place}")).collect();
+            format!("{log}: NOT SOUND: {problem}; all that was found:{places}")
+        }
     }
 }

@@ -89,6 +89,8 @@ pub(super) const NEWEST_RECORDS: usize = if cfg!(test) { 64 } else { 114_000 };
 pub(super) const RECORD_LOOK_UPS: usize = 4;
 /// Bytes of a request of records that are prepared without leaving the caller's thread.
 pub(super) const PREPARE_INLINE: usize = 64 << 10;
+/// Bad places of a log, or of the engine's tables, that `fsck` names.
+pub(super) const FSCK_PLACES: usize = 64;
 /// Rows that are listed in one go to be deleted.
 pub(super) const UNDO_ROWS: usize = 64;
 /// Records whose streams and ids `fsck` holds at a time: up to some 400 MiB, if each has a stream of its own.

@@ -1,6 +1,7 @@
 //! Reading everything again: every entry is re-hashed, every tile and root recomputed from the stored bytes.
 //!
-//! Changes nothing. The first bad place of a log is named; the other logs are still read.
+//! Changes nothing. Every bad place of a log is named, up to a bound, and every bad block of the engine's tables; the other
+//! logs are still read.
 
 use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
@@ -8,14 +9,16 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{LogId, Store};
 
 use super::EngineOptions;
-use super::bounds::INDEX_CHECK_LEAVES;
+use super::bounds::{FSCK_PLACES, INDEX_CHECK_LEAVES, REPLAY_BUNDLES};
 use super::growing::GrowingTree;
 use super::index;
+use super::judge::Judge;
 use super::layout::{Checkpointed, DatabaseRow, LogState};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
 use super::postings;
 use super::records::{Unserved, check_records, print_row};
 use super::replay::replay;
+use super::scrub::{check, check_edge};
 use super::stored::{ReadError, Stored};
 use crate::high_water::{HighWater, Marks};
 
@@ -33,7 +36,19 @@ pub struct Finding {
     pub problem: Option<String>,
     /// Whether that is damage; else the log is sound, and was halted.
     pub damaged: bool,
+    /// All places that were found to be bad, of so many; the last says so if there are more. Where what is wrong has no
+    /// place of its own, only the problem tells.
+    pub places: Vec<String>,
 }
+
+/// What is wrong with a log.
+struct Wrong {
+    first: String,
+    places: Vec<String>,
+}
+
+/// What stands for all places past the bound.
+const MORE: &str = "and more";
 
 /// Tells how far it is: the log, the entries read, and the entries there are.
 pub type Progress<'a> = dyn FnMut(&str, TreeSize, TreeSize) + 'a;
@@ -81,7 +96,7 @@ pub(super) fn check_all(
             Ok(rows) => rows,
             Err(error) => {
                 let (size, problem) = (TreeSize::ZERO, Some(error.to_string()));
-                findings.push(Finding { log: name, size, problem, damaged: true });
+                findings.push(Finding { log: name, size, problem, damaged: true, places: Vec::new() });
                 continue;
             }
         };
@@ -91,23 +106,57 @@ pub(super) fn check_all(
         let mut expected = Vec::from_iter(checkpoint);
         expected.extend(marks.get(id).map(|mark| Expected::new("high-water", mark.size, mark.root)));
         expected.push(Expected { nodes: row.nodes.clone(), ..Expected::new("head row", row.size, row.root) });
-        let problem = check_log(&stored, &expected, &mut |size| progress(&name, size, row.size));
-        let problem = problem.and_then(|()| check_index(store, &stored, binding.hash_index, binding.dedup));
-        let problem = problem.and_then(|()| check_records(store, &stored, &binding.origin, row.size));
-        let problem = problem.and_then(|()| check_postings(store, id, row.size)).err();
+        let wrong = match check_log(&stored, &expected, &mut |size| progress(&name, size, row.size)) {
+            Err(first) => Some(Wrong { first, places: bad_places(&stored, row.size, row.root) }),
+            // Each tells of its own: one that is damaged says nothing of the others.
+            Ok(()) => in_turn([
+                check_index(store, &stored, binding.hash_index, binding.dedup),
+                check_records(store, &stored, &binding.origin, row.size),
+                check_postings(store, id, row.size),
+            ]),
+        };
         let halted = match row.state {
             LogState::Halted(reason) => Some(format!("halted: {reason}")),
             LogState::Open | LogState::Sealed => None,
         };
-        let damaged = problem.is_some();
-        findings.push(Finding { log: name, size: row.size, problem: problem.or(halted), damaged });
+        let damaged = wrong.is_some();
+        let (problem, places) = wrong.map_or((halted, Vec::new()), |wrong| (Some(wrong.first), wrong.places));
+        findings.push(Finding { log: name, size: row.size, problem, damaged, places });
     }
     // Last, so that damage under a log's own rows is told as that log's: what no log reads any more.
-    if let Err(error) = store.read_all() {
-        let (log, size, problem) = (WHOLE.to_owned(), TreeSize::ZERO, Some(error.to_string()));
-        findings.push(Finding { log, size, problem, damaged: true });
+    let (bad, more) = store.bad_blocks(FSCK_PLACES).unwrap_or_else(|error| (vec![error], false));
+    if let Some(first) = bad.first() {
+        let (log, size, problem) = (WHOLE.to_owned(), TreeSize::ZERO, Some(first.to_string()));
+        let places = bad.iter().map(ToString::to_string).chain(more.then(|| MORE.to_owned())).collect();
+        findings.push(Finding { log, size, problem, damaged: true, places });
     }
     Ok(findings)
+}
+
+/// What some checks of a log found, if any did.
+fn in_turn(checks: [Result<(), String>; 3]) -> Option<Wrong> {
+    let places: Vec<String> = checks.into_iter().filter_map(Result::err).collect();
+    Some(Wrong { first: places.first()?.clone(), places })
+}
+
+/// Every tile and bundle below a root that is not what it must be, of so many.
+fn bad_places(stored: &Stored<'_>, size: TreeSize, root: Hash) -> Vec<String> {
+    let mut judge = Judge::new(*stored, (size, root), None);
+    let (mut places, mut bundle) = (Vec::new(), 0);
+    let full = judge.full(0);
+    while bundle < full && places.len() <= FSCK_PLACES {
+        let end = full.min(bundle + REPLAY_BUNDLES as u64);
+        let portion = check(stored, &mut judge, bundle..end);
+        places.extend(portion.damage.iter().map(ToString::to_string).chain(portion.unreadable));
+        bundle = end;
+    }
+    let edge = check_edge(stored, &judge, (size.get(), root));
+    places.extend(edge.damage.iter().map(ToString::to_string).chain(edge.unreadable));
+    if places.len() > FSCK_PLACES {
+        places.truncate(FSCK_PLACES);
+        places.push(MORE.to_owned());
+    }
+    places
 }
 
 /// Checks one log of a database that is being served, up to a head that was released.
@@ -115,7 +164,7 @@ pub(super) fn check_served(
     store: &dyn Store,
     log: &super::head::Shared,
     progress: &mut dyn FnMut(TreeSize),
-) -> Option<String> {
+) -> Option<(String, Vec<String>)> {
     // The checkpoint first: the head, which comes later, is no smaller.
     let checkpoint = log.publishing.checkpoint(|| log.head());
     let head = log.head();
@@ -123,8 +172,10 @@ pub(super) fn check_served(
     let expected = checkpoint.chain([(&head, "signed head")]);
     let expected: Vec<_> = expected.map(|(head, who)| Expected::new(who, head.size, head.root)).collect();
     let stored = Stored::new(store, log.info.id);
-    let checked = check_log(&stored, &expected, progress);
-    checked.and_then(|()| check_records(store, &stored, &log.info.origin, head.size)).err()
+    match check_log(&stored, &expected, progress) {
+        Err(first) => Some((first, bad_places(&stored, head.size, head.root))),
+        Ok(()) => check_records(store, &stored, &log.info.origin, head.size).err().map(|first| (first, Vec::new())),
+    }
 }
 
 /// Checks the runs of the hash index. Only of a database that nobody writes to: a run may be merged away meanwhile.

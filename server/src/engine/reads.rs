@@ -103,11 +103,12 @@ impl Log {
         self.running.reader.find(&self.shared, head, leaf)
     }
 
-    /// Re-hashes everything under the newest head while the log is served; what is wrong first, if anything.
+    /// Re-hashes everything under the newest head while the log is served; what is wrong, if anything, and where.
     pub fn fsck(&self, progress: &mut dyn FnMut(TreeSize)) -> Finding {
         let size = self.head().size;
-        let problem = fsck::check_served(&*self.running.reader.store, &self.shared, progress);
-        let damaged = problem.is_some();
-        Finding { log: self.shared.info.name.to_string(), size, problem, damaged }
+        let wrong = fsck::check_served(&*self.running.reader.store, &self.shared, progress);
+        let damaged = wrong.is_some();
+        let (problem, places) = wrong.map_or((None, Vec::new()), |(first, places)| (Some(first), places));
+        Finding { log: self.shared.info.name.to_string(), size, problem, damaged, places }
     }
 }

@@ -70,6 +70,51 @@ fn a_bit_that_flips_in_a_table_is_found_told_and_never_served() {
     drop(oracle);
 }
 
+/// Past the first bad place everything is looked at: both bundles are named, and both blocks of the tables.
+#[test]
+fn two_blocks_that_are_bad_are_both_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, _, mark) = in_tables(&folder);
+    assert_eq!(data.serve().stop().code, Some(0));
+    let long = long(20);
+    let other = long.get(long.len() - 100..).unwrap();
+    assert!(flip_in_tables(data.path(), &mark) > 0 && flip_in_tables(data.path(), other) > 0, "no fault fired");
+    let bundles = ["bundle 0 (entries 0 to 255)", "bundle 1 (entries 256 to 511)"];
+    let are_named = |line: &serde_json::Value| {
+        let places: Vec<&str> = line["places"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+        let is_named = |bundle: &&str| places.iter().any(|place| place.starts_with(bundle));
+        assert!(places.len() == 2 && bundles.iter().all(is_named), "{line}");
+    };
+    let fsck = |more: &[&str]| {
+        let ended = cairnd(data.path(), &[&["fsck"], more].concat());
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        ended.stdout
+    };
+    let lines: Vec<serde_json::Value> =
+        fsck(&["--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    are_named(&lines[0]);
+    let database = lines.last().unwrap();
+    let mut blocks: Vec<&str> =
+        database["places"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    assert!(database["log"] == "(database)" && blocks.len() >= 2, "{database}");
+    let told = fsck(&[]);
+    assert!(bundles.iter().all(|bundle| told.contains(&format!("\n  {bundle}: "))), "{told}");
+
+    let server = data.serve();
+    let tables = || incidents(&data).1.into_iter().filter(|one| one["kind"] == "tables").collect::<Vec<_>>();
+    wait_for("a pass", || figure(&server, "cairn_scrub_passes_total") >= 1.0);
+    assert_eq!(tables().len(), blocks.len(), "{:?}", tables());
+    are_named(&serde_json::from_str(fsck(&["--json"]).lines().next().unwrap()).unwrap());
+    assert_eq!(server.stop().code, Some(0));
+    // What was told once is not told again after a restart.
+    let server = data.serve();
+    wait_for("another pass", || figure(&server, "cairn_scrub_passes_total") >= 1.0);
+    assert_eq!(tables().len(), blocks.len(), "{:?}", tables());
+    assert_eq!(server.stop().code, Some(0));
+}
+
 /// The rate is kept, and the position: a restart does not begin again with what is read already.
 #[test]
 fn a_slow_scrubber_goes_on_after_a_restart_where_it_was() {

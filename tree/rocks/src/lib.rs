@@ -33,7 +33,7 @@ mod store;
 pub use cut::{Records, judge_records};
 pub use error::OpenError;
 pub use salvage::{DatabaseLock, Remains};
-pub use scrub::{Place, PlaceError};
+pub use scrub::{Place, PlaceError, Swept};
 pub use settings::Settings;
 pub use stats::{FamilyStats, Stats};
 pub use store::RocksStore;

@@ -13,12 +13,12 @@ use crate::engine::stored::{ReadError, Stored, WIDTH};
 
 /// What a portion gave.
 #[derive(Debug, Default)]
-pub(super) struct Portion {
+pub(in crate::engine) struct Portion {
     pub(super) bytes: u64,
     pub(super) entries: u64,
-    pub(super) damage: Vec<Damage>,
+    pub(in crate::engine) damage: Vec<Damage>,
     /// Places that the system could not read: nothing is known of them.
-    pub(super) unreadable: Vec<String>,
+    pub(in crate::engine) unreadable: Vec<String>,
 }
 
 impl Portion {
@@ -31,7 +31,7 @@ impl Portion {
 }
 
 /// Checks full bundles, their tiles, and the higher tiles that begin with them.
-pub(super) fn check(stored: &Stored<'_>, judge: &mut Judge<Stored<'_>>, bundles: Range<u64>) -> Portion {
+pub(in crate::engine) fn check(stored: &Stored<'_>, judge: &mut Judge<Stored<'_>>, bundles: Range<u64>) -> Portion {
     let mut portion = Portion::default();
     for number in bundles {
         let mut first = number;
@@ -118,7 +118,11 @@ fn check_bundle(stored: &Stored<'_>, judge: &mut Judge<Stored<'_>>, portion: &mu
 }
 
 /// Checks the unfinished bundle and the right edge.
-pub(super) fn check_edge(stored: &Stored<'_>, judge: &Judge<Stored<'_>>, (size, root): (u64, Hash)) -> Portion {
+pub(in crate::engine) fn check_edge(
+    stored: &Stored<'_>,
+    judge: &Judge<Stored<'_>>,
+    (size, root): (u64, Hash),
+) -> Portion {
     let mut portion = Portion::default();
     if let Some(error) = judge.edge_error() {
         portion.fault(Place::Root { size }, Some(root), error);

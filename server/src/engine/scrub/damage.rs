@@ -69,7 +69,7 @@ impl Place {
         }
     }
 
-    fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Bundle { .. } => "bundle",
             Self::Tile { .. } => "tile",

@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub(super) use check::{check, check_edge};
 pub use damage::{Damage, Place};
 pub use figures::{ScrubFigures, ScrubState};
 pub use records::{CheckRecords, Checked, NoRecords};
@@ -135,6 +136,10 @@ impl Drop for Scrubber {
 
 /// Refuses reads of what was found damaged before, and halts a log that was to be halted for it when the process ended.
 fn recall(running: &Running, incidents: &[Incident]) {
+    // What was told of tables is not told again.
+    for incident in open_damage(incidents, None).filter(|incident| incident.kind == Place::Tables.kind()) {
+        running.damage.add(Some(Place::Tables), incident.found.clone());
+    }
     for log in running.registry.all() {
         for incident in open_damage(incidents, Some(&log.info.name)) {
             log.damage.add(Place::of_incident(incident), incident.found.clone());

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use cairn_rocks::Swept;
 use cairn_tree::store::StoreError;
 
 use super::check::{Portion, check, check_edge};
@@ -172,26 +173,22 @@ impl Pass<'_> {
             }
             let begun = Instant::now();
             let rocks = &self.running.rocks;
-            let read = rocks.read_some(&place, SCRUB_BYTES).or_else(|_| {
+            let mut read = rocks.read_some(&place, SCRUB_BYTES);
+            if !matches!(read, Ok(Swept { bad: None, .. })) {
                 rocks.forget_blocks();
-                rocks.read_some(&place, SCRUB_BYTES)
-            });
-            let mut portion = Portion::default();
-            next = match read {
-                Ok((bytes, next)) => {
-                    portion.bytes = bytes;
-                    next
+                read = rocks.read_some(&place, SCRUB_BYTES);
+            }
+            let past_family = || Some(place.past_family()).filter(|place| place.family().is_some());
+            let swept = read.unwrap_or_else(|error| Swept { bytes: 0, next: past_family(), bad: Some(error) });
+            let mut portion = Portion { bytes: swept.bytes, ..Portion::default() };
+            match swept.bad {
+                Some(StoreError::Io(problem)) => portion.unreadable.push(problem),
+                Some(StoreError::Corrupt(found)) => {
+                    portion.damage.push(Damage { place: Place::Tables, expected: None, found });
                 }
-                Err(error) => {
-                    match error {
-                        StoreError::Io(problem) => portion.unreadable.push(problem),
-                        StoreError::Corrupt(found) => {
-                            portion.damage.push(Damage { place: Place::Tables, expected: None, found });
-                        }
-                    }
-                    Some(place.past_family()).filter(|place| place.family().is_some())
-                }
-            };
+                None => {}
+            }
+            next = swept.next;
             self.settle(None, &portion);
             self.pace.after(begun, portion.bytes, || self.running.sequencer.depth() > 0);
         }
@@ -210,9 +207,8 @@ impl Pass<'_> {
         let known = log.map_or(&self.running.damage, |log| &log.damage);
         for damage in &portion.damage {
             // 1. From here on whoever asks for it is refused.
-            if !known.add(Some(damage.place), damage.found.clone()) {
-                continue;
-            }
+            let Some(found) = known.add(Some(damage.place), damage.found.clone()) else { continue };
+            let damage = Damage { found, ..damage.clone() };
             self.figures.findings.fetch_add(1, Relaxed);
             tracing::error!(log = name, %damage, "the scrubber found damage");
             // 2. What was found outlives this process.

@@ -122,7 +122,7 @@ impl Log {
         let name = self.shared.info.name.as_str();
         for damage in &portion.damage {
             // 1. From here on whoever asks for it is refused.
-            if !self.shared.damage.add(Some(damage.place), damage.found.clone()) {
+            if self.shared.damage.add(Some(damage.place), damage.found.clone()).is_none() {
                 continue;
             }
             self.running.read_findings.fetch_add(1, Relaxed);
