@@ -1,5 +1,6 @@
 //! The kinds of faults. Each has a function that makes a world, breaks it many times, and counts what it did.
 
+mod backup;
 pub mod bitflip;
 mod bundle;
 mod clock;
@@ -43,6 +44,8 @@ pub enum Kind {
     Clock,
     /// One flipped bit in a file of the database, and a repair from a backup.
     Repair,
+    /// Backups under load, restores and repairs, each broken half-way and tried again.
+    Backup,
     /// kill -9 of a server, of the signer that has its keys, and of the witness that cosigns its heads.
     Witnessed,
     /// As [`Kind::Bitflip`], in the write-ahead log alone and before the real server alone.
@@ -74,7 +77,7 @@ impl Setting<'_> {
 
 impl Kind {
     /// All that any server survives, in the order in which they run.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Kill,
         Self::Points,
         Self::Syscall,
@@ -85,6 +88,7 @@ impl Kind {
         Self::Copies,
         Self::Clock,
         Self::Repair,
+        Self::Backup,
         Self::Witnessed,
     ];
 
@@ -102,6 +106,7 @@ impl Kind {
             Self::Copies => "copies",
             Self::Clock => "clock",
             Self::Repair => "repair",
+            Self::Backup => "backup",
             Self::Witnessed => "witnessed",
             Self::Wal => "wal",
             Self::Bundle => "bundle",
@@ -132,6 +137,7 @@ impl Kind {
             Self::Files => files::run(setting, &mut world, tally),
             Self::Copies => copies::run(setting, &mut world, tally),
             Self::Clock => clock::run(setting, &mut world, tally),
+            Self::Backup => backup::run(setting, &mut world, tally),
             Self::Witnessed => witnessed::run(setting, &mut world, tally),
             Self::Bundle => bundle::run(setting, &mut world, tally),
             Self::Bitflip | Self::Wal | Self::Repair => Ok(()),

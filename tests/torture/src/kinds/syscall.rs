@@ -18,7 +18,7 @@ const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EDQUOT"];
 const INTERRUPTED: &str = "EINTR";
 
 /// A class and what is done to it. Half of them cut bytes short, which a server has to get over: there one run sees many.
-fn choose(random: &mut Random) -> (Class, Deed) {
+pub(super) fn choose(random: &mut Random) -> (Class, Deed) {
     if random.one_in(2) {
         let class = random.one_of(&[Class::Write, Class::WriteAt, Class::Read]);
         return (class, Deed::Short);

@@ -143,7 +143,7 @@ pub(super) fn run_wal(setting: &Setting<'_>, mut random: Random, tally: &mut Tal
 
 /// What `cairnd repair --json` says.
 #[derive(Deserialize)]
-struct Repaired {
+pub(super) struct Repaired {
     mended: bool,
     logs: Vec<RepairedLog>,
 }
@@ -152,6 +152,13 @@ struct Repaired {
 struct RepairedLog {
     log: String,
     held: bool,
+}
+
+impl Repaired {
+    /// The logs that wait until it is said which policy holds.
+    pub(super) fn held(&self) -> Vec<&str> {
+        self.logs.iter().filter(|log| log.held).map(|log| log.log.as_str()).collect()
+    }
 }
 
 /// One flipped bit in a file of the database, byte after byte, and a repair with a backup: it says that all is sound, or
@@ -209,13 +216,19 @@ fn repaired(victim: &mut Victim, backups: &Path, flip: &Flip) -> Result<&'static
 
 /// Says of every log that is held that it has no policy, as an operator does. How many there were.
 fn let_go(image: &Path, said: &Repaired, flip: &Flip) -> Result<usize, Finding> {
-    let held: Vec<&str> = said.logs.iter().filter(|log| log.held).map(|log| log.log.as_str()).collect();
+    let held = said.held();
     let may_lose = flip.file.extension().is_some_and(|extension| extension == "log" || extension == "sst");
     let may_be_held = said.mended && may_lose;
     if !held.is_empty() && !may_be_held {
         return Err(Finding::failed(format!("held, though no row can be gone: {held:?}")));
     }
-    for log in &held {
+    say_no_policy(image, &held)?;
+    Ok(held.len())
+}
+
+/// Lets held logs go: those of these worlds have no policy.
+pub(super) fn say_no_policy(image: &Path, held: &[&str]) -> Result<(), Finding> {
+    for log in held {
         for (what, expected) in
             [("--show", "a repair lost the witness policy"), ("--none", "has no witness policy now")]
         {
@@ -225,7 +238,7 @@ fn let_go(image: &Path, said: &Repaired, flip: &Flip) -> Result<usize, Finding> 
             }
         }
     }
-    Ok(held.len())
+    Ok(())
 }
 
 /// Whether the engine opens this file by itself. All others, such as those that say whose records are where and what tokens
