@@ -183,6 +183,12 @@ fn decode(line: &[u8]) -> Option<Incident> {
     (sum == sum_of(text)).then(|| serde_json::from_str(&format!("{text}}}")).ok())?
 }
 
+/// Reads one line of the file and writes it again, with its newline; `None` if it is not whole. For the fuzz targets.
+#[must_use]
+pub fn line_again(line: &[u8]) -> Option<Vec<u8>> {
+    encode(&decode(line)?).ok()
+}
+
 /// The damage of a log that was found and not repaired since; of the database itself for no log.
 pub fn open_damage<'a>(incidents: &'a [Incident], log: Option<&'a str>) -> impl Iterator<Item = &'a Incident> {
     open_findings(incidents, log).filter(|incident| incident.event == "damage")

@@ -86,7 +86,11 @@ impl Manifest {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+    /// The two lines.
+    ///
+    /// # Errors
+    /// None: text and numbers are always JSON.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut text = serde_json::to_vec(self)?;
         let seal = serde_json::to_vec(&Seal { sha256: Digest::of(&text) })?;
         text.push(b'\n');
@@ -95,8 +99,11 @@ impl Manifest {
         Ok(text)
     }
 
-    /// Reads what [`Manifest::encode`] wrote; says what is wrong with anything else.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+    /// Reads what [`Manifest::encode`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let text = core::str::from_utf8(bytes).map_err(|error| error.to_string())?;
         let (first, second) =
             text.strip_suffix('\n').and_then(|text| text.split_once('\n')).ok_or("it has no two lines")?;

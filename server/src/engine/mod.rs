@@ -3,6 +3,7 @@
 //! Not here: HTTP, tokens, configuration. The order of writes and the point of no return stand in `sequencer/commit`
 //! and `sequencer/releaser`.
 
+mod again;
 mod ailing;
 mod append;
 mod batch;
@@ -54,6 +55,7 @@ use cairn_tree::note::SignerKey;
 use cairn_tree::store::{Batch, CommitError, DatabaseId, LogId, Store};
 use tokio::sync::{oneshot, watch};
 
+pub use again::{RowSort, row_again};
 pub use append::{AppendError, Appended, IdempotencyKey};
 pub use batch::{BatchError, EntryBatch};
 pub use bound::{BoundKey, BoundKeys, BoundLog, bound_keys};

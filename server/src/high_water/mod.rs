@@ -35,6 +35,7 @@
 //! never released, and is dropped and erased. Anything else that is not a whole commit is damage, and the file is
 //! refused: guessing here would mean signing on a guess.
 
+pub mod again;
 #[cfg(test)]
 mod faults;
 mod file;

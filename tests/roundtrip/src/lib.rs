@@ -1,4 +1,4 @@
-//! What every parser of the tree crate, and of the files that monitors keep, must hold, whatever bytes it gets: it does
+//! What every parser of the tree crate, and of the files that monitors and servers keep, must hold, whatever bytes it gets: it does
 //! not panic, and what it accepts is written again byte for byte. Trust policies and JSON, whose white space is free, are
 //! written so that they mean the same. What the server's HTTP surface must hold stands in `surface`.
 //!
@@ -12,6 +12,8 @@ mod kept;
 mod proofs;
 mod record;
 mod signing;
+mod small;
+mod stored;
 mod surface;
 mod texts;
 mod tree;
@@ -29,6 +31,8 @@ pub struct Target {
 
 /// Of what only parses.
 const MANY: usize = 3_000;
+/// Of what goes through files.
+const FILES: usize = 300;
 /// Of what goes through a server.
 const SOME: usize = 60;
 
@@ -82,6 +86,18 @@ targets! {
     entries = tree::entries, MANY;
     /// Keys of rows.
     store_key = tree::store_key, MANY;
+    /// Values of rows.
+    stored_row = stored::stored_row, MANY;
+    /// High-water files, whole, changed, cut, torn and in another order.
+    high_water = stored::high_water, MANY;
+    /// The records of RocksDB's logs, whole, changed, cut and torn.
+    wal_records = stored::wal_records, FILES;
+    /// Manifests of backups.
+    backup_manifest = stored::backup_manifest, MANY;
+    /// Lines of the incidents.
+    incident = stored::incident, MANY;
+    /// The files of tokens, tenants and settings.
+    small_files = small::small_files, FILES;
     /// Leaves of records, and their events.
     record_leaf = record::leaf, MANY;
     /// Disclosures, and opening records with them.

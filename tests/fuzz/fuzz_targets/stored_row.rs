@@ -1,0 +1,7 @@
+//! The fuzz target of `cairn_roundtrip::stored_row`, which says what it asserts.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _accepted = cairn_roundtrip::stored_row(bytes);
+});
