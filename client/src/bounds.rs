@@ -40,6 +40,21 @@ pub const BATCH_BYTES: usize = 1 << 20;
 /// The most files that one `append` takes from its arguments and folders.
 pub const APPEND_FILES: usize = 1_000_000;
 
+/// The most files of one folder that is attached to a record, by its listing.
+pub const ATTACHED_FILES: usize = 1_000_000;
+/// The most that may stand in such a folder and those beneath it: files, folders, links.
+pub const ATTACHED_ENTRIES: usize = 2_000_000;
+/// The most threads that hash files.
+pub const HASHING_THREADS: usize = 8;
+/// How many files are given to them at a time.
+pub const HASHED_AT_ONCE: usize = 1_024;
+/// The longest line of a listing: twice the longest path there is, for its escapes, and the digest.
+pub const LISTING_LINE_BYTES: usize = 16 << 10;
+/// How many links are named that were left out of a data set.
+pub const SHOWN_LINKS: usize = 16;
+/// How many files are named that differ from what a record says; the others are counted.
+pub const NAMED_DIFFERENCES: usize = 10_000;
+
 /// The most records that are asked for in one page.
 pub const PAGE_RECORDS: usize = 500;
 /// How many records a search prints, unless `--limit` says otherwise.

@@ -3,7 +3,7 @@
 //! Not here: what stands in the files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Why a file could not be read or written.
@@ -71,29 +71,62 @@ pub fn read_bounded(path: &Path, bound: usize) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// [`FileError`]; the old file is then still there.
 pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
-    let temporary = beside(path, &format!(".tmp-{}", std::process::id()));
-    let written = write_through(&temporary, path, bytes, durability);
-    if written.is_err() {
-        // The error that is reported is the first one; a temporary file that stays behind harms nobody.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+    let mut pending = Pending::create(path)?;
+    pending.write(bytes)?;
+    pending.keep(path, durability)
 }
 
-fn write_through(temporary: &Path, path: &Path, bytes: &[u8], durability: Durability) -> Result<(), FileError> {
-    let mut file = File::create(temporary).map_err(FileError::io(temporary))?;
-    file.write_all(bytes).map_err(FileError::io(temporary))?;
-    if durability == Durability::PowerLoss {
-        // The bytes must be on the disk before the name points to them: a rename alone can survive a power loss that
-        // its file's contents do not, and leave zeros under the right name.
-        file.sync_all().map_err(FileError::io(temporary))?;
+/// A file that is written piece by piece, and seen by nobody until it is whole. Dropped before that, it leaves nothing.
+#[derive(Debug)]
+pub struct Pending {
+    temporary: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Pending {
+    /// Begins a file, in the folder of this path and for now under another name.
+    ///
+    /// # Errors
+    /// [`FileError`] if it can't be made.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        let temporary = beside(path, &format!(".tmp-{}", std::process::id()));
+        let file = File::create(&temporary).map_err(FileError::io(&temporary))?;
+        Ok(Self { temporary, file: BufWriter::new(file) })
     }
-    fs::rename(temporary, path).map_err(FileError::io(path))?;
-    if durability == Durability::PowerLoss {
-        let folder = folder_of(path);
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(FileError::io(&folder))?;
+
+    /// Writes what comes next.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.file.write_all(bytes).map_err(FileError::io(&self.temporary))
     }
-    Ok(())
+
+    /// Gives the file its name, in the same folder; what was there under that name is replaced.
+    ///
+    /// # Errors
+    /// [`FileError`]; what was there is then still there.
+    pub fn keep(mut self, path: &Path, durability: Durability) -> Result<(), FileError> {
+        self.file.flush().map_err(FileError::io(&self.temporary))?;
+        if durability == Durability::PowerLoss {
+            // The bytes must be on the disk before the name points to them: a rename alone can survive a power loss that
+            // its file's contents do not, and leave zeros under the right name.
+            self.file.get_ref().sync_all().map_err(FileError::io(&self.temporary))?;
+        }
+        fs::rename(&self.temporary, path).map_err(FileError::io(path))?;
+        if durability == Durability::PowerLoss {
+            let folder = folder_of(path);
+            File::open(&folder).and_then(|folder| folder.sync_all()).map_err(FileError::io(&folder))?;
+        }
+        Ok(())
+    }
+}
+
+/// A temporary file that stays behind all the same harms nobody; once it has its name, there is none.
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// Writes a file under the first of `path`, `path.2`, `path.3`, ... that does not exist yet, durably.
@@ -155,7 +188,9 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn folder_of(path: &Path) -> PathBuf {
+/// The folder that a file is in.
+#[must_use]
+pub fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),

@@ -9,6 +9,7 @@ use cairn_tree::wire::record::native::{NativeInput, parse};
 use sha2::{Digest as _, Sha256};
 
 use crate::attach::Attached;
+use crate::attach::listing::LISTING_TYPE;
 use crate::fetch::{IdempotencyKey, Token};
 
 /// The record as it is sent. What the server would refuse is refused here, with its place.
@@ -33,9 +34,13 @@ pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached]) -> Result<Vec<
     let mut body = text.strip_suffix(b"}").unwrap_or(text).to_vec();
     // A record without members was refused above.
     body.extend_from_slice(b",\"external\":[");
-    for (number, Attached { name, size, sha256 }) in attached.iter().enumerate() {
+    for (number, Attached { name, size, sha256, is_listing }) in attached.iter().enumerate() {
         body.extend_from_slice(if number > 0 { b",{\"name\":" } else { b"{\"name\":" });
         push_string(&mut body, name.as_str());
+        if *is_listing {
+            body.extend_from_slice(b",\"media_type\":");
+            push_string(&mut body, LISTING_TYPE);
+        }
         body.extend_from_slice(format!(",\"size\":{size},\"sha256\":\"{}\"}}", Hash::new(*sha256)).as_bytes());
     }
     body.extend_from_slice(b"]}");
@@ -90,7 +95,7 @@ mod tests {
     const RECORD: &str = r#" {"object":{"tenant":"pb","module":"m","entity":"e","id":"1","operation":"create"}} "#;
 
     fn attached(name: &'static str) -> Attached {
-        Attached { name: Name::new(name).unwrap(), size: 3, sha256: [0xab; 32] }
+        Attached { name: Name::new(name).unwrap(), size: 3, sha256: [0xab; 32], is_listing: false }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod added;
 mod append;
+mod attached;
 mod consistency;
 mod diff;
 mod duration;

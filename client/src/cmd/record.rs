@@ -15,12 +15,12 @@ use serde::Serialize;
 
 use super::added::{with_attached, with_id};
 use super::append::{wait, write_receipt};
+use super::attached::{AttachOptions, is_none};
 use super::failure::Failure;
 use super::options::{RemoteOptions, TrustOptions, idempotency_key};
 use super::recorded::other_part;
 use super::terminal::{Form, Terminal};
 use super::why::WhyOptions;
-use crate::attach;
 use crate::fetch::{FetchError, IdempotencyKey, Records};
 use crate::files::read_bounded;
 use crate::outbox::{check_answer, check_same, vouches_for};
@@ -48,10 +48,8 @@ pub(super) struct Record {
     remote: RemoteOptions,
     #[command(flatten)]
     trust: TrustOptions,
-    /// Data that is kept elsewhere, of which the record shall have name, size and SHA-256: a file, or all files of a
-    /// folder; 256 at most.
-    #[arg(long, value_name = "FILE|DIR")]
-    attach: Vec<PathBuf>,
+    #[command(flatten)]
+    attach: AttachOptions,
     /// Where the record is kept with its proof, to be verified offline. The token must be good for reading it.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -81,6 +79,12 @@ struct Report {
     verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved: Option<String>,
+    /// Where the listings of attached folders are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    listings: Vec<String>,
+    /// How many links were left out of what is attached.
+    #[serde(skip_serializing_if = "is_none")]
+    left_out: usize,
 }
 
 /// What was sent: the record, and the purpose that the request says beside it.
@@ -122,9 +126,9 @@ impl Record {
     pub(super) async fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let trusted = self.trust.each()?;
         let key = idempotency_key(self.idempotency_key.as_deref())?;
-        let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
-        let body =
-            with_attached(read(&self.record, terminal.stdin, MAX_INPUT_BYTES)?, &attached).map_err(Failure::Usage)?;
+        let body = read(&self.record, terminal.stdin, MAX_INPUT_BYTES)?;
+        let data = self.attach.data_set(self.save.as_deref(), &mut terminal.output)?;
+        let body = with_attached(body, &data.attached).map_err(Failure::Usage)?;
         let settings = self.remote.settings()?;
         let body = with_id(body, settings.token.as_ref(), &key).map_err(Failure::Usage)?;
         let records = Records::new(&self.remote.url()?, settings)?.saying(self.why.said()?);
@@ -158,6 +162,8 @@ impl Record {
             replayed: appended.replayed,
             verified: !trusted.is_empty(),
             saved: self.save.as_ref().map(|path| path.display().to_string()),
+            listings: data.listings.iter().map(|path| path.display().to_string()).collect(),
+            left_out: data.left_out.count,
         };
         terminal.output.print(form, &report)
     }
@@ -240,10 +246,10 @@ impl fmt::Display for Report {
         if self.replayed {
             f.write_str(", as it was before")?;
         }
-        match &self.saved {
-            Some(path) => write!(f, "; kept in {path}"),
-            None => Ok(()),
+        if let Some(path) = &self.saved {
+            write!(f, "; kept in {path}")?;
         }
+        self.listings.iter().try_for_each(|path| write!(f, "; listing kept in {path}"))
     }
 }
 

@@ -71,6 +71,14 @@ impl Output<'_> {
         }
         drawn(None, &format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}}"))
     }
+
+    /// The same for bytes.
+    pub(super) fn bytes(&self, done: &str) -> ProgressBar {
+        if !self.draws_progress {
+            return ProgressBar::hidden();
+        }
+        drawn(None, &format!("{{spinner}} {{bytes}} {done}, {{bytes_per_sec}}"))
+    }
 }
 
 fn drawn(total: Option<u64>, template: &str) -> ProgressBar {

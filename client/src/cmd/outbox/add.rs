@@ -8,8 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{OutboxOptions, unexpected};
-use crate::attach;
+use crate::attach::DataSet;
 use crate::cmd::added::with_attached;
+use crate::cmd::attached::AttachOptions;
 use crate::cmd::failure::Failure;
 use crate::cmd::record::read;
 use crate::cmd::terminal::{Form, Terminal};
@@ -23,10 +24,8 @@ use crate::outbox::{Event, SocketReply, SocketRequest};
 pub(super) struct Add {
     #[command(flatten)]
     outbox: OutboxOptions,
-    /// Data that is kept elsewhere, of which the record shall have name, size and SHA-256: a file, or all files of a
-    /// folder; 256 at most.
-    #[arg(long, value_name = "FILE|DIR")]
-    attach: Vec<PathBuf>,
+    #[command(flatten)]
+    attach: AttachOptions,
     /// The record, or the array of records; `-` reads standard input.
     #[arg(value_name = "RECORD_FILE")]
     record: PathBuf,
@@ -37,19 +36,25 @@ pub(super) struct Add {
 struct Added {
     batch: u64,
     ids: Vec<String>,
+    /// Where the listings of attached folders are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    listings: Vec<String>,
 }
 
 impl Add {
     pub(super) fn run(self, form: Form, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let attached = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
         let mut body = read(&self.record, terminal.stdin, MAX_BODY_BYTES)?;
+        let DataSet { attached, listings, .. } = self.attach.data_set(None, &mut terminal.output)?;
         if !attached.is_empty() {
             body = with_attached(body, &attached).map_err(Failure::Usage)?;
         }
         Event::parse_all(&body).map_err(|fault| Failure::Usage(fault.to_string()))?;
         let records = String::from_utf8(body).map_err(|error| Failure::Usage(error.to_string()))?;
         match self.outbox.ask(&SocketRequest::Add { records }, true)? {
-            SocketReply::Added { batch, ids } => terminal.output.print(form, &Added { batch, ids }),
+            SocketReply::Added { batch, ids } => {
+                let listings = listings.iter().map(|path| path.display().to_string()).collect();
+                terminal.output.print(form, &Added { batch, ids, listings })
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -57,6 +62,7 @@ impl Add {
 
 impl fmt::Display for Added {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "in the outbox: {}", self.ids.join(" "))
+        write!(f, "in the outbox: {}", self.ids.join(" "))?;
+        self.listings.iter().try_for_each(|path| write!(f, "; listing kept in {path}"))
     }
 }

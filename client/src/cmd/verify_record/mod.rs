@@ -14,13 +14,15 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::attached::{hashing, is_none, say_left_out};
 use super::failure::Failure;
 use super::options::{TrustOptions, Which};
 use super::reader::ReaderOptions;
 use super::terminal::{Form, Terminal};
 use super::trail::{Counts, Facts, Told, raw, sheet};
 use super::verify::Witness;
-use crate::attach::{self, Attached, Comparison};
+use crate::attach::listing::LISTING_TYPE;
+use crate::attach::{self, Against, Attached, Comparison, Links, Place};
 use crate::fetch::shown;
 use crate::files::read_bounded;
 
@@ -40,6 +42,12 @@ pub(super) struct VerifyRecord {
     /// The data that the record speaks of: it is hashed again, and what changed, is missing or is new is named.
     #[arg(long, value_name = "FILE|DIR")]
     attach: Vec<PathBuf>,
+    /// What becomes of symbolic links in it.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    links: Links,
+    /// The listing of a folder that has one digest in all; one that is kept beside the saved record is found there.
+    #[arg(long, value_name = "FILE")]
+    listing: Vec<PathBuf>,
     /// The saved record, as `/v1/records/ID` answers it, or as `cairn record --save` keeps it.
     #[arg(value_name = "RECORD_FILE")]
     record: PathBuf,
@@ -87,10 +95,38 @@ struct Redaction {
 
 #[derive(Serialize)]
 struct Differences {
-    same: usize,
+    same: u64,
     changed: Vec<String>,
     missing: Vec<String>,
     new: Vec<String>,
+    /// How many more there are, which are not named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unnamed: Option<u64>,
+    /// How many links were not looked at.
+    #[serde(skip_serializing_if = "is_none")]
+    left_out: usize,
+}
+
+impl Differences {
+    fn of(compared: Comparison) -> Self {
+        let Comparison { same, changed, missing, new, unnamed, unlisted: _, left_out } = compared;
+        Self { same, changed, missing, new, unnamed: (unnamed > 0).then_some(unnamed), left_out: left_out.count }
+    }
+}
+
+/// What is wrong with the data, and of folders without a listing why nothing more is known.
+fn reason(compared: &Comparison) -> String {
+    let mut words = "the data is not what the record says".to_owned();
+    for (folder, path) in &compared.unlisted {
+        let (folder, path) = (shown(folder), path.display());
+        // Writing to a string does not fail.
+        let told = "differ, only its listing tells, which was not found";
+        let _ = write!(
+            words,
+            "; which files of {folder} {told}: there is none with its digest in {path}, nor given with --listing"
+        );
+    }
+    words
 }
 
 impl VerifyRecord {
@@ -113,17 +149,18 @@ impl VerifyRecord {
             .record()
             .and_then(recorded)
             .ok_or_else(|| Failure::Refused("the record shows no digests of data, or not all of them".to_owned()))?;
-        let found = attach::digests(&self.attach).map_err(|error| Failure::Usage(error.to_string()))?;
-        let Comparison { same, changed, missing, new } = attach::compare(&recorded, &found);
-        let differs = !(changed.is_empty() && missing.is_empty() && new.is_empty());
+        let place = Place::Beside(self.record.clone());
+        let against = Against { recorded: &recorded, listings: &self.listing, place: &place };
+        let compared = hashing(self.links, &terminal.output, |how| attach::check(&self.attach, against, how))?;
+        say_left_out(&compared.left_out, &mut terminal.output);
         let mut verdict = Verdict::of(verified);
-        verdict.attached = Some(Differences { same, changed, missing, new });
-        if differs {
+        if !compared.is_same() {
             verdict.verified = false;
-            verdict.reason = Some("the data is not what the record says".to_owned());
-            return refuse(verdict, form, terminal);
+            verdict.reason = Some(reason(&compared));
         }
-        terminal.output.print(form, &verdict)
+        let is_same = compared.is_same();
+        verdict.attached = Some(Differences::of(compared));
+        if is_same { terminal.output.print(form, &verdict) } else { refuse(verdict, form, terminal) }
     }
 
     /// The record, and what is known of it.
@@ -172,6 +209,8 @@ fn recorded(record: &Record) -> Option<Vec<Attached>> {
         name: external.name().clone(),
         size: external.size(),
         sha256: *external.sha256(),
+        is_listing: external.name().as_str().ends_with('/')
+            && external.media_type().is_some_and(|media_type| media_type.as_str() == LISTING_TYPE),
     };
     let all: Option<Vec<Attached>> =
         attributes.external().iter().map(|external| external.content.disclosed().map(one)).collect();
@@ -285,7 +324,10 @@ impl fmt::Display for Verdict {
                 write!(f, "\n{what}: {}", shown(name))?;
             }
         }
-        write!(f, "\n{} unchanged", counted(attached.same as u64, "file is", "files are"))
+        if let Some(unnamed) = attached.unnamed {
+            write!(f, "\nand {unnamed} more, which are not named")?;
+        }
+        write!(f, "\n{} unchanged", counted(attached.same, "file is", "files are"))
     }
 }
 

@@ -81,6 +81,53 @@ fn a_record_is_sent_kept_and_verified_offline_with_its_data() {
     assert_eq!(changed.json()[0]["attached"], attached);
 }
 
+#[test]
+fn a_large_data_set_has_one_digest_and_what_became_of_its_files_is_named() {
+    let producer = Producer::start();
+    let (saved, scans) = (producer.path("saved.json"), producer.path("scans"));
+    fs::create_dir(&scans).unwrap();
+    (0..300).for_each(|number| fs::write(Path::new(&scans).join(format!("{number:03}.tif")), [number as u8]).unwrap());
+    let body = record("pb", "PB-1", "create").to_string();
+    // Without a place for its listing nothing is sent.
+    let refused = producer.record(&body, &["--attach", &scans]);
+    assert!(refused.code == 2 && refused.stderr.contains("--listings DIR"), "{refused:?}");
+    assert_eq!(producer.running.size(), 0);
+    let sent = producer.record(&body, &["--attach", &scans, "--save", &saved]);
+    assert_eq!((sent.code, sent.stderr.as_str()), (0, ""), "{sent:?}");
+    let listing = sent.json()[0]["listings"][0].as_str().unwrap().to_owned();
+    let good = producer.verify(&["--up-to", "secret", "--attach", &scans]);
+    assert_eq!((good.code, &good.json()[0]["attached"]["same"]), (0, &json!(300)), "{good:?}");
+    let external = &good.json()[0]["view"]["attributes"]["external"][0];
+    let told = (&external["name"], &external["size"], &external["media_type"]);
+    assert_eq!(told, (&json!("scans/"), &json!(300), &json!("text/vnd.cairn.sha256sum")), "{external}");
+
+    fs::write(Path::new(&scans).join("007.tif"), "8").unwrap();
+    fs::remove_file(Path::new(&scans).join("299.tif")).unwrap();
+    fs::write(Path::new(&scans).join("300.tif"), "").unwrap();
+    let changed = producer.verify(&["--attach", &scans]);
+    let attached =
+        json!({"same": 298, "changed": ["scans/007.tif"], "missing": ["scans/299.tif"], "new": ["scans/300.tif"]});
+    assert_eq!((changed.code, &changed.json()[0]["attached"]), (1, &attached));
+    // Whoever changes the listing too is found out by its digest.
+    fs::write(&listing, fs::read_to_string(&listing).unwrap().replace("007.tif", "077.tif")).unwrap();
+    let forged = producer.verify(&["--attach", &scans]);
+    assert_eq!((forged.code, &forged.json()[0]["attached"]["changed"]), (1, &json!(["scans/"])));
+    assert!(forged.stderr.contains("--listing"), "{forged:?}");
+}
+
+#[test]
+fn a_link_in_a_data_set_is_told_of() {
+    let producer = Producer::start();
+    let plans = producer.path("plans");
+    std::os::unix::fs::symlink("a.pdf", Path::new(&plans).join("link.pdf")).unwrap();
+    let body = record("pb", "PB-1", "create").to_string();
+    let refused = producer.record(&body, &["--attach", &plans]);
+    assert!(refused.code == 2 && refused.stderr.contains("--links follow"), "{refused:?}");
+    let sent = producer.record(&body, &["--attach", &plans, "--links", "skip"]);
+    assert_eq!((sent.code, &sent.json()[0]["left_out"]), (0, &json!(1)));
+    assert!(sent.stderr.contains("left out: the link") && sent.stderr.contains("link.pdf"), "{sent:?}");
+}
+
 fn change(plans: &Path) {
     fs::write(plans.join("a.pdf"), "plan A").unwrap();
     fs::remove_file(plans.join("old/b.pdf")).unwrap();
