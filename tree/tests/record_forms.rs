@@ -35,6 +35,36 @@ fn fields(input: &RecordInput<'_>) -> Vec<String> {
 }
 
 #[test]
+fn an_external_digest_has_its_own_class_or_the_one_of_its_rule_or_the_default() {
+    let classes = |classification: &str| {
+        let digest =
+            |name: &str, class: &str| format!(r#"{{"name":"{name}","size":1,"sha256":"{}"{class}}}"#, "ab".repeat(32));
+        let external = [digest("a", ""), digest("b", r#","class":"public""#), digest("c", "")].join(",");
+        let body = format!(r#"{{{OBJECT},"external":[{external}]{classification}}}"#);
+        let input = plain(&body);
+        let mut classes: Vec<String> = input
+            .content
+            .attributes
+            .as_ref()
+            .unwrap()
+            .external()
+            .iter()
+            .map(|one| format!("{} {}", one.content.name().as_str(), one.class))
+            .collect();
+        classes.sort_unstable();
+        classes
+    };
+    assert_eq!(classes(""), ["a internal", "b public", "c internal"]);
+    let default = r#","classification":{"default":"secret"}"#;
+    assert_eq!(classes(default), ["a secret", "b public", "c secret"]);
+    let rules =
+        r#","classification":{"default":"secret","external":{"b":"internal","c":"restricted","other":"public"}}"#;
+    assert_eq!(classes(rules), ["a secret", "b public", "c restricted"]);
+    let wrong = format!(r#"{{{OBJECT},"classification":{{"external":{{"c":"hidden"}}}}}}"#);
+    assert_eq!(refused(&wrong).pointer(), "/classification/external/c");
+}
+
+#[test]
 fn documents_are_cut_into_fields_as_deep_as_classes_reach() {
     let body = format!(
         r#"{{{OBJECT},"values":{{"whole":{{

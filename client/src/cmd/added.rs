@@ -3,6 +3,7 @@
 
 use cairn_tree::hash::Hash;
 use cairn_tree::record::bounds::MAX_INPUT_BYTES;
+use cairn_tree::record::class::Class;
 use cairn_tree::record::id::RecordId;
 use cairn_tree::record::json::canonical::push_string;
 use cairn_tree::wire::record::native::{NativeInput, parse};
@@ -12,8 +13,8 @@ use crate::attach::Attached;
 use crate::attach::listing::LISTING_TYPE;
 use crate::fetch::{IdempotencyKey, Token};
 
-/// The record as it is sent. What the server would refuse is refused here, with its place.
-pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached]) -> Result<Vec<u8>, String> {
+/// The record as it is sent; what is attached has this class, or what the record says of it. What the server would refuse is refused here, with its place.
+pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached], class: Option<Class>) -> Result<Vec<u8>, String> {
     let text = body.trim_ascii();
     if text.first() != Some(&b'{') {
         return Err("the record must be one JSON object".to_owned());
@@ -40,6 +41,9 @@ pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached]) -> Result<Vec<
         if *is_listing {
             body.extend_from_slice(b",\"media_type\":");
             push_string(&mut body, LISTING_TYPE);
+        }
+        if let Some(class) = class {
+            body.extend_from_slice(format!(",\"class\":\"{class}\"").as_bytes());
         }
         body.extend_from_slice(format!(",\"size\":{size},\"sha256\":\"{}\"}}", Hash::new(*sha256)).as_bytes());
     }
@@ -150,16 +154,17 @@ mod tests {
     #[test]
     fn what_is_attached_becomes_external_digests() {
         let files = [attached("a \"b\""), attached("c/d")];
-        let body = with_attached(RECORD.into(), &files).unwrap();
+        let body = with_attached(RECORD.into(), &files, Some(Class::Secret)).unwrap();
         let inputs = parse(&body).unwrap();
         let [NativeInput::Plain(input)] = inputs.as_slice() else { panic!() };
         let external = input.content.attributes.as_ref().unwrap().external();
         let names: Vec<&str> = external.iter().map(|one| one.content.name().as_str()).collect();
         assert_eq!(names, ["a \"b\"", "c/d"]);
+        assert!(external.iter().all(|one| one.class == Class::Secret));
         assert_eq!((external[1].content.size(), external[1].content.sha256()), (3, &[0xab; 32]));
-        assert_eq!(with_attached(RECORD.into(), &[]).unwrap(), RECORD.trim().as_bytes());
+        assert_eq!(with_attached(RECORD.into(), &[], None).unwrap(), RECORD.trim().as_bytes());
         // Twice is once too often.
-        assert!(with_attached(body, &files).unwrap_err().contains("already"));
+        assert!(with_attached(body, &files, None).unwrap_err().contains("already"));
     }
 
     #[test]
@@ -171,7 +176,7 @@ mod tests {
             (r#"{"object":1}"#, "/object"),
             ("{", "expected"),
         ] {
-            let error = with_attached(body.into(), &[attached("f")]).unwrap_err();
+            let error = with_attached(body.into(), &[attached("f")], None).unwrap_err();
             assert!(error.contains(words), "{body}: {error}");
         }
     }

@@ -1,12 +1,15 @@
-//! What commands that bring records know of `--attach`: which data, what becomes of links, and where listings are kept.
+//! What commands that bring records know of `--attach`: which data, of which class, what becomes of links, and where listings are kept.
 
 use std::path::{Path, PathBuf};
 
+use cairn_tree::record::class::Class;
 use clap::Args;
 
 use super::failure::Failure;
+use super::reader::class;
 use super::terminal::Output;
 use crate::attach::{self, AttachError, DataSet, How, LeftOut, Links, Place};
+use crate::fetch::shown;
 
 /// What is attached.
 #[derive(Debug, Args)]
@@ -21,6 +24,10 @@ pub(super) struct AttachOptions {
     /// The folder in which listings are kept, of `sha256sum` lines [default: beside the saved record].
     #[arg(long, value_name = "DIR")]
     listings: Option<PathBuf>,
+    /// Who may see these digests, names and sizes: `public`, `internal`, `restricted` or `secret` [default: what the
+    /// record's classification says, else internal].
+    #[arg(long, value_name = "CLASS", value_parser = class)]
+    pub(super) attach_class: Option<Class>,
 }
 
 impl AttachOptions {
@@ -58,7 +65,7 @@ pub(super) const fn is_none(count: &usize) -> bool {
 /// Says what was not looked at.
 pub(super) fn say_left_out(left_out: &LeftOut, output: &mut Output<'_>) {
     for path in &left_out.first {
-        output.say(format_args!("cairn: left out: the link {}", path.display()));
+        output.say(format_args!("cairn: left out: the link {}", shown(&path.to_string_lossy())));
     }
     let more = left_out.count - left_out.first.len();
     if more > 0 {

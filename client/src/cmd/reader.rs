@@ -31,7 +31,7 @@ impl ReaderOptions {
     }
 }
 
-fn class(text: &str) -> Result<Class, String> {
+pub(super) fn class(text: &str) -> Result<Class, String> {
     Class::from_name(text).ok_or_else(|| "must be public, internal, restricted or secret".to_owned())
 }
 

@@ -128,7 +128,7 @@ impl Record {
         let key = idempotency_key(self.idempotency_key.as_deref())?;
         let body = read(&self.record, terminal.stdin, MAX_INPUT_BYTES)?;
         let data = self.attach.data_set(self.save.as_deref(), &mut terminal.output)?;
-        let body = with_attached(body, &data.attached).map_err(Failure::Usage)?;
+        let body = with_attached(body, &data.attached, self.attach.attach_class).map_err(Failure::Usage)?;
         let settings = self.remote.settings()?;
         let body = with_id(body, settings.token.as_ref(), &key).map_err(Failure::Usage)?;
         let records = Records::new(&self.remote.url()?, settings)?.saying(self.why.said()?);
@@ -260,6 +260,6 @@ mod tests {
     #[test]
     fn the_example_in_the_help_text_is_a_record() {
         let (_, record) = EXAMPLE.split_once('\n').unwrap();
-        assert_eq!(with_attached(record.into(), &[]).unwrap(), record.trim().as_bytes());
+        assert_eq!(with_attached(record.into(), &[], None).unwrap(), record.trim().as_bytes());
     }
 }

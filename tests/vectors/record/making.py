@@ -115,12 +115,20 @@ def press_values(press, values, classes, otherwise):
 
 
 def press_attributes(press, named, external, classes, otherwise):
-    rules = {name: json.loads(raw) for name, raw in scan(classes.get("attributes", "{}"))[0].items()}
+    def rules_of(kind):
+        return {name: json.loads(raw) for name, raw in scan(classes.get(kind, "{}"))[0].items()}
+
+    rules, external_rules = rules_of("attributes"), rules_of("external")
+
+    def class_of_external(one):
+        rule = external_rules.get(json.loads(one["name"]), otherwise)
+        return json.loads(one["class"]) if "class" in one else rule
+
     out = {}
     elements = []
-    for raw in sorted(external, key=lambda raw: CLASSES.index(json.loads(scan(raw)[0].get("class", '"internal"')))):
-        one = scan(raw)[0]
-        of_class = json.loads(one.pop("class", '"internal"'))
+    for one in sorted((scan(raw)[0] for raw in external), key=lambda one: CLASSES.index(class_of_external(one))):
+        of_class = class_of_external(one)
+        one.pop("class", None)
         elements.append((of_class, None, press.disclose(ordered(one, ["media_type", "name", "sha256", "size"]))))
     if elements:
         out["external"] = grouped(elements, in_array)

@@ -187,19 +187,19 @@ impl<'a> External<'a> {
         Self::read_members(reader, None)
     }
 
-    /// Reads one in a request, where its class is a member of it; without one it is internal.
-    pub(crate) fn read_classed(reader: &mut Reader<'a>) -> Read<Classed<Self>> {
-        let mut class = Class::Internal;
+    /// Reads one in a request, where its class may be a member of it.
+    pub(crate) fn read_brought(reader: &mut Reader<'a>) -> Read<(Option<Class>, Self)> {
+        let mut class = None;
         let content = Self::read_members(reader, Some(&mut class))?;
-        Ok(Classed { class, content })
+        Ok((class, content))
     }
 
-    fn read_members(reader: &mut Reader<'a>, mut class: Option<&mut Class>) -> Read<Self> {
+    fn read_members(reader: &mut Reader<'a>, mut class: Option<&mut Option<Class>>) -> Read<Self> {
         let start = reader.offset();
         let (mut name, mut size, mut media_type, mut sha256) = (None, None, None, None);
         reader.object(8, |reader, member, at| {
             match (&*member, &mut class) {
-                ("class", Some(class)) => **class = Class::read(reader)?,
+                ("class", Some(class)) => **class = Some(Class::read(reader)?),
                 ("name", _) => name = Some(Name::read(reader)?),
                 ("size", _) => size = Some(reader.integer()?),
                 ("media_type", _) => media_type = Some(Name::read(reader)?),

@@ -46,7 +46,7 @@ impl Add {
         let mut body = read(&self.record, terminal.stdin, MAX_BODY_BYTES)?;
         let DataSet { attached, listings, .. } = self.attach.data_set(None, &mut terminal.output)?;
         if !attached.is_empty() {
-            body = with_attached(body, &attached).map_err(Failure::Usage)?;
+            body = with_attached(body, &attached, self.attach.attach_class).map_err(Failure::Usage)?;
         }
         Event::parse_all(&body).map_err(|fault| Failure::Usage(fault.to_string()))?;
         let records = String::from_utf8(body).map_err(|error| Failure::Usage(error.to_string()))?;

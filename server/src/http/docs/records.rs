@@ -24,11 +24,13 @@ pub(crate) struct RecordRequest {
     context: Option<serde_json::Value>,
     /// `whole`: `{old?, new?}`; or `fields`: `{JSON Pointer: {old?, new?}}`. Perhaps `schema`: `{uri, version?}`.
     values: Option<serde_json::Value>,
-    /// `default`, `values` by JSON Pointer, `attributes` by name: `public`, `internal`, `restricted` or `secret`.
+    /// `default`, `values` by JSON Pointer, `attributes` and `external` by name: `public`, `internal`, `restricted` or
+    /// `secret`. What no rule names has the `default`, and without one it is `internal`.
     classification: Option<serde_json::Value>,
     /// Free attributes by name.
     attributes: Option<serde_json::Value>,
-    /// Digests of data that is kept elsewhere: `name`, `size`, `sha256`; perhaps `media_type`, `class`.
+    /// Digests of data that is kept elsewhere: `name`, `size`, `sha256`; perhaps `media_type`; `class` goes before the
+    /// classification.
     external: Option<Vec<serde_json::Value>>,
     /// What the stream can be searched by, should this be its first record.
     topics: Option<Vec<String>>,

@@ -99,7 +99,7 @@ struct Members<'a> {
     values: Option<(usize, ValuesInput<'a>)>,
     classes: Classes<'a>,
     attributes: Option<(usize, Vec<(Name<'a>, Json<'a>)>)>,
-    external: Vec<Classed<External<'a>>>,
+    external: Vec<(Option<Class>, External<'a>)>,
     stream: StreamInput<'a>,
     event: Option<Event>,
     signature: Option<ProducerSignature>,
@@ -138,7 +138,7 @@ impl<'a> Members<'a> {
             "classification" => self.classes = classes(reader)?,
             "attributes" => self.attributes = Some((at, attributes(reader)?)),
             "external" => {
-                self.external = reader.list(MAX_EXTERNAL, External::read_classed)?;
+                self.external = reader.list(MAX_EXTERNAL, External::read_brought)?;
             }
             _ => plain = false,
         }
@@ -187,7 +187,11 @@ impl<'a> Members<'a> {
                     let class = self.classes.of_attribute(&name);
                     (name, Classed { class, content })
                 };
-                let attributes = Attributes::new(named.into_iter().map(classed).collect(), external);
+                let external = external.into_iter().map(|(class, content)| {
+                    let class = class.unwrap_or_else(|| self.classes.of_external(content.name()));
+                    Classed { class, content }
+                });
+                let attributes = Attributes::new(named.into_iter().map(classed).collect(), external.collect());
                 let attributes = attributes.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
                 refuse(Reserved::of_attributes(&attributes), at)?;
                 Some(attributes)
@@ -338,12 +342,13 @@ fn attributes<'a>(reader: &mut Reader<'a>) -> Read<Vec<(Name<'a>, Json<'a>)>> {
     Ok(named)
 }
 
-/// The classes of fields and attributes.
+/// The classes of fields, attributes and external digests.
 #[derive(Default)]
 struct Classes<'a> {
     otherwise: Option<Class>,
     values: Vec<(Pointer<'a>, Class)>,
     attributes: Vec<(Cow<'a, str>, Class)>,
+    external: Vec<(Cow<'a, str>, Class)>,
 }
 
 impl<'a> Classes<'a> {
@@ -357,14 +362,22 @@ impl<'a> Classes<'a> {
     }
 
     fn of_attribute(&self, name: &Name<'_>) -> Class {
-        let rule = self.attributes.iter().find(|(rule, _)| rule == name.as_str());
+        self.of(&self.attributes, name)
+    }
+
+    fn of_external(&self, name: &Name<'_>) -> Class {
+        self.of(&self.external, name)
+    }
+
+    fn of(&self, rules: &[(Cow<'a, str>, Class)], name: &Name<'_>) -> Class {
+        let rule = rules.iter().find(|(rule, _)| rule == name.as_str());
         rule.map_or(self.otherwise(), |(_, class)| *class)
     }
 }
 
 fn classes<'a>(reader: &mut Reader<'a>) -> Read<Classes<'a>> {
     let mut classes = Classes::default();
-    reader.object(3, |reader, name, at| match &*name {
+    reader.object(4, |reader, name, at| match &*name {
         "default" => {
             classes.otherwise = Some(Class::read(reader)?);
             Ok(())
@@ -377,6 +390,10 @@ fn classes<'a>(reader: &mut Reader<'a>) -> Read<Classes<'a>> {
         }),
         "attributes" => reader.object(MAX_ATTRIBUTES, |reader, name, _| {
             classes.attributes.push((name, Class::read(reader)?));
+            Ok(())
+        }),
+        "external" => reader.object(MAX_EXTERNAL, |reader, name, _| {
+            classes.external.push((name, Class::read(reader)?));
             Ok(())
         }),
         _ => Err(Trouble::new(at, FaultKind::Unknown)),
