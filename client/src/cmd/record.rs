@@ -20,6 +20,7 @@ use super::failure::Failure;
 use super::options::{RemoteOptions, TrustOptions, idempotency_key};
 use super::recorded::other_part;
 use super::terminal::{Form, Terminal};
+use super::verify_record::recorded;
 use super::why::WhyOptions;
 use crate::fetch::{FetchError, IdempotencyKey, Records};
 use crate::files::read_bounded;
@@ -149,9 +150,13 @@ impl Record {
             }
         };
         if let Some(path) = &self.save {
-            save(path, &records, &appended, &trusted, &sent).await.map_err(|failure| {
+            let shows_data = save(path, &records, &appended, &trusted, &sent).await.map_err(|failure| {
                 Failure::Refused(format!("record {} is appended, but not kept: {failure}", appended.id))
             })?;
+            if !data.attached.is_empty() && !shows_data {
+                let words = "the digests are withheld from this token: save the record with one that may see them";
+                terminal.output.say(format_args!("cairn: no data can be verified with {}: {words}", path.display()));
+            }
         }
         let report = Report {
             id: appended.id.to_string(),
@@ -206,23 +211,23 @@ pub(super) fn read(path: &Path, stdin: &mut dyn Read, most: usize) -> Result<Vec
     Ok(bytes)
 }
 
-/// Keeps the record as the server answers it, verified and compared with what was sent if somebody is trusted.
+/// Keeps the record as the server answers it, verified and compared with what was sent if somebody is trusted. Whether it
+/// shows the digests of data, as far as that is looked at.
 async fn save(
     path: &Path,
     records: &Records,
     appended: &Appended,
     trusted: &[Trust],
     sent: &Sent<'_>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let (body, answer) = records.record(appended.id).await?;
-    if !trusted.is_empty() {
-        check(&answer, appended, trusted, sent).map_err(Failure::Refused)?;
-    }
+    let shows_data = trusted.is_empty() || check(&answer, appended, trusted, sent).map_err(Failure::Refused)?;
     let text = String::from_utf8(body).map_err(|error| Failure::Refused(error.to_string()))?;
-    write_receipt(path, &text)
+    write_receipt(path, &text)?;
+    Ok(shows_data)
 }
 
-fn check(answer: &RecordAnswer, appended: &Appended, trusted: &[Trust], sent: &Sent<'_>) -> Result<(), String> {
+fn check(answer: &RecordAnswer, appended: &Appended, trusted: &[Trust], sent: &Sent<'_>) -> Result<bool, String> {
     let trust = vouches_for(trusted, answer.checkpoint.unverified().origin())?;
     let (verified, _) = answer.verify(trust).map_err(|error| error.to_string())?;
     let Some(record) = verified.record().filter(|record| record.hash() == appended.leaf_hash) else {
@@ -232,9 +237,9 @@ fn check(answer: &RecordAnswer, appended: &Appended, trusted: &[Trust], sent: &S
     match inputs.first() {
         Some(NativeInput::Plain(input)) => match other_part(record, input, sent.purpose) {
             Some(part) => Err(format!("the record on record has another {part} than was sent")),
-            None => Ok(()),
+            None => Ok(recorded(record).is_some()),
         },
-        Some(NativeInput::Signed(input)) if input.event == *record.leaf().event() => Ok(()),
+        Some(NativeInput::Signed(input)) if input.event == *record.leaf().event() => Ok(recorded(record).is_some()),
         _ => Err("the record on record is another event than was sent".to_owned()),
     }
 }

@@ -53,6 +53,10 @@ pub(super) struct VerifyRecord {
     record: PathBuf,
 }
 
+/// There is nothing to compare data with.
+const UNSHOWN: &str =
+    "the record shows no digests of data, or not all of them: they may be withheld from whoever saved it";
+
 /// The verdict.
 #[derive(Serialize)]
 struct Verdict {
@@ -145,10 +149,7 @@ impl VerifyRecord {
         if self.attach.is_empty() {
             return terminal.output.print(form, &Verdict::of(verified));
         }
-        let recorded = entry
-            .record()
-            .and_then(recorded)
-            .ok_or_else(|| Failure::Refused("the record shows no digests of data, or not all of them".to_owned()))?;
+        let recorded = entry.record().and_then(recorded).ok_or_else(|| Failure::Refused(UNSHOWN.to_owned()))?;
         let place = Place::Beside(self.record.clone());
         let against = Against { recorded: &recorded, listings: &self.listing, place: &place };
         let compared = hashing(self.links, &terminal.output, |how| attach::check(&self.attach, against, how))?;
@@ -203,7 +204,7 @@ impl VerifyRecord {
 }
 
 /// What a record says of data that is kept elsewhere; nothing if it is not all shown.
-fn recorded(record: &Record) -> Option<Vec<Attached>> {
+pub(super) fn recorded(record: &Record) -> Option<Vec<Attached>> {
     let attributes = record.content().attributes.disclosed()?.as_ref()?;
     let one = |external: &cairn_tree::record::attributes::External<'static>| Attached {
         name: external.name().clone(),

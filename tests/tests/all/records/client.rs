@@ -116,6 +116,22 @@ fn a_large_data_set_has_one_digest_and_what_became_of_its_files_is_named() {
 }
 
 #[test]
+fn whoever_keeps_a_record_that_shows_him_no_digests_is_told() {
+    let mut producer = Producer::start();
+    producer.token = producer.running.new_token(&["--rights", "append,read,disclose:internal"]);
+    let (saved, plans) = (producer.path("saved.json"), producer.path("plans"));
+    let body = record("pb", "PB-1", "create").to_string();
+    let with = |class| producer.record(&body, &["--attach", &plans, "--save", &saved, "--attach-class", class]);
+    let seen = with("internal");
+    assert_eq!((seen.code, seen.stderr.as_str()), (0, ""), "{seen:?}");
+    assert_eq!(producer.verify(&["--attach", &plans]).code, 0);
+    let unseen = with("restricted");
+    assert!(unseen.code == 0 && unseen.stderr.contains("the digests are withheld from this token"), "{unseen:?}");
+    let unverified = producer.verify(&["--attach", &plans]);
+    assert!(unverified.code == 1 && unverified.stderr.contains("withheld from whoever saved it"), "{unverified:?}");
+}
+
+#[test]
 fn a_link_in_a_data_set_is_told_of() {
     let producer = Producer::start();
     let plans = producer.path("plans");
