@@ -55,16 +55,15 @@ pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached], class: Option<
 /// The record with an id, by which its receipt is told from an earlier record's: one without an id gets one here.
 ///
 /// Under the same key, the same record of the same caller gets the same id, so that both can be sent again. The leaf shows
-/// the id to everybody; without the token, which has more than anybody can guess, nobody can tell what it was made of.
+/// the id to everybody; without the token, which has more than anybody can guess, nobody can tell what it was made of. It is
+/// of version 7, with the moment that the key was drawn at, or else the record's own time. Where somebody has chosen another
+/// key and the record has no time, nothing tells the same moment when it is sent again: then it is of version 4.
 pub(super) fn with_id(body: Vec<u8>, token: Option<&Token>, key: &IdempotencyKey) -> Result<Vec<u8>, String> {
-    let has_id = match parse(&body).map_err(|fault| fault.to_string())?.first() {
-        Some(NativeInput::Plain(input)) => input.id.is_some(),
-        // It stands in the event.
-        _ => true,
+    let own_time = match parse(&body).map_err(|fault| fault.to_string())?.first() {
+        Some(NativeInput::Plain(input)) if input.id.is_none() => input.time,
+        // It has one, or it stands in the event.
+        _ => return Ok(body),
     };
-    if has_id {
-        return Ok(body);
-    }
     let mut digest = Sha256::new_with_prefix(b"cairn record\n");
     let token = token.map_or(&b""[..], |token| token.header().as_bytes());
     for part in [token, key.to_string().as_bytes(), &body] {
@@ -72,10 +71,16 @@ pub(super) fn with_id(body: Vec<u8>, token: Option<&Token>, key: &IdempotencyKey
         digest.update(part);
     }
     let [a, b, c, d, e, f, version, g, variant, h, i, j, k, l, m, n, ..]: [u8; 32] = digest.finalize().into();
-    // RFC 9562, sections 4.1 and 5.4.
-    let (version, variant) = (0x40 | version & 0x0f, 0x80 | variant & 0x3f);
-    let id = RecordId::from_bytes([a, b, c, d, e, f, version, g, variant, h, i, j, k, l, m, n]);
-    let mut with_id = format!("{{\"id\":\"{}\",", id.map_err(|error| error.to_string())?).into_bytes();
+    let id = match key.drawn_at().or(own_time) {
+        Some(time) => RecordId::v7(time, [a, b, c, d, e, f, g, h, i, j]),
+        None => {
+            // RFC 9562, sections 4.1 and 5.4.
+            let (version, variant) = (0x40 | version & 0x0f, 0x80 | variant & 0x3f);
+            let id = RecordId::from_bytes([a, b, c, d, e, f, version, g, variant, h, i, j, k, l, m, n]);
+            id.map_err(|error| error.to_string())?
+        }
+    };
+    let mut with_id = format!("{{\"id\":\"{id}\",").into_bytes();
     // A record without members was refused before.
     with_id.extend_from_slice(body.strip_prefix(b"{").unwrap_or(&body));
     if with_id.len() > MAX_INPUT_BYTES {
@@ -93,6 +98,7 @@ pub(super) fn with_id(body: Vec<u8>, token: Option<&Token>, key: &IdempotencyKey
 #[cfg(test)]
 mod tests {
     use cairn_tree::record::text::Name;
+    use cairn_tree::record::time::Time;
 
     use super::*;
 
@@ -121,6 +127,32 @@ mod tests {
             with_id(other, Some(&token), &key("k")),
         ] {
             assert_ne!(id(&another.unwrap()), id(&first));
+        }
+    }
+
+    #[test]
+    fn an_id_has_the_moment_of_its_key_or_of_its_record() {
+        let time = |millis| Time::from_millis(millis).unwrap();
+        let id = |body: &str, key: &IdempotencyKey| {
+            let body = with_id(body.trim().as_bytes().to_vec(), None, key).unwrap();
+            let [NativeInput::Plain(input)] = &parse(&body).unwrap()[..] else { panic!() };
+            input.id.unwrap().to_string()
+        };
+        let drawn = IdempotencyKey::drawn(time(0x0193_9f5a_7c00), [0xff; 10]);
+        let again = IdempotencyKey::chosen(&drawn.to_string()).unwrap();
+        assert_eq!((again.drawn_at(), id(RECORD, &again)), (Some(time(0x0193_9f5a_7c00)), id(RECORD, &drawn)));
+        assert!(id(RECORD, &drawn).starts_with("01939f5a-7c00-7"), "{}", id(RECORD, &drawn));
+        let hyphens = IdempotencyKey::chosen("01939f5a-7c00-7a3b-8c4d-5e6f708192a3").unwrap();
+        assert!(id(RECORD, &hyphens).starts_with("01939f5a-7c00-7"));
+        // A key that somebody chose has no moment; the record may have one.
+        let timed = RECORD.trim().replacen('{', r#"{"time":"2026-11-22T06:50:29.123456Z","#, 1);
+        for text in
+            ["nightly", "01939f5a-7c00-4a3b-8c4d-5e6f708192a3", "+1939f5a7c007a3b8c4d5e6f708192a3", &"7".repeat(40)]
+        {
+            let chosen = IdempotencyKey::chosen(text).unwrap();
+            assert_eq!((chosen.drawn_at(), &id(RECORD, &chosen)[14..15]), (None, "4"), "{text}");
+            let (of_time, again) = (id(&timed, &chosen), id(&timed, &chosen));
+            assert!(of_time == again && of_time.starts_with("01a20205-4383-7"), "{of_time}");
         }
     }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use cairn_tree::checkpoint::{LogKeys, LogKeysError, Origin};
 use cairn_tree::note::VerifierKey;
 use cairn_tree::policy::{Policy, Trust};
+use cairn_tree::record::time::Time;
 use clap::Args;
+use jiff::Timestamp;
 
 use super::duration::Span;
 use super::failure::Failure;
@@ -408,11 +410,19 @@ fn text_file(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{}: not text", path.display())))
 }
 
-/// The key that `--idempotency-key` gives, or a random one.
+/// The key that `--idempotency-key` gives, or one that is drawn.
 pub(super) fn idempotency_key(chosen: Option<&str>) -> Result<IdempotencyKey, Failure> {
-    let Some(text) = chosen else { return Ok(IdempotencyKey::from_random(random()?)) };
+    let Some(text) = chosen else { return drawn_key() };
     let refused = || Failure::Usage("--idempotency-key: must be 1 to 128 printable ASCII characters".to_owned());
     IdempotencyKey::chosen(text).ok_or_else(refused)
+}
+
+fn drawn_key() -> Result<IdempotencyKey, Failure> {
+    let millis = u64::try_from(Timestamp::now().as_millisecond()).ok();
+    let now = millis.and_then(|millis| Time::from_millis(millis).ok());
+    let now = now.ok_or_else(|| Failure::Refused("this machine's clock is not between 1970 and 9999".to_owned()))?;
+    let [random @ .., _, _, _, _, _, _] = random()?;
+    Ok(IdempotencyKey::drawn(now, random))
 }
 
 /// Random bytes from the operating system.

@@ -58,7 +58,9 @@ pub(super) struct Record {
     /// a head has the cosignatures that the log's policy asks for [default: witnessed, if --policy has a quorum]
     #[arg(long, value_name = "WHEN", value_parser = wait)]
     wait: Option<Wait>,
-    /// The name under which this command can be repeated, with the same record, without appending it twice.
+    /// The name under which this command can be repeated, with the same record, without appending it twice; one is drawn
+    /// and told if need be. A record that has no id gets one that the name gives again: a UUID of version 7, or of version
+    /// 4 where the name is chosen, is no such UUID itself, and the record has no time.
     #[arg(long, value_name = "NAME")]
     idempotency_key: Option<String>,
     #[command(flatten)]

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::Growth;
+use cairn_tree::record::id::RecordId;
+use cairn_tree::record::time::Time;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::append::{BatchAnswer, Wait};
 use cairn_tree::wire::keys::KeysAnswer;
@@ -42,6 +44,24 @@ impl IdempotencyKey {
     #[must_use]
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// A key from a moment and random bytes, laid out as a UUID of version 7, so that what is made under it again can have
+    /// the same moment.
+    #[must_use]
+    pub fn drawn(now: Time, random: [u8; 10]) -> Self {
+        Self::from_random(*RecordId::v7(now, random).as_bytes())
+    }
+
+    /// The moment that the key was drawn at, if it is laid out as a UUID of version 7, with hyphens or without.
+    #[must_use]
+    pub fn drawn_at(&self) -> Option<Time> {
+        let digits: String = self.0.chars().filter(|character| *character != '-').collect();
+        let is_hex = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let bits = u128::from_str_radix(&digits, 16).ok().filter(|_| is_hex)?;
+        let (version, variant) = (bits >> 76 & 0xf, bits >> 62 & 0b11);
+        let millis = u64::try_from(bits >> 80).ok().filter(|_| (version, variant) == (7, 0b10))?;
+        Time::from_millis(millis).ok()
     }
 
     /// The key of one of several appends that belong together.

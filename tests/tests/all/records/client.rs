@@ -169,6 +169,25 @@ fn what_is_withheld_from_a_reader_is_above_what_it_may_see() {
 }
 
 #[test]
+fn a_record_without_an_id_gets_one_of_version_7_and_the_same_one_again() {
+    let producer = Producer::start();
+    let body = record("pb", "PB-1", "create").to_string();
+    let id = |sent: &Ran| sent.json()[0]["id"].as_str().unwrap().to_owned();
+    let drawn = id(&producer.record(&body, &[]));
+    assert_eq!(&drawn[14..15], "7", "{drawn}");
+    // One that is laid out as a UUID of version 7 has the moment; so has the record, if it has a time.
+    let key = ["--idempotency-key", "01939f5a7c007a3b8c4d5e6f708192a3"];
+    let (first, again) = (producer.record(&body, &key), producer.record(&body, &key));
+    assert!(id(&first).starts_with("01939f5a-7c00-7"), "{first:?}");
+    assert_eq!((id(&again), &again.json()[0]["replayed"]), (id(&first), &json!(true)));
+    let mut timed = record("pb", "PB-1", "update");
+    timed["time"] = json!("2024-12-07T10:00:00Z");
+    let named = producer.record(&timed.to_string(), &["--idempotency-key", "nightly"]);
+    assert!(id(&named).starts_with("0193a08f-d100-") && &id(&named)[14..15] == "7", "{named:?}");
+    assert_eq!(producer.running.size(), 3);
+}
+
+#[test]
 fn what_can_not_be_sent_is_told_with_its_place() {
     let producer = Producer::start();
     for (body, words) in [("{}", "/object: this member is missing"), ("[]", "one JSON object")] {
