@@ -56,14 +56,16 @@ pub(super) fn judge(error: &FetchError, after: Option<Duration>) -> Verdict {
 fn is_final(problem: &Problem) -> bool {
     let of_time = problem.pointer.as_deref().is_some_and(|pointer| pointer.ends_with("/time"));
     match problem.kind {
-        // A time too far ahead is so no longer, once it has come.
-        Some(ProblemKind::InvalidRecord) => !of_time,
+        // A time too far ahead is so no longer, once it has come. Headers that say something of records are not ours:
+        // somebody on the way has added them.
+        Some(ProblemKind::InvalidRecord) => !of_time && problem.field.is_none(),
         // Of the credential, of the way here, of the moment, or of nobody that we know.
         None
         | Some(
             ProblemKind::Unauthorized
             | ProblemKind::Forbidden
             | ProblemKind::NotFound
+            | ProblemKind::Contradiction
             | ProblemKind::MethodNotAllowed
             | ProblemKind::NotAcceptable
             | ProblemKind::Timeout
@@ -90,7 +92,9 @@ mod tests {
 
     #[test]
     fn only_what_the_log_says_of_the_body_is_final() {
-        use ProblemKind::{Forbidden, InvalidRecord, NotFound, RecordExists, Sealed, StreamConflict, TooLarge};
+        use ProblemKind::{
+            Contradiction, Forbidden, InvalidRecord, NotFound, RecordExists, Sealed, StreamConflict, TooLarge,
+        };
         for (status, kind) in
             [(409, StreamConflict), (409, RecordExists), (413, TooLarge), (422, InvalidRecord), (410, Sealed)]
         {
@@ -100,9 +104,17 @@ mod tests {
             assert_eq!(again(&answer(status, None, None)), Some(false), "{status}");
         }
         assert_eq!(again(&answer(422, Some(InvalidRecord), Some("/3/event/time"))), Some(false));
-        for (status, kind) in [(403, Forbidden), (404, NotFound)] {
+        for (status, kind) in [(403, Forbidden), (404, NotFound), (400, Contradiction)] {
             assert_eq!(again(&answer(status, Some(kind), None)), Some(false));
         }
+        // What a proxy adds is no fault of the record.
+        let problem = Problem {
+            kind: Some(InvalidRecord),
+            words: "words".into(),
+            field: Some("traceparent".into()),
+            pointer: Some("/event/context".into()),
+        };
+        assert_eq!(again(&judge(&FetchError::Status { url: "u".into(), status: 422, problem }, None)), Some(false));
         for status in [401, 408, 425, 429, 502, 503, 504, 507] {
             assert_eq!(again(&answer(status, None, None)), Some(true), "{status}");
         }

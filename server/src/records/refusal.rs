@@ -21,6 +21,17 @@ impl Refusal {
         Self(Box::new(problem.with_field(header)))
     }
 
+    /// A header that says what a producer has not signed, so that it can't be recorded.
+    #[must_use]
+    pub fn unsigned(header: &'static str, member: &str, pointer: String) -> Self {
+        let detail = format!(
+            "{header} can't be recorded: the producer has signed a context without {member}, to which nothing can be added; \
+             leave the header out, or sign it"
+        );
+        let Self(problem) = Self::at(ProblemKind::InvalidRecord, pointer, detail);
+        Self(Box::new(problem.with_field(header)))
+    }
+
     /// A header that can't be read.
     #[must_use]
     pub fn header(header: &'static str, detail: impl core::fmt::Display) -> Self {

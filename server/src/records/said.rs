@@ -1,7 +1,7 @@
 //! What the headers of a request say about its records: the tenant, the purpose, the trace.
 //!
 //! What a record does not say itself is taken from them and recorded; a record that says something else contradicts them,
-//! and is refused. A signed event can't be added to: what it does not say itself is not recorded.
+//! and is refused. A signed event can't be added to: what it does not say itself would be lost, and is refused too.
 //!
 //! | header | of the record |
 //! |---|---|
@@ -100,7 +100,7 @@ impl Said {
         Ok(())
     }
 
-    /// Checks that a signed event says nothing else.
+    /// Checks that a signed event says the same: nothing can be added to it.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -109,19 +109,15 @@ impl Said {
             self.check_tenant(&object.tenant, place)?;
         }
         let context = opened.context.disclosed().cloned().flatten().unwrap_or_default();
-        let contradicts = |header| Err(Refusal::contradiction(header, format!("{place}/event/context")));
-        if differ(self.purpose.as_ref(), context.purpose.as_ref(), |one, other| one == other) {
-            return contradicts(header::X_PURPOSE);
-        }
+        let at = format!("{place}/event/context");
+        let purposes = (self.purpose.as_ref(), context.purpose.as_ref());
+        signed(purposes, |one, other| one == other, (header::X_PURPOSE, "purpose"), &at)?;
         let traces = (self.traceparent.as_ref(), context.traceparent.as_ref());
-        if differ(traces.0, traces.1, |one, other| one.trace_id() == other.trace_id()) {
-            return contradicts(header::TRACEPARENT);
-        }
-        let has_trace = self.trace_id.as_ref().is_some_and(|trace_id| has_trace(&context, trace_id));
-        if !has_trace && differ(self.trace_id.as_ref(), context.correlation.as_ref(), |one, other| one == other) {
-            return contradicts(header::X_TRACE_ID);
-        }
-        Ok(())
+        let is_one = |one: &TraceParent<'_>, other: &TraceParent<'_>| one.trace_id() == other.trace_id();
+        signed(traces, is_one, (header::TRACEPARENT, "traceparent"), &at)?;
+        let trace_id = self.trace_id.as_ref().filter(|trace_id| !has_trace(&context, trace_id));
+        let correlations = (trace_id, context.correlation.as_ref());
+        signed(correlations, |one, other| one == other, (header::X_TRACE_ID, "correlation"), &at)
     }
 
     fn check_tenant(&self, tenant: &Name<'_>, place: &str) -> Result<(), Refusal> {
@@ -161,9 +157,19 @@ fn agree<'a, T: Clone + 'a>(said: &Option<T>, own: &mut Option<T>, same: impl Fn
     }
 }
 
-/// Whether both are there and not the same.
-fn differ<T, U>(said: Option<T>, own: Option<U>, same: impl Fn(&T, &U) -> bool) -> bool {
-    said.zip(own).is_some_and(|(said, own)| !same(&said, &own))
+/// Checks what a header says of a signed event, whose context is at a place.
+fn signed<T: ?Sized, U: ?Sized>(
+    (said, own): (Option<&T>, Option<&U>),
+    same: impl Fn(&T, &U) -> bool,
+    (header, member): (&'static str, &str),
+    at: &str,
+) -> Result<(), Refusal> {
+    match (said, own) {
+        (None, _) => Ok(()),
+        (Some(said), Some(own)) if same(said, own) => Ok(()),
+        (Some(_), Some(_)) => Err(Refusal::contradiction(header, at.to_owned())),
+        (Some(_), None) => Err(Refusal::unsigned(header, member, at.to_owned())),
+    }
 }
 
 /// A header that may be there once, or several times with the same value.

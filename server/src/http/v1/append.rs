@@ -39,9 +39,9 @@ const MANY: usize = 256;
         ("receipts" = Option<u8>, Query, description = "0: answer without the leaf and the proof of each record"),
         ("idempotency-key" = Option<String>, Header, description = "A retry with the same key and the same body gets the same receipts; 1 to 255 visible ASCII characters. Also as X-Idempotency-Key"),
         ("x-tenant-id" = Option<String>, Header, description = "The tenant of all records of the request"),
-        ("x-purpose" = Option<String>, Header, description = "The purpose of records that give none"),
-        ("x-trace-id" = Option<String>, Header, description = "The correlation of records that give none and have no trace context of this trace"),
-        ("traceparent" = Option<String>, Header, description = "The W3C trace context of records that give none"),
+        ("x-purpose" = Option<String>, Header, description = "The purpose of records that give none; a signed event must have it"),
+        ("x-trace-id" = Option<String>, Header, description = "The correlation of records that give none and have no trace context of this trace; a signed event must have it"),
+        ("traceparent" = Option<String>, Header, description = "The W3C trace context of records that give none; a signed event must have this trace"),
         ("tracestate" = Option<String>, Header, description = "What goes with traceparent"),
     ),
     request_body(

@@ -22,7 +22,11 @@ type Change<'c> = &'c dyn Fn(&mut Value);
 
 /// What a producer sends, with salts and a signature of its own.
 pub(super) fn signed(running: &Running, signer: &ProducerSigner, number: u8, after: Option<After>) -> Value {
-    let body = record("pb", "1", "update").to_string();
+    sealed(running, signer, (number, after), &record("pb", "1", "update"))
+}
+
+fn sealed(running: &Running, signer: &ProducerSigner, (number, after): (u8, Option<After>), record: &Value) -> Value {
+    let body = record.to_string();
     let input = parse(body.as_bytes()).unwrap().remove(0);
     let NativeInput::Plain(input) = input else { panic!("it is plain") };
     let time = Time::from_millis(NOW).unwrap();
@@ -91,10 +95,44 @@ fn a_signed_event_that_was_touched_is_refused() {
     for (number, (change, pointer)) in cases.into_iter().enumerate() {
         assert_eq!(touched(change), (422, pointer.to_owned()), "case {number}");
     }
-    let headers = post(&good).with("x-purpose", "curiosity");
-    assert_eq!(running.ask_with(&token, headers).status, 200, "what it does not say can't be added");
+    assert_eq!(running.ask_with(&token, post(&good)).status, 200);
     let other = Request::get("/v1/records?tenant=pb");
     assert_eq!(json_of(&running.ask_with(&running.data.auditor, other))["records"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_a_header_says_of_a_signed_event_is_in_it_or_refuses_it() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const SPAN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01";
+    const OTHER: &str = "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let running = Running::start();
+    let signer = ProducerSigner::from_seed(&[7; 32]);
+    let token = running.new_token(&["--rights", "append", "--producer-key", &base64url(signer.key().as_bytes())]);
+    let silent = signed(&running, &signer, 1, None);
+    for (header, value) in [("x-purpose", "licensing"), ("traceparent", TRACE), ("x-trace-id", "t-1")] {
+        let answer = running.ask_with(&token, post(&silent).with(header, value));
+        let problem = json_of(&answer);
+        let told = (answer.status, &problem["field"], &problem["pointer"]);
+        assert_eq!(told, (422, &json!(header), &json!("/event/context")), "{}", answer.text());
+        assert!(problem["detail"].as_str().unwrap().contains("leave the header out, or sign it"), "{problem}");
+    }
+    assert_eq!(running.size(), 0);
+    let mut says = record("pb", "1", "update");
+    says["context"] = json!({"purpose": "licensing", "traceparent": TRACE, "correlation": "t-1"});
+    let event = sealed(&running, &signer, (2, None), &says);
+    for (header, value) in [("x-purpose", "curiosity"), ("traceparent", OTHER), ("x-trace-id", "t-2")] {
+        let answer = running.ask_with(&token, post(&event).with(header, value));
+        assert_eq!((answer.status, &json_of(&answer)["field"]), (400, &json!(header)), "{}", answer.text());
+    }
+    let same = [("x-purpose", "licensing"), ("traceparent", SPAN), ("x-trace-id", "t-1"), ("x-tenant-id", "pb")];
+    for (number, (header, value)) in same.into_iter().enumerate() {
+        let answer = running.ask_with(&token, post(&event).with(header, value));
+        let replayed = json_of(&answer)["records"][0]["replayed"] == true;
+        assert_eq!((answer.status, replayed), (200, number > 0), "{}", answer.text());
+    }
+    let trace_id = post(&event).with("x-trace-id", &TRACE[3..35]);
+    assert_eq!(running.ask_with(&token, trace_id).status, 200, "that of its trace context");
+    assert_eq!(running.size(), 1);
 }
 
 /// The producer seals what is the log's own by himself, with all digests right, and signs it.
