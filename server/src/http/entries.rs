@@ -93,6 +93,7 @@ pub(crate) async fn one(ask: &Ask<'_>) -> Result<Answer, Problem> {
             content((crate::http::docs::EntriesAnswer = "application/json"), (Vec<u8> = "application/vnd.cairn.entries"))),
         (status = 400, description = "Not a range of this log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such log", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
+        (status = 406, description = "No representation that Accept allows", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn range(ask: &Ask<'_>) -> Result<Answer, Problem> {

@@ -5,6 +5,7 @@
 //! (`wire`, `json`).
 
 mod entries;
+mod named;
 mod page;
 mod parameters;
 mod records;
@@ -14,7 +15,7 @@ pub(crate) use entries::{
 };
 pub(crate) use parameters::{ObjectPath, StreamLog, Wanted};
 pub(crate) use records::{
-    DiffAnswer, RecordAnswer, RecordRequest, RecordsAnswer, RecordsAppended, ReportAnswer, StateAnswer,
+    DiffAnswer, RecordAnswer, RecordsAnswer, RecordsAppended, RecordsRequest, ReportAnswer, StateAnswer,
 };
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::reading::fresh;
 use super::trail::Described;
+use named::NamedStreams;
 use page::page;
 
 #[derive(OpenApi)]
@@ -43,7 +45,7 @@ use page::page;
         super::digit::capture::capture, super::digit::create::create, super::digit::search::search, super::digit::verify::verify, super::ops::health, super::ops::ready, super::ops::metrics,
     ),
     components(schemas(Appended)),
-    modifiers(&Tokens, &Refusals, &Described)
+    modifiers(&Tokens, &Refusals, &Described, &NamedStreams)
 )]
 struct Api;
 
@@ -172,6 +174,14 @@ mod tests {
                 assert!(says(property) || property["$ref"].is_string(), "{name}: {member}");
             }
         }
+        let bodies = &value["paths"]["/v1/records"]["post"]["requestBody"]["content"];
+        let described: Vec<_> = members(bodies).map(|(media_type, _)| media_type.as_str()).collect();
+        let mut taken: Vec<_> = crate::records::Form::names().split(", ").map(str::to_owned).collect();
+        taken.sort_unstable();
+        assert_eq!(described, taken);
+        assert!(bodies["application/json"].to_string().contains("RecordsRequest"));
+        let forms = value["components"]["schemas"]["RecordsRequest"].to_string();
+        assert!(forms.contains("SignedRequest") && forms.contains("OneRequest"), "{forms}");
         let problem = &value["components"]["schemas"]["ProblemDocument"]["properties"]["type"];
         assert_eq!(problem["examples"].as_array().unwrap().len(), ProblemKind::ALL.len());
     }

@@ -44,8 +44,7 @@ pub(crate) struct Wanted {
 #[derive(Serialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct ObjectPath {
-    /// The object's tenant; each part is percent-encoded. A named stream is at /v1/streams/named/{tenant}/{name}, and so is
-    /// what stands beneath it
+    /// The object's tenant; each part is percent-encoded
     tenant: String,
     /// Its module
     module: String,

@@ -40,6 +40,48 @@ pub(crate) struct RecordRequest {
     expected_prev: Option<String>,
 }
 
+/// What a request brings.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes a shape; requests are read by `cairn_tree::wire::record`")]
+pub(crate) enum RecordsRequest {
+    /// A record that the server seals.
+    Plain(Box<RecordRequest>),
+    /// An event that its producer has sealed and signed.
+    Signed(SignedRequest),
+    /// Several of either form, appended together or not at all.
+    Batch(Vec<OneRequest>),
+}
+
+/// One of several that a request brings.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes a shape; requests are read by `cairn_tree::wire::record`")]
+pub(crate) enum OneRequest {
+    /// A record that the server seals.
+    Plain(Box<RecordRequest>),
+    /// An event that its producer has sealed and signed.
+    Signed(SignedRequest),
+}
+
+/// An event that its producer has sealed and signed (docs/record.md, How it is brought). The token must have been made with
+/// the producer's key. Headers say nothing that the event does not.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SignedRequest {
+    /// The event, as canonical JSON (RFC 8785), byte for byte as it was signed: members in order, no space between.
+    event: serde_json::Value,
+    /// The Ed25519 signature by the key that the event names, as base64url: over `cairn.record/1`, a newline and the event.
+    signature: String,
+    /// The texts of all disclosures whose digests the event has, each once.
+    disclosures: Vec<String>,
+    /// What the stream can be searched by, should this be its first record.
+    topics: Option<Vec<String>>,
+    /// The number that the stream's last record must have; null if there must be none.
+    expected_seq: Option<u64>,
+    /// The leaf hash that the stream's last record must have, as base64; null if there must be none.
+    expected_prev: Option<String>,
+}
+
 /// The answer to records.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RecordsAppended {

@@ -45,8 +45,8 @@ const MANY: usize = 256;
         ("tracestate" = Option<String>, Header, description = "What goes with traceparent"),
     ),
     request_body(
-        description = "Records in our own form, one or an array, or one per line; or a CloudEvent 1.0, or an array of them. A batch is appended whole or not at all",
-        content((crate::http::docs::RecordRequest = "application/json"), (String = "application/x-ndjson"), (Object = "application/cloudevents+json"), (Vec<Object> = "application/cloudevents-batch+json"))
+        description = "Records in our own form, one or an array, or one per line, each such that the server seals it or sealed and signed by its producer; or a CloudEvent 1.0, or an array of them. A batch is appended whole or not at all",
+        content((crate::http::docs::RecordsRequest = "application/json"), (String = "application/x-ndjson"), (String = "application/ndjson"), (String = "application/jsonl"), (Object = "application/cloudevents+json"), (Vec<Object> = "application/cloudevents-batch+json"))
     ),
     responses(
         (status = 200, description = "Where the records are, with their receipts; those that a log before had are under that log's checkpoint", body = crate::http::docs::RecordsAppended, content_type = "application/json"),

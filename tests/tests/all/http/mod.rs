@@ -2,6 +2,7 @@
 
 mod appending;
 mod connections;
+mod described;
 mod events;
 mod operating;
 mod reading;
