@@ -234,6 +234,9 @@ fn cloud_events_say_themselves_what_they_are_about() {
         (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","time":"now"}"#, "/time"),
         (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","operation":"Do It"}"#, "/operation"),
         (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data":1,"data_base64":"AA=="}"#, "/data_base64"),
+        (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"***"}"#, "/data_base64"),
+        (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"AA"}"#, "/data_base64"),
+        (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"_-8="}"#, "/data_base64"),
         (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","module":"cairn"}"#, ""),
     ] {
         let fault = cloudevents::parse(event.as_bytes(), Some(&tenant)).unwrap_err();

@@ -21,6 +21,9 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{RecordInput, StreamInput, one_or_many, refuse};
 use crate::record::attributes::Attributes;
 use crate::record::bounds::MAX_ATTRIBUTES;
@@ -199,7 +202,11 @@ impl<'a> Event<'a> {
                 return Err(Trouble::new(*at, FaultKind::Rule("data and data_base64 exclude each other")));
             }
             (Some((at, data)), None) => (*at, data.clone()),
-            (None, Some((at, base64))) => (*at, Json::string(base64)),
+            (None, Some((at, base64))) => {
+                let rule = FaultKind::Rule("must be base64 with its padding (RFC 4648, section 4)");
+                STANDARD.decode(&**base64).map_err(|_| Trouble::new(*at, rule))?;
+                (*at, Json::string(base64))
+            }
             (None, None) => return Ok(None),
         };
         let schema = checked(self.schema.clone(), Uri::new)?.map(|uri| Schema { uri, version: None });
