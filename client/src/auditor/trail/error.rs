@@ -107,6 +107,20 @@ pub enum TrailError {
     /// The server can't verify a record of the history, so that the chain is broken there.
     #[error("the server can't verify entry {0}: the history is broken there")]
     Broken(LeafIndex),
+    /// The server can't verify the record with which the stream begins, so that nothing of its history is.
+    #[error(
+        "the server can't verify entry {index}, with which the stream begins ({part}: {}): its history is broken from there \
+         on, and nothing of it is verified",
+        shown(detail)
+    )]
+    BrokenFirst {
+        /// Where it is.
+        index: LeafIndex,
+        /// What of it is wrong.
+        part: &'static str,
+        /// In the server's words.
+        detail: String,
+    },
     /// The server gave no record, and did not say that there is none.
     #[error("the server answered without a record, and does not say that there is none: {0}")]
     Empty(&'static str),

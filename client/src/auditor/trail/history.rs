@@ -70,6 +70,9 @@ impl Trail {
                 break page.complete_to;
             }
         };
+        if let (true, Some(first)) = (seen.is_empty(), rest.first()) {
+            return Err(first.breaks_at_once());
+        }
         let history = history(seen.iter().map(|seen| seen.entry.clone()))?;
         check_name(&history, name)?;
         let stream = seen.first().map(|first| first.header().stream);
@@ -87,6 +90,20 @@ impl Whole {
         match self.rest.first() {
             None => Ok(()),
             Some(first) => Err(TrailError::Broken(first.index())),
+        }
+    }
+}
+
+impl Met {
+    /// Why nothing is known of a history that begins with this, from where on the chain is broken.
+    fn breaks_at_once(&self) -> TrailError {
+        match self {
+            Self::Record(seen) => TrailError::Broken(seen.entry.index()),
+            Self::Unverified(problem) => TrailError::BrokenFirst {
+                index: problem.index,
+                part: problem.part.name(),
+                detail: problem.detail.clone(),
+            },
         }
     }
 }

@@ -121,6 +121,9 @@ fn advised(error: &TrailError) -> String {
             ", or the token is not good for its tenant"
         }
         TrailError::Broken(_) => "; its operator has an incident to look into, see `cairn history`",
+        TrailError::BrokenFirst { .. } => {
+            "; its operator has an incident to look into, and `cairn search` shows the records that verify alone"
+        }
         TrailError::Fetch(FetchError::Status { status: 401 | 403, .. }) => {
             "; an auditor's token with the right `read` is needed (cairnd token create --rights read,disclose:secret)"
         }

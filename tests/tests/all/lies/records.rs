@@ -374,6 +374,37 @@ fn what_the_server_can_not_verify_is_shown_in_its_place_and_fails() {
     }
 }
 
+#[test]
+fn damage_that_the_server_reports_of_a_first_record_is_told_by_all_who_read_its_stream() {
+    let scene = Scene::new();
+    let digest = cairn_tree::record::digest::Digest::of("some");
+    for part in [WrongPart::Disclosure(digest, IncidentFault::Changed), WrongPart::Leaf] {
+        let detail = "what is stored\u{1b}[2J was changed".to_owned();
+        let problem = IntegrityProblem { index: LeafIndex::new(0).unwrap(), part, detail };
+        for whole in [false, true] {
+            let broken = |page: &mut Page| {
+                let place = page.records.iter().position(|listed| body_index(listed) == 0).unwrap();
+                page.records[place] = Listed::Unverified(problem.clone());
+                page.broken_from = Some(problem.index);
+                if whole {
+                    page.records.truncate(1);
+                }
+            };
+            scene.log.lie(STREAM, scene.bent(HISTORY, broken));
+            for (command, further) in
+                [("history", &[][..]), ("history", &["--complete"]), ("replay", &[]), ("diff", &[])]
+            {
+                let ran = scene.ask(command, further);
+                let words =
+                    format!("can't verify entry 0, with which the stream begins ({}: what is stored", part.name());
+                assert!(ran.code == 1 && ran.stderr.contains(&words), "{command}: {ran:?}");
+                assert!(ran.stdout.is_empty() && !ran.stderr.contains('\u{1b}'), "{command}: {ran:?}");
+            }
+            scene.log.repent();
+        }
+    }
+}
+
 fn body_index(listed: &Listed) -> u64 {
     listed.record().map_or(u64::MAX, |body| body.integrity.index.get())
 }
