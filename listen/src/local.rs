@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::connections::stopped;
 use crate::listener::ACCEPT_PAUSE;
@@ -66,8 +66,11 @@ impl LocalListener {
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { continue };
             let served = serve(stream);
             tokio::spawn(async move {
-                if let Err(error) = served.await {
-                    info!(%error, "a connection on a local socket ended badly");
+                match served.await {
+                    // Whoever asked did not wait for the answer: nothing is wrong here.
+                    Err(error) if has_left(&error) => debug!(%error, "a caller on a local socket did not wait"),
+                    Err(error) => info!(%error, "a connection on a local socket ended badly"),
+                    Ok(()) => {}
                 }
                 drop(place);
             });
@@ -76,6 +79,12 @@ impl LocalListener {
             warn!(path = %self.path.display(), %error, "the socket could not be removed");
         }
     }
+}
+
+/// Whether the other side has gone away.
+fn has_left(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 /// Connects to a socket, however long its path is.
@@ -97,6 +106,18 @@ fn through_folder<T>(path: &Path, use_path: impl FnOnce(&Path) -> io::Result<T>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn whoever_does_not_wait_for_an_answer_is_told_from_what_is_wrong() {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let error = ours.write_all(b"an answer").await.unwrap_err();
+        assert!(has_left(&error), "{error:?}");
+        for kind in [io::ErrorKind::TimedOut, io::ErrorKind::InvalidData, io::ErrorKind::PermissionDenied] {
+            assert!(!has_left(&kind.into()));
+        }
+    }
 
     #[tokio::test]
     async fn only_a_socket_that_nobody_listens_at_is_replaced() {
