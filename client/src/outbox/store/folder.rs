@@ -105,3 +105,18 @@ pub(super) fn refuse_others(folder: &Path) -> Result<(), StoreError> {
 pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io(folder))
 }
+
+/// A folder that may just have been made is still there after a power loss, and so are those that it is in: their names
+/// stand in the folder above each.
+pub(super) fn sync_way_to(folder: &Path) -> Result<(), StoreError> {
+    let whole = std::path::absolute(folder).map_err(StoreError::io(folder))?;
+    for above in whole.ancestors().skip(1) {
+        match fs::File::open(above).and_then(|above| above.sync_all()) {
+            // One that this user may only pass through has nothing that he made.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::ReadOnlyFilesystem) => {}
+            done => done.map_err(StoreError::io(above))?,
+        }
+    }
+    Ok(())
+}

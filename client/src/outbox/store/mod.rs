@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use self::binding::Binding;
 pub use self::error::StoreError;
-use self::folder::{close_to_others, finish_making, make_segment, refuse_others, segments, sync_folder};
+use self::folder::{close_to_others, finish_making, make_segment, refuse_others, segments, sync_folder, sync_way_to};
 use super::bounds;
 use super::entry::{Begin, Entry, FORMAT};
 use super::segment::{Place, Read, Segment, new_path_of, path_of};
@@ -83,6 +83,8 @@ impl Store {
                 refuse_others(folder)?;
                 // Not before: a folder that is somebody else's stays as it is.
                 close_to_others(folder)?;
+                // Before it is an outbox at all: also where a crash left a folder that was just made.
+                sync_way_to(folder)?;
                 let binding = Binding { format: FORMAT, id, newest: 0 };
                 binding.write(folder)?;
                 binding

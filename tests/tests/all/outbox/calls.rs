@@ -131,3 +131,33 @@ fn each_call_of_an_append_that_begins_a_segment_may_fail() {
     assert!(segments(&trials.folder.path().join("outbox")) > before, "no segment was begun");
     assert!(fired > 40, "{fired} faults fired");
 }
+
+/// The first append makes the folder, and those on the way to it; their names must survive a power loss as well.
+#[test]
+#[cfg_attr(not(has_cc), ignore = "there is no C compiler here")]
+fn the_first_append_is_not_acknowledged_before_the_folders_names_are_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().canonicalize().unwrap();
+    let file = whole.join("record.json");
+    std::fs::write(&file, record("1", "create", "x").to_string()).unwrap();
+    for (name, above) in [("outbox", "home"), ("deep/outbox", "deep"), ("deep/outbox", "home")] {
+        let home = whole.join("home");
+        let _ = std::fs::remove_dir_all(&home);
+        std::fs::create_dir(&home).unwrap();
+        let calls = Calls::new(&whole, &whole.join("control"), (Class::Sync, Deed::Fail("EIO"))).unwrap();
+        calls.arm(1, 0).unwrap();
+        let add = |faulty: bool| {
+            let mut command = Command::new(program("cairn"));
+            command.args(["outbox", "add", "--dir"]).arg(home.join(name)).arg(&file);
+            if faulty {
+                command.envs(calls.environment(&[])).env("CALLS_SUFFIX", above);
+            }
+            command.output().unwrap()
+        };
+        let output = add(true);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), calls.fired().unwrap()), (Some(1), 1), "{name} {above}: {told}");
+        // The next try makes good what that one could not.
+        assert_eq!(add(false).status.code(), Some(0));
+    }
+}
