@@ -13,6 +13,7 @@ use cairnd::admin::{Progress, Session};
 use cairnd::backup::{self, Generation};
 use cairnd::engine::{Clock as _, Copy, Mending, Remedy, Report, Sources, SystemClock, Wrong, sources_folder};
 use cairnd::mirror::{HttpMirror, MirrorTokens};
+use cairnd::records::{NoRandomness, Random as _, SystemRandom};
 use cairnd::regular::read_bounded;
 use serde::Serialize;
 
@@ -125,7 +126,7 @@ impl Repair {
 
     fn within(&self, folder: &Folder, scratch: &Path) -> anyhow::Result<ExitCode> {
         let sources = self.sources(scratch)?;
-        let mending = Mending::open(folder.engine_options(), sources)?;
+        let mending = Mending::open(folder.engine_options(), sources, draw)?;
         let mut step = |log: &str, done: cairn_tree::size::TreeSize, size: cairn_tree::size::TreeSize| {
             show(&Progress { log: log.to_owned(), done: done.get(), size: size.get() });
         };
@@ -231,6 +232,10 @@ impl Repair {
             }
         }
     }
+}
+
+fn draw(bytes: &mut [u8]) -> Result<(), String> {
+    SystemRandom.fill(bytes).map_err(|NoRandomness(problem)| problem)
 }
 
 /// The text of a file, or of a pipe, in which nothing is longer than a token may be.

@@ -31,6 +31,7 @@ mod open;
 mod report;
 mod rest;
 mod rows;
+mod secret;
 mod sink;
 mod sources;
 mod swap;
@@ -47,6 +48,7 @@ use cairn_tree::store::{LogId, Store as _};
 use open::Claimed;
 pub use open::Mending;
 pub use report::{MendedLog, Remedy, Report, Wrong};
+pub use secret::Draw;
 pub use sources::{Copy, Mirror, Sources};
 pub use swap::{SwapError, clear_undecided, settle, sources_folder};
 
@@ -96,6 +98,9 @@ pub enum MendError {
         /// What is wrong.
         problem: String,
     },
+    /// A secret that is lost can't be drawn anew.
+    #[error("the system gives no randomness: {0}; nothing was changed")]
+    NoRandomness(String),
     /// The new database can't be written.
     #[error("the new database can't be written: {0}; nothing was changed")]
     Write(String),
@@ -268,7 +273,7 @@ impl Mending {
             sink.put(binding_key, binding.encode())?;
             sink.put(head_key, self.mended_head(target, &walked, state.clone()).encode())?;
         }
-        let (in_part, lost) = (self.in_part, self.lost);
+        let (in_part, lost, draw) = (self.in_part, self.lost, self.draw);
         let (records, changed, lacking) = (walked.records, &walked.changed, &walked.lacking);
         let rest = Rest {
             parts: &parts,
@@ -280,6 +285,7 @@ impl Mending {
             lacking,
             in_part,
             lost,
+            draw,
             report: &mut *report,
             sink,
         };

@@ -8,6 +8,7 @@ use cairn_tree::store::{KeyRange, Kind, LogId, Store as _};
 
 use super::report::{Remedy, Report};
 use super::rows::scan_past;
+use super::secret::Draw;
 use super::sources::Sources;
 use super::swap::{RepairLock, settle_locked};
 use super::{MendError, SALVAGE, remove};
@@ -41,6 +42,7 @@ pub struct Mending {
     pub(super) in_part: bool,
     /// Whether rows may be gone that nothing else tells of: it lacks commits, or what may have held some can't be read.
     pub(super) lost: bool,
+    pub(super) draw: Draw,
     /// What was found so far.
     pub(super) opening: Report,
     _database: DatabaseLock,
@@ -48,11 +50,12 @@ pub struct Mending {
 }
 
 impl Mending {
-    /// Takes the locks, finishes an earlier repair that was decided, and opens what can be opened, to read.
+    /// Takes the locks, finishes an earlier repair that was decided, and opens what can be opened, to read. Secrets that are
+    /// lost are drawn from `draw`.
     ///
     /// # Errors
     /// [`MendError`] if the database is in use, or nothing of it can be read.
-    pub fn open(options: EngineOptions, sources: Sources) -> Result<Self, MendError> {
+    pub fn open(options: EngineOptions, sources: Sources, draw: Draw) -> Result<Self, MendError> {
         let repair = RepairLock::take(&options.data)?;
         settle_locked(&options.data)?;
         let path = options.database_path();
@@ -90,6 +93,7 @@ impl Mending {
             incidents,
             in_part,
             lost,
+            draw,
             opening,
             _database: lock,
             _repair: repair,

@@ -10,6 +10,7 @@ use super::MendError;
 use super::lacking::Lacking;
 use super::report::{Remedy, Report};
 use super::rows::{Gap, scan_past};
+use super::secret::Draw;
 use super::sink::Sink;
 use super::sources::Parts;
 use crate::engine::bounds::SCRUB_INDEX_LEAVES;
@@ -18,7 +19,6 @@ use crate::engine::index::{self, Anew};
 use crate::engine::layout::{
     BindingRow, CheckpointRow, Checkpointed, Current, DisclosuresRow, HeadRow, IdempotencyRow, PolicyRow,
 };
-use crate::engine::postings::PrintRow;
 use crate::engine::published::LogPolicy;
 use crate::engine::scrub::Place;
 use crate::engine::stored::ReadError;
@@ -43,10 +43,10 @@ const AS_OF_COPY: &str = "taken to be as it was when the copy was made: if it wa
 enum Way {
     /// They are made of the entries, or with other rows.
     Made,
-    /// There is one, which follows from nothing else.
-    Single(Key, &'static str),
     /// The policy, which says what becomes of the checkpoint as well.
     Published,
+    /// The secret of the records' prints.
+    Secret,
     /// They are what was promised for idempotency keys.
     Promises,
     /// They are what records disclose.
@@ -56,7 +56,7 @@ enum Way {
 }
 
 /// Every kind of row that a log can have. A kind that is new has to be given its way.
-fn way(log: LogId, kind: Kind) -> Way {
+fn way(kind: Kind) -> Way {
     match kind {
         Kind::Head | Kind::Binding | Kind::Tile(_) => Way::Made,
         Kind::Bundle | Kind::BundlePart | Kind::Piece => Way::Made,
@@ -64,7 +64,7 @@ fn way(log: LogId, kind: Kind) -> Way {
         Kind::Policy => Way::Published,
         // With the policy.
         Kind::Checkpoint => Way::Made,
-        Kind::PrintSecret => Way::Single(PrintRow::key(log), "key of the records' prints"),
+        Kind::PrintSecret => Way::Secret,
         Kind::Idempotency => Way::Promises,
         Kind::Disclosures => Way::Disclosed,
         Kind::PostingRun | Kind::PostingManifest => Way::LeftOut,
@@ -87,6 +87,8 @@ pub(super) struct Rest<'a, 'b> {
     pub(super) in_part: bool,
     /// Whether rows may be missing that were the newest of their kind, and that nothing else tells of.
     pub(super) lost: bool,
+    /// Where a secret comes from that nobody has any more.
+    pub(super) draw: Draw,
     pub(super) report: &'b mut Report,
     pub(super) sink: Option<&'b mut Sink>,
 }
@@ -101,10 +103,10 @@ impl<'a> Rest<'a, '_> {
     pub(super) fn run(mut self) -> Result<Rested, MendError> {
         let mut rested = Rested { is_held: false };
         for kind in Kind::all() {
-            match way(self.log, kind) {
+            match way(kind) {
                 Way::Made | Way::LeftOut => {}
-                Way::Single(key, what) => drop(self.single(key, what)?),
                 Way::Published => rested.is_held = self.published()?,
+                Way::Secret => self.secret()?,
                 Way::Promises => self.idempotency()?,
                 Way::Disclosed => self.disclosures()?,
             }
@@ -118,16 +120,15 @@ impl<'a> Rest<'a, '_> {
         match kind {
             Kind::Policy => is_policy(row),
             Kind::Checkpoint => is_checkpoint(self.binding, self.size, row),
-            Kind::PrintSecret => PrintRow::decode(row).is_some(),
             _ => false,
         }
     }
 
-    fn tell(&mut self, what: &'static str, found: String, remedy: Remedy) {
+    pub(super) fn tell(&mut self, what: &'static str, found: String, remedy: Remedy) {
         self.report.add(Some(&self.binding.name), (Place::Rows(what), found), remedy);
     }
 
-    fn put(&mut self, key: Key, row: Vec<u8>) -> Result<(), MendError> {
+    pub(super) fn put(&mut self, key: Key, row: Vec<u8>) -> Result<(), MendError> {
         match &mut self.sink {
             Some(sink) => sink.put(key, row),
             None => Ok(()),
@@ -195,19 +196,10 @@ impl<'a> Rest<'a, '_> {
         row.map(|row| self.taken(key, row)).transpose()
     }
 
-    /// Takes a row along; the row as it is taken.
+    /// Takes a row along; the row.
     fn taken(&mut self, key: Key, row: Vec<u8>) -> Result<Vec<u8>, MendError> {
-        let row = self.within_size(key.kind(), row);
         self.put(key, row.clone())?;
         Ok(row)
-    }
-
-    /// A row that speaks of entries that were never released, and are let go of, speaks of those that come instead.
-    fn within_size(&self, kind: Kind, row: Vec<u8>) -> Vec<u8> {
-        match PrintRow::decode(&row).filter(|_| kind == Kind::PrintSecret) {
-            Some(secret) => PrintRow { first: secret.first.min(self.size.get()), ..secret }.encode(),
-            None => row,
-        }
     }
 
     /// The rows of idempotency keys, and for each the row that lets it expire.

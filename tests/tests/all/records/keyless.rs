@@ -93,6 +93,91 @@ fn a_log_with_records_and_without_their_key_is_damaged() {
     assert_eq!(running.shown("/v1/records?tenant=pb")["records"].as_array().unwrap().len(), 2);
 }
 
+/// What a repair says of the row, having mended the database.
+fn mended(data: &Data, more: &[&str]) -> Value {
+    let checked = cairnd(data.path(), &[&["repair", "--check", "--json"], more].concat());
+    assert_eq!(checked.code, Some(3), "{checked:?}");
+    let ended = cairnd(data.path(), &[&["repair", "--json"], more].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    data.assert_sound();
+    let [checked, said] = [checked, ended].map(|ended| serde_json::from_str::<Value>(&ended.stdout).unwrap());
+    assert_eq!(said["wrong"], checked["wrong"]);
+    let is_it = |wrong: &&Value| wrong["place"].as_str().unwrap().contains(SECRET);
+    let told: Vec<_> = said["wrong"].as_array().unwrap().iter().filter(is_it).collect();
+    assert_eq!(told.len(), 1, "{said}");
+    told[0].clone()
+}
+
+fn back_up(data: &Data) -> String {
+    let to = data.path().with_file_name("backups").display().to_string();
+    let ended = cairnd(data.path(), &["backup", "--to", &to]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    to
+}
+
+/// Every record is found by what it says, comes once, and its stream goes on.
+fn assert_found(running: &Running, known: &Value) {
+    let again = running.brought(known);
+    assert_eq!((&again["records"][0]["replayed"], &again["records"][0]["index"]), (&json!(true), &json!(0)));
+    for (query, found) in [("tenant=pb", 2), ("tenant=ka", 1), ("tenant=pb&object=1", 1), ("tenant=pb&object=9", 0)] {
+        let shown = running.shown(&format!("/v1/records?{query}"));
+        assert_eq!(shown["records"].as_array().unwrap().len(), found, "{query}");
+    }
+    let next = running.brought(&record("pb", "1", "update"));
+    assert_eq!((&next["records"][0]["seq"], &next["records"][0]["index"]), (&json!(1), &json!(3)));
+}
+
+/// It is drawn once: any copy that was made since the first record has the right one, and an older one has none.
+#[test]
+fn the_key_of_records_comes_from_whichever_copy_has_it() {
+    for damage in [true, false] {
+        let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+        let known = with_id(record("pb", "1", "create"), 1);
+        let (mut taken, mut backups) = (Vec::new(), String::new());
+        let running = running.restarted_after(|data| drop(back_up(data)));
+        running.brought(&json!([known.clone(), record("pb", "2", "create"), record("ka", "1", "create")]));
+        let secret = KeyRange::all(LogId::new(1), Kind::PrintSecret);
+        let running = running.restarted_after(|data| {
+            backups = back_up(data);
+            taken = take(data, 1, Kind::PrintSecret);
+            if damage {
+                put(data, taken.clone());
+                super::found::edit(data, &secret, |row| row[3] ^= 1);
+            }
+            // The newest copy has a bad one; the oldest none.
+            back_up(data);
+            let told = mended(data, &["--from", &backups]);
+            assert_eq!(told["remedy"], "from", "{told}");
+            assert!(told["from"].as_str().unwrap().starts_with("generation 2 of"), "{told}");
+            assert_eq!(take(data, 1, Kind::PrintSecret), taken, "it is another one");
+            put(data, taken.clone());
+        });
+        assert_found(&running, &known);
+    }
+}
+
+/// Nobody has it any more: what is found with it is made again with another.
+#[test]
+fn a_key_of_records_that_nobody_has_is_drawn_anew() {
+    let (running, known) = with_three_records(|data| data.set_limit("scrub_bytes_per_second", 0));
+    let mut taken = Vec::new();
+    let running = running.restarted_after(|data| taken = take(data, 1, Kind::PrintSecret));
+    assert_damaged(&running, &known);
+    let running = running.restarted_after(|data| {
+        let told = mended(data, &[]);
+        assert_eq!((&told["remedy"], &told["found"]), (&json!("dropped"), &json!("it is gone")), "{told}");
+        for words in ["another is drawn", "whose name was erased", "--from"] {
+            assert!(told["means"].as_str().unwrap().contains(words), "{words}: {told}");
+        }
+        let drawn = take(data, 1, Kind::PrintSecret);
+        assert!(drawn.len() == 1 && drawn[0].1 != taken[0].1, "it is the same");
+        put(data, drawn);
+        let file = std::fs::read_to_string(data.path().join("incidents.jsonl")).unwrap();
+        assert!(file.lines().any(|line| line.contains("repaired") && line.contains(SECRET)), "{file}");
+    });
+    assert_found(&running, &known);
+}
+
 /// The same where the row is there and is not what was written.
 #[test]
 fn a_log_whose_records_key_is_damaged_is_halted_at_the_start() {
