@@ -173,7 +173,10 @@ pub(super) fn line(log: &Log) -> LogLine {
     let info = log.info();
     let state = match log.state() {
         LogState::Open if log.lacks_policy() => {
-            format!("held: a repair lost its witness policy; see: cairnd log policy {} --help", info.name)
+            format!(
+                "held: a repair lost its witness policy, or a restore found it changed since; see: cairnd log policy {} --help",
+                info.name
+            )
         }
         LogState::Open => "open".to_owned(),
         LogState::Sealed => "sealed".to_owned(),

@@ -157,8 +157,8 @@ impl Policy {
             Reply::Policy(line) if show => match line.policy {
                 Some(Bytes(file)) => print_bytes(&file)?,
                 None if line.lost => print(&format!(
-                    "a repair lost the witness policy of log {}, or there was none: say which one holds, with --policy FILE or \
-                     --none. Until then it takes no appends, and publishes no new checkpoint",
+                    "a repair lost the witness policy of log {}, or a restore found it changed since: say which one holds, with \
+                     --policy FILE or --none. Until then it takes no appends, and publishes no new checkpoint",
                     line.log
                 ))?,
                 None => print(&format!("log {} has no witness policy", line.log))?,

@@ -42,6 +42,8 @@ struct Line<'a> {
     log: &'a str,
     size: u64,
     verdict: &'static str,
+    /// Whether it waits until the operator says which policy holds.
+    held: bool,
     reason: Option<String>,
 }
 
@@ -102,7 +104,7 @@ impl Restore {
         if self.json {
             let line = |one: &Readmitted| {
                 let (verdict, reason) = (name(&one.verdict), one.verdict.reason());
-                print_json(&Line { log: &one.log, size: one.size.get(), verdict, reason })
+                print_json(&Line { log: &one.log, size: one.size.get(), verdict, held: one.held, reason })
             };
             return restored.iter().try_for_each(line);
         }
@@ -131,6 +133,7 @@ fn name(verdict: &Verdict) -> &'static str {
         Verdict::AsksWitnesses => "asks-witnesses",
         Verdict::LostTail { .. } => "lost-tail",
         Verdict::OtherHistory { .. } => "other-history",
+        Verdict::HaltedSince => "halted-since",
         Verdict::Unknown => "unknown",
         Verdict::Ended => "ended",
     }
@@ -140,6 +143,11 @@ fn words(one: &Readmitted) -> String {
     let log = &one.log;
     let go_on = format!("continue it under another origin: cairnd log seal {log} --successor NAME");
     match &one.verdict {
+        Verdict::Signs if one.held => format!(
+            "goes on, the high-water file has no entries that are missing here; but its witness policy was changed after the \
+             backup. HELD, without appends and new checkpoints, until you say which one holds: cairnd log policy {log} \
+             --policy FILE, or --none"
+        ),
         Verdict::Signs => "goes on; the high-water file has nothing that is missing here".to_owned(),
         Verdict::AsksWitnesses => {
             "asks its witnesses at the start, and goes on if none has seen more. What it signed after the backup and no \
@@ -151,6 +159,9 @@ fn words(one: &Readmitted) -> String {
         }
         Verdict::OtherHistory { size } => {
             format!("CONTRADICTS the high-water file at size {size}. It is halted for good; {go_on}")
+        }
+        Verdict::HaltedSince => {
+            format!("HALTED for good after the backup, as the high-water file says; {go_on}")
         }
         Verdict::Unknown => format!(
             "HALTED: whether it signed more after the backup can't be known without its newest high-water file \

@@ -41,7 +41,9 @@ pub enum AppendError {
     #[error("the log waits for its witnesses to agree that it goes on from where it was")]
     Held,
     /// A repair lost the log's witness policy, and the operator has not said yet which one holds.
-    #[error("a repair lost the log's witness policy, and its operator has not said yet which one holds")]
+    #[error(
+        "a repair lost the log's witness policy, or a restore found it changed since, and its operator has not said yet which one holds"
+    )]
     LacksPolicy,
     /// The log has ended; the origin of the log that continues it.
     #[error("the log is sealed")]

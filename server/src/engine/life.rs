@@ -46,8 +46,8 @@ pub enum LifeError {
     Held,
     /// A repair lost its witness policy.
     #[error(
-        "a repair lost the log's witness policy: say first which one holds, with cairnd log policy NAME --policy FILE, or \
-         --none"
+        "a repair lost the log's witness policy, or a restore found it changed since: say first which one holds, with cairnd \
+         log policy NAME --policy FILE, or --none"
     )]
     LacksPolicy,
     /// It has ended.

@@ -31,7 +31,7 @@ use super::replay::replay;
 use super::scrub::Place;
 use super::sign::sign_head;
 use super::stored::{ReadError, Stored, WIDTH};
-use crate::high_water::{HighWaterError, Mark, Marks};
+use crate::high_water::{Decided, HighWaterError, Mark, Marks, PolicyMark};
 use crate::signer::SignerError;
 
 /// Why a database is not opened.
@@ -133,8 +133,9 @@ pub(super) struct Opened {
     pub(super) registry: Registry,
     /// Tiles that may still be read.
     tiles_left: usize,
-    /// Heads that are signed again or for the first time and whose marks must be durable before they are released.
-    pub(super) fresh_marks: Vec<(LogId, Mark)>,
+    /// Heads that are signed again or for the first time and whose marks must be durable before they are released, with what
+    /// the rows say was decided about each log.
+    pub(super) fresh_marks: Vec<(LogId, Mark, Decided)>,
     /// Logs whose unreleased part does not hash to their head, with the rows of that part; and those whose records can't be
     /// looked for.
     pub(super) damaged: Vec<(Arc<Shared>, ReadError, Vec<Key>)>,
@@ -231,7 +232,7 @@ pub(super) fn open_logs(
             }
         }
         let signer = keys.signer(&binding)?;
-        open_log(reader, &mut opened, id, Standing { binding, signer }, marks.get(id))?;
+        open_log(reader, &mut opened, id, Standing { binding, signer }, marks)?;
     }
     Ok(opened)
 }
@@ -241,12 +242,13 @@ fn open_log(
     opened: &mut Opened,
     id: LogId,
     standing: Standing,
-    mark: Option<Mark>,
+    marks: &Marks,
 ) -> Result<(), OpenError> {
     let store = &*reader.store;
     let info = LogInfo::from_binding(id, &standing.binding);
     let row = read_head(store, id, &info.name)?;
     let stored = Stored::new(store, id);
+    let (mark, before) = (marks.get(id), marks.decided(id).unwrap_or_default());
     #[cfg(feature = "canaries")]
     let mark = match crate::canary::has_no_high_water() {
         true => Some(Mark { size: row.size, root: row.root, time_ms: row.time_ms }),
@@ -258,16 +260,14 @@ fn open_log(
         None if row.size == TreeSize::ZERO => Mark { size: row.size, root: Hash::EMPTY_TREE, time_ms: row.time_ms },
         None => return Err(OpenError::NoMark(info.name.to_string())),
     };
-    if row.size < mark.size {
-        let (found, released) = (format!("size {}", row.size), format!("size {}", mark.size));
-        return Err(OpenError::Behind { what: format!("log {}", info.name), found, released });
-    }
+    let is_over = compare(&info, &row, mark, before)?;
     // From the tiles as long as that is not for too many; a log that is not read so is compared before it is used.
     let left = opened.tiles_left.checked_sub(edge_tiles(mark.size));
     opened.tiles_left = left.unwrap_or(opened.tiles_left);
     let believed = left.is_none() && is_as_released(&stored, &row, mark)?;
     let grown = if believed { Ok(()) } else { grow(store, &stored, &info, &row, mark)? };
-    let publishing = read_publishing(store, id, &standing.binding, mark.size)?;
+    let (publishing, policy, checkpoint) = read_publishing(store, id, &standing.binding, (mark.size, before))?;
+    let decided = Decided { policy, halted: is_over, checkpoint: checkpoint.max(before.checkpoint) };
     let (size, root, time_ms) = match &grown {
         // Its witnesses are asked before anything larger than what was released is signed.
         Ok(()) if publishing.is_held() => (mark.size, mark.root, mark.time_ms),
@@ -285,24 +285,40 @@ fn open_log(
     opened.registry.insert(Arc::clone(&shared));
     match grown {
         Ok(()) if matches!(row.state, LogState::Open | LogState::Sealed) => {
-            opened.fresh_marks.push((id, Mark { size, root, time_ms }));
+            opened.fresh_marks.push((id, Mark { size, root, time_ms }, decided));
             // It ends with that head, which is sound.
             opened.damaged.extend(lost.map(|error| (shared, error, Vec::new())));
         }
-        Ok(()) => {}
+        Ok(()) => opened.fresh_marks.push((id, mark, decided)),
         Err(error) if matches!(row.state, LogState::Open | LogState::Sealed) => {
+            opened.fresh_marks.push((id, mark, decided));
             // Damaged rows that can't be listed are not in the way of a halt.
             let undo = unless_failed(unreleased_rows(&stored, mark.size, row.size))?.unwrap_or_default();
             opened.damaged.push((shared, error, undo));
         }
         // It is halted already, for this reason or another. Its unfinished bundle has no tile that would tell what is wrong.
         Err(error) => {
+            opened.fresh_marks.push((id, mark, decided));
             tracing::error!(log = %shared.info.name, %error, "a halted log is damaged");
             let tail = Place::Bundle { number: mark.size.get() / WIDTH };
             shared.damage.add(Some(tail), error.to_string());
         }
     }
     Ok(())
+}
+
+/// That a log's row has what was released and decided; whether it is halted for good.
+fn compare(info: &LogInfo, row: &HeadRow, mark: Mark, before: Decided) -> Result<bool, OpenError> {
+    let behind =
+        |found: String, released: String| OpenError::Behind { what: format!("log {}", info.name), found, released };
+    if row.size < mark.size {
+        return Err(behind(format!("size {}", row.size), format!("size {}", mark.size)));
+    }
+    let is_over = matches!(row.state, LogState::Halted(_)) && !row.mendable;
+    if before.halted && !is_over {
+        return Err(behind("no halt".to_owned(), "a halt for good".to_owned()));
+    }
+    Ok(is_over)
 }
 
 /// What is wrong with what a log's records are found by. Of records that nobody can look for any more, each could come a second
@@ -381,24 +397,38 @@ pub(super) fn read_checkpoint(
     Ok(store.get(&CheckpointRow::key(id))?.map(|row| CheckpointRow::decode(&row, &keys)).transpose()?)
 }
 
-/// What the log's witnesses decide about: its policy and its checkpoint.
+/// What the log's witnesses decide about: its policy and its checkpoint; with what the high-water keeps of both. No checkpoint
+/// is smaller than one that was published.
 fn read_publishing(
     store: &dyn Store,
     id: LogId,
     binding: &BindingRow,
-    released: TreeSize,
-) -> Result<Publishing, OpenError> {
+    (released, before): (TreeSize, Decided),
+) -> Result<(Publishing, PolicyMark, TreeSize), OpenError> {
     let publishing = Publishing::default();
-    let Some(policy) = store.get(&PolicyRow::key(id))? else { return Ok(publishing) };
+    let Some(policy) = store.get(&PolicyRow::key(id))? else {
+        return Ok((publishing, PolicyMark::Absent, TreeSize::ZERO));
+    };
     let checkpoint = read_checkpoint(store, id, binding)?;
-    if let Some(Checkpointed::At(checkpoint)) = &checkpoint
-        && checkpoint.size > released
-    {
-        let (what, found) = (format!("log {}", binding.name), format!("a head of size {released}"));
-        return Err(OpenError::Behind { what, found, released: format!("a checkpoint of size {}", checkpoint.size) });
+    let behind = |found: TreeSize, released: TreeSize, what: &str| OpenError::Behind {
+        what: format!("log {}", binding.name),
+        found: format!("a {what} of size {found}"),
+        released: format!("a checkpoint of size {released}"),
+    };
+    let mut published = TreeSize::ZERO;
+    if let Some(Checkpointed::At(checkpoint)) = &checkpoint {
+        published = checkpoint.size;
+        if published > released {
+            return Err(behind(released, published, "head"));
+        }
+        if published < before.checkpoint {
+            return Err(behind(published, before.checkpoint, "checkpoint"));
+        }
     }
-    publishing.restore(PolicyRow::decode(&policy)?, checkpoint)?;
-    Ok(publishing)
+    let policy = PolicyRow::decode(&policy)?;
+    let mark = policy.mark();
+    publishing.restore(policy, checkpoint)?;
+    Ok((publishing, mark, published))
 }
 
 /// Signs the head that a log is opened with: the last that was released, or one that came to be durable just behind it.

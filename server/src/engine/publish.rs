@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
-use cairn_tree::size::LeafIndex;
+use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::Key;
 use tokio::sync::{oneshot, watch};
 
 use super::head::Head;
 use super::layout::{CheckpointRow, PolicyRow};
 use super::published::{self, LogPolicy, Published};
-use super::sequencer::{Done, Job, MaintainJob};
+use super::sequencer::{DecideJob, Decides, Job};
 use super::{Engine, Log};
+
+/// Rows that are written, and keys of rows that go.
+type Rows = (Vec<(Key, Vec<u8>)>, Vec<Key>);
 
 /// Why a checkpoint was not published, or a policy not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,20 +123,20 @@ impl Log {
         let frozen = publishing.freeze(|| self.shared.head());
         let proposed = policy.as_ref().filter(|policy| is_open && policy.can_ask());
         let row = proposed.map_or_else(|| published::row(policy.as_ref(), outstanding.as_deref()), published::proposed);
-        let mut job = MaintainJob::default();
+        let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+        let size = policy.as_ref().and(frozen.as_ref()).map_or(TreeSize::ZERO, |frozen| frozen.size);
         if row == PolicyRow::default() {
-            job.deletes.push(PolicyRow::key(log));
+            deletes.push(PolicyRow::key(log));
         } else {
-            job.puts.push((PolicyRow::key(log), row.encode()));
+            puts.push((PolicyRow::key(log), row.encode()));
         }
         match (&policy, frozen) {
-            (Some(_), Some(frozen)) => job.puts.push((CheckpointRow::key(log), CheckpointRow::encode(&frozen))),
-            (Some(_), None) => job.puts.push((CheckpointRow::key(log), CheckpointRow::not_yet())),
-            (None, _) => job.deletes.push(CheckpointRow::key(log)),
+            (Some(_), Some(frozen)) => puts.push((CheckpointRow::key(log), CheckpointRow::encode(&frozen))),
+            (Some(_), None) => puts.push((CheckpointRow::key(log), CheckpointRow::not_yet())),
+            (None, _) => deletes.push(CheckpointRow::key(log)),
         }
-        self.durably(job).await?;
         // A database that has lost it again, with its write-ahead log, is to be refused: it would publish what no witness saw.
-        self.told(|done| Job::Mark(Arc::clone(&self.shared), done)).await?;
+        self.decided((puts, deletes), Decides::Policy(row.mark(), size)).await?;
         publishing.set_outstanding(outstanding);
         if proposed.is_some() {
             publishing.propose();
@@ -172,7 +175,8 @@ impl Log {
             publishing.pin(Arc::new(checkpoint));
             return Ok(());
         }
-        self.durably(MaintainJob { puts: vec![row], ..MaintainJob::default() }).await?;
+        // One that lost this would serve an earlier checkpoint again.
+        self.decided((vec![row], Vec::new()), Decides::Checkpoint(checkpoint.size)).await?;
         publishing.pin(Arc::new(checkpoint));
         Ok(())
     }
@@ -188,12 +192,13 @@ impl Log {
         self.release_rest().await?;
         if publishing.outstanding().is_some() || publishing.is_open() {
             let key = PolicyRow::key(self.shared.info.id);
-            let mut job = MaintainJob::default();
-            match publishing.policy() {
-                Some(policy) => job.puts.push((key, published::row(Some(&policy), None).encode())),
-                None => job.deletes.push(key),
-            }
-            self.durably(job).await?;
+            let policy = publishing.policy();
+            let row = published::row(policy.as_deref(), None);
+            let rows = match policy {
+                Some(_) => (vec![(key, row.encode())], Vec::new()),
+                None => (Vec::new(), vec![key]),
+            };
+            self.decided(rows, Decides::Policy(row.mark(), TreeSize::ZERO)).await?;
             publishing.set_outstanding(None);
         }
         publishing.let_go();
@@ -211,12 +216,10 @@ impl Log {
         Ok(())
     }
 
-    async fn durably(&self, mut job: MaintainJob) -> Result<(), PublishError> {
-        self.told(|done| {
-            job.done = Some(Done::Task(done));
-            Job::Maintain(job)
-        })
-        .await
+    /// Writes rows that say what was decided, and has the high-water told of them.
+    async fn decided(&self, (puts, deletes): Rows, what: Decides) -> Result<(), PublishError> {
+        let log = Arc::clone(&self.shared);
+        self.told(|done| Job::Decide(DecideJob { log, puts, deletes, what, done })).await
     }
 
     /// Hands a job to the writer and waits until it is done.

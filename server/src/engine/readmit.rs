@@ -7,6 +7,10 @@
 //! - witnesses: the start asks them before anything larger is signed (`crate::cosigners`), and readers who go by the log's
 //!   policy have believed no head that a quorum of them has not seen.
 //!
+//! The high-water file also knows what was decided about a log. One that was halted for good after the copy was made is halted
+//! here. One that has another witness policy than the copy goes on, but is held: which policy it was the file does not say, and
+//! heads that its witnesses have not seen must not be shown to those who go by them.
+//!
 //! Without either nobody can know, and the operator's word is no evidence: the log is halted, for good. So is one that the
 //! high-water shows to have lost its tail. There is no flag for it. What such a log has is served; it is continued under
 //! another origin by sealing it, and its successor's first entry says where it ended.
@@ -21,11 +25,11 @@ use cairn_tree::store::{Batch, LogId, Store, StoreError};
 use super::EngineOptions;
 use super::freeze::{Frozen, read_frozen};
 use super::fsck::{Finding, Progress, fsck};
-use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, PolicyRow};
+use super::layout::{BindingRow, CheckpointRow, Current, DatabaseRow, HeadRow, LogState, PolicyRow};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database, read_head, unreleased_rows};
 use super::published::LogPolicy;
 use super::stored::Stored;
-use crate::high_water::{HighWater, HighWaterError, Mark, Marks};
+use crate::high_water::{Decided, HighWater, HighWaterError, Mark, Marked, Marks};
 
 /// What becomes of one log of a restored copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,9 @@ pub struct Readmitted {
     pub size: TreeSize,
     /// Whether it may sign.
     pub verdict: Verdict,
+    /// Whether its witness policy was changed after the copy was made: it takes no appends, and publishes no new checkpoint,
+    /// before its operator has said which one holds.
+    pub held: bool,
 }
 
 /// Whether a log of a restored copy may sign.
@@ -57,6 +64,8 @@ pub enum Verdict {
         /// The size.
         size: TreeSize,
     },
+    /// Never again: that was decided after the copy was made.
+    HaltedSince,
     /// Never again: nobody can know what it signed after the copy was made.
     Unknown,
     /// It had ended before.
@@ -134,15 +143,16 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
     for (id, binding) in read_bindings(&store, &database)? {
         let log = CopiedLog::read(&store, id, &binding, &marks)?;
         let verdict = log.judge(&store, &binding, evidence.as_ref())?;
-        let known = evidence.as_ref().and_then(|evidence| evidence.get(id));
-        match &verdict {
-            Verdict::Signs => merged.push((id, known.unwrap_or(log.mark))),
-            _ => merged.push((id, log.mark)),
-        }
+        let known = evidence.as_ref().filter(|_| verdict == Verdict::Signs);
+        let held = known.map(|known| log.take_policy(&store, &mut batch, known)).transpose()?.unwrap_or(false);
+        let mark = known.and_then(|evidence| evidence.get(id)).unwrap_or(log.mark);
+        let mut decided = known.map_or_else(|| marks.decided(id), |evidence| evidence.decided(id));
         if let Some(reason) = verdict.reason() {
             log.halt(&store, &mut batch, commit, reason)?;
+            decided = Some(Decided { halted: true, ..decided.unwrap_or_default() });
         }
-        readmitted.push(Readmitted { log: binding.name.to_string(), size: log.mark.size, verdict });
+        merged.push((id, Marked { mark, decided }));
+        readmitted.push(Readmitted { log: binding.name.to_string(), size: log.mark.size, verdict, held });
     }
     let row = DatabaseRow { commit, released: database.released, ..database };
     batch.put(DatabaseRow::key(), row.encode());
@@ -178,6 +188,10 @@ struct CopiedLog {
     id: LogId,
     row: HeadRow,
     mark: Mark,
+    /// What the copy's own high-water knows that was decided.
+    decided: Decided,
+    /// The newest commit that it has.
+    commit: u64,
 }
 
 impl CopiedLog {
@@ -185,7 +199,8 @@ impl CopiedLog {
         let row = read_head(store, id, &binding.name)?;
         // Made, but its empty head was never marked: nobody has seen it.
         let empty = Mark { size: TreeSize::ZERO, root: Hash::EMPTY_TREE, time_ms: row.time_ms };
-        Ok(Self { id, mark: marks.get(id).unwrap_or(empty), row })
+        let (mark, decided) = (marks.get(id).unwrap_or(empty), marks.decided(id).unwrap_or_default());
+        Ok(Self { id, mark, row, decided, commit: marks.commit() })
     }
 
     fn judge(
@@ -194,6 +209,11 @@ impl CopiedLog {
         binding: &BindingRow,
         evidence: Option<&Marks>,
     ) -> Result<Verdict, ReadmitError> {
+        let is_over = matches!(self.row.state, LogState::Halted(_)) && !self.row.mendable;
+        let was_halted = evidence.and_then(|evidence| evidence.decided(self.id)).is_some_and(|decided| decided.halted);
+        if was_halted && !is_over {
+            return Ok(Verdict::HaltedSince);
+        }
         if self.row.state != LogState::Open {
             return Ok(Verdict::Ended);
         }
@@ -211,6 +231,32 @@ impl CopiedLog {
                 Ok(if root == known.root { Verdict::Signs } else { Verdict::OtherHistory { size: known.size } })
             }
         }
+    }
+
+    /// Compares the policy and the checkpoint with what was decided since; whether the log is held, because it had another
+    /// policy last.
+    fn take_policy(&self, store: &dyn Store, batch: &mut Batch, evidence: &Marks) -> Result<bool, ReadmitError> {
+        let policy = store.get(&PolicyRow::key(self.id))?;
+        let policy =
+            policy.map(|row| PolicyRow::decode(&row)).transpose().map_err(OpenError::from)?.unwrap_or_default();
+        let decided = evidence.decided(self.id);
+        let is_newest = match decided {
+            Some(decided) => decided.policy == policy.mark(),
+            // It was written by a program that did not keep what was decided; it was none if nothing at all was.
+            None => evidence.commit() <= self.commit,
+        };
+        let checkpoint = CheckpointRow::key(self.id);
+        if !is_newest {
+            let lost = PolicyRow { current: Current::Lost, outstanding: None };
+            batch.put(PolicyRow::key(self.id), lost.encode());
+        }
+        // None is served that is smaller than one that was published.
+        let is_older = decided.is_some_and(|decided| decided.checkpoint > self.decided.checkpoint);
+        let is_published = !is_newest || policy.current != Current::Absent;
+        if is_published && (is_older || store.get(&checkpoint)?.is_none()) {
+            batch.put(checkpoint, CheckpointRow::not_yet());
+        }
+        Ok(!is_newest)
     }
 
     /// Ends it with the last head that it is known to have released.
@@ -239,6 +285,9 @@ impl Verdict {
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Signs | Self::AsksWitnesses | Self::Ended => None,
+            Self::HaltedSince => Some(
+                "restored from a backup that was made before the log was halted for good, as the high-water file says".to_owned(),
+            ),
             Self::LostTail { size, root } => Some(format!(
                 "restored from a backup that lacks what was signed since: the high-water file has a head of size {size} \
                  with root {root}"

@@ -8,7 +8,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{DatabaseId, LogId};
 use sha2::{Digest as _, Sha256};
 
-use super::{Backwards, Mark, Marks};
+use super::{Backwards, Decided, Mark, Marked, Marks};
 
 /// What a disk writes whole or not at all.
 pub(super) const SECTOR: usize = 512;
@@ -18,7 +18,9 @@ pub(super) const FRAME: usize = 128;
 pub(super) const HEADER: usize = SECTOR;
 
 const MAGIC: [u8; 16] = *b"cairn.high-water";
-const VERSION: u32 = 1;
+/// Version 1 has zeros where this one has what was decided.
+const VERSION: u32 = 2;
+const WITHOUT_DECISIONS: u32 = 1;
 const CHECKSUM: usize = 16;
 
 /// Why the bytes are not what [`header`] and [`commit`] wrote and a crash may have cut short.
@@ -67,9 +69,19 @@ pub(super) struct Contents {
 
 /// The header of the file of this database.
 pub(super) fn header(database: &DatabaseId) -> Vec<u8> {
+    header_of(VERSION, database)
+}
+
+/// The header of version 1.
+#[cfg(test)]
+pub(super) fn old_header(database: &DatabaseId) -> Vec<u8> {
+    header_of(WITHOUT_DECISIONS, database)
+}
+
+fn header_of(version: u32, database: &DatabaseId) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER);
     bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&VERSION.to_be_bytes());
+    bytes.extend_from_slice(&version.to_be_bytes());
     bytes.extend_from_slice(database.as_bytes());
     bytes.resize(HEADER - CHECKSUM, 0);
     bytes.extend_from_slice(&checksum(database, &bytes));
@@ -77,18 +89,27 @@ pub(super) fn header(database: &DatabaseId) -> Vec<u8> {
 }
 
 /// The frames of one commit, one for each log.
-pub(super) fn commit(database: &DatabaseId, number: u64, marks: &[(LogId, Mark)]) -> Vec<u8> {
+pub(super) fn commit(database: &DatabaseId, number: u64, marks: &[(LogId, Marked)]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(marks.len() * FRAME);
     // A database has at most 2^32 logs, each at most once in a commit.
     let count = u32::try_from(marks.len()).unwrap_or(u32::MAX);
-    for (index, (log, mark)) in (0..count).zip(marks) {
-        bytes.extend_from_slice(&Frame { commit: number, index, count, log: *log, mark: *mark }.encode(database));
+    for (index, (log, marked)) in (0..count).zip(marks) {
+        bytes.extend_from_slice(&Frame { commit: number, index, count, log: *log, marked: *marked }.encode(database));
     }
     bytes
 }
 
-/// The database that the file belongs to.
-pub(super) fn read_header(bytes: &[u8]) -> Result<DatabaseId, Damage> {
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// The database that the file belongs to.
+    pub(super) database: DatabaseId,
+    /// Whether it is of a version that older programs read, and that has no room for what was decided.
+    pub(super) is_old: bool,
+}
+
+/// Reads the header.
+pub(super) fn read_header(bytes: &[u8]) -> Result<Header, Damage> {
     let sector = bytes.first_chunk::<HEADER>().ok_or(Damage::NotHighWater)?;
     let mut fields = Fields(sector);
     if fields.take::<16>()? != MAGIC {
@@ -96,10 +117,11 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<DatabaseId, Damage> {
     }
     let version = u32::from_be_bytes(fields.take()?);
     let database = DatabaseId::new(fields.take()?);
-    if version != VERSION {
+    if version != VERSION && version != WITHOUT_DECISIONS {
         return Err(Damage::Version(version));
     }
-    if header(&database) != sector { Err(Damage::Header) } else { Ok(database) }
+    let is_old = version == WITHOUT_DECISIONS;
+    if header_of(version, &database) != sector { Err(Damage::Header) } else { Ok(Header { database, is_old }) }
 }
 
 /// Reads all frames after the header; with the damage goes the offset of the frame.
@@ -137,9 +159,9 @@ pub(super) fn read_frames(bytes: &[u8], database: &DatabaseId) -> Result<Content
         }
         pending.push(frame);
         if pending.len() == frame.count as usize {
-            let whole: Vec<_> = pending.drain(..).map(|frame| (frame.log, frame.mark)).collect();
-            for (log, mark) in &whole {
-                marks.check(*log, *mark).map_err(|backwards| fail(Damage::Backwards(backwards)))?;
+            let whole: Vec<_> = pending.drain(..).map(|frame| (frame.log, frame.marked)).collect();
+            for (log, marked) in &whole {
+                marks.check(*log, *marked).map_err(|backwards| fail(Damage::Backwards(backwards)))?;
             }
             marks.advance(frame.commit, &whole);
             end += frame.count as usize;
@@ -171,7 +193,7 @@ struct Frame {
     index: u32,
     count: u32,
     log: LogId,
-    mark: Mark,
+    marked: Marked,
 }
 
 impl Frame {
@@ -181,9 +203,11 @@ impl Frame {
         bytes.extend_from_slice(&self.index.to_be_bytes());
         bytes.extend_from_slice(&self.count.to_be_bytes());
         bytes.extend_from_slice(&self.log.get().to_be_bytes());
-        bytes.extend_from_slice(&self.mark.size.get().to_be_bytes());
-        bytes.extend_from_slice(&self.mark.time_ms.to_be_bytes());
-        bytes.extend_from_slice(self.mark.root.as_bytes());
+        let Marked { mark, decided } = &self.marked;
+        bytes.extend_from_slice(&mark.size.get().to_be_bytes());
+        bytes.extend_from_slice(&mark.time_ms.to_be_bytes());
+        bytes.extend_from_slice(mark.root.as_bytes());
+        bytes.extend_from_slice(&Decided::encode(decided.as_ref()));
         bytes.resize(FRAME - CHECKSUM, 0);
         bytes.extend_from_slice(&checksum(database, &bytes));
         bytes
@@ -196,13 +220,20 @@ impl Frame {
             index: u32::from_be_bytes(fields.take()?),
             count: u32::from_be_bytes(fields.take()?),
             log: LogId::new(u32::from_be_bytes(fields.take()?)),
-            mark: Mark {
-                size: TreeSize::new(u64::from_be_bytes(fields.take()?)).map_err(|_| Damage::Checksum)?,
-                time_ms: u64::from_be_bytes(fields.take()?),
-                root: Hash::new(fields.take()?),
+            marked: Marked {
+                mark: Mark {
+                    size: TreeSize::new(u64::from_be_bytes(fields.take()?)).map_err(|_| Damage::Checksum)?,
+                    time_ms: u64::from_be_bytes(fields.take()?),
+                    root: Hash::new(fields.take()?),
+                },
+                decided: Decided::decode(
+                    u8::from_be_bytes(fields.take()?),
+                    fields.take()?,
+                    u64::from_be_bytes(fields.take()?),
+                ),
             },
         };
-        // The checksum and the padding, in one comparison.
+        // The checksum, the padding, and flags that there are not, in one comparison.
         if frame.encode(database) != bytes {
             return Err(Damage::Checksum);
         }

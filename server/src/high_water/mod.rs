@@ -8,7 +8,7 @@
 //! Not here: the comparison with the database, and the signatures. The file cannot tell that it was itself put back
 //! or cut at the end of a commit; the database can, but for its last few commits: those it is ahead by anyway.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! Numbers are big-endian. `checksum` is the first 16 bytes of SHA-256 over the database's id and all bytes of the
 //! header or frame before it. Bytes that are not named are zero.
@@ -22,11 +22,15 @@
 //! | | | 20 | tree size, 8 bytes |
 //! | | | 28 | time of the head in milliseconds since 1970, 8 bytes |
 //! | | | 36 | root, 32 bytes |
+//! | | | 68 | what was decided about the log ([`Decided`]), 25 bytes |
 //! | | | 112 | checksum |
 //!
 //! Frames follow each other without gaps, and the frames of a commit are one write and one fdatasync into space that was
 //! filled with zeros and synced before: the file's length and its blocks do not change, so nothing but the frames is
 //! written. An all-zero rest is the normal end.
+//!
+//! Version 1 has zeros for what was decided: nothing is known of it. Such a file is written anew as version 2 when it is opened,
+//! so that older programs say that they do not know its version, and not that it is damaged.
 //!
 //! # What a crash leaves
 //!
@@ -36,6 +40,7 @@
 //! refused: guessing here would mean signing on a guess.
 
 pub mod again;
+mod decided;
 #[cfg(test)]
 mod faults;
 mod file;
@@ -53,6 +58,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{DatabaseId, LogId};
 
+pub use decided::{Decided, PolicyMark};
 use file::{Disk, DiskFile, RealDisk, write_all_at};
 pub use frame::Damage;
 
@@ -70,17 +76,26 @@ pub struct Mark {
     pub time_ms: u64,
 }
 
+/// What a frame says of a log: its newest head, and what was decided about it, if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// The head.
+    pub mark: Mark,
+    /// The decisions; `None` where no program has written them down.
+    pub decided: Option<Decided>,
+}
+
 /// The newest mark of every log, and the newest commit. A log's marks never go back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Marks {
     last: Option<u64>,
-    marks: BTreeMap<LogId, Mark>,
+    marks: BTreeMap<LogId, Marked>,
 }
 
 impl Marks {
     /// These marks, as of a commit.
     #[must_use]
-    pub fn of(commit: u64, marks: impl IntoIterator<Item = (LogId, Mark)>) -> Self {
+    pub fn of(commit: u64, marks: impl IntoIterator<Item = (LogId, Marked)>) -> Self {
         Self { last: Some(commit), marks: marks.into_iter().collect() }
     }
 
@@ -93,29 +108,41 @@ impl Marks {
     /// The newest mark of a log, or `None` if it never had a head.
     #[must_use]
     pub fn get(&self, log: LogId) -> Option<Mark> {
-        self.marks.get(&log).copied()
+        self.marks.get(&log).map(|marked| marked.mark)
+    }
+
+    /// What was decided about a log, as far as that was written down.
+    #[must_use]
+    pub fn decided(&self, log: LogId) -> Option<Decided> {
+        self.marks.get(&log)?.decided
     }
 
     /// All logs that ever had a head, with their newest mark, by log id.
     pub fn iter(&self) -> impl Iterator<Item = (LogId, Mark)> + '_ {
-        self.marks.iter().map(|(log, mark)| (*log, *mark))
+        self.marks.iter().map(|(log, marked)| (*log, marked.mark))
     }
 
-    fn check(&self, log: LogId, mark: Mark) -> Result<(), Backwards> {
-        let Some(last) = self.get(log) else { return Ok(()) };
+    fn check(&self, log: LogId, marked: Marked) -> Result<(), Backwards> {
+        let Some(Marked { mark: last, decided }) = self.marks.get(&log).copied() else { return Ok(()) };
+        let Marked { mark, decided: next } = marked;
+        let (before, after) = (decided.unwrap_or_default(), next.unwrap_or_default());
         let step = if mark.size < last.size {
             Step::Size { from: last.size, to: mark.size }
         } else if mark.size == last.size && mark.root != last.root {
             Step::Root { size: mark.size }
         } else if mark.time_ms < last.time_ms {
             Step::Time { from: last.time_ms, to: mark.time_ms }
+        } else if after.checkpoint < before.checkpoint {
+            Step::Checkpoint { from: before.checkpoint, to: after.checkpoint }
+        } else if (before.halted && !after.halted) || (decided.is_some() && next.is_none()) {
+            Step::Decided
         } else {
             return Ok(());
         };
         Err(Backwards { log, step })
     }
 
-    fn advance(&mut self, commit: u64, marks: &[(LogId, Mark)]) {
+    fn advance(&mut self, commit: u64, marks: &[(LogId, Marked)]) {
         self.last = Some(commit);
         self.marks.extend(marks.iter().copied());
     }
@@ -156,6 +183,17 @@ pub enum Step {
         /// The earlier time.
         to: u64,
     },
+    /// Have a smaller checkpoint.
+    #[error("its checkpoint fell from {from} to {to}")]
+    Checkpoint {
+        /// The size before.
+        from: TreeSize,
+        /// The smaller size.
+        to: TreeSize,
+    },
+    /// Go on after they were halted for good, or have nothing decided any more.
+    #[error("what was decided about it is gone")]
+    Decided,
 }
 
 /// Why the file was not opened, made or extended.
@@ -305,6 +343,22 @@ impl HighWater {
     /// # Errors
     /// [`HighWaterError`]; after any of them the object refuses for ever, and the process must end without releasing.
     pub fn append(&mut self, commit: u64, marks: &[(LogId, Mark)]) -> Result<(), HighWaterError> {
+        let as_before = |(log, mark): &(LogId, Mark)| (*log, Marked { mark: *mark, decided: self.marks.decided(*log) });
+        let marks: Vec<_> = marks.iter().map(as_before).collect();
+        self.append_marked(commit, &marks)
+    }
+
+    /// The same, with what is decided about the logs from then on.
+    ///
+    /// # Errors
+    /// As [`HighWater::append`].
+    pub fn append_decided(&mut self, commit: u64, marks: &[(LogId, Mark, Decided)]) -> Result<(), HighWaterError> {
+        let with =
+            |(log, mark, decided): &(LogId, Mark, Decided)| (*log, Marked { mark: *mark, decided: Some(*decided) });
+        self.append_marked(commit, &marks.iter().map(with).collect::<Vec<_>>())
+    }
+
+    fn append_marked(&mut self, commit: u64, marks: &[(LogId, Marked)]) -> Result<(), HighWaterError> {
         if self.failed {
             return Err(HighWaterError::Failed(self.path.clone()));
         }
@@ -348,7 +402,8 @@ impl HighWater {
             return Err(HighWaterError::TooLong(path.into()));
         }
         let damaged = |(offset, damage)| HighWaterError::Damaged { path: path.into(), offset, damage };
-        let found = frame::read_header(&bytes).map_err(|damage| damaged((0, damage)))?;
+        let frame::Header { database: found, is_old } =
+            frame::read_header(&bytes).map_err(|damage| damaged((0, damage)))?;
         if found != database {
             return Err(HighWaterError::WrongDatabase { path: path.into(), found, expected: database });
         }
@@ -370,16 +425,19 @@ impl HighWater {
             this.filled = this.end;
             this.fill(length)?;
         }
+        if is_old {
+            this.compact()?;
+        }
         Ok((this, marks))
     }
 
-    fn record(&mut self, commit: u64, marks: &[(LogId, Mark)]) -> Result<(), HighWaterError> {
+    fn record(&mut self, commit: u64, marks: &[(LogId, Marked)]) -> Result<(), HighWaterError> {
         if let Some(last) = self.marks.last.filter(|last| commit <= *last) {
             return Err(HighWaterError::Commit { last, found: commit });
         }
         let mut logs = BTreeSet::new();
-        for (log, mark) in marks {
-            self.marks.check(*log, *mark)?;
+        for (log, marked) in marks {
+            self.marks.check(*log, *marked)?;
             if !logs.insert(log) {
                 return Err(HighWaterError::Twice(*log));
             }
@@ -447,7 +505,7 @@ fn write_anew(
 ) -> Result<(Box<dyn DiskFile>, u64, u64), HighWaterError> {
     let beside = with_suffix(path, ".new");
     let mut bytes = frame::header(database);
-    let all: Vec<_> = marks.iter().collect();
+    let all: Vec<_> = marks.marks.iter().map(|(log, marked)| (*log, *marked)).collect();
     bytes.extend_from_slice(&frame::commit(database, marks.commit(), &all));
     let end = bytes.len() as u64;
     let filled = (end + 1).next_multiple_of(bounds.chunk);

@@ -74,8 +74,13 @@ pub(super) fn commit(number: u64, logs: u32) -> Commit {
 
 pub(super) fn marks_after(commits: &[Commit]) -> Marks {
     let mut marks = Marks::default();
-    commits.iter().for_each(|(number, heads)| marks.advance(*number, heads));
+    commits.iter().for_each(|(number, heads)| marks.advance(*number, &undecided(heads)));
     marks
+}
+
+/// Marks of logs about which nothing was ever decided.
+fn undecided(heads: &[(LogId, Mark)]) -> Vec<(LogId, Marked)> {
+    heads.iter().map(|(log, mark)| (*log, Marked { mark: *mark, decided: None })).collect()
 }
 
 pub(super) fn append_all(file: &mut HighWater, commits: &[Commit]) {
@@ -278,7 +283,7 @@ fn a_recorded_step_back_is_refused() {
         append_all(&mut place.create(), &[commit(5, 1)]);
         let mut bytes = place.bytes();
         let at = HEADER + FRAME;
-        bytes[at..at + FRAME].copy_from_slice(&frame::commit(&DATABASE, 6, &[(log(1), next)]));
+        bytes[at..at + FRAME].copy_from_slice(&frame::commit(&DATABASE, 6, &undecided(&[(log(1), next)])));
         assert_eq!(place.damage(&bytes), Some((at, Damage::Backwards(Backwards { log: log(1), step }))));
     }
     let place = Place::new();
@@ -286,8 +291,62 @@ fn a_recorded_step_back_is_refused() {
     let mut bytes = place.bytes();
     let at = HEADER + FRAME;
     let other = DatabaseId::new([8; 16]);
-    bytes[at..at + FRAME].copy_from_slice(&frame::commit(&other, 6, &[(log(1), mark(6))]));
+    bytes[at..at + FRAME].copy_from_slice(&frame::commit(&other, 6, &undecided(&[(log(1), mark(6))])));
     assert_eq!(place.damage(&bytes), Some((at, Damage::Checksum)), "a frame of another database");
+}
+
+/// What was decided outlives heads that come after it, a restart and a compaction, and is not taken back.
+#[test]
+fn what_was_decided_is_kept_and_never_goes_back() {
+    let of = |policy, halted, checkpoint| Decided { policy, halted, checkpoint: TreeSize::new(checkpoint).unwrap() };
+    let policy = PolicyMark::of(b"a row");
+    assert_ne!(policy, PolicyMark::of(b"another"));
+    for decided in [
+        of(PolicyMark::Absent, false, 0),
+        of(PolicyMark::Unknown, true, 0),
+        of(policy, false, 5),
+        of(policy, true, u64::from(u32::MAX)),
+    ] {
+        let place = Place::new();
+        let mut file = place.create();
+        append_all(&mut file, &[commit(1, 2)]);
+        file.append_decided(2, &[(log(1), mark(2), decided)]).unwrap();
+        append_all(&mut file, &[commit(3, 2)]);
+        drop(file);
+        let (mut file, marks) = place.open().unwrap();
+        let all = [marks.decided(log(1)), marks.decided(log(2)), marks.decided(log(3))];
+        assert_eq!((all, marks.get(log(1))), ([Some(decided), None, None], Some(mark(3))));
+        (4..200).for_each(|number| append_all(&mut file, &[commit(number, 2)]));
+        assert_eq!(place.marks().decided(log(1)), Some(decided), "after a compaction");
+    }
+    let before = of(policy, true, 5);
+    for (next, step) in [
+        (Decided { halted: false, ..before }, Step::Decided),
+        (of(policy, true, 4), Step::Checkpoint { from: before.checkpoint, to: TreeSize::new(4).unwrap() }),
+    ] {
+        let place = Place::new();
+        let mut file = place.create();
+        file.append_decided(1, &[(log(1), mark(2), before)]).unwrap();
+        let refused = file.append_decided(2, &[(log(1), mark(2), next)]).unwrap_err();
+        assert!(matches!(&refused, HighWaterError::Backwards(found) if found.step == step), "{refused}");
+    }
+}
+
+/// A file of version 1 has room for heads alone. It is read, and older programs know what became of it.
+#[test]
+fn a_file_without_decisions_is_read_and_written_anew() {
+    let place = Place::new();
+    let commits: Vec<_> = (1..9).map(|number| commit(number, 3)).collect();
+    append_all(&mut place.create(), &commits);
+    let mut bytes = place.bytes();
+    bytes[..HEADER].copy_from_slice(&frame::old_header(&DATABASE));
+    fs::write(place.path(), &bytes).unwrap();
+    assert_eq!(place.marks(), marks_after(&commits));
+    assert_eq!(place.bytes()[19], 2, "it has the version of before");
+    let (mut file, marks) = place.open().unwrap();
+    assert_eq!(marks, marks_after(&commits));
+    file.append_decided(9, &[(log(1), mark(9), Decided::default())]).unwrap();
+    assert_eq!(place.marks().decided(log(1)), Some(Decided::default()));
 }
 
 /// An operator put the file on another disk, and left a link where it was.
@@ -354,7 +413,7 @@ proptest! {
             }
             let marks: Vec<_> = marks.into_iter().collect();
             file.append(number, &marks).unwrap();
-            expected.advance(number, &marks);
+            expected.advance(number, &undecided(&marks));
             if step % reopen == 0 {
                 drop(file);
                 let (next, found) = place.open().unwrap();

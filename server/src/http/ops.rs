@@ -113,7 +113,8 @@ fn witnesses(ask: &Ask<'_>) -> String {
         let label = &log.info().name;
         if log.lacks_policy() {
             text.push_str(&format!(
-                "log {label}: no appends and no new checkpoint: a repair lost its witness policy; say which one holds: cairnd \
+                "log {label}: no appends and no new checkpoint: a repair lost its witness policy, or a restore found it \
+                 changed since; say which one holds: cairnd \
                  log policy {label} --policy FILE, or --none\n"
             ));
             continue;

@@ -1,5 +1,5 @@
 //! A log's checkpoint row: the newest head that met its witness policy, with its cosignatures, as it is served; or that
-//! there is none, because a repair lost it and no head has met the policy since.
+//! there is none, because a repair or a restore lost it and no head has met the policy since.
 
 use bytes::Bytes;
 use cairn_tree::checkpoint::SignedCheckpoint;

@@ -1,13 +1,14 @@
 //! A log's policy row: the witness policy in force, as the operator wrote it, and an earlier one whose witnesses have
 //! not been asked yet whether the log may go on.
 //!
-//! No row says that there is no policy. That nobody knows whether there is one, since a repair lost rows, is a row that
-//! says so.
+//! No row says that there is no policy. That nobody knows which one there is, since a repair lost rows, or a restored copy
+//! lacks a later one, is a row that says so.
 
 use cairn_tree::store::{Key, Kind, LogId};
 
 use super::RowError;
 use super::fields::Fields;
+use crate::high_water::PolicyMark;
 
 const ROW: &str = "policy";
 const VERSION: u8 = 1;
@@ -34,7 +35,7 @@ pub(in crate::engine) enum Current {
     /// There is none.
     #[default]
     Absent,
-    /// There may have been one: a repair lost rows, and has found none that says so.
+    /// Nobody knows: a repair lost rows, and has found none that says so, or a restored copy lacks the newest.
     Lost,
     /// This one.
     Said(PolicyText),
@@ -68,6 +69,16 @@ impl PolicyRow {
     #[must_use]
     pub(in crate::engine) fn key(log: LogId) -> Key {
         Key::numbered(log, Kind::Policy, 0)
+    }
+
+    /// What the high-water keeps of it. No row says that there is none.
+    #[must_use]
+    pub(in crate::engine) fn mark(&self) -> PolicyMark {
+        match self {
+            Self { current: Current::Absent, outstanding: None } => PolicyMark::Absent,
+            Self { current: Current::Lost, .. } => PolicyMark::Unknown,
+            row => PolicyMark::of(&row.encode()),
+        }
     }
 
     /// The bytes: version, then for each of the two policies its kind, its length and its text.

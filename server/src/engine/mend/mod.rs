@@ -14,20 +14,21 @@
 //! exactly the changes of keys that the log's entries tell of.
 //!
 //! Where rows may be gone without a trace, as those that stood in a part of the write-ahead log which can't be read, the
-//! report says of such rows what it means if they are. A log of which no policy is found is held then: that there was
-//! none is what nobody knows.
+//! report says of such rows what it means if they are. Which policy a log has, and whether any, the high-water knows; a log is
+//! held of which that one is not found.
 //!
 //! Entries past the last released head, which nobody was told of, are kept if they are whole, and else let go of.
 //!
 //! # Who may sign afterwards
 //!
 //! A log that was halted because of damage, and for no other reason, goes on. One that was halted for good stays so. Where
-//! the row that says so is lost, the incidents tell: a halt for good is one of them.
+//! the row that says so is lost, the high-water tells, and the incidents say why: a halt for good is one of them.
 
 mod edge;
 mod lacking;
 mod log;
 mod open;
+mod published;
 mod report;
 mod rest;
 mod rows;
@@ -53,7 +54,7 @@ pub use sources::{Copy, Mirror, Sources};
 pub use swap::{SwapError, clear_undecided, settle, sources_folder};
 
 use super::fsck::{Progress, check_all};
-use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, PolicyText, Successor};
+use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, Successor};
 use super::open::OpenError;
 use super::replay::replay;
 use super::scrub::Place;
@@ -72,6 +73,9 @@ type Step<'a> = Progress<'a>;
 const MENDING: &str = "db.mending";
 /// Where tables are listed anew whose manifest is lost.
 const SALVAGE: &str = "db.salvage";
+
+/// What is said of a log that was halted for good, where nothing else is left that says so.
+const NO_REASON: &str = "the high-water file says that it was halted for good; why is lost with incidents.jsonl";
 
 /// Why a database is not mended. The damaged one is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -283,6 +287,7 @@ impl Mending {
             records,
             changed,
             lacking,
+            decided: self.marks.decided(log),
             in_part,
             lost,
             draw,
@@ -392,13 +397,22 @@ impl Mending {
             .incidents
             .iter()
             .rfind(|incident| incident.event == "halted" && incident.log.as_deref() == Some(binding.name.as_str()));
-        if !is_certain && self.incidents_have_gaps() {
+        let decided = self.marks.decided(log);
+        if !is_certain && decided.is_none() && self.incidents_have_gaps() {
             let found = "whether it was halted for good can't be known: incidents.jsonl is damaged as well".to_owned();
             report.add(Some(&binding.name), (Place::Rows("head"), found), Remedy::Missing);
         }
-        match known.as_ref().map(|row| (&row.state, row.mendable)) {
-            Some((LogState::Halted(reason), false)) => return (LogState::Halted(reason.clone()), false),
-            _ if !is_certain && let Some(told) = told => return (LogState::Halted(told.found.clone()), false),
+        if let Some((LogState::Halted(reason), false)) = known.as_ref().map(|row| (&row.state, row.mendable)) {
+            return (LogState::Halted(reason.clone()), false);
+        }
+        let was_halted = decided.is_some_and(|decided| decided.halted);
+        if was_halted {
+            let found = "the high-water file says that the log was halted for good, and it does not".to_owned();
+            report.add(Some(&binding.name), (Place::Rows("head"), found), Remedy::Made);
+        }
+        match told {
+            Some(told) if was_halted || !is_certain => return (LogState::Halted(told.found.clone()), false),
+            None if was_halted => return (LogState::Halted(NO_REASON.to_owned()), false),
             _ => {}
         }
         if walked.is_sealed {

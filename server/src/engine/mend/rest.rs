@@ -16,28 +16,16 @@ use super::sources::Parts;
 use crate::engine::bounds::SCRUB_INDEX_LEAVES;
 use crate::engine::idempotency::expiry_of;
 use crate::engine::index::{self, Anew};
-use crate::engine::layout::{
-    BindingRow, CheckpointRow, Checkpointed, Current, DisclosuresRow, HeadRow, IdempotencyRow, PolicyRow,
-};
-use crate::engine::published::LogPolicy;
+use crate::engine::layout::{BindingRow, DisclosuresRow, HeadRow, IdempotencyRow};
 use crate::engine::scrub::Place;
 use crate::engine::stored::ReadError;
+use crate::high_water::Decided;
 
 /// What it means that a row of an idempotency key is gone.
 const RETRIES: &str = "let go of: a retry of an append from before the repair may be appended a second time";
 /// What it means that rows of idempotency keys may be gone.
 const UNSURE_RETRIES: &str = "those that can be read are kept; a retry of an append whose key is gone is appended a second \
                               time: let producers ask what became of their newest appends before they try again";
-/// What it means that a policy may be gone, of which no row is found.
-const UNSURE_POLICY: &str = "the log is held, and publishes no new checkpoint, until you say which policy holds: cairnd log \
-                             policy NAME --policy FILE, or --none";
-/// What it means that a policy that was found may have been changed since.
-const OLDER_POLICY: &str =
-    "kept as it is: if it was changed since, change it again; see: cairnd log policy NAME --show";
-/// What it means that there is no checkpoint.
-const NO_CHECKPOINT: &str = "none is published before a head meets the policy";
-/// Old rows of a copy are taken for what the damaged database had.
-const AS_OF_COPY: &str = "taken to be as it was when the copy was made: if it was changed since, change it again";
 
 /// How rows of a kind come to be in the new database.
 enum Way {
@@ -83,6 +71,8 @@ pub(super) struct Rest<'a, 'b> {
     pub(super) changed: &'b BTreeSet<u64>,
     /// Those that lack disclosures.
     pub(super) lacking: &'b Lacking,
+    /// What the high-water knows that was decided about it.
+    pub(super) decided: Option<Decided>,
     /// Whether rows may be missing without a trace: the database could be opened in part only.
     pub(super) in_part: bool,
     /// Whether rows may be missing that were the newest of their kind, and that nothing else tells of.
@@ -115,15 +105,6 @@ impl<'a> Rest<'a, '_> {
         Ok(rested)
     }
 
-    /// Whether a row of which there is one is what this program writes for this log.
-    fn fits(&self, kind: Kind, row: &[u8]) -> bool {
-        match kind {
-            Kind::Policy => is_policy(row),
-            Kind::Checkpoint => is_checkpoint(self.binding, self.size, row),
-            _ => false,
-        }
-    }
-
     pub(super) fn tell(&mut self, what: &'static str, found: String, remedy: Remedy) {
         self.report.add(Some(&self.binding.name), (Place::Rows(what), found), remedy);
     }
@@ -133,73 +114,6 @@ impl<'a> Rest<'a, '_> {
             Some(sink) => sink.put(key, row),
             None => Ok(()),
         }
-    }
-
-    /// The policy and the checkpoint that met it; whether the log is held, because nobody knows whether there was one.
-    fn published(&mut self) -> Result<bool, MendError> {
-        let (policy, checkpoint) = (PolicyRow::key(self.log), CheckpointRow::key(self.log));
-        // That a copy has none says nothing of a row that can't be read.
-        let may_be_gone = self.lost || !matches!(self.parts.own_store.get(&policy), Ok(None));
-        let row = self.single(policy.clone(), "policy")?;
-        let is_checkpointed = self.single(checkpoint.clone(), "checkpoint")?.is_some();
-        let known = row.and_then(|row| PolicyRow::decode(&row).ok()).map(|row| row.current);
-        if known.is_some() && self.lost {
-            self.tell("policy", "it may not be the newest".to_owned(), Remedy::Unsure(OLDER_POLICY));
-        }
-        let is_held = match known {
-            Some(Current::Said(_) | Current::Proposed(_)) => false,
-            Some(Current::Lost) => true,
-            None if may_be_gone => {
-                let found = "none is found, and one may be gone".to_owned();
-                self.tell("policy", found, Remedy::Unsure(UNSURE_POLICY));
-                self.put(policy, PolicyRow { current: Current::Lost, outstanding: None }.encode())?;
-                true
-            }
-            // The newest head is the checkpoint.
-            Some(Current::Absent) | None => return Ok(false),
-        };
-        if !is_checkpointed {
-            self.tell("checkpoint", "none is found".to_owned(), Remedy::Dropped(NO_CHECKPOINT));
-            // Nothing may pass for one that met the policy.
-            self.put(checkpoint, CheckpointRow::not_yet())?;
-        }
-        Ok(is_held)
-    }
-
-    /// A row of which there is one, or none. The row.
-    fn single(&mut self, key: Key, what: &'static str) -> Result<Option<Vec<u8>>, MendError> {
-        let fits = |row: &[u8]| self.fits(key.kind(), row);
-        let problem = match self.parts.own_store.get(&key) {
-            Ok(None) if !self.in_part => return Ok(None),
-            Ok(None) => None,
-            Ok(Some(row)) if fits(&row) => return self.taken(key, row).map(Some),
-            Ok(Some(_)) => Some("it is not one that this program writes for this log".to_owned()),
-            Err(error) => Some(error.to_string()),
-        };
-        let of_copy = |copy: &super::Copy| match copy.store.get(&key) {
-            Ok(row) if row.as_deref().is_none_or(fits) => Some((copy.name.clone(), row)),
-            _ => None,
-        };
-        let row = match (self.parts.copies().find_map(of_copy), problem) {
-            // Where parts could be read only, a row that is not there is not told of, unless a copy has one.
-            (None, None) | (Some((_, None)), None) => return Ok(None),
-            (None, Some(problem)) => {
-                self.tell(what, problem, Remedy::Missing);
-                return Ok(None);
-            }
-            (Some((name, row)), problem) => {
-                let problem = problem.unwrap_or_else(|| "it is gone".to_owned());
-                self.tell(what, problem, Remedy::From(format!("{name}: {AS_OF_COPY}")));
-                row
-            }
-        };
-        row.map(|row| self.taken(key, row)).transpose()
-    }
-
-    /// Takes a row along; the row.
-    fn taken(&mut self, key: Key, row: Vec<u8>) -> Result<Vec<u8>, MendError> {
-        self.put(key, row.clone())?;
-        Ok(row)
     }
 
     /// The rows of idempotency keys, and for each the row that lets it expire.
@@ -383,19 +297,6 @@ fn promise(key: &Key, row: &[u8], size: TreeSize) -> Promise {
         return Promise::Unreleased;
     }
     expiry_of(key, row.expires_ms).map_or(Promise::Unfit, Promise::Kept)
-}
-
-fn is_policy(row: &[u8]) -> bool {
-    let parses = |text: &super::PolicyText| LogPolicy::parse(&text.text, text.fail_open).is_ok();
-    let all = |row: PolicyRow| row.current.said().iter().chain(&row.outstanding).all(parses);
-    PolicyRow::decode(row).is_ok_and(all)
-}
-
-/// Its signature is verified by decoding; it is of no larger tree than the log has.
-fn is_checkpoint(binding: &BindingRow, size: TreeSize, row: &[u8]) -> bool {
-    let keys: Vec<_> = binding.keys.iter().filter_map(|key| key.vkey.parse().ok()).collect();
-    let fits = |row: Checkpointed| row.head().is_none_or(|head| head.size <= size);
-    CheckpointRow::decode(row, &keys).is_ok_and(fits)
 }
 
 #[cfg(test)]

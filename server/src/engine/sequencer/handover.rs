@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::admit::Admitted;
 use super::beside::{Beside, Unwritten};
 use super::check::Placed;
-use super::job::CreateError;
+use super::job::{CreateError, Decides};
 use super::records::AdmittedRecords;
 use super::writer::Poison;
 use crate::engine::append::IdempotencyKey;
@@ -35,8 +35,8 @@ pub(super) enum Work {
     Created(Box<Created>),
     /// A change of a log's standing that the store has, with what it brought.
     Changed(Box<Changed>),
-    /// A commit without a head that must not get lost, and the log that it is about.
-    Standing(u64, Arc<Shared>),
+    /// A commit without heads that must not get lost, and what it decided about logs.
+    Decided(u64, Vec<Decision>),
     /// Logs that the writer has let go of.
     Forget(Vec<Arc<Shared>>),
     /// Nothing: whoever sent it is told when all before it is done.
@@ -74,6 +74,14 @@ pub(super) struct Created {
     pub(super) commit: u64,
     pub(super) shared: Arc<Shared>,
     pub(super) reply: oneshot::Sender<Result<LogInfo, CreateError>>,
+}
+
+/// What was decided about a log, and the store has.
+pub(super) struct Decision {
+    pub(super) shared: Arc<Shared>,
+    pub(super) what: Decides,
+    /// Told once the high-water has it.
+    pub(super) done: Option<oneshot::Sender<()>>,
 }
 
 /// A change of a log's standing that is durable but not in force yet.

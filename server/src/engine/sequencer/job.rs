@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key, LogId};
 use tokio::sync::oneshot;
 
@@ -15,7 +16,7 @@ use crate::engine::layout::Terms;
 use crate::engine::life::{LifeError, Plan};
 use crate::engine::postings::PrintSecret;
 use crate::engine::records::{Prepared, RecordAnswer};
-use crate::high_water::Marks;
+use crate::high_water::{Decided, Marks, PolicyMark};
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
 
@@ -43,8 +44,8 @@ pub(in crate::engine) enum Job {
     Halt(Arc<Shared>, String, oneshot::Sender<()>),
     /// Halt a log whose stored bytes were found damaged, as here.
     Damaged(Arc<Shared>, String, SyncSender<()>),
-    /// Have the high-water told that something was decided about a log which the store has by now.
-    Mark(Arc<Shared>, oneshot::Sender<()>),
+    /// Write down what was decided about a log.
+    Decide(DecideJob),
     /// Make a copy of everything between two commits.
     Freeze(Box<FreezeJob>),
 }
@@ -142,6 +143,41 @@ pub enum CreateError {
     Stopping,
 }
 
+/// Rows that say what was decided about a log, and that must not get lost: a database that lacks them is refused.
+pub(in crate::engine) struct DecideJob {
+    pub(in crate::engine) log: Arc<Shared>,
+    pub(in crate::engine) puts: Vec<(Key, Vec<u8>)>,
+    pub(in crate::engine) deletes: Vec<Key>,
+    pub(in crate::engine) what: Decides,
+    /// Told once the rows are durable, and the high-water knows of them.
+    pub(in crate::engine) done: oneshot::Sender<()>,
+}
+
+/// What is decided about a log.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) enum Decides {
+    /// That it is halted because of damage, which is mended.
+    Nothing,
+    /// That it is halted for good.
+    Halted,
+    /// Its policy, and the checkpoint that stays until a larger head meets it.
+    Policy(PolicyMark, TreeSize),
+    /// The checkpoint that is published.
+    Checkpoint(TreeSize),
+}
+
+impl Decides {
+    /// What is decided by then.
+    pub(in crate::engine) fn after(self, before: Decided) -> Decided {
+        match self {
+            Self::Nothing => before,
+            Self::Halted => Decided { halted: true, ..before },
+            Self::Policy(policy, size) => Decided { policy, checkpoint: before.checkpoint.max(size), ..before },
+            Self::Checkpoint(size) => Decided { checkpoint: before.checkpoint.max(size), ..before },
+        }
+    }
+}
+
 #[derive(Default)]
 pub(in crate::engine) struct MaintainJob {
     pub(in crate::engine) puts: Vec<(Key, Vec<u8>)>,
@@ -194,13 +230,9 @@ impl Weighed for Job {
             Self::Append(job) => job.batch.weight(),
             Self::Record(job) => job.records.iter().map(Prepared::weight).sum(),
             Self::Create(_) | Self::Change(_) | Self::Sweep(_) => 0,
-            Self::Release(..)
-            | Self::Halt(..)
-            | Self::Mark(..)
-            | Self::Refused(..)
-            | Self::Damaged(..)
-            | Self::Freeze(_) => 0,
+            Self::Release(..) | Self::Halt(..) | Self::Refused(..) | Self::Damaged(..) | Self::Freeze(_) => 0,
             Self::Unsound(_) => 0,
+            Self::Decide(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }
     }

@@ -25,7 +25,9 @@ mod writer;
 
 pub(super) use check::compare_tiles;
 pub use job::CreateError;
-pub(super) use job::{AppendJob, ChangeJob, CreateJob, Done, FreezeJob, Job, MaintainJob, RecordJob};
+pub(super) use job::{
+    AppendJob, ChangeJob, CreateJob, DecideJob, Decides, Done, FreezeJob, Job, MaintainJob, RecordJob,
+};
 pub use pool::PoolBounds;
 pub(super) use pool::Refused;
 pub(super) use releaser::{Releaser, ReleaserParts};

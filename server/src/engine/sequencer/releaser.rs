@@ -5,7 +5,7 @@
 //! already, is answered behind the commit that it points to. The store may be ahead of the marks by what is on the way
 //! here; a start replays it, exactly as it replays a single commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ use super::answer::{
     Signed, answer, answer_records, forget, index_leaves, index_prints, publish, publish_records, unload,
 };
 use super::check::{Checks, Placed};
-use super::handover::{Changed, Commit, Created, Handover, Unsigned, Work};
+use super::handover::{Changed, Commit, Created, Decision, Handover, Unsigned, Work};
 use super::job::Job;
 use super::records::AdmittedRecords;
 use super::writer::Poison;
@@ -37,7 +37,7 @@ use crate::engine::reader::Reader;
 use crate::engine::registry::Registry;
 use crate::engine::sign::sign_head;
 use crate::engine::stored::ReadError;
-use crate::high_water::{HighWater, HighWaterError, Mark};
+use crate::high_water::{Decided, HighWater, HighWaterError, Mark, PolicyMark};
 use crate::signer::SignerError;
 
 /// What a commit brought to a log that must be taken back. Dropped, it tells those who wait that the server is stopping.
@@ -103,8 +103,15 @@ impl Releaser {
     }
 
     /// Marks the heads that opening found unmarked; before anything is handed over.
-    pub(super) fn resume(&mut self, commit: u64, marks: &[(LogId, Mark)]) -> Result<(), HighWaterError> {
-        self.parts.high_water.append(commit, marks)?;
+    pub(super) fn resume(&mut self, commit: u64, marks: &[(LogId, Mark, Decided)]) -> Result<(), HighWaterError> {
+        self.parts.high_water.append_decided(commit, marks)?;
+        self.marked.store(commit, Ordering::Release);
+        Ok(())
+    }
+
+    /// Marks the last head of a log that opening found damaged, and halted.
+    pub(super) fn resume_halted(&mut self, commit: u64, log: &Shared) -> Result<(), HighWaterError> {
+        self.parts.high_water.append(commit, &[(log.info.id, log.head().mark())])?;
         self.marked.store(commit, Ordering::Release);
         Ok(())
     }
@@ -119,7 +126,7 @@ impl Releaser {
                 Work::Rest(commit, unsigned) => self.finish_rest(commit, *unsigned, tell)?,
                 Work::Created(created) => self.finish_creation(*created)?,
                 Work::Changed(changed) => self.finish_change(*changed, tell)?,
-                Work::Standing(commit, log) => self.mark_standing(commit, &log)?,
+                Work::Decided(commit, decisions) => self.finish_decisions(commit, decisions)?,
                 Work::Forget(logs) => logs.iter().for_each(|log| {
                     self.checks.forget(log.info.id);
                     forget(log);
@@ -196,7 +203,10 @@ impl Releaser {
     /// The same for a new log, whose empty head was signed before its commit.
     fn finish_creation(&mut self, created: Created) -> Result<(), Poison> {
         let Created { commit, shared, reply } = created;
-        self.mark(commit, vec![(shared.info.id, shared.head().mark())])?;
+        // It has no policy, and a repair is to know that.
+        let decided = Decided { policy: PolicyMark::Absent, ..Decided::default() };
+        let marked = self.parts.high_water.append_decided(commit, &[(shared.info.id, shared.head().mark(), decided)]);
+        marked.map_err(|error| self.poison(format!("high-water: {error}")))?;
         // The point of no return.
         self.parts.registry.insert(Arc::clone(&shared));
         self.marked.store(commit, Ordering::Release);
@@ -298,11 +308,24 @@ impl Releaser {
         }
     }
 
-    /// Marks a log's last head once more, under a commit that changed what the log may do: a database that lacks that commit
-    /// is refused, like one that lacks a head.
-    fn mark_standing(&mut self, commit: u64, log: &Shared) -> Result<(), Poison> {
-        self.mark(commit, vec![(log.info.id, log.head().mark())])?;
+    /// Marks the last heads of logs once more, with what was decided about them by a commit: a database that lacks it is
+    /// refused, like one that lacks a head.
+    fn finish_decisions(&mut self, commit: u64, decisions: Vec<Decision>) -> Result<(), Poison> {
+        let mut decided: BTreeMap<LogId, (Mark, Decided)> = BTreeMap::new();
+        for Decision { shared, what, .. } in &decisions {
+            let log = shared.info.id;
+            let before = || (shared.head().mark(), self.parts.high_water.marks().decided(log).unwrap_or_default());
+            let (_, decided) = decided.entry(log).or_insert_with(before);
+            *decided = what.after(*decided);
+        }
+        let marks: Vec<_> = decided.into_iter().map(|(log, (mark, decided))| (log, mark, decided)).collect();
+        let marked = self.parts.high_water.append_decided(commit, &marks);
+        marked.map_err(|error| self.poison(format!("high-water: {error}")))?;
         self.marked.store(commit, Ordering::Release);
+        for done in decisions.into_iter().filter_map(|decision| decision.done) {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }
         Ok(())
     }
 

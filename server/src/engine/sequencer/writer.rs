@@ -9,8 +9,8 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
 
 use super::admit::Unreleased;
-use super::handover::{Created, Handover, Work};
-use super::job::{CreateError, CreateJob, Job, MaintainJob, Request};
+use super::handover::{Created, Decision, Handover, Work};
+use super::job::{CreateError, CreateJob, DecideJob, Decides, Job, MaintainJob, Request};
 use super::pool::Weighed;
 use super::releaser::Releaser;
 use super::residents::Residents;
@@ -29,7 +29,7 @@ use crate::engine::records::Newest;
 use crate::engine::registry::Registry;
 use crate::engine::sign::sign_empty;
 use crate::engine::stored::{ReadError, Stored};
-use crate::high_water::{Mark, Marks};
+use crate::high_water::{Decided, Mark, Marks};
 use crate::incidents::{Incident, Incidents};
 use crate::log_name::LogName;
 use crate::signer::HeadSigner;
@@ -96,17 +96,20 @@ impl Writer {
         &mut self,
         releaser: &mut Releaser,
         marks: &Marks,
-        heads: Vec<(LogId, Mark)>,
+        heads: Vec<(LogId, Mark, Decided)>,
         damaged: Vec<(Arc<Shared>, ReadError, Vec<Key>)>,
     ) -> Result<(), OpenError> {
-        let fresh: Vec<_> = heads.into_iter().filter(|(log, mark)| marks.get(*log) != Some(*mark)).collect();
+        let is_fresh = |(log, mark, decided): &(LogId, Mark, Decided)| {
+            (marks.get(*log), marks.decided(*log)) != (Some(*mark), Some(*decided))
+        };
+        let fresh: Vec<_> = heads.into_iter().filter(is_fresh).collect();
         if !fresh.is_empty() {
             let commit = self.commit_nothing().map_err(resume_error)?;
             releaser.resume(commit, &fresh)?;
         }
         for (shared, error, undo) in damaged {
             let commit = self.halt_unmarked(&shared, Halt::damage(error.to_string()), undo).map_err(resume_error)?;
-            releaser.resume(commit, &[(shared.info.id, shared.head().mark())])?;
+            releaser.resume_halted(commit, &shared)?;
         }
         Ok(())
     }
@@ -115,6 +118,7 @@ impl Writer {
     pub(super) fn step(&mut self, jobs: Vec<Job>) -> Result<(), Poison> {
         let bytes = jobs.iter().map(Weighed::weight).sum();
         let (mut requests, mut maintenance, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut decisions = Vec::new();
         for job in jobs {
             match job {
                 Job::Append(job) => requests.push(Request::Append(job)),
@@ -137,13 +141,12 @@ impl Writer {
                     // Whoever asked may have gone.
                     let _ = done.try_send(());
                 }
-                Job::Mark(log, done) => {
-                    self.mark_standing(&log)?;
-                    // Whoever asked may have gone.
-                    let _ = done.send(());
-                }
+                Job::Decide(job) => decisions.push(job),
                 Job::Freeze(job) => self.freeze(*job)?,
             }
+        }
+        if !decisions.is_empty() {
+            self.decide(decisions)?;
         }
         self.append(requests, bytes, &mut maintenance)?;
         for job in changes {
@@ -344,20 +347,26 @@ impl Writer {
 
     /// As [`Writer::halt`], for any reason, where nothing of the log is on its way.
     pub(super) fn halt_for(&mut self, shared: &Arc<Shared>, halt: Halt, undo: Vec<Key>) -> Result<(), Poison> {
+        let what = if halt.mendable { Decides::Nothing } else { Decides::Halted };
         let commit = self.halt_unmarked(shared, halt, undo)?;
-        self.mark_commit(commit, shared)
-    }
-
-    /// Has the high-water told that there is a commit behind those of the log's heads, so that a database which lost it is
-    /// refused: with its write-ahead log it would lose what stands there alone, and go on as if nothing had been decided.
-    pub(super) fn mark_standing(&mut self, shared: &Arc<Shared>) -> Result<(), Poison> {
-        let commit = self.commit_nothing()?;
-        self.mark_commit(commit, shared)
-    }
-
-    fn mark_commit(&self, commit: u64, shared: &Arc<Shared>) -> Result<(), Poison> {
-        self.release.hand(Work::Standing(commit, Arc::clone(shared)))?;
+        let decision = Decision { shared: Arc::clone(shared), what, done: None };
+        self.release.hand(Work::Decided(commit, vec![decision]))?;
         self.release.drain()
+    }
+
+    /// Writes what was decided about logs, in a commit of its own, and has the high-water told of it: a database that lost it
+    /// is refused. With its write-ahead log it would lose what stands there alone, and go on as if nothing had been decided.
+    fn decide(&mut self, jobs: Vec<DecideJob>) -> Result<(), Poison> {
+        let mut batch = Batch::new();
+        let commit = self.next_commit(&mut batch);
+        let mut decisions = Vec::with_capacity(jobs.len());
+        for DecideJob { log: shared, puts, deletes, what, done } in jobs {
+            puts.into_iter().for_each(|(key, value)| batch.put(key, value));
+            deletes.into_iter().for_each(|key| batch.delete(key));
+            decisions.push(Decision { shared, what, done: Some(done) });
+        }
+        self.commit(batch)?;
+        self.release.hand(Work::Decided(commit, decisions))
     }
 
     /// Halts a log by a commit that the high-water is not told of yet; gives its number.
