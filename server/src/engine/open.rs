@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_rocks::RocksStore;
+use cairn_rocks::{DatabaseLock, RocksStore};
 use cairn_tree::hash::Hash;
 use cairn_tree::merkle::Root;
 use cairn_tree::size::TreeSize;
@@ -31,7 +31,7 @@ use super::replay::replay;
 use super::scrub::Place;
 use super::sign::sign_head;
 use super::stored::{ReadError, Stored, WIDTH};
-use crate::high_water::{Decided, HighWaterError, Mark, Marks, PolicyMark};
+use crate::high_water::{Decided, HighWater, HighWaterError, Mark, Marks, PolicyMark};
 use crate::signer::SignerError;
 
 /// Why a database is not opened.
@@ -144,7 +144,34 @@ pub(super) struct Opened {
 /// Opens the store, once a repair that was decided is finished.
 pub(super) fn open_store(options: &EngineOptions) -> Result<RocksStore, OpenError> {
     settle(&options.data)?;
-    Ok(RocksStore::open(&options.database_path(), &options.settings)?)
+    let path = options.database_path();
+    // Opening removes them. A crash leaves such tables, and has no need of them; a manifest that lost its last records does.
+    if RocksStore::has_unnamed_tables(&path)? {
+        look_first(options)?;
+    }
+    Ok(RocksStore::open(&path, &options.settings)?)
+}
+
+/// That a database has what was released, without anything being removed.
+fn look_first(options: &EngineOptions) -> Result<(), OpenError> {
+    let path = options.database_path();
+    // Whoever else has it open makes tables, and names them later.
+    let _lock = DatabaseLock::take(&path)?;
+    let store = match RocksStore::open_to_read(&path, &options.settings) {
+        // What a crash leaves is dropped when it is opened.
+        Err(cairn_rocks::OpenError::Corrupt { .. } | cairn_rocks::OpenError::Foreign { .. }) => return Ok(()),
+        store => store?,
+    };
+    let Some(row) = store.get(&DatabaseRow::key())? else {
+        return Err(OpenError::Behind {
+            what: "the database".to_owned(),
+            found: "no commit at all".to_owned(),
+            released: "more, in tables that its manifest does not name,".to_owned(),
+        });
+    };
+    let database = DatabaseRow::decode(&row)?;
+    let (_, marks) = HighWater::open(&options.high_water_path(), database.id)?;
+    compare_commits(&database, &marks)
 }
 
 /// Reads the database's row.

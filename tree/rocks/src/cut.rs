@@ -30,15 +30,15 @@ use std::path::{Path, PathBuf};
 use crate::OpenError;
 use crate::store::CURRENT;
 
-const BLOCK: u64 = 32 << 10;
+pub(crate) const BLOCK: u64 = 32 << 10;
 /// A disk writes so many bytes whole or not at all.
 const SECTOR: u64 = 512;
-const HEADER: usize = 7;
+pub(crate) const HEADER: usize = 7;
 /// The kinds of records (its `db/log_format.h`): whole, or the parts of one that does not fit its block.
-const FULL: u8 = 1;
-const FIRST: u8 = 2;
+pub(crate) const FULL: u8 = 1;
+pub(crate) const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
-const LAST: u8 = 4;
+pub(crate) const LAST: u8 = 4;
 /// Kinds of records in a recycled log.
 const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 /// What RocksDB adds to a rotated checksum, so that a checksum of checksums is not degenerate (its `util/crc32c.h`).
@@ -257,15 +257,15 @@ fn damaged_header_in(mut file: impl io::Read) -> io::Result<Option<(u64, &'stati
 }
 
 /// A record's first bytes.
-struct Header {
+pub(crate) struct Header {
     checksum: u32,
-    length: usize,
-    kind: u8,
+    pub(crate) length: usize,
+    pub(crate) kind: u8,
 }
 
 impl Header {
     /// The header and what follows it; `None` if not all of it is there.
-    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+    pub(crate) fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
         let [c0, c1, c2, c3, l0, l1, kind] = *header;
         let checksum = u32::from_le_bytes([c0, c1, c2, c3]).wrapping_sub(MASK).rotate_left(15);
@@ -273,7 +273,7 @@ impl Header {
     }
 
     /// Whether these bytes are the payload.
-    fn fits(&self, payload: &[u8]) -> bool {
+    pub(crate) fn fits(&self, payload: &[u8]) -> bool {
         !payload.iter().fold(step(u32::MAX, self.kind), |state, byte| step(state, *byte)) == self.checksum
     }
 }

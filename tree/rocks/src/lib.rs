@@ -12,7 +12,8 @@
 //!   block;
 //! - a flipped bit in a write-ahead log or in the manifest: `open` refuses. RocksDB alone would take a flipped length for
 //!   the end of the file, and remove the tables or drop the commits after it (see `cut.rs`);
-//! - a table, a closed log or a manifest that was cut: `open` refuses, unless the part is not needed;
+//! - a table, a closed log or a manifest that was cut: `open` refuses, unless the part is not needed. RocksDB alone would
+//!   remove the tables that the missing part of a manifest named, where that was cut between two records (see `named.rs`);
 //! - the newest write-ahead log, cut: `open` drops the commits from there on, as after a crash that cut the last write
 //!   short. It cannot know whether they were acknowledged; the high-water file, outside the database, does.
 //!
@@ -24,6 +25,7 @@ mod checkpoint;
 mod cut;
 mod error;
 mod family;
+mod named;
 mod salvage;
 mod scrub;
 mod settings;

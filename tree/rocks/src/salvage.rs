@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use crate::OpenError;
 use crate::cut;
 use crate::family::Family;
+use crate::named::Unnamed;
 use crate::settings::Settings;
 use crate::store::{CURRENT, RocksStore};
 
@@ -87,14 +88,20 @@ impl RocksStore {
     /// # Errors
     /// [`OpenError`] if there is nothing that could be read.
     pub fn open_remains(path: &Path, settings: &Settings, scratch: &Path) -> Result<Remains, OpenError> {
-        let whole = match Self::open_to_read(path, settings) {
+        let refusal = if path.join(CURRENT).is_file() {
+            Unnamed::of(path).ok().and_then(|found| found.refusal(path))
+        } else {
+            None
+        };
+        let is_short = refusal.is_some();
+        let whole = match refusal.map_or_else(|| Self::open_to_read(path, settings), Err) {
             Ok(store) => return Ok(Remains { store, problem: None, lost: false }),
             Err(error) => error,
         };
         // One that is torn or damaged is not shown to RocksDB again: it would take what is left for all, and not see tables
         // that are there, or turn in a circle.
         let is_whole = cut::manifest_is_whole(path);
-        let listed = if is_whole { Self::start_leniently(path, settings).ok() } else { None };
+        let listed = if is_whole && !is_short { Self::start_leniently(path, settings).ok() } else { None };
         if let Some(store) = listed {
             let whole = whole.to_string();
             // Whatever the folder is named.
@@ -102,6 +109,38 @@ impl RocksStore {
             let (problem, is_cut) = with_logs(path, whole)?;
             return Ok(Remains { store, problem: Some(problem), lost: is_cut || !is_table });
         }
+        Self::list_anew(path, settings, scratch, (whole.to_string(), is_whole))
+    }
+
+    /// Whether there are tables that the manifest does not name. RocksDB removes them when the database is opened, but to
+    /// read: whoever needs them looks before whether the database has everything without them.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the files can't be read.
+    pub fn has_unnamed_tables(path: &Path) -> Result<bool, OpenError> {
+        Ok(path.join(CURRENT).is_file() && Unnamed::of(path)?.tables > 0)
+    }
+
+    /// As [`RocksStore::open_remains`], where `problem` is why the manifest does not name all that there is.
+    ///
+    /// # Errors
+    /// [`OpenError`] if there is nothing that could be read.
+    pub fn open_unnamed(
+        path: &Path,
+        settings: &Settings,
+        scratch: &Path,
+        problem: String,
+    ) -> Result<Remains, OpenError> {
+        Self::list_anew(path, settings, scratch, (problem, true))
+    }
+
+    /// Lists tables anew, in a folder of links; with why, and whether the manifest tells of a write-ahead log that may be gone.
+    fn list_anew(
+        path: &Path,
+        settings: &Settings,
+        scratch: &Path,
+        (whole, is_whole): (String, bool),
+    ) -> Result<Remains, OpenError> {
         let (tables, free) = link_tables(path, scratch)?;
         name_families(scratch, free, settings)?;
         let mut options = lenient(settings);

@@ -15,6 +15,8 @@ use crate::OpenError;
 use crate::cut;
 use crate::error::{on_commit, on_read};
 use crate::family::Family;
+use crate::named::Unnamed;
+use crate::salvage::DatabaseLock;
 use crate::settings::{Settings, synced, verified};
 
 /// The file that every RocksDB database has, and that is written last when one is created.
@@ -77,6 +79,10 @@ impl RocksStore {
             Ok(_) => {
                 // Before RocksDB, which would take damage for the end of a file, and remove the tables after it.
                 cut::check(path)?;
+                if let Some(refusal) = Unnamed::of(path)?.refusal(path) {
+                    // Whoever else has it open changes files while they are looked at.
+                    return Err(DatabaseLock::take(path).err().unwrap_or(refusal));
+                }
                 match Self::start(path, settings, &settings.database()) {
                     // Nobody else has it open, or it would be locked.
                     Err(OpenError::Corrupt { .. }) if cut::drop_torn_commit(path)? => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::Path;
 
 use cairn_rocks::{DatabaseLock, Remains, RocksStore};
 use cairn_tree::store::{KeyRange, Kind, LogId, Store as _};
@@ -62,13 +63,15 @@ impl Mending {
         let lock = DatabaseLock::take(&path).map_err(OpenError::from)?;
         let salvage = options.data.join(SALVAGE);
         remove(&salvage)?;
-        let remains = RocksStore::open_remains(&path, &options.settings, &salvage).map_err(OpenError::from)?;
-        let mut opening = Report::default();
-        if let Some(problem) = &remains.problem {
-            opening.add(None, (Place::Tables, problem.clone()), Remedy::Made);
-        }
-        let database = database_row(&remains.store, &sources, &mut opening)?;
+        let remains = RocksStore::open_remains(&path, &options.settings, &salvage);
+        // The reason comes first; what can't be removed is removed by the next repair.
+        let remains = remains.inspect_err(|_| drop(remove(&salvage))).map_err(OpenError::from)?;
+        let (mut opening, mut remains) = (told(&remains), remains);
+        let mut database = database_row(&remains.store, &sources, &mut opening)?;
         let (_, marks) = HighWater::open(&options.high_water_path(), database.id).map_err(OpenError::from)?;
+        if let Some((found, row)) = unnamed(&options, &salvage, (&remains, &database, &marks)) {
+            (opening, remains, database) = (told(&found), found, row);
+        }
         if marks.commit() < database.released {
             let (found, released) = (marks.commit(), database.released);
             return Err(OpenError::OlderHighWater { found, released }.into());
@@ -136,6 +139,33 @@ impl Drop for Mending {
         // Links to tables; what can't be removed is removed by the next repair.
         let _ = remove(&self.options.data.join(SALVAGE));
     }
+}
+
+/// A report of what of a database could be opened.
+fn told(remains: &Remains) -> Report {
+    let mut opening = Report::default();
+    if let Some(problem) = &remains.problem {
+        opening.add(None, (Place::Tables, problem.clone()), Remedy::Made);
+    }
+    opening
+}
+
+/// What is found when tables are listed anew that the manifest does not name, with the database's own row: where the database
+/// opens, is behind what was released, and is less so with them.
+fn unnamed(
+    options: &EngineOptions,
+    salvage: &Path,
+    (remains, database, marks): (&Remains, &DatabaseRow, &Marks),
+) -> Option<(Remains, DatabaseRow)> {
+    let path = options.database_path();
+    let is_behind = remains.problem.is_none() && database.commit < marks.commit();
+    if !is_behind || !RocksStore::has_unnamed_tables(&path).ok()? {
+        return None;
+    }
+    let problem = "the manifest does not name all tables that are there, and what it names is behind".to_owned();
+    let found = RocksStore::open_unnamed(&path, &options.settings, salvage, problem).ok()?;
+    let row = DatabaseRow::decode(&found.store.get(&DatabaseRow::key()).ok()??).ok()?;
+    (row.id == database.id && row.commit > database.commit).then_some((found, row))
 }
 
 /// Which database it is, by its own row or that of a copy.

@@ -159,6 +159,58 @@ fn a_torn_manifest_is_refused_or_harmless_and_mended() {
     assert!(refused > 0 && harmless > 0, "{refused} were refused, {harmless} did no harm");
 }
 
+/// Where the records of a manifest end, of which all fit one block.
+fn record_ends(bytes: &[u8]) -> Vec<usize> {
+    let (mut at, mut ends) = (0, Vec::new());
+    while let Some(header) = bytes.get(at..at + 7) {
+        at += 7 + usize::from(u16::from_le_bytes([header[4], header[5]]));
+        ends.push(at);
+    }
+    ends
+}
+
+/// Such a manifest is whole in itself, and names an older state. What the lost records named is not removed, whoever looks at the
+/// database, and is all that a repair needs.
+#[test]
+fn a_manifest_that_was_cut_between_two_records_costs_no_table_and_is_mended_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = cairn_tests::server::Data::init(folder.path().join("data"));
+    let mut oracle = cairn_tests::oracle::Oracle::new(&data.main);
+    let server = data.serve();
+    (0..300).for_each(|number| crate::scene::append(&server, &data, &mut oracle, &crate::scene::entry(number)));
+    // It writes what is in memory to tables.
+    let backups = folder.path().join("backups").display().to_string();
+    assert_eq!(cairn_tests::server::cairnd(data.path(), &["backup", "--to", &backups]).code, SOUND);
+    (300..400).for_each(|number| crate::scene::append(&server, &data, &mut oracle, &crate::scene::entry(number)));
+    server.kill();
+    let whole = fs::read(manifest(data.path())).unwrap();
+    assert!(whole.len() < 32 << 10);
+    let image = cairn_tests::server::Data::at(folder.path().join("image"), &data);
+    let (mut unnamed, mut refused) = (0, 0);
+    for end in record_ends(&whole) {
+        if image.path().exists() {
+            fs::remove_dir_all(image.path()).unwrap();
+        }
+        crate::scene::copy(data.path(), image.path());
+        fs::write(manifest(image.path()), &whole[..end]).unwrap();
+        let tables = with_ending(image.path(), ".sst");
+        if let Err(ended) = image.try_serve().map(|server| server.stop()) {
+            refused += 1;
+            unnamed += usize::from(ended.stderr.contains("does not name"));
+            cairn_tests::server::cairnd(image.path(), &["fsck"]);
+            assert_eq!(with_ending(image.path(), ".sst"), tables, "cut at {end}: {ended:?}");
+            let (code, said) = repair_json(image.path(), &[]);
+            assert_eq!((code, &said["mended"]), (SOUND, &true.into()), "cut at {end}: {said}");
+            assert!(!let_go(image.path(), &said), "cut at {end}: {said}");
+        }
+        let server = image.serve();
+        let checked = oracle.check_every_entry(server.address());
+        checked.unwrap_or_else(|wrong| panic!("cut at {end}: {wrong}"));
+        assert_eq!(server.stop().code, SOUND);
+    }
+    assert!(unnamed > 0, "of {refused} that were refused none was for its tables");
+}
+
 #[test]
 fn a_table_that_is_gone_is_mended() {
     for number in 0.. {
