@@ -219,6 +219,10 @@ fn link_tables(path: &Path, scratch: &Path) -> Result<(usize, u64), OpenError> {
             let file: PathBuf = file?.path();
             let is_log = file.extension().is_some_and(|extension| extension == "log");
             if let Some(name) = file.file_name().filter(|_| is_log || is_table(&file)) {
+                if !file.is_file() {
+                    let name = name.to_string_lossy();
+                    return Err(io::Error::other(format!("{name} in it is no file; move that to another place")));
+                }
                 fs::hard_link(&file, scratch.join(name))?;
                 tables += usize::from(!is_log);
                 let number = file.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());

@@ -83,6 +83,12 @@ pub enum MendError {
     /// It can't be read at all, or does not fit its high-water file.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The database is elsewhere, where no other can take its place.
+    #[error(
+        "{} is a symbolic link; a repair puts another folder in the database's place, and would leave this one where it points. \
+         Put the folder itself there, and repair it then; nothing was changed", .0.display()
+    )]
+    Linked(PathBuf),
     /// A copy is of another database.
     #[error("{0} is of another database")]
     OtherDatabase(String),

@@ -60,6 +60,9 @@ impl Mending {
         let repair = RepairLock::take(&options.data)?;
         settle_locked(&options.data)?;
         let path = options.database_path();
+        if path.is_symlink() {
+            return Err(MendError::Linked(path));
+        }
         let lock = DatabaseLock::take(&path).map_err(OpenError::from)?;
         let salvage = options.data.join(SALVAGE);
         remove(&salvage)?;

@@ -211,6 +211,31 @@ fn a_manifest_that_was_cut_between_two_records_costs_no_table_and_is_mended_alon
     assert!(unnamed > 0, "of {refused} that were refused none was for its tables");
 }
 
+/// Nothing that stands where a table is to be, or where the database is, is taken for it, nor replaced.
+#[test]
+fn a_folder_for_a_table_and_a_link_for_the_database_are_refused() {
+    let scene = Scene::new();
+    let (database, elsewhere) = (scene.data.path().join("db"), scene.place("elsewhere"));
+    fs::rename(&database, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &database).unwrap();
+    let table = with_ending(scene.data.path(), ".sst").pop().unwrap();
+    flip(&table, 10);
+    let before = super::files(&elsewhere);
+    let linked = repair(scene.data.path(), &[]);
+    assert!(linked.code == FAILED && linked.stderr.contains("is a symbolic link"), "{linked:?}");
+    assert!(database.is_symlink() && before == super::files(&elsewhere), "something was replaced");
+    fs::remove_file(&database).unwrap();
+    fs::rename(&elsewhere, &database).unwrap();
+    fs::remove_file(&table).unwrap();
+    fs::create_dir(&table).unwrap();
+    // All tables are to be listed anew.
+    fs::remove_file(manifest(scene.data.path())).unwrap();
+    let name = table.file_name().unwrap().to_string_lossy().into_owned();
+    let odd = repair(scene.data.path(), &[]);
+    assert!(odd.code == FAILED && odd.stderr.contains(&format!("{name} in it is no file")), "{odd:?}");
+    assert!(table.is_dir() && super::kept(scene.data.path()).is_empty(), "something was replaced");
+}
+
 #[test]
 fn a_table_that_is_gone_is_mended() {
     for number in 0.. {
