@@ -99,7 +99,7 @@ kinds! {
     Halted = 503, "log-halted", "The log is halted";
     /// The log takes no entries until its witnesses agreed that it goes on from where it was, or its operator said which of
     /// them it has; or it publishes no checkpoint until then.
-    Held = 503, "log-held", "The log waits for its witnesses";
+    Held = 503, "log-held", "The log is held: it takes no appends for now";
     /// Reads are put on record before they are answered, and this one can't be.
     Unrecorded = 503, "read-unrecorded", "The read can't be put on record";
     /// The process is about to end.

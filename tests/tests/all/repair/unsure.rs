@@ -128,8 +128,12 @@ impl Scene {
     fn assert_held(&self, server: &Server, checkpoint: Option<u64>) {
         let answer = self.append(server, ("integrated", "another"), b"held");
         assert_eq!(answer.status, 503, "{}", answer.text());
-        for words in ["urn:cairn:problem:log-held", "a repair lost the log's witness policy", "cairnd log policy NAME"]
-        {
+        for words in [
+            "urn:cairn:problem:log-held",
+            "The log is held",
+            "a repair lost the log's witness policy",
+            "cairnd log policy NAME",
+        ] {
             assert!(answer.text().contains(words), "{words}: {}", answer.text());
         }
         assert!(answer.header("retry-after").is_some());
