@@ -22,6 +22,8 @@ pub struct Pruned {
     pub held: Vec<u64>,
     /// Those that are not good.
     pub unsound: Vec<Unsound>,
+    /// Those that count as good though their database was damaged, since the operator accepts that.
+    pub accepted: Vec<Unsound>,
 }
 
 /// A generation that stands in for no older one.
@@ -39,6 +41,7 @@ struct Chosen {
     kept: BTreeSet<PathBuf>,
     old: Vec<u64>,
     unsound: Vec<Unsound>,
+    accepted: Vec<Unsound>,
     /// Nobody knows which tables are needed, or whether the newest generation is of any use.
     is_in_doubt: bool,
 }
@@ -47,7 +50,8 @@ struct Chosen {
 /// generation whole or unfinished, and at most tables that the next call removes.
 ///
 /// One is removed only when `keep` newer ones are good, and the newest of all is: every file of theirs is read and is what
-/// was written, but for those in `verified`, and no damage was known in their database. Nothing is removed while a
+/// was written, but for those in `verified`, and no damage was known in their database but what is in `accepted`, word by
+/// word: of a loss that nobody can mend, the operator may say so, and whatever is found after it is told all the same. Nothing is removed while a
 /// manifest can't be read that is newer than the oldest to be kept: nobody knows which tables that generation has.
 ///
 /// # Errors
@@ -55,6 +59,7 @@ struct Chosen {
 pub fn prune(
     dest: &Path,
     keep: NonZeroUsize,
+    accepted: &[String],
     mut verified: BTreeSet<PathBuf>,
     progress: &mut Progress<'_>,
 ) -> Result<Pruned, BackupError> {
@@ -62,7 +67,8 @@ pub fn prune(
     clear(dest)?;
     let numbers = numbers(dest)?;
     let beyond = numbers.len().saturating_sub(keep.get());
-    let Chosen { kept, mut old, unsound, is_in_doubt } = choose(dest, &numbers, keep, &mut verified, progress);
+    let mut good = Good { accepted, verified: &mut verified, progress };
+    let Chosen { kept, mut old, unsound, accepted, is_in_doubt } = choose(dest, &numbers, keep, &mut good);
     if is_in_doubt {
         old.clear();
     }
@@ -76,17 +82,11 @@ pub fn prune(
         copy::remove_folder(&partial)?;
     }
     let bytes = if is_in_doubt { 0 } else { remove_tables(dest, &kept)? };
-    Ok(Pruned { generations: old, bytes, held, unsound })
+    Ok(Pruned { generations: old, bytes, held, unsound, accepted })
 }
 
 /// Looks at generations from the newest on, until so many are good.
-fn choose(
-    dest: &Path,
-    numbers: &[u64],
-    keep: NonZeroUsize,
-    verified: &mut BTreeSet<PathBuf>,
-    progress: &mut Progress<'_>,
-) -> Chosen {
+fn choose(dest: &Path, numbers: &[u64], keep: NonZeroUsize, looking: &mut Good<'_, '_>) -> Chosen {
     // Where nothing is to go, nothing has to stand in for it.
     let reads = numbers.len() > keep.get();
     let (mut chosen, mut good) = (Chosen::default(), 0);
@@ -105,8 +105,11 @@ fn choose(
             }
         };
         chosen.kept.extend(generation.manifest.files.iter().map(|file| generation.place(file)));
-        match if reads { look(&generation, verified, progress) } else { Ok(()) } {
-            Ok(()) => good += 1,
+        match if reads { looking.look(&generation) } else { Ok(None) } {
+            Ok(accepted) => {
+                good += 1;
+                chosen.accepted.extend(accepted.map(unsound));
+            }
             Err(problem) => {
                 chosen.unsound.push(unsound(problem));
                 chosen.is_in_doubt |= place == 0;
@@ -116,12 +119,25 @@ fn choose(
     chosen
 }
 
-/// That a generation can stand in for an older one; else what is wrong with it.
-fn look(generation: &Generation, verified: &mut BTreeSet<PathBuf>, progress: &mut Progress<'_>) -> Result<(), String> {
-    if let Some(known) = generation.manifest.frozen.damage.first() {
-        return Err(format!("it is of a database that was known to be damaged: {known}"));
+/// What makes a generation a good one.
+struct Good<'a, 'p> {
+    /// Damage that the operator accepts.
+    accepted: &'a [String],
+    /// Files that were read already.
+    verified: &'a mut BTreeSet<PathBuf>,
+    progress: &'a mut Progress<'p>,
+}
+
+impl Good<'_, '_> {
+    /// That a generation can stand in for an older one, with the damage that is accepted for it; else what is wrong with it.
+    fn look(&mut self, generation: &Generation) -> Result<Option<String>, String> {
+        let damage = &generation.manifest.frozen.damage;
+        if let Some(known) = damage.iter().find(|known| !self.accepted.contains(known)) {
+            return Err(format!("it is of a database that was known to be damaged: {known}"));
+        }
+        verify_others(generation, self.verified, self.progress).map_err(|error| error.to_string())?;
+        Ok(Some(damage.join("; ")).filter(|damage| !damage.is_empty()))
     }
-    verify_others(generation, verified, progress).map_err(|error| error.to_string())
 }
 
 fn remove_tables(dest: &Path, kept: &BTreeSet<PathBuf>) -> Result<u64, BackupError> {

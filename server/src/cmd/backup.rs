@@ -41,6 +41,11 @@ pub(super) struct Backup {
     /// ones were read and are good.
     #[arg(long, value_name = "N")]
     keep: Option<NonZeroUsize>,
+    /// Count generations as good whose database had this known damage, in the words in which it is told; may be given several
+    /// times. For a loss that nobody can mend: older generations may be removed then, though they lack it. Damage that comes
+    /// after it has other words, and is not accepted.
+    #[arg(long, value_name = "WORDS", requires = "keep")]
+    accept_damage: Vec<String>,
     /// Do not read again what is taken over from the last generation: faster, but damage in the backup stays unseen.
     #[arg(long)]
     no_reread: bool,
@@ -63,6 +68,7 @@ struct Make {
     to: PathBuf,
     with_keys: bool,
     keep: Option<NonZeroUsize>,
+    accept_damage: Vec<String>,
     no_reread: bool,
     json: bool,
 }
@@ -109,6 +115,9 @@ struct Line {
     not_removed: Vec<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_good: Vec<UnsoundLine>,
+    /// Those that count as good, with the damage that was accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accepted: Vec<UnsoundLine>,
     /// What was known to be damaged in the database.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     damage: Vec<String>,
@@ -140,12 +149,12 @@ struct LogLine {
 
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { command, folder, config, to, with_keys, keep, no_reread, json } = self;
+        let Self { command, folder, config, to, with_keys, keep, accept_damage, no_reread, json } = self;
         match (command, folder, to) {
             (Some(BackupCommand::List(list)), ..) => list.run(),
             (Some(BackupCommand::Check(check)), ..) => check.run(),
             (None, Some(folder), Some(to)) => {
-                Make { data: Data { folder, config }, to, with_keys, keep, no_reread, json }.run()
+                Make { data: Data { folder, config }, to, with_keys, keep, accept_damage, no_reread, json }.run()
             }
             _ => bail!("say what to back up and where to: cairnd backup --data DIR --to DEST"),
         }
@@ -185,7 +194,7 @@ impl Make {
             .with_context(|| format!("{} is backed up, but its frozen copy can't be removed", folder.path.display()))?;
         let generation = Generation::open(&self.to, Some(made.number))?;
         let Made { number: _, bytes: _, new_bytes, rotten, read_again } = made;
-        let prune = |keep| backup::prune(&self.to, keep, read_again, &mut show("checked"));
+        let prune = |keep| backup::prune(&self.to, keep, &self.accept_damage, read_again, &mut show("checked"));
         let pruned = self.keep.map(prune).unwrap_or_else(|| Ok(Pruned::default()));
         self.tell(&generation, &Done { new_bytes, rotten, pruned })
     }
@@ -194,7 +203,7 @@ impl Make {
     fn tell(&self, generation: &Generation, done: &Done) -> anyhow::Result<ExitCode> {
         let Done { new_bytes, rotten, pruned } = done;
         let none = Pruned::default();
-        let (Pruned { generations, held, unsound, .. }, problem) = match pruned {
+        let (Pruned { generations, held, unsound, accepted, .. }, problem) = match pruned {
             Ok(pruned) => (pruned, None),
             Err(error) => (&none, Some(error.to_string())),
         };
@@ -206,6 +215,7 @@ impl Make {
                 removed: generations.clone(),
                 not_removed: held.clone(),
                 not_good: unsound.iter().map(unsound_line).collect(),
+                accepted: accepted.iter().map(unsound_line).collect(),
                 problem,
                 ..line(generation)
             })?;
@@ -216,6 +226,9 @@ impl Make {
         tell_rotten(rotten)?;
         for number in generations {
             print(&format!("generation {number} is removed"))?;
+        }
+        for Unsound { number, problem } in accepted {
+            print(&format!("generation {number} counts as good, DAMAGED as it is: {problem}"))?;
         }
         for Unsound { number, problem } in unsound {
             print(&format!("generation {number} is not good: {problem}"))?;
@@ -382,6 +395,7 @@ fn line(generation: &Generation) -> Line {
         removed: Vec::new(),
         not_removed: Vec::new(),
         not_good: Vec::new(),
+        accepted: Vec::new(),
         damage: manifest.frozen.damage.clone(),
         logs: logs.collect(),
     }
@@ -399,6 +413,7 @@ fn unusable(generation: u64, problem: String) -> Line {
         removed: Vec::new(),
         not_removed: Vec::new(),
         not_good: Vec::new(),
+        accepted: Vec::new(),
         damage: Vec::new(),
         logs: Vec::new(),
     }

@@ -63,6 +63,39 @@ fn the_last_good_generation_outlives_backups_of_a_database_with_known_damage() {
     assert_eq!(scene.numbers(), [5, 6]);
 }
 
+/// Of a loss that nobody can mend the operator says that he knows of it, in the words in which it was told. It is told each time
+/// all the same, and whatever comes after it is no part of that.
+#[test]
+fn damage_that_is_accepted_by_its_words_does_not_keep_old_generations() {
+    let (scene, mark) = Scene::in_tables();
+    let server = scene.data.serve();
+    assert!(flip_in_tables(scene.data.path(), &mark) > 0, "the fault did not fire");
+    wait_for("the halt", || get(&server, "/readyz").text().contains("log main: halted"));
+    wait_for("the finding", || crate::damage::figure(&server, "cairn_scrub_findings_total") >= 1.0);
+    assert_eq!(server.stop().code, Some(0));
+    let known = scene.back_up(&[])["damage"].as_array().unwrap().clone();
+    let words: Vec<&str> = known.iter().map(|one| one.as_str().unwrap()).collect();
+    assert!(!words.is_empty());
+    let accepting = |words: &[&str]| {
+        let accepted = words.iter().flat_map(|one| ["--accept-damage", one]);
+        let more: Vec<&str> = ["--keep", "1", "--json"].into_iter().chain(accepted).collect();
+        let made = backup(scene.data.path(), &scene.dest(), &more);
+        (made.code, serde_json::from_str::<serde_json::Value>(&made.stdout).unwrap())
+    };
+    let part = &words[0][..words[0].len() - 1];
+    for wrong in [&[][..], &[part], &["log main"]] {
+        let (code, told) = accepting(wrong);
+        assert!(code == Some(1) && told["removed"].is_null() && told["accepted"].is_null(), "{told}");
+    }
+    let alone = backup(scene.data.path(), &scene.dest(), &["--accept-damage", words[0]]);
+    assert_eq!(alone.code, Some(2), "{alone:?}");
+    let (code, told) = accepting(&words);
+    assert_eq!((code, &told["removed"]), (Some(0), &serde_json::json!([1, 2, 3, 4, 5])), "{told}");
+    assert_eq!((&told["accepted"][0]["generation"], &told["damage"]), (&6.into(), &known.into()), "{told}");
+    let refused = scene.try_restore("", "damaged", &[]);
+    assert_eq!(refused.code, Some(1), "what is accepted is damaged all the same: {refused:?}");
+}
+
 /// A generation that has rotted is none of those that are kept for their worth.
 #[test]
 fn a_generation_that_rots_is_not_counted_and_a_damaged_manifest_is_told() {
