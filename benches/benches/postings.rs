@@ -74,12 +74,12 @@ impl Source for Made {
         TreeSize::new(self.size.load(Ordering::SeqCst)).unwrap()
     }
 
-    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
+    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<Option<LeafIndex>, ReadError> {
         for number in range {
             let index = LeafIndex::new(number).unwrap();
             to.extend(self.prints(number).map(|print| (print, index)));
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
+use cairn_tree::merkle::Root;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{LogId, Store};
 
@@ -112,7 +113,7 @@ pub(super) fn check_all(
             Ok(()) => in_turn([
                 check_index(store, &stored, binding.hash_index, binding.dedup),
                 check_records(store, &stored, &binding.origin, row.size),
-                check_postings(store, id, row.size),
+                check_postings(store, id, Root { size: row.size, hash: row.root }),
             ]),
         };
         let halted = match row.state {
@@ -187,10 +188,10 @@ fn check_index(store: &dyn Store, stored: &Stored<'_>, hash_index: bool, dedup: 
 }
 
 /// Checks the runs of the postings, if the log ever was to have records; of a database that nobody writes to, as well.
-fn check_postings(store: &dyn Store, log: LogId, size: TreeSize) -> Result<(), String> {
+fn check_postings(store: &dyn Store, log: LogId, root: Root) -> Result<(), String> {
     let check = || -> Result<(), ReadError> {
         let Some(row) = print_row(store, log)? else { return Ok(()) };
-        postings::check(&Unserved { store, log, size, secret: &row.secret }, log, &row)
+        postings::check(&Unserved { store, log, root, secret: &row.secret }, log, &row)
     };
     check().map_err(|error| error.to_string())
 }

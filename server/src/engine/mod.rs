@@ -287,8 +287,7 @@ impl Engine {
         let builder = Builder::start(due, Arc::clone(&store), Arc::clone(&registry), Arc::clone(&sequencer))
             .map_err(OpenError::Thread)?;
         let upkeep = Arc::<Upkeep>::default();
-        let (registry_too, sequencer_too) = (Arc::clone(&registry), Arc::clone(&sequencer));
-        let indexes = Indexes { registry: registry_too, store, sequencer: sequencer_too, upkeep: Arc::clone(&upkeep) };
+        let indexes = Indexes::of(&registry, (store, &rocks), &sequencer, &upkeep);
         let indexer = postings::Builder::start(Arc::clone(&upkeep), Arc::new(indexes)).map_err(OpenError::Thread)?;
         let running = Running {
             reader,

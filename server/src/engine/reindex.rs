@@ -3,6 +3,7 @@
 //! Nothing of an index needs to survive, so all of it is dropped first. Not here: finding out whether an index is sound,
 //! which is `fsck`.
 
+use cairn_tree::merkle::Root;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{Batch, Key, KeyRange, Kind, LogId, Store};
 
@@ -70,12 +71,12 @@ pub fn reindex(
         return Err(ReindexError::NoLog(only.to_owned()));
     }
     for (id, binding) in bindings {
-        let size = marks.get(id).map_or(TreeSize::ZERO, |mark| mark.size);
+        let root = marks.get(id).map_or(Root::EMPTY, |mark| Root { size: mark.size, hash: mark.root });
         let log = binding.name.to_string();
-        let made = reindex_log(&store, id, &binding, size);
+        let made = reindex_log(&store, id, &binding, root);
         let damaged = made.map_err(|problem| ReindexError::Log { log: log.clone(), problem })?;
         let (records, damaged) = (damaged.is_some(), damaged.unwrap_or_default());
-        done(Reindexed { log, size, hash_index: binding.hash_index, records, damaged });
+        done(Reindexed { log, size: root.size, hash_index: binding.hash_index, records, damaged });
     }
     Ok(())
 }
@@ -85,15 +86,15 @@ fn reindex_log(
     store: &dyn Store,
     log: LogId,
     binding: &BindingRow,
-    size: TreeSize,
+    root: Root,
 ) -> Result<Option<Vec<LeafIndex>>, String> {
     if binding.hash_index {
-        index_leaves(store, log, size)?;
+        index_leaves(store, log, root.size)?;
     }
     let row = print_row(store, log).map_err(|error: ReadError| error.to_string())?;
     let Some(PrintRow { secret, first }) = row else { return Ok(None) };
     let first = LeafIndex::new(first).map_err(|error| error.to_string())?;
-    let source = Unserved { store, log, size, secret: &secret };
+    let source = Unserved { store, log, root, secret: &secret };
     postings::rebuild(log, first, &source, &DirectSink(store)).map_err(|error| error.to_string())?;
     damaged_records(&source, &binding.origin, first).map(Some)
 }

@@ -34,6 +34,9 @@ pub enum BuildError {
     /// A run would not be in order: what it was made from is not.
     #[error("what a run of postings is made from is out of order")]
     Order,
+    /// A run would be made of an entry that is not what the tree has.
+    #[error("no run of postings is made of entry {0}, which is not what the tree has")]
+    Unlike(LeafIndex),
 }
 
 impl From<WriteError<SinkError>> for BuildError {
@@ -162,6 +165,11 @@ impl Work<'_> {
             }
             let mut segment = Segment::new(manifest.end());
             read_on(self.source, &self.postings.sizes, &mut segment)?;
+            self.postings.note_unlike(segment.unlike());
+            if segment.unlike().is_some() && behind <= self.postings.sizes.most_unread() {
+                // There is room for it in memory, and for all behind it.
+                break;
+            }
             self.add_run(&manifest, &segment)?;
             while self.merge()? {}
             self.delete_dead()?;
@@ -181,7 +189,11 @@ impl Work<'_> {
         self.add_run(&manifest, &segment)
     }
 
+    /// A run outlives this process, and with it what is known of damage: so it has only what the tree has.
     fn add_run(&self, manifest: &Manifest, segment: &Segment) -> Result<(), BuildError> {
+        if let Some(index) = segment.unlike() {
+            return Err(BuildError::Unlike(index));
+        }
         let (id, start, end) = (manifest.next_id(), manifest.end(), segment.end());
         let run = Run { id, start, end, level: 0, postings: 0, filtered: 0 };
         let filter = self.filter(segment.filtered() as u64);
@@ -204,7 +216,7 @@ impl Work<'_> {
     fn merge(&self) -> Result<bool, BuildError> {
         self.merge_first().inspect_err(|error| match error {
             BuildError::Read(error) => self.postings.doubt(error),
-            BuildError::Sink(_) | BuildError::Order => {}
+            BuildError::Sink(_) | BuildError::Order | BuildError::Unlike(_) => {}
         })
     }
 

@@ -37,8 +37,10 @@ impl Postings {
         let begun = Manifest::read(source.store(), self.log, self.first).inspect_err(|error| self.doubt(error))?;
         let (indexed, size) = (begun.end(), source.size().get());
         if size.saturating_sub(indexed) > self.sizes.most_unread() {
-            self.upkeep.due.push(self.log);
-            return Err(PostingsError::Behind { indexed, size, earlier: None });
+            if !self.is_stuck() {
+                self.upkeep.due.push(self.log);
+            }
+            return Err(self.behind(indexed, size));
         }
         let mut reading = Reading { frozen: Vec::new(), active: Segment::new(indexed) };
         // Nearly all is read before the lock is taken: whoever releases heads waits for it.
@@ -99,7 +101,10 @@ pub(super) fn read_on(source: &dyn Source, sizes: &Sizes, segment: &mut Segment)
         }
         let end = size.min(from.saturating_add(SOURCE_LEAVES));
         postings.clear();
-        source.postings(from..end, &mut postings)?;
+        let unlike = source.postings(from..end, &mut postings)?;
         segment.add(end, &postings);
+        if let Some(index) = unlike {
+            segment.distrust(index);
+        }
     }
 }

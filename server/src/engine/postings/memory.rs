@@ -25,6 +25,8 @@ pub(super) struct Segment {
     end: u64,
     lists: HashMap<Print, List, BuildHasherDefault<PrintHasher>>,
     bytes: usize,
+    /// The first leaf that was read and is not what the tree has.
+    unlike: Option<LeafIndex>,
 }
 
 /// Indexes as offsets from the segment's start, rising. Most prints have one only.
@@ -90,7 +92,7 @@ impl Segment {
     /// releases heads waits for that.
     pub(super) fn behind(other: &Self) -> Self {
         let lists = HashMap::with_capacity_and_hasher(other.lists.len(), BuildHasherDefault::default());
-        Self { start: other.end, end: other.end, lists, bytes: 0 }
+        Self { start: other.end, end: other.end, lists, bytes: 0, unlike: None }
     }
 
     pub(super) const fn start(&self) -> u64 {
@@ -110,6 +112,16 @@ impl Segment {
     pub(super) fn held(&self) -> usize {
         let lists = self.bytes.saturating_sub(self.lists.len() * PRINT_BYTES);
         table_bytes::<(Print, List)>(self.lists.capacity()) + lists
+    }
+
+    /// Takes note of a leaf that is not what the tree has: what was made of it is not to outlive this process.
+    pub(super) fn distrust(&mut self, index: LeafIndex) {
+        self.unlike = self.unlike.or(Some(index));
+    }
+
+    /// The first leaf among its own that is not what the tree has.
+    pub(super) const fn unlike(&self) -> Option<LeafIndex> {
+        self.unlike
     }
 
     /// How many of its prints stand in a filter.

@@ -26,7 +26,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_tree::size::{LeafIndex, TreeSize};
@@ -145,6 +145,8 @@ pub struct Postings {
     looks: AtomicU32,
     /// All runs were made anew since the start.
     anew: AtomicBool,
+    /// The leaf that keeps the next run from being made, since it is not what the tree has; the largest number if there is none.
+    unlike: AtomicU64,
 }
 
 /// Before their first use a log's postings are not loaded: an idle log costs nothing.
@@ -191,7 +193,8 @@ impl Postings {
         let inner = RwLock::new(Inner::Absent { unread: None });
         let (loading, read_from) = Default::default();
         let (doubted, looks, anew) = Default::default();
-        Self { log, first, sizes, upkeep, inner, loading, read_from, doubted, looks, anew }
+        let unlike = AtomicU64::new(u64::MAX);
+        Self { log, first, sizes, upkeep, inner, loading, read_from, doubted, looks, anew, unlike }
     }
 
     /// Adds the postings of a commit that is released: those of all leaves from where the last call ended up to `size`,
@@ -221,8 +224,11 @@ impl Postings {
     #[must_use]
     pub fn is_due(&self) -> bool {
         match &*self.read() {
-            Inner::Loaded(loaded) => !loaded.frozen.is_empty(),
-            Inner::Absent { unread } => unread.is_some_and(|(from, to)| to - from >= self.sizes.run_leaves),
+            // What no run may be made of keeps all behind it in memory.
+            Inner::Loaded(loaded) => loaded.frozen.first().is_some_and(|oldest| oldest.unlike().is_none()),
+            Inner::Absent { unread } => {
+                !self.is_stuck() && unread.is_some_and(|(from, to)| to - from >= self.sizes.run_leaves)
+            }
         }
     }
 
@@ -301,6 +307,28 @@ impl Postings {
     fn forget_runs(&self) {
         self.anew.store(true, Ordering::Relaxed);
         self.unload();
+    }
+
+    fn note_unlike(&self, index: Option<LeafIndex>) {
+        self.unlike.store(index.map_or(u64::MAX, LeafIndex::get), Ordering::Relaxed);
+    }
+
+    /// Whether no run can be made before the next start.
+    fn is_stuck(&self) -> bool {
+        self.unlike.load(Ordering::Relaxed) != u64::MAX
+    }
+
+    /// Why there is no answer while so much has no run that it can't be loaded: runs are being made, or can't be.
+    fn behind(&self, indexed: u64, size: u64) -> PostingsError {
+        match LeafIndex::new(self.unlike.load(Ordering::Relaxed)) {
+            Ok(index) => PostingsError::Read(ReadError::Damaged {
+                log: self.log,
+                place: format!("entry {index}"),
+                problem: "it is not what the tree has, so that no index is made of it and what is behind it".to_owned(),
+                entry: Some(index),
+            }),
+            Err(_) => PostingsError::Behind { indexed, size, earlier: None },
+        }
     }
 
     /// The manifest as it is now.

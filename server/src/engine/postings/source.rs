@@ -24,12 +24,13 @@ pub trait Source {
 
     /// Adds the postings of the leaves in `range`, which is below [`Source::size`], in the order of their indexes; within
     /// a leaf their order is free. A leaf that is no record has none. At most [`SOURCE_LEAVES`] leaves are asked for.
+    /// Gives the first of these leaves that is not what the tree has, if there is one: its postings are not to be kept.
     ///
     /// # Errors
     /// [`ReadError`] if a leaf or what its prints follow from can't be read.
     ///
     /// [`SOURCE_LEAVES`]: super::SOURCE_LEAVES
-    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError>;
+    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<Option<LeafIndex>, ReadError>;
 }
 
 /// Who writes the rows of runs.

@@ -70,6 +70,8 @@ impl Log {
         self.refuse_early()?;
         let (found, _) = self.source()?.ok_or(RecordError::Prints)?;
         if found.postings.is_overdue() {
+            // No run is made of what is damaged.
+            self.misses_nothing()?;
             return Err(AppendError::QueueFull.into());
         }
         let secret = found.secret.clone();

@@ -64,7 +64,7 @@ impl Look<'_> {
     fn take_redactions(&mut self) -> Result<(), PostingsError> {
         let print = |facet, value: &str| Print::new(self.source.secret, facet, &[value]);
         let prints = [print(Facet::Operation, REDACTION), print(Facet::Module, OWN_MODULE)];
-        let mut below = Some(self.source.size);
+        let mut below = Some(self.source.root.size);
         while let Some(from) = below {
             let page = self.postings.intersect(self.source, &prints, from, UNFOUND_LOOKS, u64::MAX)?;
             below = page.next.filter(|next| *next > TreeSize::ZERO);

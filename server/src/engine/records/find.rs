@@ -101,7 +101,7 @@ impl Log {
     pub(super) fn source(&self) -> Result<Option<(&Found, Released)>, ReadError> {
         let store = &self.running.reader.store;
         let Some(found) = self.shared.found(&**store, &self.running.upkeep)? else { return Ok(None) };
-        let (log, store) = (Arc::clone(&self.shared), Arc::clone(store));
-        Ok(Some((found, Released { log, store, secret: found.secret.clone() })))
+        let (log, store, rocks) = (Arc::clone(&self.shared), Arc::clone(store), Arc::clone(&self.running.rocks));
+        Ok(Some((found, Released { log, store, rocks, secret: found.secret.clone() })))
     }
 }

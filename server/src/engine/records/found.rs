@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use cairn_rocks::RocksStore;
+use cairn_tree::merkle::Root;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{LogId, Store};
 
-use super::prints::{partial_print, stored_postings};
+use super::prints::{StoredTree, Unlike, partial_print, stored_postings};
 use super::secret::print_row;
 use super::unfound::Unfound;
 use crate::engine::head::Shared;
@@ -63,6 +65,8 @@ impl Shared {
 pub(in crate::engine) struct Released {
     pub(in crate::engine) log: Arc<Shared>,
     pub(in crate::engine) store: Arc<dyn Store>,
+    /// What the store reads through, which can forget what it has read.
+    pub(in crate::engine) rocks: Arc<RocksStore>,
     pub(in crate::engine) secret: PrintSecret,
 }
 
@@ -79,16 +83,17 @@ impl Source for Released {
         self.log.head().size
     }
 
-    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
-        let stored = Stored::new(&*self.store, self.log.info.id);
-        let damaged = |index: LeafIndex, error| {
-            tracing::error!(log = %self.log.info.name, %error, "a record that can't be found by what it says");
-            if let Some(found) = self.log.found.get() {
-                found.damaged.fetch_min(index.get(), Relaxed);
-            }
-            Ok(())
-        };
-        stored_postings((&stored, self.size()), &*self.store, &self.secret, range, to, damaged)
+    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<Option<LeafIndex>, ReadError> {
+        let (store, head) = (&*self.store, self.log.head());
+        let stored = Stored::new(store, self.log.info.id);
+        let tree = StoredTree { stored, store, root: head.tree(), edge: head.edge.clone() };
+        let unlike = stored_postings(&tree, &self.secret, range, to, || self.rocks.forget_blocks())?;
+        let Some(Unlike { index, error }) = unlike else { return Ok(None) };
+        tracing::error!(log = %self.log.info.name, %error, "a record that can't be found by what it says");
+        if let Some(found) = self.log.found.get() {
+            found.damaged.fetch_min(index.get(), Relaxed);
+        }
+        Ok(Some(index))
     }
 }
 
@@ -96,7 +101,7 @@ impl Source for Released {
 pub(in crate::engine) struct Unserved<'a> {
     pub(in crate::engine) store: &'a dyn Store,
     pub(in crate::engine) log: LogId,
-    pub(in crate::engine) size: TreeSize,
+    pub(in crate::engine) root: Root,
     pub(in crate::engine) secret: &'a PrintSecret,
 }
 
@@ -110,21 +115,37 @@ impl Source for Unserved<'_> {
     }
 
     fn size(&self) -> TreeSize {
-        self.size
+        self.root.size
     }
 
-    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
-        let stored = Stored::new(self.store, self.log);
-        stored_postings((&stored, self.size), self.store, self.secret, range, to, |_, error| Err(error))
+    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<Option<LeafIndex>, ReadError> {
+        let (stored, store) = (Stored::new(self.store, self.log), self.store);
+        let tree = StoredTree { stored, store, root: self.root, edge: None };
+        // There is no server whose readers go on with the rest.
+        stored_postings(&tree, self.secret, range, to, || ())?.map_or(Ok(None), |unlike| Err(unlike.error))
     }
 }
 
 /// All logs of a database, to those who work on their postings.
 pub(in crate::engine) struct Indexes {
-    pub(in crate::engine) registry: Arc<Registry>,
-    pub(in crate::engine) store: Arc<dyn Store>,
-    pub(in crate::engine) sequencer: Arc<Sequencer>,
-    pub(in crate::engine) upkeep: Arc<Upkeep>,
+    registry: Arc<Registry>,
+    store: Arc<dyn Store>,
+    rocks: Arc<RocksStore>,
+    sequencer: Arc<Sequencer>,
+    upkeep: Arc<Upkeep>,
+}
+
+impl Indexes {
+    /// Those of a database that is open; `rocks` is what its store reads through.
+    pub(in crate::engine) fn of(
+        registry: &Arc<Registry>,
+        (store, rocks): (Arc<dyn Store>, &Arc<RocksStore>),
+        sequencer: &Arc<Sequencer>,
+        upkeep: &Arc<Upkeep>,
+    ) -> Self {
+        let (registry, rocks) = (Arc::clone(registry), Arc::clone(rocks));
+        Self { registry, store, rocks, sequencer: Arc::clone(sequencer), upkeep: Arc::clone(upkeep) }
+    }
 }
 
 impl Logs for Indexes {
@@ -139,7 +160,8 @@ impl Logs for Indexes {
         });
         let Found { secret, postings, .. } = found.ok()??;
         let (name, postings, secret) = (log.info.name.to_string(), Arc::clone(postings), secret.clone());
-        let source = Released { log: Arc::clone(&log), store: Arc::clone(&self.store), secret };
+        let (store, rocks) = (Arc::clone(&self.store), Arc::clone(&self.rocks));
+        let source = Released { log: Arc::clone(&log), store, rocks, secret };
         Some(Indexed { name, postings, source: Box::new(source) })
     }
 

@@ -6,8 +6,10 @@
 //! stream's name may not find all of its records. Not here: what prints are, and where they are kept (`postings`).
 
 use core::ops::Range;
+use std::sync::Arc;
 
 use cairn_tree::hash::Hash;
+use cairn_tree::merkle::Root;
 use cairn_tree::record::disclosure::Disclosures;
 use cairn_tree::record::event::Part;
 use cairn_tree::record::id::RecordId;
@@ -19,11 +21,13 @@ use cairn_tree::record::parts::{Actor, Context, Object, Subjects};
 use cairn_tree::record::server_part::Place;
 use cairn_tree::record::shown::Shown;
 use cairn_tree::record::stream::{StreamId, StreamName, Topics};
-use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::size::LeafIndex;
 use cairn_tree::store::Store;
 
 use super::read::{Rows, StoredRecord};
 use crate::engine::Log;
+use crate::engine::growing::Edge;
+use crate::engine::judge::Judge;
 use crate::engine::postings::{Facet, Print, PrintSecret};
 use crate::engine::stored::{ReadError, Stored, WIDTH};
 
@@ -124,50 +128,108 @@ pub fn stream_of(object: &Object<'_>, context: Option<&Context<'_>>) -> StreamNa
     }
 }
 
-/// Adds the postings of the stored records in `range` of a tree of `size`, in the order of their indexes. `damaged` is asked
-/// about the first entry that is not what the tree has: nothing is found of it any more, and its stream seems to end before it.
+/// Adds the postings of the stored records in `range`, in the order of their indexes. Gives the first entry that is not what
+/// the tree has, if there is one: nothing is found of it any more, and its stream seems to end before it. What looks so is read
+/// once more, after `forget`: what is not so a second time never was.
 pub(in crate::engine) fn stored_postings(
-    (stored, size): (&Stored<'_>, TreeSize),
-    store: &dyn Store,
+    tree: &StoredTree<'_>,
     secret: &PrintSecret,
     range: Range<u64>,
     to: &mut Vec<(Print, LeafIndex)>,
-    damaged: impl FnOnce(LeafIndex, ReadError) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
-    let mut rows = Rows::new(store, stored.log());
-    let (mut hashes, mut damaged) = (LeafHashes { stored, size, last: None }, Some(damaged));
-    stored.each_entry(range, |index, entry| {
-        if damaged.is_some()
-            && let Err(error) = hashes.check(index, entry)
-            && let Some(damaged) = damaged.take()
-        {
-            damaged(index, error)?;
+    forget: impl Fn(),
+) -> Result<Option<Unlike>, ReadError> {
+    let (mut reading, mut unlike) = (Reading::new(tree, secret), None);
+    let mut from = range.start;
+    while from < range.end {
+        let (begun, bundle) = (to.len(), from..range.end.min((from / WIDTH + 1) * WIDTH));
+        from = bundle.end;
+        let first = reading.read(bundle.clone(), unlike.is_none(), to)?;
+        let Some(first) = first else { continue };
+        forget();
+        to.truncate(begun);
+        // Neither is what was read beside it believed.
+        reading = Reading::new(tree, secret);
+        unlike = reading.read(bundle, true, to)?;
+        if unlike.is_none() {
+            let (log, error) = (tree.stored.log(), first.error);
+            tracing::warn!(%log, %error, "what looked damaged is sound when it is read again");
         }
-        let mut kept = || match rows.disclosures(index) {
-            Err(error) if error.is_failure() => Err(error),
-            // One row that is damaged must not keep all records from being found.
-            kept => Ok(kept.unwrap_or_else(|_| Disclosures::none())),
-        };
-        let prints = match Leaf::classify(entry) {
-            Ok(Entry::Record(leaf)) => prints_of(secret, index, entry, &leaf, &kept()?),
-            Ok(Entry::Opaque) => match Later::decode(index, entry) {
-                Ok(later) => {
-                    vec![id_print(secret, later.id()), stream_print(secret, later.stream()), partial_print(secret)]
-                }
-                Err(_) => return Ok(()),
-            },
-            Ok(Entry::Raw) | Err(_) => return Ok(()),
-        };
-        to.extend(prints.into_iter().map(|print| (print, index)));
-        Ok(())
-    })
+    }
+    Ok(unlike)
 }
 
-/// What the full tiles have of leaves, the last one at hand. Those of the unfinished one were hashed at the start, when the
-/// tree's right edge was made of them.
-struct LeafHashes<'s> {
+/// An entry that is not what the tree has.
+#[derive(Debug)]
+pub(in crate::engine) struct Unlike {
+    pub(in crate::engine) index: LeafIndex,
+    pub(in crate::engine) error: ReadError,
+}
+
+/// A log's entries, and the tree that they must be of.
+pub(in crate::engine) struct StoredTree<'s> {
+    pub(in crate::engine) stored: Stored<'s>,
+    pub(in crate::engine) store: &'s dyn Store,
+    pub(in crate::engine) root: Root,
+    /// The tree's right edge, if it is at hand; else it is read where it is needed.
+    pub(in crate::engine) edge: Option<Arc<Edge>>,
+}
+
+/// One reading of a log's records.
+struct Reading<'s> {
     stored: &'s Stored<'s>,
-    size: TreeSize,
+    secret: &'s PrintSecret,
+    rows: Rows<'s>,
+    hashes: LeafHashes<'s>,
+}
+
+impl<'s> Reading<'s> {
+    fn new(tree: &'s StoredTree<'s>, secret: &'s PrintSecret) -> Self {
+        let rows = Rows::new(tree.store, tree.stored.log());
+        Self { stored: &tree.stored, secret, rows, hashes: LeafHashes { tree, last: None } }
+    }
+
+    /// Adds the postings of the records in a range; gives the first entry that is not what the tree has, if that is asked.
+    fn read(
+        &mut self,
+        range: Range<u64>,
+        check: bool,
+        to: &mut Vec<(Print, LeafIndex)>,
+    ) -> Result<Option<Unlike>, ReadError> {
+        let Self { stored, secret, rows, hashes } = self;
+        let mut unlike = None;
+        stored.each_entry(range, |index, entry| {
+            if check && unlike.is_none() {
+                match hashes.check(index, entry) {
+                    Ok(()) => {}
+                    Err(error) if error.is_failure() => return Err(error),
+                    Err(error) => unlike = Some(Unlike { index, error }),
+                }
+            }
+            let mut kept = || match rows.disclosures(index) {
+                Err(error) if error.is_failure() => Err(error),
+                // One row that is damaged must not keep all records from being found.
+                kept => Ok(kept.unwrap_or_else(|_| Disclosures::none())),
+            };
+            let prints = match Leaf::classify(entry) {
+                Ok(Entry::Record(leaf)) => prints_of(secret, index, entry, &leaf, &kept()?),
+                Ok(Entry::Opaque) => match Later::decode(index, entry) {
+                    Ok(later) => {
+                        vec![id_print(secret, later.id()), stream_print(secret, later.stream()), partial_print(secret)]
+                    }
+                    Err(_) => return Ok(()),
+                },
+                Ok(Entry::Raw) | Err(_) => return Ok(()),
+            };
+            to.extend(prints.into_iter().map(|print| (print, index)));
+            Ok(())
+        })?;
+        Ok(unlike)
+    }
+}
+
+/// What the tiles have of leaves, the last one at hand; of the unfinished one, what hashes to the tree's root.
+struct LeafHashes<'s> {
+    tree: &'s StoredTree<'s>,
     /// A tile's number and its hashes.
     last: Option<(u64, Vec<Hash>)>,
 }
@@ -175,17 +237,27 @@ struct LeafHashes<'s> {
 impl LeafHashes<'_> {
     fn check(&mut self, index: LeafIndex, entry: &[u8]) -> Result<(), ReadError> {
         let (number, place) = (index.get() / WIDTH, (index.get() % WIDTH) as usize);
-        if (number + 1) * WIDTH > self.size.get() {
-            return Ok(());
-        }
         if self.last.as_ref().is_none_or(|(last, _)| *last != number) {
-            self.last = Some((number, self.stored.tile(0, number)?));
+            self.last = Some((number, self.tile(number)?));
         }
         let expected = self.last.as_ref().and_then(|(_, hashes)| hashes.get(place));
         if expected == Some(&Hash::leaf(entry)) {
             return Ok(());
         }
-        Err(self.stored.damaged("bundle", number, format!("the entry {index} is not what the tree has")))
+        let problem = format!("the entry {index} is not what the tree has");
+        Err(self.tree.stored.damaged("bundle", number, problem))
+    }
+
+    fn tile(&self, number: u64) -> Result<Vec<Hash>, ReadError> {
+        let StoredTree { stored, root, edge, .. } = self.tree;
+        if (number + 1) * WIDTH <= root.size.get() {
+            return stored.tile(0, number);
+        }
+        let judge = Judge::new(*stored, (root.size, root.hash), edge.clone());
+        match (judge.edge_error(), judge.edge_hashes(0)) {
+            (Some(error), _) => Err(error.clone()),
+            (None, hashes) => Ok(hashes.unwrap_or_default().to_vec()),
+        }
     }
 }
 

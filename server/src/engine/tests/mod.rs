@@ -253,6 +253,8 @@ struct Faulty {
     damaged: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind)>>,
     /// The next read of rows of this log and kind fails like that, and no other.
     damaged_once: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind)>>,
+    /// So many reads of rows of this log and kind give a row with a bit that is wrong.
+    flips: std::sync::Mutex<Option<(LogId, cairn_tree::store::Kind, u64)>>,
     /// Commits that have begun.
     begun: AtomicU64,
     /// Kinds of rows that were read, each time.
@@ -316,6 +318,23 @@ impl Faulty {
         *self.damaged_once.lock().unwrap() = Some((log, kind));
     }
 
+    fn flip_reads(&self, log: LogId, kind: cairn_tree::store::Kind, times: u64) {
+        *self.flips.lock().unwrap() = Some((log, kind, times));
+    }
+
+    /// Changes what was read, if it is to.
+    fn flip<'r>(&self, mut rows: impl Iterator<Item = (&'r cairn_tree::store::Key, &'r mut Vec<u8>)>) {
+        let mut flips = self.flips.lock().unwrap();
+        let Some((log, kind, left)) = &mut *flips else { return };
+        let hit = rows.find(|(key, _)| *left > 0 && (key.log(), key.kind()) == (*log, *kind));
+        if let Some((_, row)) = hit {
+            // Of the last entry in it.
+            row.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+            *left -= 1;
+            self.fired.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
     fn begun(&self) -> u64 {
         self.begun.load(Ordering::SeqCst)
     }
@@ -334,7 +353,9 @@ impl Store for Faulty {
     fn get_many(&self, keys: &[cairn_tree::store::Key]) -> Result<Vec<Option<Vec<u8>>>, cairn_tree::store::StoreError> {
         self.read.lock().unwrap().extend(keys.iter().map(cairn_tree::store::Key::kind));
         self.readable(|log, kind| keys.iter().any(|key| (key.log(), key.kind()) == (log, kind)))?;
-        self.inner.get_many(keys)
+        let mut rows = self.inner.get_many(keys)?;
+        self.flip(keys.iter().zip(&mut rows).filter_map(|(key, row)| Some((key, row.as_mut()?))));
+        Ok(rows)
     }
 
     fn scan(
@@ -344,7 +365,9 @@ impl Store for Faulty {
     ) -> Result<Vec<(cairn_tree::store::Key, Vec<u8>)>, cairn_tree::store::StoreError> {
         self.read.lock().unwrap().extend(range.kind());
         self.readable(|log, kind| *range == cairn_tree::store::KeyRange::all(log, kind))?;
-        self.inner.scan(range, limit)
+        let mut rows = self.inner.scan(range, limit)?;
+        self.flip(rows.iter_mut().map(|(key, row)| (&*key, row)));
+        Ok(rows)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
@@ -411,6 +434,7 @@ impl World {
             fired: AtomicU64::new(0),
             damaged: std::sync::Mutex::default(),
             damaged_once: std::sync::Mutex::default(),
+            flips: std::sync::Mutex::default(),
             begun: AtomicU64::new(0),
             read: std::sync::Mutex::default(),
         };

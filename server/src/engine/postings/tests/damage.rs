@@ -136,6 +136,42 @@ fn damaged_runs_are_made_anew_and_sound_ones_are_left_alone() {
     }
 }
 
+/// A run would outlive what is known of the damage: the next start would take it for what the log has.
+#[test]
+fn no_run_is_made_of_a_leaf_that_is_not_what_the_tree_has() {
+    const LEAVES: u64 = 100;
+    let mut ground = Ground { unlike: Some(index(40)), ..Ground::new(0) };
+    *ground.leaves.write().unwrap() = (0..LEAVES).map(record).collect();
+    let indexed = |ground: &Ground| Manifest::read(&ground.store, LOG, 0).unwrap().end();
+    // What there is room for is found from memory, by whoever knows what to think of it.
+    let postings = ground.postings(SMALL);
+    build(&postings, &ground, &ground.sink()).unwrap();
+    ground.append(&postings, (LEAVES..LEAVES + 10).map(record).collect());
+    build(&postings, &ground, &ground.sink()).unwrap();
+    assert_eq!((indexed(&ground), postings.is_due()), (0, false));
+    ground.model().compare(&postings, &ground, &all_prints(LEAVES + 10));
+    // Of more it is told what keeps it from being indexed.
+    ground.leaves.write().unwrap().extend((LEAVES + 10..300).map(record));
+    let postings = ground.postings(SMALL);
+    let refused = build(&postings, &ground, &ground.sink());
+    assert!(matches!(refused, Err(BuildError::Unlike(at)) if at == index(40)), "{refused:?}");
+    let told = postings.complete_to(&ground).unwrap_err();
+    assert!(matches!(&told, PostingsError::Read(error) if error.entry() == Some(index(40))), "{told:?}");
+    assert_eq!(indexed(&ground), 0);
+    // All that comes before what was read with it has runs.
+    ground.leaves.write().unwrap().extend((300..9_000).map(record));
+    ground.unlike = Some(index(5_000));
+    let refused = build(&postings, &ground, &ground.sink());
+    assert!(matches!(refused, Err(BuildError::Unlike(at)) if at == index(5_000)), "{refused:?}");
+    assert_eq!(indexed(&ground), SOURCE_LEAVES);
+    ground.unlike = None;
+    build(&postings, &ground, &ground.sink()).unwrap();
+    assert!(indexed(&ground) > 8_900);
+    let ids = [0, 40, 70, 5_000, 8_999].map(|number| print(Facet::RecordId, number));
+    let found = postings.newest_of(&ground, &ids).unwrap().into_iter().flatten().collect::<Vec<_>>();
+    assert_eq!(numbers(&found), [0, 40, 70, 5_000, 8_999]);
+}
+
 /// A disk that damages whatever is written is not written to without end.
 #[test]
 fn runs_that_are_damaged_again_and_again_stay_so() {

@@ -45,6 +45,8 @@ struct Ground {
     first: u64,
     /// What leaves have of which runs may say more.
     partial: Option<Print>,
+    /// A leaf that is not what the tree has.
+    unlike: Option<LeafIndex>,
     reads: AtomicUsize,
 }
 
@@ -52,7 +54,7 @@ impl Ground {
     /// A log whose first record has the index `first`.
     fn new(first: u64) -> Self {
         let leaves = RwLock::new(vec![Vec::new(); first as usize]);
-        Self { store: MemoryStore::new(), leaves, first, partial: None, reads: AtomicUsize::new(0) }
+        Self { store: MemoryStore::new(), leaves, first, partial: None, unlike: None, reads: AtomicUsize::new(0) }
     }
 
     fn postings(&self, sizes: Sizes) -> Postings {
@@ -116,13 +118,13 @@ impl Source for Ground {
         size(self.leaves.read().unwrap().len() as u64)
     }
 
-    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
+    fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<Option<LeafIndex>, ReadError> {
         assert!(range.end - range.start <= SOURCE_LEAVES);
         let leaves = self.leaves.read().unwrap();
-        for place in range {
+        for place in range.clone() {
             to.extend(leaves[place as usize].iter().map(|print| (*print, index(place))));
         }
-        Ok(())
+        Ok(self.unlike.filter(|index| range.contains(&index.get())))
     }
 }
 

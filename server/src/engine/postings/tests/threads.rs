@@ -107,7 +107,11 @@ fn the_thread_builds_what_is_due() {
         fn size(&self) -> TreeSize {
             self.0.size()
         }
-        fn postings(&self, range: Range<u64>, to: &mut Vec<(Print, LeafIndex)>) -> Result<(), ReadError> {
+        fn postings(
+            &self,
+            range: Range<u64>,
+            to: &mut Vec<(Print, LeafIndex)>,
+        ) -> Result<Option<LeafIndex>, ReadError> {
             Source::postings(&*self.0, range, to)
         }
     }

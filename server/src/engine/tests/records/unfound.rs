@@ -104,3 +104,38 @@ fn whose_they_are_nobody_else_is_told() {
         assert_eq!(log.completeness(tenant, &of(None)).unwrap(), completeness(4, &[1]));
     }
 }
+
+/// Records of which 256 are in a finished bundle, and the rest in the tree's unfinished edge.
+#[test]
+fn an_entry_that_is_read_wrongly_once_is_found_as_ever_and_one_that_stays_wrong_is_told() {
+    const RECORDS: u64 = 300;
+    let mut archive = Archive::new();
+    let plans: Vec<Plan> = (0..RECORDS).map(|id| Plan::new((id % 5) as u8, id)).collect();
+    archive.try_record(&plans, None).unwrap();
+    let log = archive.log().info().id;
+    for kind in [Kind::BundlePart, Kind::Piece] {
+        let store = archive.world.reopen_faulty();
+        store.flip_reads(log, kind, 1);
+        let reader = archive.log();
+        for number in 0..RECORDS {
+            assert_eq!(found(&reader, &[id_print(&archive.secret, id(number))]).len(), 1, "{kind:?} {number}");
+        }
+        assert_eq!((store.fired(), reader.unfound_from()), (1, None), "{kind:?}");
+        drop((reader, store));
+        archive.try_record(&[Plan::new(7, 1_000)], None).unwrap();
+        archive.check();
+
+        let store = archive.world.reopen_faulty();
+        store.flip_reads(log, kind, u64::MAX);
+        let reader = archive.log();
+        let missing =
+            (0..RECORDS).filter(|number| found(&reader, &[id_print(&archive.secret, id(*number))]).is_empty());
+        assert!(missing.count() <= 1 && store.fired() > 1, "{kind:?}");
+        let bundle = reader.unfound_from().map(|index| index.get() / 256);
+        assert_eq!(bundle, Some(u64::from(kind == Kind::Piece)), "{kind:?}");
+        store.flip_reads(log, kind, 0);
+        drop((reader, store));
+        let refused = archive.try_record(&[Plan::new(8, 2_000)], None).unwrap_err();
+        assert!(matches!(refused, RecordError::Read(ReadError::Damaged { .. })), "{refused:?}");
+    }
+}
