@@ -115,3 +115,27 @@ fn blocks_that_are_forgotten_are_gone_from_memory() {
         assert!(before > 60_000 && after < before / 10, "{before} bytes were kept, and {after} still are");
     }
 }
+
+/// A row of 16 KiB is a block of its own: whoever wants one does not wait for the next.
+#[test]
+fn a_scan_reads_no_block_behind_the_last_row_that_it_gives() {
+    let Kept { store, directory } = fresh();
+    let key = |number| Key::numbered(LogId::new(1), Kind::PostingRun, number);
+    let mut batch = Batch::new();
+    (0..40_u8).for_each(|number| batch.put(key(u64::from(number)), vec![number; 16 << 10]));
+    store.commit(batch).expect("rows");
+    drop(store);
+    // From here on they stand in tables.
+    let store = RocksStore::open(&directory.path().join("db"), &small()).expect("the same database");
+    let read = |limit: usize| {
+        store.forget_blocks();
+        let before = store.stats().block_cache_bytes;
+        let rows = store.scan(&KeyRange::from_key(key(7)), limit).expect("rows");
+        assert_eq!((rows.len(), rows[0].1[0]), (limit, 7));
+        store.stats().block_cache_bytes - before
+    };
+    let (one, three) = (read(1), read(3));
+    assert!(one >= 16 << 10, "it came from a table: {one}");
+    assert!(one < 32 << 10, "one block, and the table's index: {one}");
+    assert!(three < 64 << 10, "{three}");
+}
