@@ -386,10 +386,8 @@ impl App {
         let id = answer.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
         let trace = trace_id(&parts.headers).unwrap_or_default();
         // What may tell of a person can be erased, and our log can't: of such requests it has the kind alone.
-        let (path, words): (_, fn(&Problem) -> &str) = match route.is_about_records() {
-            true => (route.label(), Problem::title),
-            false => (parts.uri.path(), Problem::detail),
-        };
+        let words = if route.is_about_records() { Problem::title } else { Problem::detail };
+        let path = if route.shows_path(!status.is_client_error()) { parts.uri.path() } else { route.label() };
         let detail = cause.or(problem.map(words)).unwrap_or_default();
         let (method, status) = (&parts.method, status.as_u16());
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -120,6 +120,16 @@ impl Route {
         matches!(self, Self::DigitCapture | Self::DigitCreate | Self::DigitSearch | Self::DigitVerify)
     }
 
+    /// Whether its path is written into our log, where nothing can be erased, `understood` or not: never one that may tell of a
+    /// person, be it that of no route, and of a log's items only what is one.
+    pub(crate) const fn shows_path(self, understood: bool) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Entry | Self::Tile => understood,
+            _ => !self.is_about_records(),
+        }
+    }
+
     /// Whether its path may tell of a person, and so is kept out of logs.
     pub(crate) const fn is_about_records(self) -> bool {
         matches!(

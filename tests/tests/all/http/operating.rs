@@ -306,3 +306,35 @@ fn warnings_that_are_left_out_are_counted_and_told_of_at_the_end() {
     let told: Vec<&str> = stderr.lines().filter(|line| line.contains("too many warnings of one kind")).collect();
     assert!(matches!(told[..], [line] if line.contains(&format!("lines={dropped}"))), "{told:?}");
 }
+
+/// Our log is never erased: a path that names nothing may be somebody's name, misspelt or sent where it does not belong.
+#[test]
+fn of_a_path_that_is_none_of_ours_the_log_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::init(folder.path().join("data"));
+    let file = data.path().join("cairnd.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("# access = \"errors\""));
+    fs::write(&file, text.replace("# access = \"errors\"", "access = \"all\"")).unwrap();
+    let server = data.serve();
+    let mut connection = Connection::open(server.address()).unwrap();
+    for path in [
+        "/v1/stream/entity/pb/tl/person/Ada-4711",
+        "/v1/records/x/y/Ada-4711",
+        "/v1/streams/entity/pb/Ada-4711",
+        "/logs/main/entries/Ada-4711",
+        "/logs/main/tile/Ada-4711",
+        "/logs/Ada-4711",
+        "/Ada-4711",
+    ] {
+        assert!([400, 404].contains(&connection.ask(&Request::get(path)).unwrap().status), "{path}");
+    }
+    assert_eq!(connection.ask(&Request::get("/logs/main/head")).unwrap().status, 200);
+    let ended = server.stop();
+    assert_eq!(
+        ended.stderr.matches("path=unknown").count() + ended.stderr.matches("path=\"unknown\"").count(),
+        5,
+        "{ended:?}"
+    );
+    assert!(ended.stderr.contains("/logs/main/head") && !ended.stderr.contains("Ada"), "{ended:?}");
+}
