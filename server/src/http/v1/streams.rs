@@ -96,7 +96,7 @@ fn cursor(query: &Query<'_>) -> Result<Option<Beginning>, Problem> {
         crate::http::docs::ObjectPath,
         crate::http::docs::StreamLog,
         ("at" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339: all records up to it act, it included. Now if absent"),
-        ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
+        ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant; producer_time needs `at`"),
         ("earlier" = Option<u8>, Query, description = "1 (the default): a stream that continues one of another log begins with the states that it has there, by the same time or at its end; the answer's `earlier` names each part. 0: with nothing"),
         ("view" = Option<String>, Query, description = "recorded (the default): each record acts where it stands; corrected: corrections act in the place of what they correct"),
         ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
@@ -132,7 +132,7 @@ pub(crate) async fn state(ask: &Ask<'_>) -> Result<Answer, Problem> {
         crate::http::docs::StreamLog,
         ("from" = Option<String>, Query, description = "A record's number, or a time as in RFC 3339. Before the first record if absent"),
         ("to" = Option<String>, Query, description = "The same. Now if absent"),
-        ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant"),
+        ("by" = Option<String>, Query, description = "server_time (the default) or producer_time: which time is meant; producer_time needs `to`"),
         ("earlier" = Option<u8>, Query, description = "1 (the default): a stream that continues one of another log begins with the states that it has there, by the same time or at its end; the answer's `earlier` names each part. 0: with nothing"),
         ("view" = Option<String>, Query, description = "recorded (the default) or corrected"),
         ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
@@ -171,7 +171,13 @@ fn point(query: &Query<'_>, name: &'static str, otherwise: Until) -> Result<Poin
     };
     let view = if one_of(VIEW, "recorded", "corrected")? { View::Corrected } else { View::AsRecorded };
     let by_producer = one_of(BY, "server_time", "producer_time")?;
-    let Some(text) = query.get(name) else { return Ok(Point { until: otherwise, view }) };
+    let Some(text) = query.get(name) else {
+        if by_producer && otherwise == Until::End {
+            let detail = format!("the producers' times up to which records act stand in {name}, which is not there");
+            return Err(Problem::malformed(BY, "producer_time", detail).bound(format!("with {name}, a time")));
+        }
+        return Ok(Point { until: otherwise, view });
+    };
     let number = text.parse::<u64>().ok().filter(|number| number.to_string() == text);
     if let Some(seq) = number.and_then(|number| Seq::new(number).ok()) {
         return Ok(Point { until: Until::Seq(seq), view });

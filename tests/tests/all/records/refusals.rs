@@ -133,6 +133,29 @@ fn other_types_and_encodings_are_refused() {
     assert_eq!(running.size(), 0);
 }
 
+/// What says whose time is meant, where no time is, is told and not passed over.
+#[test]
+fn the_producers_times_need_a_time() {
+    let running = Running::start();
+    running.brought(&json!([record("pb", "1", "create"), record("pb", "1", "update")]));
+    let stream = "/v1/streams/entity/pb/tl/license/1";
+    let at = "2999-01-01T00:00:00Z";
+    for query in [
+        "state?by=producer_time",
+        "state?by=producer_time&view=corrected",
+        "diff?by=producer_time",
+        &format!("diff?by=producer_time&from={at}"),
+    ] {
+        let answer = running.read(&format!("{stream}/{query}"));
+        assert_eq!((answer.status, &json_of(&answer)["field"]), (400, &json!("by")), "{query}: {}", answer.text());
+    }
+    for query in
+        ["state?by=server_time", &format!("state?by=producer_time&at={at}"), &format!("diff?by=producer_time&to={at}")]
+    {
+        assert_eq!(running.read(&format!("{stream}/{query}")).status, 200, "{query}");
+    }
+}
+
 #[test]
 fn odd_questions_are_the_askers_mistake() {
     let running = Running::start();
