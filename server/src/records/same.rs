@@ -34,7 +34,7 @@ fn says_the_same(brought: &Content<'_>, stored: &Record) -> bool {
 }
 
 /// A context without how its request was traced: whoever sends it again sends it in another span.
-fn untraced<'c>(context: &Option<Context<'c>>) -> Option<Context<'c>> {
+pub(super) fn untraced<'c>(context: &Option<Context<'c>>) -> Option<Context<'c>> {
     let untraced = context.clone().map(|context| Context { traceparent: None, tracestate: None, ..context });
     untraced.filter(|context| !context.is_empty())
 }

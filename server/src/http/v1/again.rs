@@ -9,7 +9,7 @@ use cairn_tree::record::open::Record;
 use cairn_tree::size::LeafIndex;
 
 use super::super::problem::{Kind, Problem};
-use super::prepare::{Prepared, Ready, Request};
+use super::prepare::{Brought, Prepared, Ready, Request};
 use super::{judged, refused};
 use crate::engine::postings::PrintSecret;
 use crate::engine::records::{RecordError, Recorded, Sequenced, Submission, id_print};
@@ -81,12 +81,31 @@ pub(in crate::http) async fn append(request: &Arc<Request>, ready: Ready) -> Res
     Err(refused(error))
 }
 
+impl Compared {
+    /// The record at a position is what the one at another says, which came before.
+    fn repeat(&mut self, position: usize, first: usize) {
+        if let Some(sequenced) = self.there.get(&first).copied() {
+            self.there.insert(position, sequenced);
+        } else if let Ok(place) = self.new.binary_search_by_key(&first, |(position, _)| *position) {
+            let again = self.new.get(place).map(|(_, submission)| (position, submission.clone()));
+            self.new.extend(again);
+        }
+    }
+}
+
 impl Request {
     fn compare(&self, log: &Log, head: &Head) -> Result<Compared, Problem> {
         let mut compared = Compared::default();
-        self.prepare_each(log, |position, place, made, submit| {
+        self.prepare_each(log, |position, place, brought, submit| {
+            let made = match brought {
+                Brought::Made(made) => made,
+                Brought::Again(first) => {
+                    compared.repeat(position, first);
+                    return Ok(());
+                }
+            };
             match stored(log, head, &made, submit.prints, place)? {
-                None => compared.new.push((position, submit.submission(made))),
+                None => compared.new.push((position, submit.submission(*made))),
                 Some(record) if is_same(&made, &record) => {
                     compared.there.insert(position, sequenced(&record));
                 }

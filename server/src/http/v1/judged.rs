@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::super::problem::{Kind, Problem};
 use super::again::{Done, sequenced, stored, taken};
-use super::prepare::{Prepared, Request};
+use super::prepare::{Brought, Prepared, Request};
 use super::{conflict, refused};
 use crate::engine::Log;
 use crate::engine::postings::Print;
@@ -34,7 +34,20 @@ struct Judged {
     new: Vec<New>,
 }
 
+impl Judged {
+    /// The record at a position is what the one at another says, which came before.
+    fn repeat(&mut self, position: usize, first: usize) {
+        if let Some(sequenced) = self.there.get(&first).copied() {
+            self.there.insert(position, sequenced);
+        } else if let Ok(place) = self.new.binary_search_by_key(&first, |new| new.position) {
+            let again = self.new.get(place).map(|new| New { position, ..new.clone() });
+            self.new.extend(again);
+        }
+    }
+}
+
 /// A record that fits.
+#[derive(Clone)]
 struct New {
     position: usize,
     submission: Submission,
@@ -147,7 +160,14 @@ impl Request {
         let (of, asked) = ((log, &*head, prints), (&*records.settings, &records.states));
         let mut judge = Judge::new(&self.app.engine, of, asked, watched);
         let (mut judged, mut is_behind) = (Judged::default(), false);
-        let all = self.prepare_each(log, |position, place, made, submit| {
+        let all = self.prepare_each(log, |position, place, brought, submit| {
+            let made = match brought {
+                Brought::Made(made) => made,
+                Brought::Again(first) => {
+                    judged.repeat(position, first);
+                    return Ok(());
+                }
+            };
             match stored(log, &head, &made, submit.prints, place)? {
                 None => {}
                 Some(record) if is_same(&made, &record) => {
@@ -161,7 +181,7 @@ impl Request {
                 is_behind = matches!(unfit, Unfit::Unknowable(Unknowable::Behind(_)));
                 self.unfit(log, unfit, place)
             })?;
-            let submission = submit.submission(made);
+            let submission = submit.submission(*made);
             judged.new.push(New {
                 position,
                 pinned: expected.is_some(),

@@ -19,7 +19,7 @@ use crate::auth::{ProducerKeyText, Tenants, TokenId};
 use crate::engine::postings::{Print, PrintSecret};
 use crate::engine::records::{BoundBody, Submission};
 use crate::engine::{IdempotencyKey, Log};
-use crate::records::{Admission, Earlier, Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged};
+use crate::records::{Admission, Earlier, Form, Inputs, Made, Maker, Refusal, Said, Submit, is_judged, repeated};
 
 /// A request to append records, its body read.
 pub(in crate::http) struct Request {
@@ -61,6 +61,13 @@ pub(in crate::http) struct Prepared {
     pub(super) bound: Option<BoundBody>,
     /// Until the log has them, their tenants stay at home in it.
     pub(super) admission: Option<Admission>,
+}
+
+/// One record of a body.
+pub(super) enum Brought<'a> {
+    Made(Box<Made<'a>>),
+    /// What the one at this position says, under its id.
+    Again(usize),
 }
 
 /// Where records stand in the body.
@@ -136,10 +143,17 @@ impl Request {
             return Ok(None);
         }
         let places = Places(inputs.list());
-        let (mut submissions, mut watched) = (Vec::new(), BTreeSet::new());
-        self.make(&log, inputs, |_, _, made, submit| {
+        let (mut submissions, mut watched) = (Vec::<Submission>::new(), BTreeSet::new());
+        self.make(&log, inputs, |_, _, brought, submit| {
+            let made = match brought {
+                Brought::Made(made) => made,
+                Brought::Again(first) => {
+                    submissions.extend(submissions.get(first).cloned());
+                    return Ok(());
+                }
+            };
             let is_judged = is_judged(&self.app.records.settings, &made);
-            let submission = submit.submission(made);
+            let submission = submit.submission(*made);
             if is_judged {
                 watched.insert(submission.stream);
             }
@@ -174,7 +188,7 @@ impl Request {
     pub(super) fn prepare_each(
         &self,
         log: &Log,
-        each: impl FnMut(usize, &str, Made<'_>, &Submit<'_>) -> Result<(), Problem>,
+        each: impl FnMut(usize, &str, Brought<'_>, &Submit<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         self.make(log, self.inputs()?, each)
     }
@@ -183,7 +197,7 @@ impl Request {
         &self,
         log: &Log,
         inputs: Inputs<'_>,
-        mut each: impl FnMut(usize, &str, Made<'_>, &Submit<'_>) -> Result<(), Problem>,
+        mut each: impl FnMut(usize, &str, Brought<'_>, &Submit<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let secret = &self.app.records.secret.of_log(&log.info().origin);
         let prints = self.prints.iter().find(|(id, _)| *id == log.info().id).map(|(_, secret)| secret);
@@ -201,8 +215,13 @@ impl Request {
         let random = &*self.app.records.randomness;
         let maker = Maker { log: origin, secret, random, now, said: &self.said, keys, earlier };
         let places: Vec<String> = (0..inputs.records.len()).map(|number| inputs.place(number)).collect();
+        let repeated = repeated(&inputs, secret, &self.said);
         for (position, (input, place)) in inputs.records.into_iter().zip(places).enumerate() {
-            each(position, &place, maker.make(input, &place)?, &submit)?;
+            let brought = match repeated.get(&position) {
+                Some(first) => Brought::Again(*first),
+                None => Brought::Made(Box::new(maker.make(input, &place)?)),
+            };
+            each(position, &place, brought, &submit)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::thread;
 
 use cairn_tests::http::Connection;
+use cairn_tests::server::cairnd;
 use serde_json::{Value, json};
 
 use super::{Running, json_of, post, record};
@@ -61,6 +62,56 @@ fn the_same_event_under_its_id_is_one_record_and_another_is_refused() {
     let running = running.restarted();
     assert_eq!(places(&running.brought(&one)), places(&first));
     assert_eq!(running.bring(&other).status, 409);
+}
+
+#[test]
+fn the_same_event_twice_in_one_request_is_one_record_with_one_receipt() {
+    let running = Running::start();
+    let with_id = |mut record: Value, id: u8| {
+        record["id"] = json!(format!("01939f5a-7c00-7a3b-8c4d-5e6f7081920{id}"));
+        record
+    };
+    let one = with_id(record("pb", "1", "create"), 1);
+    let ask = |running: &Running, body: &Value, key: &str| {
+        json_of(&running.ask_with(&running.data.token, post(body).with("idempotency-key", key)))
+    };
+    let body = json!([one, record("pb", "1", "update"), one, record("pb", "1", "update"), one]);
+    let first = ask(&running, &body, "k");
+    let (told, indexes) = (places(&first), |told: &[(Value, Value, Value)]| {
+        told.iter().map(|(_, index, _)| index.as_u64().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(indexes(&told), [0, 1, 0, 2, 0], "{first}");
+    assert!(told[2] == told[0] && told[4] == told[0]);
+    let records = &first["records"];
+    assert!(records[0]["leaf"].is_string() && records[0]["proof"].is_array(), "{first}");
+    assert!(["leaf", "proof"].iter().all(|part| records[2][part] == records[0][part]), "{first}");
+    assert_eq!((&records[0]["replayed"], &records[2]["replayed"]), (&Value::Null, &json!(true)));
+    assert_eq!((&records[3]["seq"], running.size()), (&json!(2), 3));
+    let again = ask(&running, &body, "k");
+    assert_eq!((&again["replayed"], places(&again)), (&json!(true), told));
+    // Beside what is there, and what is new twice.
+    let two = with_id(record("pb", "2", "create"), 2);
+    let mixed = running.brought(&json!([two, one, two, one]));
+    assert_eq!(indexes(&places(&mixed)), [3, 0, 3, 0], "{mixed}");
+    // The first may say when it was; what says another time, or anything else, is another event.
+    let three = with_id(record("pb", "3", "create"), 3);
+    let mut timed = three.clone();
+    timed["time"] = json!("2026-01-01T00:00:00Z");
+    assert_eq!(indexes(&places(&running.brought(&json!([timed, three])))), [4, 4]);
+    let four = with_id(record("pb", "4", "create"), 4);
+    for (name, value) in [("time", json!("2026-01-01T00:00:00Z")), ("subjects", json!(["person:1"]))] {
+        let mut other = four.clone();
+        other[name] = value;
+        let refused = running.bring(&json!([record("pb", "5", "create"), four, other]));
+        assert_eq!((refused.status, &json_of(&refused)["pointer"]), (409, &json!("/2/id")), "{name}");
+    }
+    assert_eq!(running.size(), 5);
+    // A strict module sees one creation.
+    let set = ["module", "set", "tl", "--tenant", "pb", "--strict", "on"];
+    assert_eq!(cairnd(running.data.path(), &set).code, Some(0));
+    assert_eq!(indexes(&places(&running.brought(&json!([four, four])))), [6, 6]);
+    running.server.stop();
+    running.data.assert_sound();
 }
 
 #[test]
