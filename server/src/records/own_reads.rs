@@ -15,7 +15,8 @@
 //! | `records` | public | how many records were shown |
 //! | `stream` | public | the stream's id, if all of them are of one |
 //! | `target` | restricted | path and query of the request; only of a full one, as all below |
-//! | `shown` | internal | the records, each with `id` and `index`; of more than a thousand their streams, each with the number of its records and the indexes of the first and the last |
+//! | `shown` | internal | the records, each with `id` and `index`; of more than a thousand their streams, each with the number of its records and the indexes of the first and the last; those of the trail of reads are left out |
+//! | `of_trail` | public | how many of the records are of the trail of reads, beside others: of those nothing more is said |
 //! | `unlisted` | internal | how many records are in streams that are not listed |
 //! | others | restricted or secret | terms of the request's body, under their names there |
 //!
@@ -56,6 +57,7 @@ pub struct Shown {
     /// How many of them are themselves records of reads.
     of_reads: u64,
     listed: Vec<(LeafIndex, RecordId)>,
+    /// Of the trail of reads too, so that it is known whether all are of one.
     streams: BTreeMap<StreamId, Part>,
     /// Records of streams that are not listed.
     unlisted: u64,
@@ -64,6 +66,7 @@ pub struct Shown {
 /// What is shown of one stream.
 #[derive(Debug, Clone, Copy)]
 struct Part {
+    /// Those of the trail of reads are not counted here.
     count: u64,
     first: LeafIndex,
     last: LeafIndex,
@@ -104,16 +107,19 @@ impl Shown {
         let is_read =
             object.is_some_and(|object| object.module.as_str() == OWN_MODULE && object.operation.as_str() == READ);
         self.count += 1;
-        self.of_reads += u64::from(is_read);
-        if self.listed.len() < LISTED {
+        // Of reads of the trail it is metadata that is kept, beside whatever else is shown.
+        let listed = u64::from(!is_read);
+        self.of_reads += 1 - listed;
+        if !is_read && self.listed.len() < LISTED {
             self.listed.push((index, record.leaf().event().head().id));
         }
         if let Some(part) = self.streams.get_mut(&stream) {
-            (part.count, part.first, part.last) = (part.count + 1, part.first.min(index), part.last.max(index));
+            let (first, last) = (part.first.min(index), part.last.max(index));
+            *part = Part { count: part.count + listed, first, last };
         } else if self.streams.len() < LISTED {
-            self.streams.insert(stream, Part { count: 1, first: index, last: index });
+            self.streams.insert(stream, Part { count: listed, first: index, last: index });
         } else {
-            self.unlisted += 1;
+            self.unlisted += listed;
         }
     }
 
@@ -138,12 +144,12 @@ impl Shown {
     fn to_json(&self) -> Json<'static> {
         let mut text = String::from("[");
         // Writing to a string does not fail.
-        if self.count == self.listed.len() as u64 {
+        if self.count - self.of_reads == self.listed.len() as u64 {
             for (index, id) in &self.listed {
                 let _ = write!(text, r#"{{"id":"{id}","index":{index}}},"#);
             }
         } else {
-            for (stream, Part { count, first, last }) in &self.streams {
+            for (stream, Part { count, first, last }) in self.streams.iter().filter(|(_, part)| part.count > 0) {
                 let _ = write!(text, r#"{{"stream":"{stream}","records":{count},"first":{first},"last":{last}}},"#);
             }
         }
@@ -203,6 +209,9 @@ impl Read<'_> {
         if full {
             members.push(("target", Class::Restricted, Json::string(self.target)));
             members.push(("shown", Class::Internal, self.shown.to_json()));
+            if self.shown.of_reads > 0 {
+                members.push(("of_trail", Class::Public, json(&self.shown.of_reads.to_string())));
+            }
             if self.shown.unlisted > 0 {
                 members.push(("unlisted", Class::Internal, json(&self.shown.unlisted.to_string())));
             }

@@ -88,6 +88,28 @@ fn off_records_nothing_metadata_no_term_and_full_all_of_it() {
     running.data.assert_sound();
 }
 
+/// A page may show records of the trail beside others: of those it is said how many, and not which.
+#[test]
+fn records_of_the_trail_are_counted_and_not_named_beside_others() {
+    let running = Running::start();
+    let id = bring(&running, "pb", "1");
+    set(&running.data, "pb", "full");
+    assert_eq!(running.read("/v1/records?tenant=pb&module=tl").status, 200);
+    let page = running.shown("/v1/records?tenant=pb");
+    let told = |one: &Value| (one["view"]["id"].as_str().unwrap().to_owned(), one["integrity"]["index"].clone());
+    let is_read = |one: &&Value| one["view"]["object"]["operation"] == "cairn.read";
+    let (reads, others): (Vec<&Value>, Vec<&Value>) = page["records"].as_array().unwrap().iter().partition(is_read);
+    // The setting is on record as well.
+    assert_eq!((reads.len(), others.len(), told(others[1]).0), (1, 2, id));
+    let read = trail(&running, "pb").pop().unwrap();
+    assert_eq!(new(&read, "/target"), "/v1/records?tenant=pb");
+    assert_eq!((new(&read, "/records"), new(&read, "/of_trail")), (&json!(3), &json!(1)), "{read}");
+    let shown: Vec<Value> =
+        others.iter().map(|one| told(one)).map(|(id, index)| json!({"id": id, "index": index})).collect();
+    assert_eq!(new(&read, "/shown"), &json!(shown), "{read}");
+    assert!(!read["values"].to_string().contains(&told(reads[0]).0), "{read}");
+}
+
 #[test]
 fn without_a_person_the_credential_is_the_actor_and_always_stands_there() {
     let running = Running::start();
