@@ -20,6 +20,7 @@ use cairn_tree::record::time::Time;
 use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::store::{KeyRange, Kind, Store};
 
+use super::check::{self, Kept};
 use super::prints::open_shown;
 use super::read::Rows;
 use super::secret::{lost, print_row};
@@ -179,16 +180,31 @@ impl<'a> Contents<'a> {
         let kept = self.kept;
         for index in core::mem::take(&mut self.pending) {
             let range = index.get()..index.get().saturating_add(1);
-            let mut opened = Ok(None);
+            let (mut opened, mut is_changed) = (Ok(None), None);
             let each = stored.each_entry(range, |index, entry| {
                 opened = self.open(index, entry);
+                if matches!(opened, Ok(None)) {
+                    is_changed = match check::kept(index, entry, &self.rows.disclosures(index)?, &self.redactions) {
+                        Kept::Changed(digest) => Some(digest),
+                        Kept::Whole | Kept::Lacks(_) => None,
+                    };
+                }
                 Ok(())
             });
             each.map_err(|error| error.to_string())?;
-            if opened?.is_none() {
-                return Err(format!(
-                    "record {index} lacks disclosures, and no redaction record says that they were erased"
-                ));
+            match (opened?, is_changed) {
+                (Some(_), _) => {}
+                (None, Some(digest)) => {
+                    return Err(format!(
+                        "a disclosure of record {index} was changed: what is there has the digest {digest}, which is none of \
+                         the record's"
+                    ));
+                }
+                (None, None) => {
+                    return Err(format!(
+                        "record {index} lacks disclosures, and no redaction record says that they were erased"
+                    ));
+                }
             }
         }
         let there = count(store, stored).map_err(|error| error.to_string())?;

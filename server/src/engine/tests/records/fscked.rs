@@ -116,7 +116,7 @@ fn disclosures_that_are_lost_changed_or_of_nothing_are_named() {
     let middle = row.len() / 2;
     flipped[middle] ^= 1;
     let told = with(key, Some(flipped)).unwrap();
-    assert!(told.contains("record "), "{told}");
+    assert!(told.contains("a disclosure of record ") && told.contains("was changed"), "{told}");
     let told = with(key, None).unwrap();
     assert!(told.contains("lacks disclosures, and no redaction record"), "{told}");
     let told = with(key, Some(row[..row.len() - 1].to_vec())).unwrap();
