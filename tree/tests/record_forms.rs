@@ -96,12 +96,15 @@ fn documents_are_cut_into_fields_as_deep_as_classes_reach() {
 #[test]
 fn faults_of_our_own_form_have_their_place() {
     let with = |members: &str| format!("{{{OBJECT},{members}}}");
+    // Longer than a value may be.
+    let long = format!("\"{}\"", "x".repeat(300_000));
+    let file = format!(r#"{{"name":"f","size":1,"sha256":"{}"}}"#, "0".repeat(64));
     for (body, pointer) in [
         ("{}".to_owned(), "/object"),
         (r#"{"object":{"tenant":"pb"}}"#.to_owned(), "/object/module"),
         (OBJECT.replace("license", "").replace("\"object\"", "{\"object\"") + "}", "/object/entity"),
         (OBJECT.replace("update", "Update").replace("\"object\"", "{\"object\"") + "}", "/object/operation"),
-        (OBJECT.replace("\"tl\"", "\"cairn\"").replace("\"object\"", "{\"object\"") + "}", "/object"),
+        (OBJECT.replace("\"tl\"", "\"cairn\"").replace("\"object\"", "{\"object\"") + "}", "/object/module"),
         (with(r#""unknown":1"#), "/unknown"),
         (with(r#""actor":{"id":"a","role":[]}"#), "/actor/role"),
         (with(r#""actor":{"id":7}"#), "/actor/id"),
@@ -114,10 +117,18 @@ fn faults_of_our_own_form_have_their_place() {
         (with(r#""context":{"traceparent":"00-0-0-0"}"#), "/context/traceparent"),
         (with(r#""values":{}"#), "/values"),
         (with(r#""values":{"whole":{},"fields":{}}"#), "/values"),
-        (with(r#""values":{"whole":{"old":1}}"#), "/values"),
+        (with(r#""values":{"whole":{"old":1}}"#), "/values/whole"),
+        (with(r#""values":{"whole":{}}"#), "/values/whole"),
+        (with(r#""values":{"fields":{}}"#), "/values/fields"),
+        (with(&format!(r#""values":{{"whole":{{"new":{{"a/b":{long}}}}}}}"#)), "/values/whole/new/a~1b"),
+        (with(&format!(r#""values":{{"fields":{{"/a~1b":{{"old":{long}}}}}}}"#)), "/values/fields/~1a~01b"),
+        (with(&format!(r#""attributes":{{"x":1,"a/b":{long}}}"#)), "/attributes/a~1b"),
+        (with(r#""attributes":{"cairn.x":1}"#), "/attributes"),
+        (with(r#""context":{"stream":"cairn.x"}"#), "/context/stream"),
+        (with(&format!(r#""external":[{file},{file}]"#)), "/external"),
         (with(r#""values":{"fields":{"a":{"new":1}}}"#), "/values/fields/a"),
-        (with(r#""values":{"fields":{"/a":{"new":1},"/a/b":{"new":1}}}"#), "/values"),
-        (with(r#""values":{"fields":{"/a":{}}}"#), "/values"),
+        (with(r#""values":{"fields":{"/a":{"new":1},"/a/b":{"new":1}}}"#), "/values/fields/~1a~1b"),
+        (with(r#""values":{"fields":{"/a":{}}}"#), "/values/fields/~1a"),
         (with(r#""values":{"fields":{"/a":{"new":1,"newer":2}}}"#), "/values/fields/~1a/newer"),
         (with(r#""values":{"fields":{"/a":{"new":{"b":1,"b":2}}}}"#), "/values/fields/~1a/new/b"),
         (with(r#""classification":{"values":{"/a":"hidden"}}"#), "/classification/values/~1a"),
@@ -127,7 +138,7 @@ fn faults_of_our_own_form_have_their_place() {
         (with(r#""expected_prev":"x""#), "/expected_prev"),
         (with(r#""topics":[]"#), "/topics"),
         (with(r#""signature":"x""#), "/signature"),
-        (with(&format!(r#""signature":"{}""#, "A".repeat(86))), ""),
+        (with(&format!(r#""signature":"{}""#, "A".repeat(86))), "/object"),
         (with(r#""event":{}"#), "/event"),
     ] {
         let fault = refused(&body);
@@ -148,7 +159,7 @@ fn sizes_past_their_bounds_are_refused() {
     let long = "x".repeat(300);
     assert_eq!(refused(&format!("{{{}}}", OBJECT.replace("L-1", &long))).kind(), &FaultKind::TooLong(256));
     let value = format!(r#"{{{OBJECT},"values":{{"fields":{{"/a":{{"new":"{}"}}}}}}}}"#, "x".repeat(300_000));
-    assert_eq!(refused(&value).pointer(), "/values");
+    assert_eq!(refused(&value).pointer(), "/values/fields/~1a");
     let long: Vec<String> = (0..6).map(|name| format!(r#""/{name}":{{"new":"{}"}}"#, "x".repeat(200_000))).collect();
     let record = format!(r#"{{{OBJECT},"values":{{"fields":{{{}}}}}}}"#, long.join(","));
     assert_eq!(refused(&format!("[{record}]")).pointer(), "/0");

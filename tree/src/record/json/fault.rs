@@ -102,6 +102,9 @@ impl Fault {
     /// A fault that a reader met in `text`.
     pub(super) fn locate(text: &str, trouble: Trouble) -> Self {
         let mut pointer = path_to(text, trouble.at);
+        if let Some(within) = trouble.within {
+            pointer.push_str(&within);
+        }
         if let Some(missing) = trouble.below {
             push_token(&mut pointer, missing);
         }
@@ -138,7 +141,7 @@ impl fmt::Display for Place<'_> {
 }
 
 /// Appends a reference token (RFC 6901, section 3).
-pub(in crate::record) fn push_token(pointer: &mut String, token: &str) {
+pub(crate) fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
     if !token.bytes().any(|byte| matches!(byte, b'~' | b'/')) {
         return pointer.push_str(token);

@@ -15,7 +15,7 @@ mod pointer;
 mod reader;
 mod value;
 
-pub(super) use fault::push_token;
+pub(crate) use fault::push_token;
 pub use fault::{Fault, FaultKind};
 pub use pointer::{Pointer, PointerError};
 pub use reader::Kind;

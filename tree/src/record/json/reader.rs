@@ -43,16 +43,23 @@ pub(crate) struct Trouble {
     pub(crate) kind: FaultKind,
     /// The name of a member that is missing there.
     pub(crate) below: Option<&'static str>,
+    /// Where it is within what stands there, as a JSON Pointer.
+    pub(crate) within: Option<Box<str>>,
 }
 
 impl Trouble {
     pub(crate) const fn new(at: usize, kind: FaultKind) -> Self {
-        Self { at, kind, below: None }
+        Self { at, kind, below: None, within: None }
     }
 
     /// A member that the object at `at` does not have.
     pub(crate) const fn missing(at: usize, name: &'static str) -> Self {
-        Self { at, kind: FaultKind::Missing, below: Some(name) }
+        Self { at, kind: FaultKind::Missing, below: Some(name), within: None }
+    }
+
+    /// The same deeper in what stands there, at this JSON Pointer into it.
+    pub(crate) fn within(self, pointer: impl Into<Box<str>>) -> Self {
+        Self { within: Some(pointer.into()), ..self }
     }
 }
 

@@ -167,7 +167,7 @@ impl<'a> Event<'a> {
             category: None,
             action: Some(kind),
         };
-        refuse(Reserved::of_brought(&object), start)?;
+        refuse(Reserved::of_brought(&object), start, |_| "")?;
         let actor = checked(self.extension("authid")?, Name::new)?;
         let context = Context {
             traceparent: checked(self.extension("traceparent")?, TraceParent::new)?,

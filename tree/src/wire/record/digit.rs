@@ -254,9 +254,11 @@ impl<'a> Row<'a> {
             action: None,
             operation,
         };
-        refuse(Reserved::of_brought(&object), start)?;
+        refuse(Reserved::of_brought(&object), start, of_row)?;
         let values = values_of_row(&object.operation, data);
-        let values = values.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
+        let wrong =
+            |error: ValuesError| Trouble::new(at, FaultKind::Words(error.to_string())).within(column_of(&error));
+        let values = values.map_err(wrong)?;
         let context = Context { transaction: self.transaction, correlation: self.correlation, ..Context::default() };
         let user = Name::new("user").map_err(|error| Trouble::new(start, error.into()))?;
         let content = Content {
@@ -269,6 +271,24 @@ impl<'a> Row<'a> {
         };
         let time = Some(self.time.ok_or_else(missing("changeDate"))?);
         Ok(RecordInput { id: None, time, replaces: None, content, stream: StreamInput::default() })
+    }
+}
+
+/// The member of a row that is the log's own.
+fn of_row(reserved: Reserved) -> &'static str {
+    match reserved {
+        Reserved::Module => "/module",
+        Reserved::Tenant => "/tenantId",
+        Reserved::Operation | Reserved::Word => "/operationType",
+        Reserved::Stream | Reserved::Topic | Reserved::Attribute => "",
+    }
+}
+
+/// The column that something is wrong with; its name is a pointer's only token.
+fn column_of(error: &ValuesError) -> &str {
+    match error {
+        ValuesError::Value { pointer, .. } | ValuesError::Sides(pointer) | ValuesError::Overlap(pointer) => pointer,
+        ValuesError::Empty | ValuesError::TooManyFields | ValuesError::Pointer(_) => "",
     }
 }
 

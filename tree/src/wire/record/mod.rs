@@ -82,9 +82,17 @@ fn lines<'a, T>(body: &'a [u8], read: impl Fn(&mut Reader<'a>) -> Read<T>) -> Re
     Ok(records)
 }
 
-/// What is the log's own is taken from nobody.
-fn refuse(reserved: Option<Reserved>, at: usize) -> Read<()> {
-    reserved.map_or(Ok(()), |reserved| Err(Trouble::new(at, FaultKind::Words(reserved.to_string()))))
+/// What is the log's own is taken from nobody. `within` says where it is in what stands there.
+fn refuse(reserved: Option<Reserved>, at: usize, within: impl Fn(Reserved) -> &'static str) -> Read<()> {
+    let refused =
+        |reserved: Reserved| Trouble::new(at, FaultKind::Words(reserved.to_string())).within(within(reserved));
+    reserved.map_or(Ok(()), |reserved| Err(refused(reserved)))
+}
+
+/// Where it is in the native form, within the member of the record that it is in.
+fn in_member(reserved: Reserved) -> &'static str {
+    let pointer = reserved.pointer();
+    pointer.get(1..).and_then(|rest| rest.find('/')).and_then(|slash| pointer.get(slash + 1..)).unwrap_or_default()
 }
 
 /// Reads a time: text of RFC 3339, or milliseconds since 1970.

@@ -5,22 +5,22 @@
 
 use std::borrow::Cow;
 
-use super::{RecordInput, StreamInput, bounded, lines, one_or_many, refuse, time};
+use super::{RecordInput, StreamInput, bounded, in_member, lines, one_or_many, refuse, time};
 use crate::hash::Hash;
-use crate::record::attributes::{Attributes, External};
+use crate::record::attributes::{Attributes, AttributesError, External};
 use crate::record::bounds::{MAX_ATTRIBUTES, MAX_DISCLOSURES, MAX_EXTERNAL, MAX_FIELDS, MAX_INPUT_BYTES, MAX_RULES};
 use crate::record::class::{Class, Classed, Classification};
 use crate::record::disclosure::Disclosures;
 use crate::record::draft::Content;
 use crate::record::event::Event;
-use crate::record::json::{Fault, FaultKind, Json, Pointer, Read, Reader, Trouble};
+use crate::record::json::{Fault, FaultKind, Json, Pointer, Read, Reader, Trouble, push_token};
 use crate::record::parts::{Actor, Context, Object, Subjects};
 use crate::record::reserved::Reserved;
 use crate::record::server_part::Seq;
 use crate::record::signature::ProducerSignature;
 use crate::record::stream::Topics;
 use crate::record::text::Name;
-use crate::record::values::{Document, Schema, Values};
+use crate::record::values::{Document, Schema, Values, ValuesError};
 
 /// A record in our own form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,14 +98,14 @@ struct Members<'a> {
     context: Option<Context<'a>>,
     values: Option<(usize, ValuesInput<'a>)>,
     classes: Classes<'a>,
-    attributes: Option<(usize, Vec<(Name<'a>, Json<'a>)>)>,
+    attributes: Option<Vec<(Name<'a>, Json<'a>)>>,
     external: Vec<(Option<Class>, External<'a>)>,
     stream: StreamInput<'a>,
     event: Option<Event>,
     signature: Option<ProducerSignature>,
     disclosures: Option<Disclosures>,
-    /// Whether a member was there that only one of the two forms has.
-    plain: bool,
+    /// Where the first member stands, if there is one, that only a record has which is not signed.
+    plain: Option<usize>,
 }
 
 fn read<'a>(reader: &mut Reader<'a>) -> Read<NativeInput<'a>> {
@@ -124,30 +124,30 @@ impl<'a> Members<'a> {
             "replaces" => self.replaces = Some(record_id(reader)?),
             "object" => {
                 let object = Object::read(reader)?;
-                refuse(Reserved::of_brought(&object), at)?;
+                refuse(Reserved::of_brought(&object), at, in_member)?;
                 self.object = Some(object);
             }
             "actor" => self.actor = Some(Actor::read(reader)?),
             "subjects" => self.subjects = Some(Subjects::read(reader)?),
             "context" => {
                 let context = Context::read(reader)?;
-                refuse(Reserved::of_context(&context), at)?;
+                refuse(Reserved::of_context(&context), at, in_member)?;
                 self.context = Some(context);
             }
             "values" => self.values = Some((at, values(reader)?)),
             "classification" => self.classes = classes(reader)?,
-            "attributes" => self.attributes = Some((at, attributes(reader)?)),
+            "attributes" => self.attributes = Some(attributes(reader)?),
             "external" => {
                 self.external = reader.list(MAX_EXTERNAL, External::read_brought)?;
             }
             _ => plain = false,
         }
-        self.plain |= plain;
+        self.plain = self.plain.or(plain.then_some(at));
         match name {
             _ if plain => {}
             "topics" => {
                 let topics = Topics::read(reader)?;
-                refuse(Reserved::of_topics(&topics), at)?;
+                refuse(Reserved::of_topics(&topics), at, in_member)?;
                 self.stream.topics = Some(topics);
             }
             "expected_seq" => self.stream.expected_seq = Some(expected_seq(reader)?),
@@ -163,13 +163,14 @@ impl<'a> Members<'a> {
     fn finish(self, start: usize) -> Read<NativeInput<'a>> {
         let missing = |name| move || Trouble::missing(start, name);
         if self.event.is_some() || self.signature.is_some() || self.disclosures.is_some() {
-            if self.plain {
+            if let Some(at) = self.plain {
                 let rule = FaultKind::Rule("what a signed event says stands in its disclosures only");
-                return Err(Trouble::new(start, rule));
+                return Err(Trouble::new(at, rule));
             }
             let event = self.event.ok_or_else(missing("event"))?;
             if event.head().key.is_none() {
-                return Err(Trouble::new(start, FaultKind::Rule("a signed event names its producer's key")));
+                let rule = FaultKind::Rule("a signed event names its producer's key");
+                return Err(Trouble::new(start, rule).within("/event/key"));
             }
             return Ok(NativeInput::Signed(Box::new(SignedInput {
                 event,
@@ -182,7 +183,7 @@ impl<'a> Members<'a> {
         let attributes = match (self.attributes, self.external) {
             (None, external) if external.is_empty() => None,
             (named, external) => {
-                let (at, named) = named.unwrap_or((start, Vec::new()));
+                let named = named.unwrap_or_default();
                 let classed = |(name, content): (Name<'a>, _)| {
                     let class = self.classes.of_attribute(&name);
                     (name, Classed { class, content })
@@ -192,19 +193,26 @@ impl<'a> Members<'a> {
                     Classed { class, content }
                 });
                 let attributes = Attributes::new(named.into_iter().map(classed).collect(), external.collect());
-                let attributes = attributes.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
-                refuse(Reserved::of_attributes(&attributes), at)?;
+                let wrong = |error: AttributesError| {
+                    Trouble::new(start, FaultKind::Words(error.to_string())).within(place_of_attribute(&error))
+                };
+                let attributes = attributes.map_err(wrong)?;
+                refuse(Reserved::of_attributes(&attributes), start, Reserved::pointer)?;
                 Some(attributes)
             }
         };
         let values = match self.values {
             None => None,
             Some((at, input)) => {
+                let side = input.side();
                 let values = input.build(&self.classes.values());
-                let values = values.map_err(|error| Trouble::new(at, FaultKind::Words(error.to_string())))?;
+                let wrong = |error: ValuesError| {
+                    Trouble::new(at, FaultKind::Words(error.to_string())).within(place_of_value(&error, side))
+                };
+                let values = values.map_err(wrong)?;
                 if !values.form().may_come_with(&object.operation) {
                     let rule = FaultKind::Rule("the new values may be absent only from a delete");
-                    return Err(Trouble::new(at, rule));
+                    return Err(Trouble::new(at, rule).within("/whole"));
                 }
                 Some(values)
             }
@@ -219,6 +227,41 @@ impl<'a> Members<'a> {
         };
         let (id, time, replaces, stream) = (self.id, self.time, self.replaces, self.stream);
         Ok(NativeInput::Plain(Box::new(RecordInput { id, time, replaces, content, stream })))
+    }
+}
+
+/// Where a value is that is wrong, within the values; `side` is the document that it is in, if it is in one, and that is known.
+fn place_of_value(error: &ValuesError, side: Option<&str>) -> String {
+    match (error, side) {
+        (ValuesError::Value { pointer, .. } | ValuesError::Sides(pointer), Some(side)) if !side.is_empty() => {
+            format!("/whole/{side}{pointer}")
+        }
+        (_, Some(_)) => "/whole".to_owned(),
+        (ValuesError::Empty | ValuesError::TooManyFields, None) => "/fields".to_owned(),
+        (
+            ValuesError::Value { pointer, .. }
+            | ValuesError::Sides(pointer)
+            | ValuesError::Overlap(pointer)
+            | ValuesError::Pointer(pointer),
+            None,
+        ) => {
+            let mut place = "/fields".to_owned();
+            push_token(&mut place, pointer);
+            place
+        }
+    }
+}
+
+/// Where an attribute or an external digest is that is wrong, within the record.
+fn place_of_attribute(error: &AttributesError) -> String {
+    match error {
+        AttributesError::Value { name, .. } | AttributesError::Twice(name) => {
+            let mut place = "/attributes".to_owned();
+            push_token(&mut place, name);
+            place
+        }
+        AttributesError::ExternalTwice(_) | AttributesError::Size => "/external".to_owned(),
+        AttributesError::Empty | AttributesError::TooMany => "/attributes".to_owned(),
     }
 }
 
@@ -279,7 +322,17 @@ struct ValuesInput<'a> {
 }
 
 impl<'a> ValuesInput<'a> {
-    fn build(self, classes: &Classification<'_>) -> Result<Values<'a>, crate::record::values::ValuesError> {
+    /// The whole document that there is; an empty name if there are both, and nothing where fields are listed.
+    const fn side(&self) -> Option<&'static str> {
+        match &self.whole {
+            None => None,
+            Some((None, _)) => Some("new"),
+            Some((Some(_), None)) => Some("old"),
+            Some((Some(_), Some(_))) => Some(""),
+        }
+    }
+
+    fn build(self, classes: &Classification<'_>) -> Result<Values<'a>, ValuesError> {
         match self.whole {
             Some(documents) => Values::whole(self.schema, documents, classes),
             None => Values::fields_of(self.schema, self.fields, classes),
