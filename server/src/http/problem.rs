@@ -173,6 +173,16 @@ impl Problem {
         &self.document.detail
     }
 
+    /// The place in a JSON body that is wrong.
+    pub(crate) fn pointer(&self) -> Option<&str> {
+        self.document.pointer.as_deref()
+    }
+
+    /// The parameter or header that is wrong.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.document.field.as_deref()
+    }
+
     pub(crate) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }

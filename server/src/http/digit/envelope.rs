@@ -11,6 +11,7 @@ use http::StatusCode;
 use super::super::problem::Problem;
 use super::super::reading::fresh;
 use super::json::{Members, object};
+use super::names;
 
 /// The members of `RequestInfo` that an answer repeats.
 const REPEATED: [&str; 3] = ["apiId", "ver", "msgId"];
@@ -92,17 +93,22 @@ pub(super) fn partly(echo: &Echo, errors: &[OneError], write: impl FnOnce(&mut M
     answer
 }
 
-/// An error, as that service tells it: with the code of the route, and always 400.
+/// An error, as that service tells it: with the code of the route, and always 400. `params` has the place in the body that is
+/// wrong, or the name of the parameter or header.
 pub(super) fn failed(echo: &Echo, code: &str, problem: &Problem) -> Answer {
     let mut out = Vec::new();
+    let (message, place) = names::told(problem);
     object(&mut out, |members| {
         members.object("ResponseInfo", |members| echo.write(members, "failed"));
         members.array("Errors", [()], |out, ()| {
             object(out, |members| {
                 members.text("code", code);
-                members.text("message", problem.detail());
+                members.text("message", &message);
                 members.text("description", problem.title());
-                members.raw("params", "null");
+                match &place {
+                    Some(place) => members.array("params", [place], |out, place| push_string(out, place)),
+                    None => members.raw("params", "null"),
+                }
             });
         });
     });

@@ -9,6 +9,7 @@ mod captures;
 pub(super) mod create;
 mod envelope;
 mod json;
+mod names;
 mod recording;
 mod row;
 pub(super) mod search;

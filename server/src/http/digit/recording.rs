@@ -16,6 +16,7 @@ use tracing::warn;
 use super::super::App;
 use super::super::problem::{Kind, Problem};
 use super::super::v1::{Prints, Request, append_prepared};
+use super::names;
 use crate::auth::{Tenants, TokenId};
 use crate::engine::records::Sequenced;
 use crate::engine::{Head, Log};
@@ -78,8 +79,8 @@ impl From<Problem> for Stop {
             | Kind::KeyReused => Reason::Refused,
             _ => return Self::Problem(problem),
         };
-        let place = if reason == Reason::Refused { problem.detail() } else { "" };
-        Self::Unmapped(Unmapped { reason, place: place.to_owned() })
+        let place = if reason == Reason::Refused { names::told(&problem).0 } else { String::new() };
+        Self::Unmapped(Unmapped { reason, place })
     }
 }
 

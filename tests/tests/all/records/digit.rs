@@ -132,6 +132,38 @@ fn every_error_is_told_as_that_service_tells_it() {
     assert_eq!(running.ask(by_header).status, 200);
 }
 
+/// What is wrong is named as the envelope names it, whatever the record calls it that a row becomes.
+#[test]
+fn what_is_wrong_is_named_as_the_envelope_names_it() {
+    let running = Running::start();
+    let token = running.data.token.clone();
+    let with = |name: &str, value: Value| {
+        let mut row = row("L-1", "CREATE", json!({"a": 1}));
+        row[name] = value;
+        row
+    };
+    let future = json!(4_000_000_000_000_u64);
+    for (rows, place) in [
+        (json!([with("module", json!("tl")), with("changeDate", future)]), "/AuditLogs/1/changeDate"),
+        (json!([with("objectId", json!("x".repeat(300)))]), "/AuditLogs/0/objectId"),
+        (json!([with("operationType", json!("PATCH"))]), "/AuditLogs/0/operationType"),
+        (json!([with("module", json!("cairn"))]), "/AuditLogs/0/module"),
+        (json!([with("keyValueMap", json!({}))]), "/AuditLogs/0/keyValueMap"),
+    ] {
+        let answer = running.ask(create(&token, rows));
+        refused(&answer, "EG_AUDIT_LOGS_CREATE_ERR");
+        let error = json_of(&answer)["Errors"][0].clone();
+        assert_eq!(error["params"], json!([place]), "{error}");
+        assert!(error["message"].as_str().unwrap().starts_with(&format!("{place}: ")), "{error}");
+    }
+    for (query, name) in [("objectId=L-1", "tenantId"), ("objectId=L-1&tenantId=pb&limit=x", "limit")] {
+        let answer = running.ask(search(&token, query));
+        assert_eq!(json_of(&answer)["Errors"][0]["params"], json!([name]), "{}", answer.text());
+    }
+    let nothing = json_of(&running.ask(create("cairn_000000000000_AAAA", json!([with("module", json!("tl"))]))));
+    assert_eq!(nothing["Errors"][0]["params"], Value::Null);
+}
+
 /// A row that is not what was signed is told of, and given to nobody; the others are there.
 #[test]
 fn a_bad_row_keeps_nobody_from_the_others_and_is_never_taken_for_good() {

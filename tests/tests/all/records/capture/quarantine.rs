@@ -85,7 +85,7 @@ fn every_reason_is_told_in_full() {
         (&token, "save-licence", with(&|value| value["Licences"][0]["tenantId"] = json!("x".repeat(257))), "not-a-record", "a row of it can't be a record (row 0, the tenant: longer than 256 bytes)".into()),
         (&token, "save-licence", with(&|value| value["Licences"][1]["tenantId"] = json!("cairn")), "not-a-record", "a row of it can't be a record (row 1, the tenant cairn is the log's own, and no producer's)".into()),
         (&foreign, "save-licence", with(&|value| value["Licences"][0]["name"] = json!("foreign")), "no-tenant", "a tenant of it is none that its credential is good for, or they have different logs".into()),
-        (&token, "save-licence", with(&|value| value["Licences"][0]["auditDetails"] = future.clone()), "refused", "the log refuses what it says (/AuditLogs/0/time: the producer's time is more than 5 minutes after the server's)".into()),
+        (&token, "save-licence", with(&|value| value["Licences"][0]["auditDetails"] = future.clone()), "refused", "the log refuses what it says (/AuditLogs/0/changeDate: the producer's time is more than 5 minutes after the server's)".into()),
     ] {
         let answer = running.ask_with(token, capture(topic, &value));
         let (id, _) = kept(&answer);
