@@ -49,6 +49,12 @@ impl Said {
         })
     }
 
+    /// Only which tenant the request is about.
+    #[must_use]
+    pub fn of_tenant(tenant: Option<Name<'static>>) -> Self {
+        Self { tenant, ..Self::default() }
+    }
+
     /// The tenant that the request is about.
     #[must_use]
     pub const fn tenant(&self) -> Option<&Name<'static>> {

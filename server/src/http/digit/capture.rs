@@ -12,11 +12,12 @@ use super::super::Ask;
 use super::super::append::idempotency_text;
 use super::super::body::{self, Bound};
 use super::super::problem::{Kind, Problem};
+use super::super::v1::Credential;
 use super::envelope::{Echo, done};
 use super::json::object;
 use super::recording::{Arrival, Outcome, Recorded, Stop, quarantine, record};
 use super::row::Row;
-use super::{caller, integrity_hash, refused, require};
+use super::{caller, integrity_hash, refused, require, said_tenant};
 use crate::auth::{Caller, Right};
 use crate::limits::{CAPTURE_BODY_BYTES, DIGIT_BODY_BYTES};
 use crate::records::Refusal;
@@ -27,6 +28,7 @@ use crate::records::capture::{Line, Reason, Unmapped};
     post, path = "/audit-service/log/v1/_capture", tag = "DIGIT", security(("token" = []), ()),
     params(
         ("idempotency-key" = Option<String>, Header, description = "What the message is known by, in place of its topic and content: its place in the queue, say. Also as X-Idempotency-Key"),
+        ("x-tenant-id" = Option<String>, Header, description = "The tenant of all rows; a message with others is quarantined"),
     ),
     request_body(content = Object, content_type = "application/json", description = "`topic` and `value`, as the persister hands them on; perhaps a `RequestInfo` beside them. The token is `Authorization`, else that `RequestInfo.authToken`. A message of more than 4 MiB is quarantined unread: its token must be in `Authorization`"),
     responses(
@@ -56,6 +58,7 @@ async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) ->
     let info = parsed.as_ref().and_then(|parsed| parsed.as_ref().ok()).map(|input| &input.request_info);
     let caller = caller(ask, info.and_then(|info| info.auth_token.as_deref()));
     require(&caller, Right::Append).map_err(|problem| if is_long { unread(problem) } else { problem })?;
+    let tenant = said_tenant(ask, &Credential::of(&caller).ok_or_else(Problem::not_found)?)?;
     let Caller::Known { id: token, tenants, .. } = caller else {
         return Err(Problem::new(Kind::Unauthorized, "no such token is in force"));
     };
@@ -81,7 +84,7 @@ async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) ->
         return Ok(Outcome::Quarantined(quarantine(ask.app, &arrival, why).await?));
     };
     *echo = Echo::of(&input.request_info);
-    let arrival = Arrival::new(input.topic.as_str(), input.value, key, (token, tenants));
+    let arrival = Arrival::new(input.topic.as_str(), input.value, key, (token, tenants)).of_tenant(tenant);
     drop(read);
     match record(ask.app, &arrival).await {
         Ok(recorded) => Ok(Outcome::Recorded(recorded)),

@@ -11,11 +11,11 @@ use hyper::body::Incoming;
 use super::super::Ask;
 use super::super::append::idempotency_text;
 use super::super::problem::{Kind, Problem};
-use super::super::v1::{Done, Prints, Request, append_prepared};
+use super::super::v1::{Credential, Done, Prints, Request, append_prepared};
 use super::envelope::{Echo, done};
 use super::json::object;
 use super::row::Row;
-use super::{caller, integrity_hash, read, refused, require};
+use super::{caller, integrity_hash, read, refused, require, said_tenant};
 use crate::auth::{Caller, Right};
 use crate::records::{Form, Refusal, Said};
 
@@ -25,6 +25,9 @@ const SIGNING_ERROR: &str = "EG_AUDIT_SIGNING_ERR";
 /// Appends rows, as DIGIT's audit service takes them.
 #[utoipa::path(
     post, path = "/audit-service/log/v1/_create", tag = "DIGIT", security(("token" = []), ()),
+    params(
+        ("x-tenant-id" = Option<String>, Header, description = "The tenant of all that the request is about"),
+    ),
     request_body(content = Object, content_type = "application/json", description = "`RequestInfo`, and `AuditLogs`: at most 100 rows. The token is `Authorization`, else `RequestInfo.authToken`"),
     responses(
         (status = 200, description = "`responseInfo`, and `AuditLogs`: the rows with their ids and integrity hashes", body = Object, content_type = "application/json"),
@@ -49,6 +52,7 @@ async fn create_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     };
     let caller = caller(ask, auth_token.as_deref());
     require(&caller, Right::Append)?;
+    said_tenant(ask, &Credential::of(&caller).ok_or_else(Problem::not_found)?)?;
     let Caller::Known { id, tenants, producer_keys, .. } = caller else {
         return Err(Problem::new(Kind::Unauthorized, "no such token is in force"));
     };

@@ -25,6 +25,7 @@ use bytes::Bytes;
 use cairn_listen::Answer;
 use cairn_tree::checkpoint::Origin;
 use cairn_tree::hash::Hash;
+use cairn_tree::record::text::Name;
 use cairn_tree::wire::record::digit::{CREATE_ERROR, VERIFICATION_ERROR};
 use cairn_tree::wire::v1::IntegrityHash;
 use hyper::body::Incoming;
@@ -37,10 +38,11 @@ use super::Ask;
 use super::body::{self, Bound};
 use super::path::Route;
 use super::problem::{Kind, Problem};
-use super::v1::signer;
+use super::v1::{Credential, signer};
 use crate::auth::{Caller, Right};
 use crate::engine::{Head, Log};
 use crate::limits::DIGIT_BODY_BYTES;
+use crate::records::Said;
 
 /// A record's `integrityHash`: `keySetId::keyId::algoVersion::hash`.
 fn integrity_hash(log: &Log, under: &Head, leaf_hash: Hash) -> Result<String, Problem> {
@@ -88,6 +90,15 @@ pub(super) fn enveloped(route: Route, problem: &Problem, answer: &mut Answer) {
     headers.extend(told.headers);
     *answer.status_mut() = told.status;
     *answer.body_mut() = body;
+}
+
+/// The tenant that the headers name, which all of the request must be about; one that the token is not good for is not there.
+fn said_tenant(ask: &Ask<'_>, credential: &Credential<'_>) -> Result<Option<Name<'static>>, Problem> {
+    let tenant = Said::of(&ask.parts.headers)?.tenant().cloned();
+    if let Some(tenant) = &tenant {
+        credential.admit(tenant.as_str())?;
+    }
+    Ok(tenant)
 }
 
 /// Refuses a caller without the right.

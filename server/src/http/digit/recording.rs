@@ -36,6 +36,8 @@ pub(super) struct Arrival {
     key: Option<String>,
     token: TokenId,
     tenants: Tenants,
+    /// What the delivery's headers say of the rows.
+    said: Said,
 }
 
 /// What became of a message.
@@ -89,7 +91,7 @@ impl Arrival {
         let ReadMessage { topic, value, text } = ReadMessage::new(topic, value);
         let body = text.into_bytes();
         let digest = digest(&body, token, key.as_deref());
-        Self { digest, topic: Some(topic), value: Arc::new(value), body, key, token, tenants }
+        Self { digest, topic: Some(topic), value: Arc::new(value), body, key, token, tenants, said: Said::default() }
     }
 
     /// A message that was kept, as somebody brings it again.
@@ -99,14 +101,20 @@ impl Arrival {
         let ReadMessage { topic, value, .. } = ReadMessage::new(topic, value);
         let (token, tenants) = caller;
         let (topic, key) = (Some(topic), line.key.clone());
-        Self { digest, topic, value: Arc::new(value), body: body.to_vec(), key, token, tenants }
+        Self { digest, topic, value: Arc::new(value), body: body.to_vec(), key, token, tenants, said: Said::default() }
     }
 
     /// What can't be read is kept as it came, but for credentials.
     pub(super) fn unread(body: &[u8], key: Option<String>, (token, tenants): (TokenId, Tenants)) -> Self {
         let body = unread_text(body);
         let digest = digest(&body, token, key.as_deref());
-        Self { digest, topic: None, value: Arc::new(Value::Null), body, key, token, tenants }
+        Self { digest, topic: None, value: Arc::new(Value::Null), body, key, token, tenants, said: Said::default() }
+    }
+
+    /// The same if all of its rows must be this tenant's. What headers say of a trace differs from delivery to delivery, and is
+    /// no matter of the rows.
+    pub(super) fn of_tenant(self, tenant: Option<Name<'static>>) -> Self {
+        Self { said: Said::of_tenant(tenant), ..self }
     }
 
     /// Of what a key stands for twice each is kept by itself: what was said under it before may never have been recorded.
@@ -142,8 +150,7 @@ pub(super) async fn record(app: &Arc<App>, arrival: &Arrival) -> Result<Recorded
         app: Arc::clone(app),
         body: bytes::Bytes::new(),
         form: Form::Captured(Arc::clone(&captured)),
-        // What headers say of a trace differs from delivery to delivery.
-        said: Said::default(),
+        said: arrival.said.clone(),
         // It is what the message is known by.
         key: None,
         token: arrival.token,

@@ -7,19 +7,20 @@ use cairn_tree::record::kind::RecordKind;
 use cairn_tree::record::open::Record;
 use cairn_tree::record::text::Name;
 use cairn_tree::size::LeafIndex;
+use cairn_tree::wire::header;
 use cairn_tree::wire::record::digit::{VERIFICATION_ERROR, parse_search};
 use cairn_tree::wire::v1::{IntegrityProblem, WrongPart};
 use hyper::body::Incoming;
 
 use super::super::Ask;
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::query::Query;
 use super::super::v1::Credential;
 use super::super::v1::Reading;
 use super::envelope::{Echo, OneError, done, partly, person};
 use super::json::{Members, object};
 use super::row::Row;
-use super::{caller, integrity_hash, read, refused, require};
+use super::{caller, integrity_hash, read, refused, require, said_tenant};
 use crate::auth::Right;
 use crate::engine::Log;
 use crate::engine::postings::{Facet, Print};
@@ -52,6 +53,7 @@ struct Wanted {
         ("userUUID" = Option<String>, Query, description = "Who did it"),
         ("offset" = Option<u64>, Query, description = "How many of the newest to pass over"),
         ("limit" = Option<u64>, Query, description = "How many; 10 if absent, at most 30"),
+        ("x-tenant-id" = Option<String>, Header, description = "The tenant of all that the request is about"),
     ),
     request_body(content = Object, content_type = "application/json", description = "`RequestInfo`. The token is `Authorization`, else `RequestInfo.authToken`"),
     responses(
@@ -74,6 +76,10 @@ async fn search_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     let wanted = Wanted::of(&Query::parse_known(ask.parts.uri.query(), &NAMES)?)?;
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
     credential.admit(&wanted.tenant)?;
+    if said_tenant(ask, &credential)?.is_some_and(|said| said.as_str() != wanted.tenant) {
+        let detail = format!("tenantId: the header {} names another", header::X_TENANT_ID);
+        return Err(Problem::new(Kind::Contradiction, detail).field("tenantId"));
+    }
     let mut logs = ask.app.records.homes.each_of(&ask.app.engine, &wanted.tenant).into_iter();
     let newest = logs.next().ok_or_else(Problem::not_found)?;
     ask.trail(credential.id)?.add(person(&info), []);

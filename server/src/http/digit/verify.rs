@@ -8,6 +8,7 @@ use cairn_tree::record::class::Class;
 use cairn_tree::record::json::Json;
 use cairn_tree::record::replay::Node;
 use cairn_tree::record::stream::StreamName;
+use cairn_tree::record::text::Name;
 use cairn_tree::wire::record::digit::{VERIFICATION_ERROR, parse_verify};
 use hyper::body::Incoming;
 
@@ -15,7 +16,7 @@ use super::super::problem::{Kind, Problem};
 use super::super::v1::{Asked, Credential, Reading, newest};
 use super::super::{App, Ask};
 use super::envelope::{Echo, done, person};
-use super::{caller, read, refused, require};
+use super::{caller, read, refused, require, said_tenant};
 use crate::auth::{Right, TokenId};
 use crate::engine::postings::{Facet, Print};
 use crate::limits::{DIGIT_STREAMS, LIST_BYTES, LIST_WORK, REPLAY_RECORDS};
@@ -24,6 +25,9 @@ use crate::records::Refusal;
 /// Whether a row is as it is said to be, as DIGIT's audit service tells.
 #[utoipa::path(
     post, path = "/audit-service/log/v1/_verify", tag = "DIGIT", security(("token" = []), ()),
+    params(
+        ("x-tenant-id" = Option<String>, Header, description = "The tenant of all that the request is about"),
+    ),
     request_body(content = Object, content_type = "application/json", description = "`objectId`, `keyValuePairs`, `requestInfo`. The token is `Authorization`, else `requestInfo.authToken`"),
     responses(
         (status = 200, description = "It is the newest state of one row: a bare ResponseInfo", body = Object, content_type = "application/json"),
@@ -45,6 +49,7 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
     let caller = caller(ask, input.request_info.auth_token.as_deref());
     require(&caller, Right::Read)?;
     let credential = Credential::of(&caller).ok_or_else(Problem::not_found)?;
+    let tenant = said_tenant(ask, &credential)?;
     let terms = [
         ("objectId", Class::Restricted, Json::string(input.object_id.as_str())),
         ("keyValuePairs", Class::Secret, input.key_values.clone().into_owned()),
@@ -53,13 +58,20 @@ async fn verify_row(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Resu
     trail.add(person(&input.request_info), terms);
     let (object, said) = (input.object_id.as_str().to_owned(), Node::from(input.key_values.value()));
     let mut readings = Vec::new();
-    for log in ask.app.records.homes.each_of_any(&ask.app.engine, credential.tenants) {
-        readings.push(Reading::of(ask, &credential, log, credential.tenants.sole())?);
+    let (engine, homes) = (&ask.app.engine, &ask.app.records.homes);
+    let logs = match &tenant {
+        Some(tenant) => homes.each_of(engine, tenant.as_str()),
+        None => homes.each_of_any(engine, credential.tenants),
+    };
+    let asked = tenant.as_ref().map(Name::as_str).or(credential.tenants.sole());
+    for log in logs {
+        readings.push(Reading::of(ask, &credential, log, asked)?);
     }
     let (mut known, object, said) = (Streams::new(), Arc::<str>::from(object), Arc::new(said));
     for reading in readings {
-        let (of, object_too) = (reading.clone(), Arc::clone(&object));
-        for name in ask.read_large(move || streams(&of, &object_too)).await? {
+        let (of, object_too, tenant) = (reading.clone(), Arc::clone(&object), tenant.clone());
+        let found = move || streams(&of, &object_too, tenant.as_ref().map(Name::as_str));
+        for name in ask.read_large(found).await? {
             if known.insert(name.clone())
                 && has_state(ask.app, credential.id, &reading, (name, Arc::clone(&object), Arc::clone(&said))).await?
             {
@@ -104,8 +116,8 @@ fn parts(app: &App, reading: &Reading, name: &StreamName<'static>) -> Result<Vec
 
 type Streams = BTreeSet<StreamName<'static>>;
 
-/// The streams that records about an object are in.
-fn streams(reading: &Reading, object: &str) -> Result<Streams, Problem> {
+/// The streams that records about an object are in: those of one tenant, if it is said which.
+fn streams(reading: &Reading, object: &str, tenant: Option<&str>) -> Result<Streams, Problem> {
     let print = Print::new(&reading.prints, Facet::Object, &[object]);
     let (mut names, mut seen, mut below) = (BTreeSet::new(), 0, Some(reading.head.size));
     while let Some(from) = below.filter(|_| names.len() < DIGIT_STREAMS && seen < REPLAY_RECORDS) {
@@ -118,7 +130,9 @@ fn streams(reading: &Reading, object: &str) -> Result<Streams, Problem> {
         for stored in stored {
             seen += 1;
             let Some(verified) = reading.verified(stored, &reading.head)? else { continue };
-            let about = verified.record().content().object.disclosed().is_some_and(|other| other.id.as_str() == object);
+            let about = verified.record().content().object.disclosed().is_some_and(|other| {
+                other.id.as_str() == object && tenant.is_none_or(|tenant| other.tenant.as_str() == tenant)
+            });
             if about {
                 // Each bears on the answer, though the replay may end with another tenant's.
                 reading.looks_at(&verified);

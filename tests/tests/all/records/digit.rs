@@ -164,6 +164,33 @@ fn what_is_wrong_is_named_as_the_envelope_names_it() {
     assert_eq!(nothing["Errors"][0]["params"], Value::Null);
 }
 
+#[test]
+fn the_tenant_of_the_header_is_one_of_the_token_and_the_one_that_the_request_is_about() {
+    let running = Running::start();
+    let token = running.new_token(&["--rights", "append,read,disclose:secret", "--tenants", "pb,pb.*"]);
+    let good = json!([row("L-1", "CREATE", json!({"id": "r-1"}))]);
+    let said = |request: Request, tenant: &str| running.ask(request.with("x-tenant-id", tenant));
+    // Rows of another of the token's tenants, and a tenant that is none of them.
+    let other = said(create(&token, good.clone()), "pb");
+    refused(&other, "EG_AUDIT_LOGS_CREATE_ERR");
+    assert_eq!(json_of(&other)["Errors"][0]["params"], json!(["/AuditLogs/0/tenantId"]), "{}", other.text());
+    for tenant in ["ka", "x\ty"] {
+        refused(&said(create(&token, good.clone()), tenant), "EG_AUDIT_LOGS_CREATE_ERR");
+    }
+    assert_eq!(running.size(), 0);
+    assert_eq!(said(create(&token, good), "pb.amritsar").status, 200);
+    let find = || search(&token, "objectId=L-1&tenantId=pb.amritsar");
+    for tenant in ["pb", "ka"] {
+        refused(&said(find(), tenant), "EG_AUDIT_LOGS_SEARCH_ERR");
+    }
+    assert_eq!(said(find(), "pb.amritsar").status, 200);
+    let verify = || verify(&token, "L-1", json!({"id": "r-1"}));
+    for tenant in ["pb", "ka"] {
+        refused(&said(verify(), tenant), "EG_AUDIT_LOG_VERIFICATION_ERR");
+    }
+    assert_eq!((said(verify(), "pb.amritsar").status, running.ask(verify()).status), (200, 200));
+}
+
 /// A row that is not what was signed is told of, and given to nobody; the others are there.
 #[test]
 fn a_bad_row_keeps_nobody_from_the_others_and_is_never_taken_for_good() {

@@ -46,6 +46,24 @@ pub(super) fn kept(answer: &Response) -> (String, String) {
     (text("id"), text("reason"))
 }
 
+/// What a delivery says of whose rows they are must be so; what is not is kept for an operator, and can be recorded later.
+#[test]
+fn rows_of_another_tenant_than_the_header_names_are_quarantined() {
+    let running = running();
+    let token = running.new_token(&["--rights", "append,read", "--tenants", "pb,pb.*"]);
+    let said =
+        |tenant: &str| running.ask_with(&token, capture("save-licence", &licences()).with("x-tenant-id", tenant));
+    error(&said("ka"));
+    assert!(running.listed().is_empty());
+    let answer = said("pb");
+    let (id, reason) = kept(&answer);
+    assert_eq!((running.listed().len(), reason.as_str()), (1, "refused"));
+    let description = json_of(&answer)["quarantine"]["description"].to_string();
+    assert!(description.contains("/AuditLogs/0/tenantId: x-tenant-id says something else"), "{description}");
+    assert_eq!(said("pb.amritsar").status, 200);
+    assert!(running.listed().is_empty(), "{id}");
+}
+
 #[test]
 fn every_reason_is_told_in_full() {
     let running = running();
