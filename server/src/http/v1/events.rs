@@ -2,7 +2,8 @@
 //!
 //! The id of every event is the number of records that its reader has then seen: whoever comes back with `Last-Event-ID`
 //! misses nothing and gets nothing twice, after whatever cut and across restarts of the server. A record comes verified,
-//! with the one before it, as the history gives it, and not before a released head has it. What the reader may see is looked
+//! with the one before it, as the history gives it, and not before a released head has it. In the place of one that can't be
+//! verified comes what is wrong with it, under its number: so it is passed, once it is told. What the reader may see is looked
 //! up for each chunk and each heartbeat: a stream ends with its token.
 //!
 //! A stream without records is not there (404), as for the other routes: a name that is misspelt is told at once.
@@ -15,13 +16,13 @@ use cairn_listen::Answer;
 use cairn_tree::record::stream::StreamName;
 use cairn_tree::size::LeafIndex;
 use cairn_tree::wire::header;
-use cairn_tree::wire::v1::{RecordAnswer, StreamEventKind, StreamHeadEvent};
+use cairn_tree::wire::v1::{IntegrityProblem, RecordAnswer, StreamEventKind, StreamHeadEvent, WrongPart};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
 use super::super::event_stream::{self, Ended, Outlet, event};
 use super::super::places::Party;
-use super::super::problem::{Kind, Problem};
+use super::super::problem::Problem;
 use super::super::query::{self, out_of_range};
 use super::super::trail::Trail;
 use super::super::{App, Ask};
@@ -45,7 +46,7 @@ use crate::limits::{EVENT_CHUNK_BYTES, EVENT_CHUNK_RECORDS, EVENT_RECORDS_ROOM};
         ("x-tenant-id" = Option<String>, Header, description = "The stream's tenant"),
     ),
     responses(
-        (status = 200, description = "Events `record`, each a RecordAnswer, verified; `head`, when all records are sent that the log has: `seen`, `complete_to` and `checkpoint`; and `problem`, the last one, when the stream can't go on. The id of each is the number of records seen", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Events `record`, each a RecordAnswer, verified; `head`, when all records are sent that the log has: `seen`, `complete_to` and `checkpoint`; and `problem`: with an id, what is wrong with a record that is not given out (`index`, `part`, `digest`), behind which the stream goes on; without one, the last event, when it can't. The id of each is the number of records seen", body = String, content_type = "text/event-stream"),
         (status = "4XX", description = "The asker's mistake; 404 for a stream that is not there, and for every one of a tenant that the token is not good for", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "As many readers follow streams with this token as may", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "As many readers follow streams as the server holds; a reader who does not take in time what is sent is cut off", body = crate::http::docs::ProblemDocument, content_type = "application/problem+json"),
@@ -200,18 +201,34 @@ impl Follower {
 fn chunk(stream: &Asked, mut seen: u64, mut next: LeafIndex, proof: bool) -> Result<Chunk, Problem> {
     let reading = &stream.reading;
     let complete_to = reading.complete_to()?;
-    let row = stream.row_at(next, Some(seen), (EVENT_CHUNK_RECORDS, EVENT_CHUNK_BYTES), |entry, _| Ok(entry))?;
+    let row = stream.row_at(next, None, (EVENT_CHUNK_RECORDS, EVENT_CHUNK_BYTES), |entry, _| Ok(entry))?;
     let mut events = Vec::new();
-    for entry in row.records {
-        // What comes after it is no history of the stream any more.
-        let entry = entry.map_err(|problem| Problem::new(Kind::Integrity, problem.to_string()))?;
-        let index = entry.index();
-        let redactions = entry.redacting().bodies(reading, &row.under)?;
-        let record = entry.into_body(reading, &row.under, proof)?;
-        let answer = RecordAnswer { record, redactions, checkpoint: checkpoint(&row.under)? };
-        seen = seen.saturating_add(1);
+    for (index, entry) in row.indexes.into_iter().zip(row.records) {
+        let number = match &entry {
+            Ok(entry) => Some(entry.seq()),
+            Err(problem) => stream.signed_number(index, problem.part)?.filter(|number| *number >= seen),
+        };
         next = LeafIndex::new(index.size_with().get()).map_err(Problem::internal)?;
-        event(&mut events, StreamEventKind::Record.as_str(), Some(&seen), &answer.to_json());
+        let number = number.unwrap_or(seen);
+        if number != seen {
+            let detail = format!("it is number {number} of its stream, where number {seen} comes next");
+            let misplaced = IntegrityProblem { index, part: WrongPart::Chain, detail };
+            seen = seen.max(number);
+            event(&mut events, StreamEventKind::Problem.as_str(), Some(&seen), &misplaced.to_json());
+            if number < seen {
+                continue;
+            }
+        }
+        seen = number.saturating_add(1);
+        match entry {
+            Ok(entry) => {
+                let redactions = entry.redacting().bodies(reading, &row.under)?;
+                let record = entry.into_body(reading, &row.under, proof)?;
+                let answer = RecordAnswer { record, redactions, checkpoint: checkpoint(&row.under)? };
+                event(&mut events, StreamEventKind::Record.as_str(), Some(&seen), &answer.to_json());
+            }
+            Err(problem) => event(&mut events, StreamEventKind::Problem.as_str(), Some(&seen), &problem.to_json()),
+        }
     }
     let caught_up = row.next.is_none();
     if caught_up {

@@ -45,6 +45,8 @@ pub(super) enum Beginning {
 pub(super) struct Row<T> {
     /// What was made of each of them, or what is wrong with it.
     pub(super) records: Vec<Result<T, IntegrityProblem>>,
+    /// Where they are.
+    pub(super) indexes: Vec<LeafIndex>,
     /// The stream, as the first that could be verified names it.
     pub(super) stream: Option<StreamId>,
     /// From which of them on nobody knows that none is missing.
@@ -216,7 +218,9 @@ impl Asked {
         }
         let next = found.get(records.len()).copied();
         let stream = first.map(|first| first.stream);
-        Ok(Row { records, stream, broken_from, redacting, next, under })
+        let mut indexes = found;
+        indexes.truncate(records.len());
+        Ok(Row { records, indexes, stream, broken_from, redacting, next, under })
     }
 
     /// Whether there is one.
@@ -233,7 +237,7 @@ impl Asked {
     pub(super) fn ending(&self) -> Result<Option<(LeafIndex, u64)>, Problem> {
         let Some(index) = self.reading.newest(self.stream()?, self.reading.head.size)? else { return Ok(None) };
         let damaged = || Problem::new(Kind::Integrity, format!("the record at {index} is none"));
-        Ok(Some((index, self.number_at(index)?.ok_or_else(damaged)?)))
+        Ok(Some((index, self.number_before(index)?.ok_or_else(damaged)?)))
     }
 
     /// The print of its name.

@@ -2,6 +2,7 @@
 
 use cairn_tree::record::header::Header;
 use cairn_tree::size::{LeafIndex, TreeSize};
+use cairn_tree::wire::v1::WrongPart;
 
 use super::super::problem::{Kind, Problem};
 use super::history::Asked;
@@ -10,6 +11,8 @@ use crate::limits::REPLAY_RECORDS;
 
 /// Records that are counted one by one: some pages of a history.
 const COUNTED: usize = 2_048;
+/// Damaged records at a stream's end that are counted back over.
+const DAMAGED: u64 = 256;
 
 impl Asked {
     /// Where the record with this number is, or would be if there were one: by halves, since numbers rise with indexes.
@@ -58,6 +61,31 @@ impl Asked {
                 let header = entry.ok().flatten().and_then(|entry| Header::decode(index, &entry).ok());
                 Ok(header.map(|header| header.seq.get()))
             }
+        }
+    }
+
+    /// The number of a record; of one that is damaged, by the last one before it that is not. `None` if many before it are.
+    pub(super) fn number_before(&self, index: LeafIndex) -> Result<Option<u64>, Problem> {
+        let (stream, mut at) = (self.stream()?, index);
+        for after in 0..DAMAGED {
+            if let Some(number) = self.number_at(at)? {
+                return Ok(Some(number.saturating_add(after)));
+            }
+            let below = TreeSize::new(at.get()).map_err(Problem::internal)?;
+            let Some(before) = self.reading.newest(stream, below)? else { return Ok(Some(after)) };
+            at = before;
+        }
+        Ok(None)
+    }
+
+    /// The number that the leaf of a record says of which something is bad, if that leaf is what was signed. No stream has more
+    /// records than there are entries.
+    pub(super) fn signed_number(&self, index: LeafIndex, wrong: WrongPart) -> Result<Option<u64>, Problem> {
+        match wrong {
+            WrongPart::Disclosure(..) | WrongPart::Chain => {
+                Ok(self.number_at(index)?.filter(|number| *number <= index.get()))
+            }
+            WrongPart::Leaf => Ok(None),
         }
     }
 

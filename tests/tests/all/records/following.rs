@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use cairn_tests::http::{Connection, Event, Request};
-use cairn_tests::server::{PATIENCE, cairnd};
+use cairn_tests::server::{Data, PATIENCE, cairnd};
 use cairn_tree::checkpoint::LogKeys;
 use cairn_tree::policy::Trust;
+use cairn_tree::store::{KeyRange, Kind, LogId};
 use cairn_tree::wire::v1::{RecordAnswer, StreamHeadEvent, VerifiedEntry};
 use serde_json::{Value, json};
 
@@ -40,6 +41,14 @@ impl Follower {
         let answer: Value = serde_json::from_str(&data).unwrap();
         assert_eq!(answer["record"]["view"]["seq"], seq);
         (answer, RecordAnswer::parse(data.as_bytes()).unwrap())
+    }
+
+    /// The next event, which must stand in the place of a record.
+    fn problem(&mut self, seen: u64) -> Value {
+        let Event { kind, id, data } = self.next().unwrap();
+        assert_eq!((kind.as_str(), id), ("problem", Some(seen)), "{data}");
+        assert!(!data.contains("Ada"));
+        serde_json::from_str(&data).unwrap()
     }
 
     /// The next event, which must say that this is all.
@@ -268,17 +277,60 @@ fn followers_who_take_nothing_are_bounded_in_memory_and_let_go() {
     assert_eq!(figure(&running, "cairn_follower_bytes"), 0);
 }
 
-/// What is stored of a record and is not what was signed ends the stream, with the reason.
+/// What is stored of a record and is not what was signed is told under the record's number, and what comes after it is sent.
 #[test]
-fn what_cannot_be_verified_is_told_and_ends_the_stream() {
-    let running = Running::start();
-    running.brought(&record("pb", "1", "create"));
-    let running = running.restarted_after(|data| super::integrity::edit(data, 0, |row| *row.last_mut().unwrap() ^= 1));
+fn a_follower_is_told_what_cannot_be_verified_and_gets_what_comes_after_it() {
+    // Of the last one nobody but the server has told.
+    for (bad, of) in [(0, 3), (1, 3), (2, 3), (1, 2)] {
+        let running = Running::start();
+        for operation in ["create", "update", "update"].into_iter().take(of) {
+            running.brought(&record("pb", "1", operation));
+        }
+        let change = |data: &Data| super::integrity::edit(data, bad, |row| *row.last_mut().unwrap() ^= 1);
+        let running = running.restarted_after(change);
+        for seen in 0..=of as u64 {
+            let mut follower = Follower::open(&running, &running.data.auditor, "1", Some(seen));
+            for number in seen..of as u64 {
+                if number != bad {
+                    follower.record(number);
+                    continue;
+                }
+                let problem = follower.problem(number + 1);
+                assert_eq!((&problem["type"], &problem["index"]), (&json!("urn:cairn:problem:integrity"), &json!(bad)));
+                assert_eq!((&problem["part"], problem["digest"].as_str().unwrap().len()), (&json!("disclosure"), 43));
+            }
+            // The log has an incident by then.
+            let Event { kind, id, data } = follower.next().unwrap();
+            assert_eq!((kind.as_str(), id), ("head", Some(of as u64)), "{data}");
+        }
+    }
+}
+
+/// A leaf that is not what was signed is of no stream any more: what was there is missed by its number.
+#[test]
+fn a_follower_passes_a_leaf_that_is_not_what_was_signed() {
+    let running = Running::start_with(|data| data.set_limit("scrub_bytes_per_second", 0));
+    let all: Vec<Value> = (0..300).map(|_| record("pb", "1", "update")).collect();
+    running.brought(&json!(all));
+    let row = KeyRange::numbers(LogId::new(1), Kind::BundlePart, 0..256);
+    let running = running.restarted_after(|data| {
+        super::found::edit(data, &row, |row| {
+            let stream = row.windows(10).position(|bytes| bytes == b"\"stream\":\"").expect("its stream");
+            row[stream + 12] = if row[stream + 12] == b'A' { b'B' } else { b'A' };
+        });
+    });
+    // The index is made of what is there, and does not find it. Whether the one after it can still be read then, or is refused
+    // with its bundle, is a matter of time.
     let mut follower = Follower::open(&running, &running.data.auditor, "1", Some(0));
-    let Event { kind, id, data } = follower.next().unwrap();
-    assert_eq!((kind.as_str(), id), ("problem", None));
-    let problem: Value = serde_json::from_str(&data).unwrap();
-    assert_eq!(problem["type"], "urn:cairn:problem:integrity");
-    assert!(!data.contains("Ada"));
-    assert_eq!(follower.next(), None);
+    let missing = follower.problem(1);
+    assert_eq!((&missing["part"], &missing["index"]), (&json!("chain"), &json!(1)), "{missing}");
+    let mut again = Follower::open(&running, &running.data.auditor, "1", Some(1));
+    for follower in [&mut follower, &mut again] {
+        follower.problem(2);
+        for seen in 3..=300 {
+            let Event { kind, id, data } = follower.next().unwrap();
+            assert_eq!(id, Some(seen), "{data}");
+            assert!(kind == "record" || seen <= 256 && kind == "problem", "{kind} {data}");
+        }
+    }
 }

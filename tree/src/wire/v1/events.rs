@@ -13,7 +13,8 @@ pub enum StreamEventKind {
     Record,
     /// All records that the log has were sent; its data is a [`StreamHeadEvent`].
     Head,
-    /// The last event: why the stream can't go on. Its data is a [`crate::wire::problem::Problem`].
+    /// With an id: what stands in the place of a record that is not given out, an [`super::IntegrityProblem`]; the stream goes
+    /// on behind it. Without one it is the last event: why the stream can't go on, a [`crate::wire::problem::Problem`].
     Problem,
 }
 

@@ -112,6 +112,14 @@ impl Listed {
 }
 
 impl IntegrityProblem {
+    /// As it stands by itself, in the place of a record.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(512);
+        self.push(&mut json);
+        json
+    }
+
     pub(super) fn push(&self, json: &mut Vec<u8>) {
         Object::write(json, |problem| {
             let kind = ProblemKind::Integrity;
