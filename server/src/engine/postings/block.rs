@@ -50,6 +50,11 @@ impl Position {
         Self { print: print.get(), down: u64::MAX }
     }
 
+    /// Its index.
+    pub(super) const fn index(self) -> u64 {
+        !self.down
+    }
+
     /// Whether the list of `print` goes on behind this position, if a block ends here.
     pub(super) fn is_inside(self, print: Print) -> bool {
         self.print == print.get() && self.down != u64::MAX
@@ -117,13 +122,25 @@ impl Address {
 
     /// The block that covers a position.
     pub(super) fn find(self, store: &dyn Store, position: Position) -> Result<Block, ReadError> {
-        let row = store.scan(&self.range(position), 1)?.pop();
-        let (key, row) = row.ok_or_else(|| self.damaged("its end is missing"))?;
-        let block = self.block(&key, row)?;
-        if position <= block.before {
-            return Err(self.damaged("a block is missing"));
+        self.find_some(store, position, 1)?.pop().ok_or_else(|| self.damaged("its end is missing"))
+    }
+
+    /// The same with those behind it: so many, or as many as there are.
+    pub(super) fn find_some(self, store: &dyn Store, position: Position, most: usize) -> Result<Vec<Block>, ReadError> {
+        let mut blocks: Vec<Block> = Vec::with_capacity(most);
+        for (key, row) in store.scan(&self.range(position), most)? {
+            let block = self.block(&key, row).and_then(|block| {
+                let is_next = blocks.last().map_or(block.before < position, |last| last.end == block.before);
+                if is_next { Ok(block) } else { Err(self.damaged("a block is missing")) }
+            });
+            match block {
+                Ok(block) => blocks.push(block),
+                Err(error) if blocks.is_empty() => return Err(error),
+                // It is told of by whoever needs it.
+                Err(_) => break,
+            }
         }
-        Ok(block)
+        Ok(blocks)
     }
 
     /// The block that ends at a position.

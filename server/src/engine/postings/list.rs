@@ -133,6 +133,11 @@ impl ListReader {
         Ok(Self { next: Some(last.checked_sub(down).ok_or(Malformed)?) })
     }
 
+    /// The index that comes next; none at the end.
+    pub(super) const fn newest(&self) -> Option<u64> {
+        self.next
+    }
+
     /// The next span and the rest of the bytes; none at the end.
     pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Span>, Malformed> {
         let Some(high) = self.next.take() else { return Ok(None) };

@@ -103,6 +103,8 @@ impl Search {
                 }
             }
         }
+        // The rarest is asked first, as far as its first block tells: so the others are asked for less.
+        walks.sort_by(RunWalk::rarer);
         Ok(Some(walks))
     }
 
@@ -125,7 +127,10 @@ impl Search {
                 };
                 if span.high < at {
                     self.below = span.high + 1;
-                    walks.swap(0, place);
+                    // The others stay in their order.
+                    if let Some(asked) = walks.get_mut(..=place) {
+                        asked.rotate_right(1);
+                    }
                     continue 'candidates;
                 }
                 low = low.max(span.low);

@@ -1,5 +1,7 @@
 //! Walking through one print's indexes in one run, from the newest down, without reading what is skipped.
 
+use core::cmp::Ordering;
+
 use cairn_tree::store::{LogId, Store};
 
 use super::block::{Address, Block, Entry, Position};
@@ -11,6 +13,8 @@ use crate::engine::stored::ReadError;
 
 /// What reading a block counts as, in seeks within one; skipping what is in it included.
 const BLOCK_WORK: u64 = 1 << 10;
+/// The most blocks that are read together: 128 KiB.
+const TOGETHER: usize = 8;
 
 /// A bound on work, in seeks of some ten nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,11 @@ impl Work {
 
     fn block(&mut self) {
         self.left = self.left.saturating_sub(BLOCK_WORK);
+    }
+
+    /// How many more blocks it has room for, but at least one.
+    fn blocks_left(self) -> usize {
+        usize::try_from(self.left / BLOCK_WORK).unwrap_or(usize::MAX).max(1)
     }
 }
 
@@ -63,6 +72,10 @@ pub(super) struct RunWalk<'a> {
     at: usize,
     end: usize,
     span: Option<Span>,
+    /// Blocks behind it that were read together, the next one last.
+    ahead: Vec<Block>,
+    /// How many were, the last time.
+    together: usize,
 }
 
 impl<'a> RunWalk<'a> {
@@ -80,7 +93,37 @@ impl<'a> RunWalk<'a> {
         let Some(entry) = entry_of(address, &block, print)? else { return Ok(None) };
         let (list, at) = begin_list(address, run, &block, entry)?;
         let run = *run;
-        Ok(Some(Self { store, address, run, print, block, list, at, end: entry.end, span: None }))
+        let (span, ahead, together) = (None, Vec::new(), 1);
+        Ok(Some(Self { store, address, run, print, block, list, at, end: entry.end, span, ahead, together }))
+    }
+
+    /// Whether the list seems to have fewer indexes among as many leaves, by the bytes that those of its first block take.
+    pub(super) fn rarer(&self, other: &Self) -> Ordering {
+        let ((bytes, leaves), (others, among)) = (self.density(), other.density());
+        (bytes * among).cmp(&(others * leaves))
+    }
+
+    /// The bytes of the list in its first block, and about how many leaves they are of.
+    fn density(&self) -> (u128, u128) {
+        let low = if self.block.goes_on(self.print) { self.block.end.index() } else { self.run.start };
+        let leaves = self.list.newest().unwrap_or(low).saturating_sub(low).saturating_add(1);
+        ((self.end - self.at) as u128 + 1, u128::from(leaves))
+    }
+
+    /// The block that covers a position behind this one. Where a list is walked through block by block, more and more of them
+    /// are read together: one after another, each would be waited for by itself.
+    fn find(&mut self, position: Position, work: &mut Work) -> Result<Block, ReadError> {
+        while let Some(block) = self.ahead.pop() {
+            if position <= block.end && block.before < position {
+                return Ok(block);
+            }
+        }
+        let found = self.address.find_some(self.store, position, self.together.min(work.blocks_left()))?;
+        let mut found = found.into_iter();
+        let block = found.next().ok_or_else(|| self.address.damaged("its end is missing"))?;
+        self.together = if block.before == self.block.end { (2 * self.together).min(TOGETHER) } else { 1 };
+        self.ahead = found.rev().collect();
+        Ok(block)
     }
 
     fn next_span(&mut self) -> Result<Option<Span>, ReadError> {
@@ -94,8 +137,8 @@ impl<'a> RunWalk<'a> {
     }
 
     /// Goes on with the block that has, or would have, this index.
-    fn go_on(&mut self, at_most: u64) -> Result<(), ReadError> {
-        self.block = self.address.find(self.store, Position::new(self.print, at_most))?;
+    fn go_on(&mut self, at_most: u64, work: &mut Work) -> Result<(), ReadError> {
+        self.block = self.find(Position::new(self.print, at_most), work)?;
         let entry = entry_of(self.address, &self.block, self.print)?;
         let entry = entry.ok_or_else(|| self.address.damaged("a list has no end"))?;
         (self.list, self.at) = begin_list(self.address, &self.run, &self.block, entry)?;
@@ -118,7 +161,7 @@ impl Walk for RunWalk<'_> {
                     return Ok(None);
                 }
                 work.block();
-                self.go_on(at_most)?;
+                self.go_on(at_most, work)?;
             }
         }
     }

@@ -111,3 +111,44 @@ fn absent_ids_read_no_blocks() {
     let read = reads(&ground);
     assert!(read < 60, "{read}");
 }
+
+/// Three frequent prints that few leaves have together: each list is walked through in few reads, and the most frequent one
+/// is asked about those leaves alone that have the others.
+#[test]
+fn frequent_prints_together_are_read_in_few_steps_and_the_rarest_first() {
+    let ground = Ground::new(0);
+    let [rare, middle, dense] = [print(Facet::Actor, 1), print(Facet::Module, 1), print(Facet::Operation, 1)];
+    // Nearly no stretches, so that a list has a byte for each index.
+    let leaf = |number: u64| {
+        let mix = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let mut prints = vec![print(Facet::Tenant, 0)];
+        prints.extend(mix.is_multiple_of(2).then_some(dense));
+        prints.extend(mix.is_multiple_of(5).then_some(middle));
+        prints.extend(mix.is_multiple_of(30_011).then_some(rare));
+        prints
+    };
+    *ground.leaves.write().unwrap() = (0..DENSE).map(leaf).collect();
+    let sizes = Sizes { run_bytes: usize::MAX, run_leaves: DENSE, ..Sizes::default() };
+    let postings = ground.postings(sizes);
+    build(&postings, &ground, &ground.sink()).unwrap();
+    let model = ground.model();
+    let count = |prints: &[Print]| {
+        reads(&ground);
+        ground.scans.store(0, Ordering::SeqCst);
+        let page = postings.intersect(&ground, prints, size(DENSE), usize::MAX, u64::MAX).unwrap();
+        assert!(page.next.is_none() && numbers(&page.hits) == model.intersect(prints, DENSE));
+        (reads(&ground), ground.scans.swap(0, Ordering::SeqCst))
+    };
+    // Those that share much are read through, all of them.
+    let (blocks, scans) = count(&[dense, middle]);
+    assert!(blocks >= 7, "{blocks}");
+    assert!(scans <= 7 && scans + 2 <= blocks, "{scans} for {blocks} blocks");
+    // In whatever order they are asked for.
+    let counts: Vec<_> = [[rare, middle, dense], [dense, middle, rare], [middle, dense, rare]]
+        .iter()
+        .map(|prints| count(prints))
+        .collect();
+    assert!(counts.iter().all(|one| *one == counts[0]), "{counts:?}");
+    // One for the rare one itself.
+    assert!(counts[0].0 <= blocks + 1, "{counts:?}, {blocks}");
+}

@@ -48,13 +48,22 @@ struct Ground {
     /// A leaf that is not what the tree has.
     unlike: Option<LeafIndex>,
     reads: AtomicUsize,
+    scans: AtomicUsize,
 }
 
 impl Ground {
     /// A log whose first record has the index `first`.
     fn new(first: u64) -> Self {
         let leaves = RwLock::new(vec![Vec::new(); first as usize]);
-        Self { store: MemoryStore::new(), leaves, first, partial: None, unlike: None, reads: AtomicUsize::new(0) }
+        Self {
+            store: MemoryStore::new(),
+            leaves,
+            first,
+            partial: None,
+            unlike: None,
+            reads: AtomicUsize::new(0),
+            scans: AtomicUsize::new(0),
+        }
     }
 
     fn postings(&self, sizes: Sizes) -> Postings {
@@ -137,6 +146,7 @@ impl Store for Ground {
     }
 
     fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, StoreError> {
+        self.scans.fetch_add(1, Ordering::SeqCst);
         let rows = self.store.scan(range, limit)?;
         self.reads.fetch_add(rows.len(), Ordering::SeqCst);
         Ok(rows)
