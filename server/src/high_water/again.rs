@@ -3,7 +3,7 @@
 use cairn_tree::store::{DatabaseId, LogId};
 
 use super::frame::{self, FRAME, HEADER};
-use super::{Mark, Marks};
+use super::{Marked, Marks};
 
 /// What a file holds, as it would be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub const LENGTHS: (usize, usize) = (FRAME, HEADER);
 /// Reads the bytes of a file of this database; `None` if it would be refused.
 #[must_use]
 pub fn read_again(bytes: &[u8], database: &DatabaseId) -> Option<Again> {
-    if frame::read_header(bytes).ok()? != *database {
+    if frame::read_header(bytes).ok()?.database != *database {
         return None;
     }
     let frame::Contents { marks, end, torn } = frame::read_frames(bytes, database).ok()?;
@@ -31,7 +31,7 @@ pub fn read_again(bytes: &[u8], database: &DatabaseId) -> Option<Again> {
 
 /// The bytes of a file with these commits, each with a number and marks.
 #[must_use]
-pub fn write_again(database: &DatabaseId, commits: &[(u64, Vec<(LogId, Mark)>)]) -> Vec<u8> {
+pub fn write_again(database: &DatabaseId, commits: &[(u64, Vec<(LogId, Marked)>)]) -> Vec<u8> {
     let frames = commits.iter().map(|(number, marks)| frame::commit(database, *number, marks));
     core::iter::once(frame::header(database)).chain(frames).flatten().collect()
 }

@@ -13,7 +13,7 @@ use cairn_tree::store::{DatabaseId, LogId};
 use cairnd::backup::{Digest, Manifest};
 use cairnd::engine::{RowSort, row_again};
 use cairnd::high_water::again::{Again, LENGTHS, read_again, write_again};
-use cairnd::high_water::{Mark, Marks};
+use cairnd::high_water::{Decided, Mark, Marked, Marks, PolicyMark};
 use cairnd::incidents::line_again;
 use sha2::{Digest as _, Sha256};
 
@@ -69,7 +69,8 @@ fn flipped(written: &[u8], place: usize) -> Vec<u8> {
 /// A high-water file: as it is, and one that is written, and then changed, cut, torn or put in another order.
 pub(crate) fn high_water(bytes: &[u8]) -> bool {
     let raw = read_again(bytes, &DATABASE).is_some_and(|again| {
-        let all: Vec<_> = again.marks.iter().collect();
+        let marked = |(log, mark)| (log, Marked { mark, decided: again.marks.decided(log) });
+        let all: Vec<_> = again.marks.iter().map(marked).collect();
         let written = write_again(&DATABASE, &[(again.marks.commit(), all)]);
         let compacted = read_again(&written, &DATABASE);
         assert!(again.marks.iter().next().is_none() || compacted.is_some_and(|found| found.marks == again.marks));
@@ -116,15 +117,16 @@ fn written_high_water(plan: &Plan<'_>) -> bool {
 }
 
 /// The commits of a plan: each step grows a log, and may begin a commit.
-fn commits(steps: &[u8]) -> Vec<(u64, Vec<(LogId, Mark)>)> {
-    let (mut sizes, mut commits) = (BTreeMap::<u8, u64>::new(), Vec::<(u64, Vec<(LogId, Mark)>)>::new());
+fn commits(steps: &[u8]) -> Vec<(u64, Vec<(LogId, Marked)>)> {
+    let (mut sizes, mut commits) = (BTreeMap::<u8, u64>::new(), Vec::<(u64, Vec<(LogId, Marked)>)>::new());
     for (number, [log, grown]) in (1..).zip(steps.as_chunks::<2>().0.iter().take(STEPS)) {
         let (begins, log) = (log & 0x80 != 0, log & 0x7f);
         let size = sizes.entry(log).or_default();
         *size += u64::from(*grown);
         let Ok(tree) = TreeSize::new(*size) else { continue };
         let root = Hash::new(Sha256::digest(size.to_be_bytes()).into());
-        let entry = (LogId::new(u32::from(log) + 1), Mark { size: tree, root, time_ms: number });
+        let mark = Mark { size: tree, root, time_ms: number };
+        let entry = (LogId::new(u32::from(log) + 1), Marked { mark, decided: decided(log, *grown, tree) });
         match commits.last_mut() {
             Some((_, marks)) if !begins && marks.iter().all(|(known, _)| *known != entry.0) => marks.push(entry),
             _ => commits.push((number, vec![entry])),
@@ -133,8 +135,21 @@ fn commits(steps: &[u8]) -> Vec<(u64, Vec<(LogId, Mark)>)> {
     commits
 }
 
+/// What was decided about a log by then: of some nothing was ever written down, and some are halted from the first.
+fn decided(log: u8, grown: u8, size: TreeSize) -> Option<Decided> {
+    let policy = match grown % 3 {
+        0 => PolicyMark::Unknown,
+        1 => PolicyMark::Absent,
+        _ => PolicyMark::of(&[grown]),
+    };
+    match log % 4 {
+        0 => None,
+        kind => Some(Decided { policy, halted: kind == 1, checkpoint: size }),
+    }
+}
+
 /// What is in a file that has whole commits up to `end`.
-fn expected(commits: &[(u64, Vec<(LogId, Mark)>)], end: usize, torn: bool) -> Again {
+fn expected(commits: &[(u64, Vec<(LogId, Marked)>)], end: usize, torn: bool) -> Again {
     let marks = commits.iter().flat_map(|(_, marks)| marks.iter().copied());
     let commit = commits.last().map(|(number, _)| *number);
     let marks = commit.map_or_else(Marks::default, |commit| Marks::of(commit, marks));
@@ -142,7 +157,7 @@ fn expected(commits: &[(u64, Vec<(LogId, Mark)>)], end: usize, torn: bool) -> Ag
 }
 
 /// A file that a crash left has all commits up to one, and nothing of those after it.
-fn assert_prefix(bytes: &[u8], commits: &[(u64, Vec<(LogId, Mark)>)]) {
+fn assert_prefix(bytes: &[u8], commits: &[(u64, Vec<(LogId, Marked)>)]) {
     let (frame, header) = LENGTHS;
     let is_there = |end: usize| write_again(&DATABASE, commits).get(..end) == bytes.get(..end);
     let (mut end, mut count) = (header, 0);
