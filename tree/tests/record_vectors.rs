@@ -137,7 +137,7 @@ fn sealed(name: &str, case: &Case) -> Sealed {
 /// What the log writes about itself is not taken from producers.
 fn own_record(record: &[u8], case: &Case) -> Sealed {
     let refused = parse(record).unwrap_err();
-    assert_eq!(refused.pointer(), "/object");
+    assert_eq!(refused.pointer(), "/object/module");
     let record: Value = serde_json::from_slice(record).unwrap();
     let new = &record["values"]["whole"]["new"];
     let concerned = Concerned {

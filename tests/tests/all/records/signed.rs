@@ -89,7 +89,7 @@ fn a_signed_event_that_was_touched_is_refused() {
         (&|event| event["event"]["time"] = json!("2025-12-31T00:00:00.000000Z"), "/signature"),
         (&|event| drop(event["disclosures"].as_array_mut().unwrap().pop()), "/disclosures"),
         (&|event| event["disclosures"][0] = json!("WyJhIiwxXQ"), "/disclosures"),
-        (&|event| event["actor"] = json!({"id": "me"}), ""),
+        (&|event| event["actor"] = json!({"id": "me"}), "/actor"),
         (&|event| event["event"]["log"] = json!("elsewhere/logs/main"), "/event/log"),
     ];
     for (number, (change, pointer)) in cases.into_iter().enumerate() {
