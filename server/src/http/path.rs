@@ -166,6 +166,19 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// The path with its variable parts in braces, as the description of the routes has it: those of named streams have one
+    /// of their own.
+    pub(crate) fn label(&self) -> &'static str {
+        match self.route {
+            route if !self.item.starts_with("named/") => route.label(),
+            Route::Stream => "/v1/streams/named/{tenant}/{name}",
+            Route::StreamState => "/v1/streams/named/{tenant}/{name}/state",
+            Route::StreamDiff => "/v1/streams/named/{tenant}/{name}/diff",
+            Route::StreamEvents => "/v1/streams/named/{tenant}/{name}/events",
+            route => route.label(),
+        }
+    }
+
     pub(crate) fn parse(path: &'a str) -> Self {
         let outside = |route| Self { route, log: "", item: "" };
         if let Some(item) = path.strip_prefix("/v1/records/") {
@@ -270,6 +283,7 @@ mod tests {
         assert_eq!(Target::parse("/logs/a/entries/12").item, "12");
         let named = Target::parse("/v1/streams/named/pb/a%2Fb/state");
         assert_eq!((named.route, named.item), (Route::StreamState, "named/pb/a%2Fb"));
+        assert_eq!(named.label(), "/v1/streams/named/{tenant}/{name}/state");
         assert_eq!(Target::parse("/v1/streams/named/pb/state").item, "named/pb/state");
     }
 

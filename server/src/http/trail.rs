@@ -71,7 +71,7 @@ impl Trail {
         let said = Said::of(&ask.parts.headers)?;
         let target = ask.parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
         let noted = Mutex::new(Noted { actor: Said::actor(&ask.parts.headers)?, ..Noted::default() });
-        Ok(Self { route: ask.target.route.label(), target, said, token, noted })
+        Ok(Self { route: ask.target.label(), target, said, token, noted })
     }
 
     /// A trail of its own for a reader who follows what this request asks for. That he does is on this one's record.

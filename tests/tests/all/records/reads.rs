@@ -156,6 +156,12 @@ fn question(running: &Running, id: &str, path: &str, method: &str) -> Option<Req
         ("get", "/v1/streams/entity/{tenant}/{module}/{entity}/{object}/events") => {
             get("/v1/streams/entity/pb/tl/license/1/events?from_seq=0")
         }
+        ("get", named) if named.starts_with("/v1/streams/named/{tenant}/{name}") => match named.rsplit('/').next() {
+            Some("state") => get("/v1/streams/named/pb/night/state"),
+            Some("diff") => get("/v1/streams/named/pb/night/diff?from=0"),
+            Some("events") => get("/v1/streams/named/pb/night/events?from_seq=0"),
+            _ => get("/v1/streams/named/pb/night"),
+        },
         ("post", "/audit-service/log/v1/_search") => {
             Some(digit("_search?objectId=1&tenantId=pb", &json!({"RequestInfo": info})))
         }
@@ -188,6 +194,10 @@ fn answered(running: &Running, request: &Request) -> u16 {
 fn every_route_of_the_document_is_audited_or_shows_nobody_anothers_records() {
     let running = Running::start();
     let id = bring(&running, "pb", "1");
+    let mut record = record("pb", "7", "create");
+    record["object"]["module"] = json!("hr");
+    record["context"] = json!({"stream": "night"});
+    let of_night = running.brought(&record)["records"][0]["id"].as_str().unwrap().to_owned();
     set(&running.data, "pb", "full");
     let document = json_of(&running.ask(Request::get("/openapi.json")));
     let paths = document["paths"].as_object().unwrap();
@@ -204,7 +214,8 @@ fn every_route_of_the_document_is_audited_or_shows_nobody_anothers_records() {
             let read = reads.find(|read| new(read, "/records") == &json!(1)).unwrap();
             assert_eq!(read["object"]["id"], *path, "{method} {path}");
             assert_eq!(new(&read, "/target"), &json!(request.target), "{method} {path}");
-            assert_eq!(new(&read, "/shown"), &json!([{"id": id, "index": 0}]), "{method} {path}");
+            let (id, index) = if path.contains("/named/") { (&of_night, 1) } else { (&id, 0) };
+            assert_eq!(new(&read, "/shown"), &json!([{"id": id, "index": index}]), "{method} {path}");
             // A retry is a read too; so is a question about the length alone.
             let before = running.size();
             assert_eq!((answered(&running, &request), running.size()), (200, before + each), "{method} {path} again");
@@ -215,7 +226,7 @@ fn every_route_of_the_document_is_audited_or_shows_nobody_anothers_records() {
             audited += 1;
         }
     }
-    assert!(audited >= 10, "{audited}");
+    assert!(audited >= 14, "{audited}");
 }
 
 #[test]
