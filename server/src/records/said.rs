@@ -37,7 +37,7 @@ impl Said {
     pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let traceparent = one(headers, header::TRACEPARENT, TraceParent::new)?;
         Ok(Self {
-            tenant: one(headers, header::X_TENANT_ID, Name::new)?,
+            tenant: Self::tenant_of(headers)?,
             purpose: one(headers, header::X_PURPOSE, Prose::new)?,
             trace_id: one(headers, header::X_TRACE_ID, Name::new)?,
             // It goes with the header before and means nothing without it (W3C trace context, section 3.3.1).
@@ -47,6 +47,15 @@ impl Said {
             },
             traceparent,
         })
+    }
+
+    /// Reads which tenant the request is about, and no other header: where those say nothing, what is wrong with them is
+    /// nobody's business.
+    ///
+    /// # Errors
+    /// [`Refusal`] for what can't be the name of a tenant.
+    pub fn tenant_of(headers: &HeaderMap) -> Result<Option<Name<'static>>, Refusal> {
+        one(headers, header::X_TENANT_ID, Name::new)
     }
 
     /// Only which tenant the request is about.

@@ -94,7 +94,7 @@ pub(super) fn enveloped(route: Route, problem: &Problem, answer: &mut Answer) {
 
 /// The tenant that the headers name, which all of the request must be about; one that the token is not good for is not there.
 fn said_tenant(ask: &Ask<'_>, credential: &Credential<'_>) -> Result<Option<Name<'static>>, Problem> {
-    let tenant = Said::of(&ask.parts.headers)?.tenant().cloned();
+    let tenant = Said::tenant_of(&ask.parts.headers)?;
     if let Some(tenant) = &tenant {
         credential.admit(tenant.as_str())?;
     }
