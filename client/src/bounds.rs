@@ -50,6 +50,8 @@ pub const HASHING_THREADS: usize = 8;
 pub const HASHED_AT_ONCE: usize = 1_024;
 /// The longest line of a listing: twice the longest path there is, for its escapes, and the digest.
 pub const LISTING_LINE_BYTES: usize = 16 << 10;
+/// Bytes of a folder's name in that of its listing: with the digest behind it, at most 255 are left to it.
+pub const LISTING_NAME_BYTES: usize = 200;
 /// How many links are named that were left out of a data set.
 pub const SHOWN_LINKS: usize = 16;
 /// How many files are named that differ from what a record says; the others are counted.

@@ -81,6 +81,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result
 pub struct Pending {
     temporary: PathBuf,
     file: BufWriter<File>,
+    has_name: bool,
 }
 
 impl Pending {
@@ -91,7 +92,7 @@ impl Pending {
     pub fn create(path: &Path) -> Result<Self, FileError> {
         let temporary = beside(path, &format!(".tmp-{}", std::process::id()));
         let file = File::create(&temporary).map_err(FileError::io(&temporary))?;
-        Ok(Self { temporary, file: BufWriter::new(file) })
+        Ok(Self { temporary, file: BufWriter::new(file), has_name: false })
     }
 
     /// Writes what comes next.
@@ -114,6 +115,7 @@ impl Pending {
             self.file.get_ref().sync_all().map_err(FileError::io(&self.temporary))?;
         }
         fs::rename(&self.temporary, path).map_err(FileError::io(path))?;
+        self.has_name = true;
         if durability == Durability::PowerLoss {
             let folder = folder_of(path);
             File::open(&folder).and_then(|folder| folder.sync_all()).map_err(FileError::io(&folder))?;
@@ -122,10 +124,12 @@ impl Pending {
     }
 }
 
-/// A temporary file that stays behind all the same harms nobody; once it has its name, there is none.
+/// A temporary file that stays behind all the same harms nobody. Once it has its name, what is called as it was is another's.
 impl Drop for Pending {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary);
+        if !self.has_name {
+            let _ = fs::remove_file(&self.temporary);
+        }
     }
 }
 

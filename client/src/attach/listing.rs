@@ -118,6 +118,8 @@ pub(super) struct Kept {
     file: BufReader<File>,
     number: u64,
     last: Vec<u8>,
+    /// Of the lines that were read, and of all as they are to be.
+    digests: (Sha256, [u8; 32]),
 }
 
 impl Kept {
@@ -140,7 +142,13 @@ impl Kept {
             return Ok(None);
         }
         file.rewind().map_err(failed(path))?;
-        Ok(Some(Self { path: path.to_owned(), file: BufReader::new(file), number: 0, last: Vec::new() }))
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file: BufReader::new(file),
+            number: 0,
+            last: Vec::new(),
+            digests: (Sha256::new(), *sha256),
+        }))
     }
 
     /// The next line.
@@ -149,11 +157,14 @@ impl Kept {
         let mut text = Vec::new();
         let most = LISTING_LINE_BYTES as u64;
         let read = self.file.by_ref().take(most).read_until(b'\n', &mut text).map_err(failed(&self.path))?;
-        if read == 0 {
-            return Ok(None);
-        }
-        let line = text.strip_suffix(b"\n").and_then(Line::parse).filter(|line| line.name > self.last);
         let wrong = || AttachError::Listing { path: self.path.clone(), line: self.number };
+        if read == 0 {
+            // Somebody may have changed the file since it was opened.
+            let is_same = self.digests.0.clone().finalize().as_slice() == self.digests.1;
+            return if is_same { Ok(None) } else { Err(wrong()) };
+        }
+        self.digests.0.update(&text);
+        let line = text.strip_suffix(b"\n").and_then(Line::parse).filter(|line| line.name > self.last);
         let line = line.ok_or_else(wrong)?;
         self.last.clone_from(&line.name);
         Ok(Some(line))

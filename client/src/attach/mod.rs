@@ -24,7 +24,7 @@ pub use self::walk::{LeftOut, Links};
 
 use self::hashing::Digests;
 use self::walk::{Found, Walk};
-use crate::bounds::{ATTACHED_ENTRIES, ATTACHED_FILES};
+use crate::bounds::{ATTACHED_ENTRIES, ATTACHED_FILES, LISTING_NAME_BYTES};
 use crate::files::{Durability, FileError, Pending, beside, folder_of};
 
 /// A file, or a folder by its listing, as a record has it.
@@ -121,7 +121,8 @@ impl Place {
         let part: String = sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         match self {
             Self::Beside(record) => beside(record, &format!(".{part}.sha256")),
-            Self::Within(folder) => folder.join(format!("{name}.{part}.sha256")),
+            // No longer than a file's name may be; the digest tells folders apart that begin alike.
+            Self::Within(folder) => folder.join(format!("{}.{part}.sha256", beginning(name))),
         }
     }
 
@@ -179,6 +180,10 @@ pub fn data_set(paths: &[PathBuf], place: Option<&Place>, how: How<'_>) -> Resul
     if files.len() + folders.len() > MAX_EXTERNAL {
         return Err(AttachError::TooMany);
     }
+    // Before anything is written, as what is written for one folder may lie in another.
+    for path in folders.values() {
+        place.is_outside(path)?;
+    }
     let mut set = DataSet { attached: digests(files, how)?, ..DataSet::default() };
     for (name, path) in folders {
         set.listed(name, &path, place, how)?;
@@ -190,9 +195,8 @@ impl DataSet {
     fn listed(&mut self, name: String, root: &Path, place: &Place, how: How<'_>) -> Result<(), AttachError> {
         let called = Name::new(name.clone()).map_err(|_| AttachError::Name(root.to_owned()))?;
         let name = name.trim_end_matches('/');
-        place.is_outside(root)?;
         let mut digests = Digests::new(Walk::new(root, how.links)?, how.hashed);
-        let mut kept = Pending::create(&place.of(name, &[0; 32]))?;
+        let mut kept = Pending::create(&place.of("listing", &[0; 32]))?;
         let summary = listing::write(root, &mut digests, |line| Ok(kept.write(line)?))?;
         let path = place.of(name, &summary.sha256);
         kept.keep(&path, Durability::PowerLoss)?;
@@ -207,6 +211,12 @@ impl DataSet {
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> AttachError + use<> {
     let path = path.to_owned();
     |error| AttachError::Io { path, error }
+}
+
+/// As much of a name as leaves room for what is added to it.
+fn beginning(name: &str) -> &str {
+    let end = (0..=LISTING_NAME_BYTES.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    name.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 /// What a path is that was given.

@@ -90,6 +90,20 @@ fn what_can_not_be_said_of_all_of_a_data_set_is_refused() {
     let within = Place::Beside(root.join("saved.json"));
     let refused = data_set(&[root.to_owned()], Some(&within), how(Links::Refuse));
     assert!(matches!(refused, Err(AttachError::Inside(_))), "{refused:?}");
+    // Nor among those of another folder, and nothing is written there before that is known.
+    let [other, long] = ["other".to_owned(), "n".repeat(250)].map(|name| root.join(name));
+    [&other, &long].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    fs::write(other.join("a"), "").unwrap();
+    (0..=MAX_EXTERNAL).for_each(|number| fs::write(long.join(number.to_string()), "").unwrap());
+    let refused = data_set(&[long.clone(), other.clone()], Some(&Place::Within(other.clone())), how(Links::Refuse));
+    assert!(matches!(refused, Err(AttachError::Inside(_))), "{refused:?}");
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
+    // A folder's name may leave no room in that of its listing.
+    let listings = tempfile::tempdir().unwrap();
+    let place = Place::Within(listings.path().to_owned());
+    let listed = data_set(std::slice::from_ref(&long), Some(&place), how(Links::Refuse)).unwrap();
+    assert!(listed.listings[0].exists() && listed.attached[0].name.as_str().len() == 251);
+    [other, long].into_iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
     // As many files without a folder have no listing.
     let elsewhere = tempfile::tempdir().unwrap();
     let files: Vec<PathBuf> = (0..MAX_EXTERNAL).map(|number| root.join(number.to_string())).collect();

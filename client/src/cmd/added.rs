@@ -13,7 +13,8 @@ use crate::attach::Attached;
 use crate::attach::listing::LISTING_TYPE;
 use crate::fetch::{IdempotencyKey, Token};
 
-/// The record as it is sent; what is attached has this class, or what the record says of it. What the server would refuse is refused here, with its place.
+/// The record as it is sent; what is attached has this class, or what the record says of it. What the server would refuse is
+/// refused here, with its place.
 pub(super) fn with_attached(body: Vec<u8>, attached: &[Attached], class: Option<Class>) -> Result<Vec<u8>, String> {
     let text = body.trim_ascii();
     if text.first() != Some(&b'{') {
