@@ -42,7 +42,8 @@ pub enum AppendError {
     Held,
     /// A repair lost the log's witness policy, and the operator has not said yet which one holds.
     #[error(
-        "a repair lost the log's witness policy, or a restore found it changed since, and its operator has not said yet which one holds"
+        "a repair lost the log's witness policy, or a restore found it changed since, \
+         and its operator has not said yet which one holds"
     )]
     LacksPolicy,
     /// The log has ended; the origin of the log that continues it.

@@ -246,7 +246,8 @@ impl From<Refusal> for Problem {
 pub(crate) fn unpublished(log: &Log) -> Problem {
     let detail = if log.lacks_policy() {
         "a repair lost the log's witness policy, or a restore found it changed since, and its checkpoint is gone: none is \
-         published before its operator has said which policy holds, with cairnd log policy NAME --policy FILE, or --none; what was logged is served up to `head`"
+         published before its operator has said which policy holds, with cairnd log policy NAME --policy FILE, or --none; \
+         what was logged is served up to `head`"
     } else {
         "a repair or a restore lost the log's checkpoint, and no head has met its witness policy since; what was logged is \
          served up to `head`"
@@ -280,8 +281,9 @@ impl From<AppendError> for Problem {
                 Self::new(Kind::Held, detail).retry_after(SHORTLY)
             }
             AppendError::LacksPolicy => {
-                let detail = "a repair lost the log's witness policy, or a restore found it changed since the backup: it takes no appends, \
-                              and publishes nothing, before its operator has said which policy holds, with cairnd log policy NAME --policy FILE, or --none; reads go on";
+                let detail = "a repair lost the log's witness policy, or a restore found it changed since the backup: it \
+                              takes no appends, and publishes nothing, before its operator has said which policy \
+                              holds, with cairnd log policy NAME --policy FILE, or --none; reads go on";
                 Self::new(Kind::Held, detail).retry_after(LATER)
             }
             AppendError::Sealed(None) => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
