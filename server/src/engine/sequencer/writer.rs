@@ -1,6 +1,6 @@
 //! The writer: what its thread owns, and everything it commits besides entries.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -145,8 +145,12 @@ impl Writer {
                 Job::Freeze(job) => self.freeze(*job)?,
             }
         }
-        if !decisions.is_empty() {
-            self.decide(decisions)?;
+        // No batch has a key twice: where whoever asked first has gone, there may be a second decision about a log.
+        while !decisions.is_empty() {
+            let mut logs = BTreeSet::new();
+            let (first, later) = decisions.into_iter().partition(|job: &DecideJob| logs.insert(job.log.info.id));
+            self.decide(first)?;
+            decisions = later;
         }
         self.append(requests, bytes, &mut maintenance)?;
         for job in changes {

@@ -85,6 +85,26 @@ fn a_checkpoint_is_the_head_until_a_policy_says_otherwise_and_never_shrinks() {
 }
 
 #[test]
+fn whoever_asks_for_a_policy_and_goes_leaves_the_next_one_to_be_decided() {
+    let mut world = World::with_log("a");
+    world.append("a", &entry(1));
+    let log = world.log();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for round in 0..50 {
+        // Several wait for the writer at once, all of one log.
+        for _ in 0..5 {
+            let mut asked = std::pin::pin!(log.set_policy(Some(policy("w"))));
+            assert!(asked.as_mut().poll(&mut cx).is_pending(), "round {round}");
+        }
+        world.runtime.block_on(log.set_policy(Some(policy("none")))).unwrap();
+    }
+    drop(log);
+    world.append("a", &entry(2));
+    world.reopen().unwrap();
+    assert_eq!((world.sizes(), world.log().policy().as_deref()), ((2, 2), Some(&policy("none"))));
+}
+
+#[test]
 fn a_restart_serves_the_checkpoint_as_it_was_and_holds_appends_until_witnesses_agree() {
     let mut world = World::with_log("a");
     world.append("a", &entry(1));
