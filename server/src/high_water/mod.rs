@@ -291,6 +291,8 @@ pub struct HighWater {
     end: u64,
     /// Up to where the file is filled with zeros, durably.
     filled: u64,
+    /// It has the form of programs before, until it is first written to.
+    is_old: bool,
     /// After an error nobody knows what is on disk; a second fsync may succeed without having written anything.
     failed: bool,
 }
@@ -382,7 +384,7 @@ impl HighWater {
         }
         let marks = Marks::default();
         let (file, end, filled) = write_anew(disk.as_mut(), path, &database, &marks, bounds)?;
-        Ok(Self { disk, file, path: path.into(), database, bounds, marks, end, filled, failed: false })
+        Ok(Self { disk, file, path: path.into(), database, bounds, marks, end, filled, is_old: false, failed: false })
     }
 
     fn open_on(
@@ -413,8 +415,18 @@ impl HighWater {
         let path = disk.resolve(path).map_err(on_io(path, "looked for"))?;
         // Only whole sectors count as filled: the next fill begins in the sector that the file ends in.
         let filled = (length - length % frame::SECTOR as u64).max(end as u64);
-        let mut this =
-            Self { disk, file, path, database, bounds, marks: marks.clone(), end: end as u64, filled, failed: false };
+        let mut this = Self {
+            disk,
+            file,
+            path,
+            database,
+            bounds,
+            marks: marks.clone(),
+            end: end as u64,
+            filled,
+            is_old,
+            failed: false,
+        };
         // A process that was killed before its sync returned, or whose sync failed, leaves frames that only the system's
         // memory has. What is to be released on the strength of them is made durable first.
         let read = bytes.get(frame::HEADER..end).unwrap_or_default();
@@ -424,9 +436,6 @@ impl HighWater {
             // Else a shorter commit would be followed by remains of this one.
             this.filled = this.end;
             this.fill(length)?;
-        }
-        if is_old {
-            this.compact()?;
         }
         Ok((this, marks))
     }
@@ -447,8 +456,10 @@ impl HighWater {
         }
         let bytes = frame::commit(&self.database, commit, marks);
         let length = bytes.len() as u64;
-        if self.end + length > self.compact_at() {
+        // Whoever only looks leaves an old file as it is, so that the program which wrote it can go on.
+        if self.is_old || self.end + length > self.compact_at() {
             self.compact()?;
+            self.is_old = false;
         }
         if self.end + length > self.filled {
             self.fill(self.end + length)?;

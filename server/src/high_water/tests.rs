@@ -342,10 +342,11 @@ fn a_file_without_decisions_is_read_and_written_anew() {
     bytes[..HEADER].copy_from_slice(&frame::old_header(&DATABASE));
     fs::write(place.path(), &bytes).unwrap();
     assert_eq!(place.marks(), marks_after(&commits));
-    assert_eq!(place.bytes()[19], 2, "it has the version of before");
+    assert_eq!(place.bytes()[19], 1, "whoever looked left it as it was");
     let (mut file, marks) = place.open().unwrap();
     assert_eq!(marks, marks_after(&commits));
     file.append_decided(9, &[(log(1), mark(9), Decided::default())]).unwrap();
+    assert_eq!(place.bytes()[19], 2, "nobody older may read what was decided");
     assert_eq!(place.marks().decided(log(1)), Some(Decided::default()));
 }
 
