@@ -2,10 +2,12 @@
 //!
 //! None is trusted. What a place must hold is known by its hash, and whoever has bytes of that hash has the right ones.
 
+use std::convert::Infallible;
+
 use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
 use cairn_tree::size::TreeSize;
-use cairn_tree::store::{KeyRange, Kind, Store as _};
+use cairn_tree::store::{Key, KeyRange, Kind, Store as _};
 use cairn_tree::tile::{BundleCoord, Entries, TileCoord, Width};
 
 use super::rows::scan_past;
@@ -188,37 +190,65 @@ fn joined(order: &[&Holder], width: usize) -> Option<Had> {
 /// The entries of an unfinished bundle that can be read, from its pieces and, where it was finished since, its row.
 fn entries_of(stored: &Stored<'_>, store: &RocksStore, number: u64, width: usize) -> Vec<Option<Vec<u8>>> {
     let first = number * WIDTH;
-    let mut found = vec![None; width];
-    let mut take = |from: u64, encoded: &[u8]| {
-        let Ok(entries) = Entries::parse_batch(encoded, Width::FULL.get()) else { return };
-        for (index, entry) in (from..).zip(entries.iter()) {
-            let place = index.checked_sub(first).and_then(|place| usize::try_from(place).ok());
-            if let Some(slot) = place.and_then(|place| found.get_mut(place)) {
-                slot.get_or_insert_with(|| entry.to_vec());
-            }
-        }
-    };
+    let mut tail = Tail { first, found: vec![None; width] };
     if let Ok(Some(row)) = store.get(&stored.bundle_key(number)) {
-        take(first, &row);
+        tail.take(first, &row);
     }
     let numbers = |kind, end| KeyRange::numbers(stored.log(), kind, first..end);
     // What can't be read is missing; nothing else can go wrong here.
     let pieces = numbers(Kind::Piece, first + width as u64);
-    let read: Result<_, core::convert::Infallible> = scan_past(store, pieces, &mut |key, row| {
-        take(key.number().unwrap_or_default(), &row);
+    let _: Result<_, Infallible> = scan_past(store, pieces, &mut |key, row| {
+        tail.take(key.number().unwrap_or_default(), &row);
         Ok(())
     });
-    drop(read);
-    // Parts stand under the index of their last entry.
-    let read: Result<_, core::convert::Infallible> =
-        scan_past(store, numbers(Kind::BundlePart, first + WIDTH), &mut |key, row| {
-            let count = Entries::parse_batch(&row, Width::FULL.get()).map_or(0, |entries| entries.len() as u64);
-            let end = key.number().unwrap_or_default().saturating_add(1);
-            take(end.saturating_sub(count), &row);
-            Ok(())
-        });
-    drop(read);
-    found
+    let parts = numbers(Kind::BundlePart, first + WIDTH);
+    let _: Result<_, Infallible> = scan_past(store, parts, &mut |key, row| {
+        tail.take_part(key.number().unwrap_or_default(), &row);
+        Ok(())
+    });
+    // No scan comes past a block that has keys before and behind all of these. Those that stand in the write-ahead log, or in
+    // other tables, are found where each is asked for.
+    for index in first..first + WIDTH {
+        if tail.is_whole() {
+            break;
+        }
+        if let Ok(Some(row)) = store.get(&stored.piece_key(index)) {
+            tail.take(index, &row);
+        }
+        if let Ok(Some(row)) = store.get(&Key::numbered(stored.log(), Kind::BundlePart, index)) {
+            tail.take_part(index, &row);
+        }
+    }
+    tail.found
+}
+
+/// What was found of an unfinished bundle.
+struct Tail {
+    first: u64,
+    found: Vec<Option<Vec<u8>>>,
+}
+
+impl Tail {
+    /// Takes entries that stand in a row, from this one on.
+    fn take(&mut self, from: u64, encoded: &[u8]) {
+        let Ok(entries) = Entries::parse_batch(encoded, Width::FULL.get()) else { return };
+        for (index, entry) in (from..).zip(entries.iter()) {
+            let place = index.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+            if let Some(slot) = place.and_then(|place| self.found.get_mut(place)) {
+                slot.get_or_insert_with(|| entry.to_vec());
+            }
+        }
+    }
+
+    /// The same for a part, which stands under the index of its last entry.
+    fn take_part(&mut self, last: u64, encoded: &[u8]) {
+        let count = Entries::parse_batch(encoded, Width::FULL.get()).map_or(0, |entries| entries.len() as u64);
+        self.take(last.saturating_add(1).saturating_sub(count), encoded);
+    }
+
+    fn is_whole(&self) -> bool {
+        self.found.iter().all(Option::is_some)
+    }
 }
 
 fn read_bundle(stored: &Stored<'_>, number: u64) -> Result<Had, String> {

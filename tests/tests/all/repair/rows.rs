@@ -3,10 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use cairn_tests::http::{Connection, Request};
 use cairn_tests::random::Random;
+use cairn_tests::server::{program, run};
 
 use super::{FAILED, MISSING, SOUND, Scene, let_go, repair, repair_json};
+use crate::scene::copy;
 
 /// The files of the database with this ending.
 pub(super) fn with_ending(data: &Path, ending: &str) -> Vec<PathBuf> {
@@ -57,6 +61,40 @@ fn a_database_whose_manifest_is_damaged_is_mended() {
     let (_, said) = repair_json(scene.data.path(), &["--from", &scene.backups(), "--check"]);
     assert_sure(&said);
     assert!(!assert_mended(&mut scene, "a flipped manifest"));
+}
+
+/// What stands behind a bad block of a table, in the order of keys, may stand in the write-ahead log.
+#[test]
+fn no_bad_table_hides_what_came_after_it() {
+    let mut scene = Scene::new();
+    let create = ["log", "create", "second", "--data"];
+    let made = run(Command::new(program("cairnd")).args(create).arg(scene.data.path()));
+    assert_eq!(made.code, SOUND, "{made:?}");
+    let append = |scene: &mut Scene, from: u8| {
+        let server = scene.data.serve();
+        // Rows of a log that comes behind the first one in the order of keys.
+        let token = format!("Bearer {}", scene.data.token);
+        let request = Request::post("/logs/second/add", vec![from]).with("authorization", token);
+        assert_eq!(Connection::open(server.address()).unwrap().ask(&request).unwrap().status, 200);
+        (from..from + 20).for_each(|number| scene.append(&server, format!("later {number}").as_bytes()));
+        server.kill();
+    };
+    append(&mut scene, 0);
+    // What a start replays is written to a table, so small that one block has rows of every kind.
+    assert_eq!(scene.data.serve().stop().code, SOUND);
+    scene.back_up();
+    append(&mut scene, 20);
+    let (tables, other, mut damaged) = (with_ending(scene.data.path(), ".sst"), scene.place("copy"), 0);
+    for table in &tables {
+        copy(scene.data.path(), &other);
+        let path = other.join("db").join(table.file_name().unwrap());
+        flip(&path, 50);
+        let (code, said) = repair_json(&other, &["--from", &scene.backups()]);
+        assert_eq!((code, &said["logs"][0]["size"]), (SOUND, &scene.oracle.newest().into()), "{table:?}: {said}");
+        damaged += usize::from(said["mended"] == true);
+        fs::remove_dir_all(&other).unwrap();
+    }
+    assert!(damaged > 0, "no fault fired: {tables:?}");
 }
 
 /// No table was written yet for most families of rows: their names stood in the manifest alone.
