@@ -14,7 +14,8 @@ use super::{judged, refused};
 use crate::engine::postings::PrintSecret;
 use crate::engine::records::{RecordError, Recorded, Sequenced, Submission, id_print};
 use crate::engine::{Head, Log};
-use crate::records::{Made, Refusal, Unverified, is_same, verified};
+use crate::records::{Broken, BrokenPart, Made, Refusal, Unverified, is_same, verified};
+use cairn_tree::record::kind::IncidentFault;
 
 /// How often somebody else may bring one of the records at the same moment.
 const ROUNDS: usize = 4;
@@ -135,8 +136,7 @@ pub(super) fn stored(
         Err(Unverified::Read(error)) => Err(error.into()),
         Err(Unverified::Proof(error)) => Err(error.into()),
         Err(Unverified::Postings(error)) => Err(error.into()),
-        // What can't be verified can't be compared.
-        Err(Unverified::Broken(_)) => Err(taken(place, made.id)),
+        Err(Unverified::Broken(broken)) => Err(incomparable(place, broken, taken(place, made.id))),
     }
 }
 
@@ -157,6 +157,20 @@ pub(super) fn sequenced(record: &Record) -> Sequenced {
         prev: server.place.prev(),
         time: server.time,
         replayed: true,
+    }
+}
+
+/// A record that can't be verified can't be compared. What one lost that it disclosed may never come back, so whoever brings it is
+/// told that its id is `taken`; where something else stands in its place, nobody knows before that is mended.
+pub(super) fn incomparable(place: &str, broken: Broken, taken: Problem) -> Problem {
+    match broken.what {
+        BrokenPart::Disclosure(_, IncidentFault::Changed | IncidentFault::Malformed) => {
+            let Broken { index, words, .. } = broken;
+            let detail =
+                format!("the record at {index} has this id and can't be verified, before that is mended: {words}");
+            Refusal::at(Kind::Integrity, format!("{place}/id"), detail).into()
+        }
+        _ => taken,
     }
 }
 

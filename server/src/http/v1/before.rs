@@ -19,7 +19,7 @@ use cairn_tree::size::LeafIndex;
 use cairn_tree::store::LogId;
 
 use super::super::problem::{Kind, Problem};
-use super::again::{Done, record_at, sequenced};
+use super::again::{Done, incomparable, record_at, sequenced};
 use super::prepare::Request;
 use super::refused;
 use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
@@ -254,8 +254,7 @@ impl Past<'_> {
         match record_at(self.log, &self.head, index) {
             Ok(record) => Ok(record),
             Err(Unverified::Broken(broken)) if broken.what == BrokenPart::Leaf && self.is_halted_for(index) => Ok(None),
-            // What can't be verified can't be compared.
-            Err(Unverified::Broken(_)) => Err(self.taken(place, index, id)),
+            Err(Unverified::Broken(broken)) => Err(incomparable(place, broken, self.taken(place, index, id))),
             Err(error) => self.unread(index, error).map(|()| None),
         }
     }

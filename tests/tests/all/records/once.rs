@@ -23,6 +23,7 @@ use super::{Running, json_of, post, record};
 use crate::damage::wait_for;
 
 pub(super) const EXISTS: &str = "urn:cairn:problem:record-exists";
+const INTEGRITY: &str = "urn:cairn:problem:integrity";
 
 pub(super) fn seal(running: &Running, name: &str, successor: &str) {
     let ended = cairnd(running.data.path(), &["log", "seal", name, "--successor", successor]);
@@ -419,7 +420,7 @@ fn a_damaged_record_of_an_earlier_log_is_not_recorded_anew() {
     running.brought(&other);
     seal(&running, "main", "second");
     let running = running.restarted_after(|data| edit(data, 1, |row| *row.last_mut().unwrap() ^= 1));
-    refused(&running.bring(&other), 409, EXISTS, "/id");
+    refused(&running.bring(&other), 500, INTEGRITY, "/id");
     assert_eq!(running.brought(&one)["records"][0]["replayed"], true);
     // Others are not kept from using the id.
     let mut of_ka = other.clone();
@@ -436,10 +437,10 @@ fn a_damaged_record_is_named_by_its_place_in_a_batch() {
         running.brought(one);
     }
     let running = running.restarted_after(|data| edit(data, 2, |row| *row.last_mut().unwrap() ^= 1));
-    refused(&running.bring(&all), 409, EXISTS, "/2/id");
+    refused(&running.bring(&all), 500, INTEGRITY, "/2/id");
     seal(&running, "main", "second");
-    let problem = refused(&running.bring(&all), 409, EXISTS, "/2/id");
-    assert!(problem["detail"].as_str().unwrap().contains("entry 2 of the log localhost/logs/main"), "{problem}");
+    let problem = refused(&running.bring(&all), 500, INTEGRITY, "/2/id");
+    assert!(problem["detail"].as_str().unwrap().contains("the record at 2 has this id"), "{problem}");
 }
 
 /// What a log had that was halted, and can't show any more, is recorded anew; what it can show is not.
