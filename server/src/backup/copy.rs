@@ -122,3 +122,14 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), BackupError> {
         _ => Ok(()),
     }
 }
+
+/// Removes a file, or a folder with all that is in it; one that is not there is as it should be.
+pub(super) fn remove_any(path: &Path) -> Result<(), BackupError> {
+    if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return remove_folder(path);
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BackupError::io(path)(error)),
+        _ => Ok(()),
+    }
+}

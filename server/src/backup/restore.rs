@@ -35,7 +35,7 @@ impl Restoring {
             return Err(BackupError::Exists(target.into()));
         }
         let staging = staging(target);
-        copy::remove_folder(&staging)?;
+        discard(&staging)?;
         copy::make_folder(&staging)?;
         // Before anything else: from here on it is no database, until it has all that one must have.
         copy::write(&staging.join(MARK), b"")?;
@@ -90,7 +90,7 @@ impl Restoring {
     /// # Errors
     /// [`BackupError::Io`].
     pub fn abandon(self) -> Result<(), BackupError> {
-        copy::remove_folder(&self.staging)
+        discard(&self.staging)
     }
 }
 
@@ -110,6 +110,29 @@ fn sync_folders(folder: &Path) -> Result<(), BackupError> {
         }
     }
     copy::sync_folder(folder)
+}
+
+/// Removes what a restore left, its mark last: whatever a crash leaves of that says that it is no database.
+fn discard(staging: &Path) -> Result<(), BackupError> {
+    if !staging.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return copy::remove_folder(staging);
+    }
+    let mark = staging.join(MARK);
+    let all = files_in(staging, "")?;
+    let (marks, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|entry| entry.from == mark);
+    // 1. One that lacked nothing but its name has lost its mark already, and is about to lack more.
+    if marks.is_empty() && !others.is_empty() {
+        copy::write(&mark, b"")?;
+    }
+    copy::sync_folder(staging)?;
+    // 2. All that could make it a database, durably: the disk may have the removal of the mark and not what came before it.
+    for Extra { from, .. } in others {
+        copy::remove_any(&from)?;
+    }
+    copy::sync_folder(staging)?;
+    // 3. What says that it is none.
+    copy::remove_any(&mark)?;
+    copy::remove_folder(staging)
 }
 
 fn staging(target: &Path) -> PathBuf {

@@ -142,6 +142,58 @@ fn what_is_half_restored_is_no_database_to_any_command() {
     assert!(killed >= 8, "only {killed} kills");
 }
 
+/// Nor is what is left of an unfinished restore when the next one, which removes it first, is killed at that. A leftover
+/// without its mark is one that lacked nothing but its name.
+#[test]
+#[cfg_attr(not(has_cc), ignore = "there is no C compiler here")]
+fn what_is_half_removed_is_no_database_to_any_command() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..100);
+    scene.back_up(&["--with-keys"]);
+    assert_eq!(server.stop().code, Some(0));
+    scene.restore("", "whole", &[]);
+    let (room, half) = (scene.place("room"), scene.place("half"));
+    for is_marked in [true, false] {
+        let (mut killed, mut is_gone) = (0, false);
+        for at in 1.. {
+            let left = room.join(".new.cairn-restoring");
+            fs::create_dir(&room).unwrap();
+            cairn_tests::folder::copy(&scene.place("whole"), &left).unwrap();
+            if is_marked {
+                fs::write(left.join("restore.unfinished"), b"").unwrap();
+            }
+            let calls = Calls::new(&room, &scene.place("calls"), (Class::Change, Deed::KillAfter)).unwrap();
+            calls.arm(at, 0).unwrap();
+            let mut command = Command::new(program("cairnd"));
+            command.args(["restore", "--from"]).arg(scene.dest()).arg("--data").arg(room.join("new"));
+            let ended = run(command.envs(calls.environment(&[])));
+            assert!(ended.was_killed() && calls.fired().unwrap() == 1, "{ended:?}");
+            let place = calls.place().unwrap();
+            // From here on it is the next one that is being made.
+            is_gone |= place.contains("folder of .new.cairn-restoring");
+            let is_begun = left.join("cairnd.toml").exists() || left.join("db").exists() || left.join("keys").exists();
+            if is_gone {
+                fs::remove_dir_all(&room).unwrap();
+                break;
+            }
+            fs::rename(&left, &half).unwrap_or_else(|error| assert!(!left.exists(), "{error}"));
+            for command in ["fsck", "serve", "backup", "repair"].iter().filter(|_| is_begun) {
+                let more: &[&str] = if *command == "backup" { &["--to", "elsewhere"] } else { &[] };
+                let refused = cairn_tests::server::cairnd(&half, &[&[*command], more].concat());
+                assert!(
+                    refused.code == Some(1) && refused.stderr.contains("never finished"),
+                    "{place} {command}: {refused:?}"
+                );
+            }
+            let _ = fs::remove_dir_all(&half);
+            fs::remove_dir_all(&room).unwrap();
+            killed += 1;
+        }
+        assert!(is_gone && killed >= 8, "only {killed} kills");
+    }
+}
+
 /// The names of the folders of the first generation are as durable as its files.
 #[test]
 #[cfg_attr(not(has_cc), ignore = "there is no C compiler here")]
