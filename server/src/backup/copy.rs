@@ -88,31 +88,28 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), BackupError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(BackupError::io(path))
 }
 
-/// Makes a folder that only its owner may enter, unless it is there, and those around it that are not there. The names of
-/// all that it makes are durable.
+/// Makes a folder that only its owner may enter, unless it is there, and those around it that are not there. Their names
+/// are durable once they are synced: [`sync_way_to`].
 pub(super) fn make_folder(path: &Path) -> Result<(), BackupError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let around = path.parent().filter(|around| !around.as_os_str().is_empty());
-    if let Some(around) = around {
-        make_folder(around)?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => {
-            Err(BackupError::io(path)(error))
-        }
-        _ => sync_name(path),
-    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(BackupError::io(path))
 }
 
-/// Makes the name of a folder durable. Whoever was killed may have made it and not come so far. A folder around it that may
-/// not be read is another one's, as is the name in it.
-pub(super) fn sync_name(path: &Path) -> Result<(), BackupError> {
-    match sync_folder(path.parent().unwrap_or(Path::new("."))) {
-        Err(BackupError::Io { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        synced => synced,
+/// Makes the names of the folders on the way to this one durable: whoever was killed may have made any of them, and not come
+/// so far. A folder that may not be read is another one's, as is the name in it; and of one that can't be synced, or can't
+/// be written to, no more is to be had.
+pub(super) fn sync_way_to(path: &Path) -> Result<(), BackupError> {
+    let whole = std::path::absolute(path).map_err(BackupError::io(path))?;
+    for above in whole.ancestors().skip(1) {
+        match sync_folder(above) {
+            Err(BackupError::Io { error, .. }) if is_no_failure(error.kind()) => {}
+            synced => synced?,
+        }
     }
+    Ok(())
+}
+
+fn is_no_failure(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Removes a folder with all that is in it; one that is not there is as it should be.

@@ -152,7 +152,7 @@ pub fn make<'a>(
 /// Gives what was copied its manifest and its name.
 fn finish(dest: &Path, partial: &Path, folder: &Path, manifest: &Manifest) -> Result<(), BackupError> {
     // 1. The names of tables and of everything in the generation are durable, and those of the folders around them.
-    copy::sync_name(dest)?;
+    copy::sync_way_to(dest)?;
     copy::sync_folder(dest)?;
     copy::sync_folder(&tables(dest))?;
     for inner in manifest.files.iter().flat_map(|file| Path::new(&file.path).ancestors().skip(1)) {

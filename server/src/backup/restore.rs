@@ -76,6 +76,7 @@ impl Restoring {
     /// [`BackupError::Exists`] if something has come to stand there.
     pub fn finish(self) -> Result<(), BackupError> {
         sync_folders(&self.staging)?;
+        copy::sync_way_to(&self.target)?;
         let mark = self.staging.join(MARK);
         fs::remove_file(&mark).map_err(BackupError::io(&mark))?;
         copy::sync_folder(&self.staging)?;

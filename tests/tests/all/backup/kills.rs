@@ -220,6 +220,37 @@ fn a_backup_that_was_reported_outlasts_a_power_failure() {
     assert_eq!(server.stop().code, Some(0));
 }
 
+/// Nor is a name lost on the way there that somebody made who was killed before he synced it.
+#[test]
+#[cfg_attr(not(has_cc), ignore = "there is no C compiler here")]
+fn folders_that_a_killed_run_made_outlast_a_power_failure_as_well() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..100);
+    let room = scene.place("room");
+    fs::create_dir(&room).unwrap();
+    let (disk, dest, new) = (Disk::new(&room, scene.place("disk")), room.join("a/b/c"), room.join("d/e/new"));
+    let on_disk = |command: &mut Command| {
+        let ended = run(command.env("LD_PRELOAD", Disk::library()).envs(disk.environment()));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    };
+    let make_unsynced = |folder: &Path| on_disk(Command::new("mkdir").arg("-p").arg(folder));
+    // What a killed run leaves.
+    make_unsynced(&dest);
+    disk.power_fails(None).unwrap();
+    assert!(!room.join("a").exists(), "the fault did not fire");
+    make_unsynced(&dest);
+    on_disk(&mut make(scene.data.path(), &dest));
+    disk.power_fails(None).unwrap();
+    assert_eq!(list(&dest).len(), 1);
+    make_unsynced(new.parent().unwrap());
+    on_disk(Command::new(program("cairnd")).args(["restore", "--from"]).arg(&dest).arg("--data").arg(&new));
+    disk.power_fails(None).unwrap();
+    let found = cairn_tests::server::cairnd(&new, &["fsck"]);
+    assert!(found.stdout.contains("halted: restored from a backup"), "{found:?}");
+    assert_eq!(server.stop().code, Some(0));
+}
+
 /// A small file system for the backups alone.
 #[test]
 #[cfg_attr(not(can_mount), ignore = "a tmpfs can't be mounted here: that takes root")]
