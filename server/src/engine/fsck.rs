@@ -1,7 +1,8 @@
 //! Reading everything again: every entry is re-hashed, every tile and root recomputed from the stored bytes.
 //!
-//! Changes nothing. Every bad place of a log is named, up to a bound, and every bad block of the engine's tables; the other
-//! logs are still read.
+//! Changes nothing. Every bad tile and bundle of a log is named, up to a bound, and every bad block of the engine's tables;
+//! the other logs are still read. Of the hash index, the records and the postings only the first problem each is told, and
+//! none where the tree is bad: they are compared with it.
 
 use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
@@ -37,8 +38,9 @@ pub struct Finding {
     pub problem: Option<String>,
     /// Whether that is damage; else the log is sound, and was halted.
     pub damaged: bool,
-    /// All places that were found to be bad, of so many; the last says so if there are more. Where what is wrong has no
-    /// place of its own, only the problem tells.
+    /// All tiles and bundles that were found to be bad, of so many; the last says so if there are more. If there are none, the
+    /// first problem of the hash index, of the records and of the postings, as far as they have one. Where what is wrong has
+    /// no place of its own, only the problem tells.
     pub places: Vec<String>,
 }
 
