@@ -250,7 +250,8 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let frozen = Frozen { database: "07".repeat(16), commit: 9, logs: Vec::new(), damage: Vec::new() };
+        let frozen =
+            Frozen { database: "07".repeat(16), commit: 9, logs: Vec::new(), damage: Vec::new(), more_damage: false };
         let file = |path: &str, tail| FileLine { path: path.to_owned(), bytes: 1, sha256: Digest::of(b"1"), tail };
         Manifest::new(1, false, frozen, vec![file("db/7.sst", Some(Digest::of(b""))), file("high-water", None)])
     }
@@ -274,6 +275,10 @@ mod tests {
         assert!(!text.contains("damage"), "{text}");
         let mut damaged = manifest();
         damaged.frozen.damage.push("log main: halted for damage".to_owned());
+        let listed = String::from_utf8(damaged.encode().unwrap()).unwrap();
+        assert!(!listed.contains("more_damage"), "{listed}");
+        assert_eq!(Manifest::decode(listed.as_bytes()), Ok(damaged.clone()));
+        damaged.frozen.more_damage = true;
         assert_eq!(Manifest::decode(&damaged.encode().unwrap()), Ok(damaged));
     }
 

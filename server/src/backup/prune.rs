@@ -10,6 +10,7 @@ use super::make::{clear, files_in};
 use super::manifest::{Generation, generations, name_of, numbers, tables};
 use super::restore::verify_others;
 use super::{BackupError, Progress, copy};
+use crate::engine::Frozen;
 
 /// What was let go of, and what was not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,8 +52,8 @@ struct Chosen {
 ///
 /// One is removed only when `keep` newer ones are good, and the newest of all is: every file of theirs is read and is what
 /// was written, but for those in `verified`, and no damage was known in their database but what is in `accepted`, word by
-/// word: of a loss that nobody can mend, the operator may say so, and whatever is found after it is told all the same. Nothing is removed while a
-/// manifest can't be read that is newer than the oldest to be kept: nobody knows which tables that generation has.
+/// word: of a loss that nobody can mend, the operator may say so, and whatever is found after it has other words. Where not all
+/// of it is told, no words stand for it. Nothing is removed while a manifest can't be read that is newer than the oldest to be kept: nobody knows which tables that generation has.
 ///
 /// # Errors
 /// [`BackupError::Io`].
@@ -131,7 +132,14 @@ struct Good<'a, 'p> {
 impl Good<'_, '_> {
     /// That a generation can stand in for an older one, with the damage that is accepted for it; else what is wrong with it.
     fn look(&mut self, generation: &Generation) -> Result<Option<String>, String> {
-        let damage = &generation.manifest.frozen.damage;
+        let Frozen { damage, more_damage, .. } = &generation.manifest.frozen;
+        if *more_damage {
+            let told = damage.join("; ");
+            return Err(format!(
+                "it is of a database that was known to be damaged, in more places than are told, which nobody can accept \
+                 by their words (mend it with cairnd repair): {told}"
+            ));
+        }
         if let Some(known) = damage.iter().find(|known| !self.accepted.contains(known)) {
             return Err(format!("it is of a database that was known to be damaged: {known}"));
         }

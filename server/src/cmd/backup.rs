@@ -43,7 +43,7 @@ pub(super) struct Backup {
     keep: Option<NonZeroUsize>,
     /// Count generations as good whose database had this known damage, in the words in which it is told; may be given several
     /// times. For a loss that nobody can mend: older generations may be removed then, though they lack it. Damage that comes
-    /// after it has other words, and is not accepted.
+    /// after it has other words, and is not accepted; nor is any while not all of it is listed.
     #[arg(long, value_name = "WORDS", requires = "keep")]
     accept_damage: Vec<String>,
     /// Do not read again what is taken over from the last generation: faster, but damage in the backup stays unseen.

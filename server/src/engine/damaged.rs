@@ -7,11 +7,11 @@ use std::sync::{PoisonError, RwLock};
 use super::scrub::Place;
 
 /// Most places that are remembered of one log; past them a read finds out for itself, or the log is beyond help.
-const MOST: usize = 65_536;
+pub(super) const MOST: usize = 65_536;
 /// Bad blocks of the engine's tables that are remembered one by one.
 const BLOCKS: usize = 64;
 /// What stands for all further ones.
-const MORE: &str = "and more blocks, which are not listed";
+pub(super) const MORE: &str = "and more blocks, which are not listed";
 
 /// The known damage of a log, or of what belongs to no log.
 #[derive(Debug, Default)]

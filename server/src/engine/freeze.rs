@@ -20,7 +20,7 @@ use cairn_tree::store::{DatabaseId, Store as _, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::ailing::known_damage;
+use super::ailing::{Known, known_damage};
 use super::layout::{BindingRow, HeadRow, KeyStatus, LogState, PolicyRow};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database, read_head};
 use super::sequencer::{FreezeJob, Job};
@@ -43,6 +43,20 @@ pub struct Frozen {
     /// What was known to be damaged in it, which is in the copy too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<String>,
+    /// Whether more is damaged than that, or may be: then no words stand for all of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more_damage: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_false(told: &bool) -> bool {
+    !*told
+}
+
+impl Frozen {
+    fn tell(&mut self, Known { words, more }: Known) {
+        (self.damage, self.more_damage) = (words, more);
+    }
 }
 
 /// One log of a frozen copy.
@@ -131,7 +145,13 @@ impl Engine {
             let made = write(&rocks, &into, database, marks);
             let logs = || registry.all().iter().map(|log| of_served(log, marks)).collect();
             // Whoever asked may have gone; the next copy removes this one.
-            let frozen = || Frozen { database: database.to_string(), commit, logs: logs(), damage: Vec::new() };
+            let frozen = || Frozen {
+                database: database.to_string(),
+                commit,
+                logs: logs(),
+                damage: Vec::new(),
+                more_damage: false,
+            };
             let _ = reply.send(made.map(|()| sorted(frozen())));
         };
         let job = Job::Freeze(Box::new(FreezeJob { make: Box::new(make) }));
@@ -141,14 +161,15 @@ impl Engine {
         let known = tokio::task::spawn_blocking(move || {
             let logs: Vec<_> =
                 running.registry.all().iter().map(|log| (log.info.id, log.info.name.to_string())).collect();
-            let mut known = known_damage(&running.rocks, &running.data, &logs);
+            let mut known = known_damage(&*running.rocks, &running.data, &logs);
             // Its incident may not have come to be written.
-            if let Some((_, first)) = running.damage.told().filter(|_| known.is_empty()) {
-                known.push(format!("the database: {first}"));
+            if let Some((_, first)) = running.damage.told().filter(|_| known.words.is_empty()) {
+                known.words.push(format!("the database: {first}"));
+                known.more = true;
             }
             known
         });
-        frozen.damage = known.await.map_err(|_| FreezeError::Stopping)?;
+        frozen.tell(known.await.map_err(|_| FreezeError::Stopping)?);
         Ok(frozen)
     }
 }
@@ -165,7 +186,7 @@ pub fn freeze_stopped(options: &EngineOptions) -> Result<Frozen, FreezeError> {
     let mut frozen = read_frozen(&store, &marks)?;
     let bindings = read_bindings(&store, &database)?;
     let logs: Vec<_> = bindings.into_iter().map(|(id, binding)| (id, binding.name.to_string())).collect();
-    frozen.damage = known_damage(&store, &options.data, &logs);
+    frozen.tell(known_damage(&store, &options.data, &logs));
     let folder = fresh_folder(&options.data)?;
     write(&store, &folder, database.id, &marks)?;
     Ok(frozen)
@@ -201,7 +222,7 @@ pub(super) fn read_frozen(store: &RocksStore, marks: &Marks) -> Result<Frozen, O
         logs.push(of_stopped(id.get(), binding, &row, mark, policy));
     }
     let damage = Vec::new();
-    Ok(sorted(Frozen { database: database.id.to_string(), commit: database.commit, logs, damage }))
+    Ok(sorted(Frozen { database: database.id.to_string(), commit: database.commit, logs, damage, more_damage: false }))
 }
 
 fn of_stopped(id: u32, binding: BindingRow, row: &HeadRow, mark: Mark, policy: Option<String>) -> FrozenLog {

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use cairn_tests::oracle::Oracle;
+use cairn_tests::random::Random;
+use cairn_tests::server::Data;
+
 use super::{Scene, backup, list};
-use crate::damage::{flip_in_tables, get, in_tables, wait_for};
+use crate::damage::{flip_in_tables, get, in_tables, long, marked, wait_for};
 
 impl Scene {
     /// A database whose entries are in tables, a good generation of it, and the mark of entry 300.
@@ -94,6 +98,52 @@ fn damage_that_is_accepted_by_its_words_does_not_keep_old_generations() {
     assert_eq!((&told["accepted"][0]["generation"], &told["damage"]), (&6.into(), &known.into()), "{told}");
     let refused = scene.try_restore("", "damaged", &[]);
     assert_eq!(refused.code, Some(1), "what is accepted is damaged all the same: {refused:?}");
+}
+
+/// What the writer finds when the server starts has no incident, and the same words each time but for their digest.
+#[test]
+fn a_second_halt_is_not_accepted_by_the_words_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::init(folder.path().join("data"));
+    data.set_limit("scrub_bytes_per_second", 0);
+    let (mut oracle, mut random) = (Oracle::new(&data.main), Random::for_test("second halt"));
+    let mark = marked(&mut random);
+    let server = data.serve();
+    for number in 0..20 {
+        let bytes = if number == 15 { mark.clone() } else { long(number) };
+        crate::scene::append(&server, &data, &mut oracle, &bytes);
+    }
+    server.kill();
+    // What a start replays is written to tables.
+    assert_eq!(data.serve().stop().code, Some(0));
+    let scene = Scene { folder, data, oracle: std::sync::Arc::new(std::sync::Mutex::new(oracle)) };
+    scene.back_up(&[]);
+    let halted = || {
+        assert!(flip_in_tables(scene.data.path(), &mark) > 0, "the fault did not fire");
+        let server = scene.data.serve();
+        assert!(get(&server, "/readyz").text().contains("log main: halted"), "{}", get(&server, "/readyz").text());
+        assert_eq!(server.stop().code, Some(0));
+        let damage = scene.back_up(&[])["damage"].as_array().unwrap().clone();
+        assert!(
+            damage.len() == 1 && damage[0].as_str().unwrap().starts_with("log main: halted for damage"),
+            "{damage:?}"
+        );
+        damage[0].as_str().unwrap().to_owned()
+    };
+    let accepting = |words: &str| {
+        let made = backup(scene.data.path(), &scene.dest(), &["--keep", "1", "--json", "--accept-damage", words]);
+        (made.code, serde_json::from_str::<serde_json::Value>(&made.stdout).unwrap())
+    };
+    let first = halted();
+    let good = format!("{}@1", scene.dest().display());
+    let mended = cairn_tests::server::cairnd(scene.data.path(), &["repair", "--from", &good]);
+    assert_eq!(mended.code, Some(0), "{mended:?}");
+    let second = halted();
+    let (code, told) = accepting(&first);
+    assert!(code == Some(1) && told["removed"].is_null(), "{told}");
+    assert_eq!(told["not_removed"], serde_json::json!([1, 2, 3]), "{told}");
+    let (code, told) = accepting(&second);
+    assert_eq!((code, &told["removed"]), (Some(0), &serde_json::json!([1, 2, 3, 4])), "{told}");
 }
 
 /// A generation that has rotted is none of those that are kept for their worth.
