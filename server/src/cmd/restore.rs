@@ -44,6 +44,8 @@ struct Line<'a> {
     verdict: &'static str,
     /// Whether it waits until the operator says which policy holds.
     held: bool,
+    /// Whether it was halted for damage before, and signs nothing before a repair.
+    damaged: bool,
     reason: Option<String>,
 }
 
@@ -104,7 +106,8 @@ impl Restore {
         if self.json {
             let line = |one: &Readmitted| {
                 let (verdict, reason) = (name(&one.verdict), one.verdict.reason());
-                print_json(&Line { log: &one.log, size: one.size.get(), verdict, held: one.held, reason })
+                let (held, damaged) = (one.held, one.damaged);
+                print_json(&Line { log: &one.log, size: one.size.get(), verdict, held, damaged, reason })
             };
             return restored.iter().try_for_each(line);
         }
@@ -139,7 +142,16 @@ fn name(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// What becomes of a log, and, of one that was halted for damage and may sign, what comes first.
 fn words(one: &Readmitted) -> String {
+    let may_sign = matches!(one.verdict, Verdict::Signs | Verdict::AsksWitnesses);
+    if one.damaged && may_sign {
+        return format!("is HALTED FOR DAMAGE until cairnd repair lifts that; then it {}", judged(one));
+    }
+    judged(one)
+}
+
+fn judged(one: &Readmitted) -> String {
     let log = &one.log;
     let go_on = format!("continue it under another origin: cairnd log seal {log} --successor NAME");
     match &one.verdict {

@@ -11,6 +11,9 @@
 //! here. One that has another witness policy than the copy goes on, but is held: which policy it was the file does not say, and
 //! heads that its witnesses have not seen must not be shown to those who go by them.
 //!
+//! A log that was halted for damage is judged alike: a repair lets it go on, and asks nothing more. It stays halted for damage
+//! if it may sign, and is halted for good if it may not.
+//!
 //! Without either nobody can know, and the operator's word is no evidence: the log is halted, for good. So is one that the
 //! high-water shows to have lost its tail. There is no flag for it. What such a log has is served; it is continued under
 //! another origin by sealing it, and its successor's first entry says where it ended.
@@ -43,6 +46,8 @@ pub struct Readmitted {
     /// Whether its witness policy was changed after the copy was made: it takes no appends, and publishes no new checkpoint,
     /// before its operator has said which one holds.
     pub held: bool,
+    /// Whether it was halted for damage before: where it may sign, it does so only once it is repaired.
+    pub damaged: bool,
 }
 
 /// Whether a log of a restored copy may sign.
@@ -152,7 +157,8 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
             decided = Some(Decided { halted: true, ..decided.unwrap_or_default() });
         }
         merged.push((id, Marked { mark, decided }));
-        readmitted.push(Readmitted { log: binding.name.to_string(), size: log.mark.size, verdict, held });
+        let damaged = log.row.mendable;
+        readmitted.push(Readmitted { log: binding.name.to_string(), size: log.mark.size, verdict, held, damaged });
     }
     let row = DatabaseRow { commit, released: database.released, ..database };
     batch.put(DatabaseRow::key(), row.encode());
@@ -203,18 +209,24 @@ impl CopiedLog {
         Ok(Self { id, mark, row, decided, commit: marks.commit() })
     }
 
+    /// Whether it was halted for good.
+    fn is_over(&self) -> bool {
+        matches!(self.row.state, LogState::Halted(_)) && !self.row.mendable
+    }
+
     fn judge(
         &self,
         store: &dyn Store,
         binding: &BindingRow,
         evidence: Option<&Marks>,
     ) -> Result<Verdict, ReadmitError> {
-        let is_over = matches!(self.row.state, LogState::Halted(_)) && !self.row.mendable;
+        let is_over = self.is_over();
         let was_halted = evidence.and_then(|evidence| evidence.decided(self.id)).is_some_and(|decided| decided.halted);
         if was_halted && !is_over {
             return Ok(Verdict::HaltedSince);
         }
-        if self.row.state != LogState::Open {
+        // One that is halted for damage has not ended: a repair lets it sign.
+        if is_over || self.row.state == LogState::Sealed {
             return Ok(Verdict::Ended);
         }
         let Some(evidence) = evidence else {

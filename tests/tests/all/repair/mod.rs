@@ -5,6 +5,7 @@ mod continued;
 mod faults;
 mod mending;
 mod mirrors;
+mod restored;
 mod rows;
 mod unsure;
 

@@ -4,10 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use cairn_tests::random::Random;
 use cairn_tests::server::{cairnd, program, run};
 use cairn_tests::witness::{Fault, policy};
 
 use super::{Scene, get, size, wait_for};
+use crate::damage::{flip_in_tables, long, marked};
 
 impl Scene {
     /// Backs the database up, with its keys.
@@ -70,6 +72,52 @@ fn a_restored_log_of_which_a_witness_saw_more_signs_nothing() {
     wait_for(|| get(&server, "/readyz").text().contains("log main: halted").then_some(()));
     assert_eq!(scene.append(&server, "integrated", b"fork").status, 503);
     assert_eq!((size(&server, "head"), size(&server, "checkpoint")), (1, 1));
+}
+
+/// Its damage is no reason not to ask them: a repair lifts the halt, and the next start asks.
+#[test]
+fn a_restored_log_that_was_halted_for_damage_asks_its_witnesses_once_it_is_repaired() {
+    for saw_more in [false, true] {
+        let scene = Scene::new(1, 1);
+        scene.data.set_limit("scrub_bytes_per_second", 1 << 30);
+        scene.data.set_limit("scrub_rest_seconds", 1);
+        let mut mark = marked(&mut Random::for_test("restored"));
+        let server = scene.data.serve();
+        for number in 0..600 {
+            let entry = if number == 300 { mark.clone() } else { long(number) };
+            wait_for(|| (scene.append(&server, "integrated", &entry).status == 200).then_some(()));
+        }
+        scene.wait_for_checkpoint(&server, 600, 1);
+        server.kill();
+        // What a start replays is written to tables.
+        assert_eq!(scene.data.serve().stop().code, Some(0));
+        let server = scene.data.serve();
+        wait_for(|| (!get(&server, "/readyz").text().contains("held")).then_some(()));
+        assert!(flip_in_tables(scene.data.path(), &mark) > 0, "the fault did not fire");
+        wait_for(|| get(&server, "/readyz").text().contains("log main: halted").then_some(()));
+        assert_eq!(server.stop().code, Some(0));
+        mark[0] ^= 1;
+        assert!(flip_in_tables(scene.data.path(), &mark) > 0, "it was not mended");
+        scene.back_up();
+        if saw_more {
+            assert_eq!(cairnd(scene.data.path(), &["repair"]).code, Some(0));
+            let server = scene.data.serve();
+            wait_for(|| (scene.append(&server, "witnessed", b"lost").status == 200).then_some(()));
+            assert_eq!(server.stop().code, Some(0));
+        }
+        assert_eq!(scene.lose_and_restore(), "asks-witnesses");
+        let mended = cairnd(scene.data.path(), &["repair"]);
+        assert_eq!(mended.code, Some(0), "{mended:?}");
+        let server = scene.data.serve();
+        if saw_more {
+            wait_for(|| get(&server, "/readyz").text().contains("log main: halted").then_some(()));
+            assert_eq!(scene.append(&server, "integrated", b"fork").status, 503);
+            assert_eq!(size(&server, "head"), 600);
+        } else {
+            wait_for(|| (scene.append(&server, "integrated", b"on").status == 200).then_some(()));
+            scene.wait_for_checkpoint(&server, 601, 1);
+        }
+    }
 }
 
 /// No entry tells of it: the high-water file does.
