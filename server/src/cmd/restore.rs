@@ -179,6 +179,10 @@ fn judged(one: &Readmitted) -> String {
             "HALTED: whether it signed more after the backup can't be known without its newest high-water file \
              (--high-water) or witnesses; {go_on}"
         ),
+        Verdict::Ended if one.held => format!(
+            "had ended before; but its witness policy was changed after the backup. HELD, without new checkpoints, until you \
+             say which one holds: cairnd log policy {log} --policy FILE, or --none"
+        ),
         Verdict::Ended => "had ended before".to_owned(),
     }
 }

@@ -8,8 +8,8 @@
 //!   policy have believed no head that a quorum of them has not seen.
 //!
 //! The high-water file also knows what was decided about a log. One that was halted for good after the copy was made is halted
-//! here. One that has another witness policy than the copy goes on, but is held: which policy it was the file does not say, and
-//! heads that its witnesses have not seen must not be shown to those who go by them.
+//! here. One that has another witness policy than the copy goes on, or stays sealed, but is held: which policy it was the file
+//! does not say, and heads that its witnesses have not seen must not be shown to those who go by them.
 //!
 //! A log that was halted for damage is judged alike: a repair lets it go on, and asks nothing more. It stays halted for damage
 //! if it may sign, and is halted for good if it may not.
@@ -148,7 +148,9 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
     for (id, binding) in read_bindings(&store, &database)? {
         let log = CopiedLog::read(&store, id, &binding, &marks)?;
         let verdict = log.judge(&store, &binding, evidence.as_ref())?;
-        let known = evidence.as_ref().filter(|_| verdict == Verdict::Signs);
+        // A sealed log signs no more entries, but publishes checkpoints, under a policy that can be changed.
+        let agrees = verdict == Verdict::Signs || verdict == Verdict::Ended && log.row.state == LogState::Sealed;
+        let known = evidence.as_ref().filter(|_| agrees);
         let held = known.map(|known| log.take_policy(&store, &mut batch, known)).transpose()?.unwrap_or(false);
         let mark = known.and_then(|evidence| evidence.get(id)).unwrap_or(log.mark);
         let mut decided = known.map_or_else(|| marks.decided(id), |evidence| evidence.decided(id));
@@ -225,22 +227,24 @@ impl CopiedLog {
         if was_halted && !is_over {
             return Ok(Verdict::HaltedSince);
         }
+        let is_sealed = self.row.state == LogState::Sealed;
         // One that is halted for damage has not ended: a repair lets it sign.
-        if is_over || self.row.state == LogState::Sealed {
+        if is_over || is_sealed && evidence.is_none() {
             return Ok(Verdict::Ended);
         }
+        let agrees = if is_sealed { Verdict::Ended } else { Verdict::Signs };
         let Some(evidence) = evidence else {
             let asks = has_binding_witnesses(store, self.id)?;
             return Ok(if asks { Verdict::AsksWitnesses } else { Verdict::Unknown });
         };
         match evidence.get(self.id) {
             // A log that was made, and never shown to anybody, has no mark in either.
-            None if self.mark.size == TreeSize::ZERO => Ok(Verdict::Signs),
+            None if self.mark.size == TreeSize::ZERO => Ok(agrees),
             None => Err(OpenError::NoMark(binding.name.to_string()).into()),
             Some(known) if known.size > self.row.size => Ok(Verdict::LostTail { size: known.size, root: known.root }),
             Some(known) => {
                 let root = Stored::new(store, self.id).growing(known.size).map_err(OpenError::from)?.root();
-                Ok(if root == known.root { Verdict::Signs } else { Verdict::OtherHistory { size: known.size } })
+                Ok(if root == known.root { agrees } else { Verdict::OtherHistory { size: known.size } })
             }
         }
     }

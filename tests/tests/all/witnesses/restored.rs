@@ -29,7 +29,8 @@ impl Scene {
         command.args(["restore", "--json", "--from"]).arg(self.folder.path().join("backups"));
         let ended = run(command.arg("--high-water").arg(&kept).arg("--data").arg(self.data.path()));
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        serde_json::from_str(&ended.stdout).unwrap()
+        // The log `main` is the first.
+        serde_json::from_str(ended.stdout.lines().next().unwrap()).unwrap()
     }
 
     /// Loses the folder with its high-water file, restores the newest backup in its place, and gives the verdict.
@@ -154,6 +155,30 @@ fn a_restored_log_whose_policy_was_changed_since_is_held() {
         assert_eq!(server.stop().code, Some(0));
         scene.data.assert_sound();
     }
+}
+
+/// It takes no entries, but its checkpoint is published under whichever policy it has.
+#[test]
+fn a_restored_log_that_is_sealed_and_whose_policy_was_changed_since_is_held() {
+    let scene = Scene::new(3, 2);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"in the backup");
+    let sealed = cairnd(scene.data.path(), &["log", "seal", "main", "--successor", "next"]);
+    assert_eq!(sealed.code, Some(0), "{sealed:?}");
+    scene.wait_for_checkpoint(&server, 2, 3);
+    scene.back_up();
+    let text = policy(&scene.all(), 3);
+    let changed = scene.set_policy(&text, &[]);
+    assert_eq!(changed.code, Some(0), "{changed:?}");
+    assert_eq!(server.stop().code, Some(0));
+    let said = scene.lose_all_but_the_high_water();
+    assert_eq!((&said["verdict"], &said["held"]), (&"ended".into(), &true.into()), "{said}");
+    let server = scene.data.serve();
+    let said = scene.set_policy(&text, &[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    scene.wait_for_checkpoint(&server, 2, 3);
+    assert_eq!(server.stop().code, Some(0));
+    scene.data.assert_sound();
 }
 
 /// Nor of this.
