@@ -28,8 +28,10 @@ use cairn_tree::store::{Batch, LogId, Store, StoreError};
 use super::EngineOptions;
 use super::freeze::{Frozen, read_frozen};
 use super::fsck::{Finding, Progress, fsck};
-use super::layout::{BindingRow, CheckpointRow, Current, DatabaseRow, HeadRow, LogState, PolicyRow};
-use super::open::{OpenError, compare_commits, open_store, read_bindings, read_database, read_head, unreleased_rows};
+use super::layout::{BindingRow, CheckpointRow, Checkpointed, Current, DatabaseRow, HeadRow, LogState, PolicyRow};
+use super::open::{
+    OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head, unreleased_rows,
+};
 use super::published::LogPolicy;
 use super::stored::Stored;
 use crate::high_water::{Decided, HighWater, HighWaterError, Mark, Marked, Marks};
@@ -151,7 +153,8 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
         // A sealed log signs no more entries, but publishes checkpoints, under a policy that can be changed.
         let agrees = verdict == Verdict::Signs || verdict == Verdict::Ended && log.row.state == LogState::Sealed;
         let known = evidence.as_ref().filter(|_| agrees);
-        let held = known.map(|known| log.take_policy(&store, &mut batch, known)).transpose()?.unwrap_or(false);
+        let held =
+            known.map(|known| log.take_policy(&store, &binding, &mut batch, known)).transpose()?.unwrap_or(false);
         let mark = known.and_then(|evidence| evidence.get(id)).unwrap_or(log.mark);
         let mut decided = known.map_or_else(|| marks.decided(id), |evidence| evidence.decided(id));
         if let Some(reason) = verdict.reason() {
@@ -196,8 +199,6 @@ struct CopiedLog {
     id: LogId,
     row: HeadRow,
     mark: Mark,
-    /// What the copy's own high-water knows that was decided.
-    decided: Decided,
     /// The newest commit that it has.
     commit: u64,
 }
@@ -207,8 +208,7 @@ impl CopiedLog {
         let row = read_head(store, id, &binding.name)?;
         // Made, but its empty head was never marked: nobody has seen it.
         let empty = Mark { size: TreeSize::ZERO, root: Hash::EMPTY_TREE, time_ms: row.time_ms };
-        let (mark, decided) = (marks.get(id).unwrap_or(empty), marks.decided(id).unwrap_or_default());
-        Ok(Self { id, mark, row, decided, commit: marks.commit() })
+        Ok(Self { id, mark: marks.get(id).unwrap_or(empty), row, commit: marks.commit() })
     }
 
     /// Whether it was halted for good.
@@ -251,7 +251,13 @@ impl CopiedLog {
 
     /// Compares the policy and the checkpoint with what was decided since; whether the log is held, because it had another
     /// policy last.
-    fn take_policy(&self, store: &dyn Store, batch: &mut Batch, evidence: &Marks) -> Result<bool, ReadmitError> {
+    fn take_policy(
+        &self,
+        store: &dyn Store,
+        binding: &BindingRow,
+        batch: &mut Batch,
+        evidence: &Marks,
+    ) -> Result<bool, ReadmitError> {
         let policy = store.get(&PolicyRow::key(self.id))?;
         let policy =
             policy.map(|row| PolicyRow::decode(&row)).transpose().map_err(OpenError::from)?.unwrap_or_default();
@@ -261,16 +267,14 @@ impl CopiedLog {
             // It was written by a program that did not keep what was decided; it was none if nothing at all was.
             None => evidence.commit() <= self.commit,
         };
-        let checkpoint = CheckpointRow::key(self.id);
+        let checkpoint = read_checkpoint(store, self.id, binding)?;
         if !is_newest {
             let lost = PolicyRow { current: Current::Lost, outstanding: None };
             batch.put(PolicyRow::key(self.id), lost.encode());
         }
-        // None is served that is smaller than one that was published.
-        let is_older = decided.is_some_and(|decided| decided.checkpoint > self.decided.checkpoint);
         let is_published = !is_newest || policy.current != Current::Absent;
-        if is_published && (is_older || store.get(&checkpoint)?.is_none()) {
-            batch.put(checkpoint, CheckpointRow::not_yet());
+        if is_published && is_older(checkpoint.as_ref(), decided) {
+            batch.put(CheckpointRow::key(self.id), CheckpointRow::not_yet());
         }
         Ok(!is_newest)
     }
@@ -284,6 +288,14 @@ impl CopiedLog {
         let unreleased = unreleased_rows(&Stored::new(store, self.id), size, self.row.size);
         unreleased.map_err(OpenError::from)?.into_iter().for_each(|key| batch.delete(key));
         Ok(())
+    }
+}
+
+/// Whether the copy's checkpoint must not be served, or there is none: none is that is smaller than one that was published.
+fn is_older(found: Option<&Checkpointed>, decided: Option<Decided>) -> bool {
+    match found {
+        Some(Checkpointed::At(found)) => decided.is_some_and(|decided| decided.checkpoint > found.size),
+        Some(Checkpointed::NotYet) | None => true,
     }
 }
 
@@ -315,6 +327,23 @@ impl Verdict {
                 "restored from a backup without a newer high-water file or witnesses: what was signed since can't be known"
                     .to_owned(),
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Head;
+
+    #[test]
+    fn a_checkpoint_is_older_by_its_own_size_whatever_the_copy_knew_of_it() {
+        let size = |size| TreeSize::new(size).unwrap();
+        let found = Checkpointed::At(Head::bare(size(5), Hash::EMPTY_TREE, bytes::Bytes::new()));
+        let decided = |checkpoint| Some(Decided { checkpoint: size(checkpoint), ..Decided::default() });
+        for (decided, older) in [(None, false), (decided(0), false), (decided(5), false), (decided(6), true)] {
+            assert_eq!(is_older(Some(&found), decided), older, "{decided:?}");
+            assert!(is_older(Some(&Checkpointed::NotYet), decided) && is_older(None, decided));
         }
     }
 }
