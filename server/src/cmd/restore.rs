@@ -157,8 +157,8 @@ fn judged(one: &Readmitted) -> String {
     match &one.verdict {
         Verdict::Signs if one.held => format!(
             "goes on, the high-water file has no entries that are missing here; but its witness policy was changed after the \
-             backup. HELD, without appends and new checkpoints, until you say which one holds: cairnd log policy {log} \
-             --policy FILE, or --none"
+             backup, or lost before. HELD, without appends and new checkpoints, until you say which one holds: \
+             cairnd log policy {log} --policy FILE, or --none"
         ),
         Verdict::Signs => "goes on; the high-water file has nothing that is missing here".to_owned(),
         Verdict::AsksWitnesses => {
@@ -180,8 +180,8 @@ fn judged(one: &Readmitted) -> String {
              (--high-water) or witnesses; {go_on}"
         ),
         Verdict::Ended if one.held => format!(
-            "had ended before; but its witness policy was changed after the backup. HELD, without new checkpoints, until you \
-             say which one holds: cairnd log policy {log} --policy FILE, or --none"
+            "had ended before; but its witness policy was changed after the backup, or lost before. HELD, without new \
+             checkpoints, until you say which one holds: cairnd log policy {log} --policy FILE, or --none"
         ),
         Verdict::Ended => "had ended before".to_owned(),
     }

@@ -45,8 +45,8 @@ pub struct Readmitted {
     pub size: TreeSize,
     /// Whether it may sign.
     pub verdict: Verdict,
-    /// Whether its witness policy was changed after the copy was made: it takes no appends, and publishes no new checkpoint,
-    /// before its operator has said which one holds.
+    /// Whether its witness policy was changed after the copy was made, or was lost before: it takes no appends, and publishes
+    /// no new checkpoint, before its operator has said which one holds.
     pub held: bool,
     /// Whether it was halted for damage before: where it may sign, it does so only once it is repaired.
     pub damaged: bool,
@@ -250,7 +250,7 @@ impl CopiedLog {
     }
 
     /// Compares the policy and the checkpoint with what was decided since; whether the log is held, because it had another
-    /// policy last.
+    /// policy last, or nobody knew which one when the copy was made.
     fn take_policy(
         &self,
         store: &dyn Store,
@@ -276,7 +276,8 @@ impl CopiedLog {
         if is_published && is_older(checkpoint.as_ref(), decided) {
             batch.put(CheckpointRow::key(self.id), CheckpointRow::not_yet());
         }
-        Ok(!is_newest)
+        // A copy that was held already knows as little.
+        Ok(!is_newest || policy.current == Current::Lost)
     }
 
     /// Ends it with the last head that it is known to have released.

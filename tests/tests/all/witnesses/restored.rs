@@ -157,6 +157,27 @@ fn a_restored_log_whose_policy_was_changed_since_is_held() {
     }
 }
 
+/// The backup of a log that is held knows no more than the log did.
+#[test]
+fn a_restored_log_that_was_held_in_the_backup_is_said_to_be_held() {
+    let scene = Scene::new(3, 2);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"in the backup");
+    scene.back_up();
+    let changed = scene.set_policy(&policy(&scene.all(), 3), &[]);
+    assert_eq!(changed.code, Some(0), "{changed:?}");
+    assert_eq!(server.stop().code, Some(0));
+    for _ in 0..2 {
+        let said = scene.lose_all_but_the_high_water();
+        assert_eq!((&said["verdict"], &said["held"]), (&"signs".into(), &true.into()), "{said}");
+        let server = scene.data.serve();
+        let answer = scene.append(&server, "integrated", b"held");
+        assert!(answer.status == 503 && answer.text().contains("log-held"), "{}", answer.text());
+        scene.back_up();
+        assert_eq!(server.stop().code, Some(0));
+    }
+}
+
 /// It takes no entries, but its checkpoint is published under whichever policy it has.
 #[test]
 fn a_restored_log_that_is_sealed_and_whose_policy_was_changed_since_is_held() {
