@@ -156,8 +156,9 @@ fn judged(one: &Readmitted) -> String {
     let go_on = format!("continue it under another origin: cairnd log seal {log} --successor NAME");
     match &one.verdict {
         Verdict::Signs if one.held => format!(
-            "goes on, the high-water file has no entries that are missing here; but its witness policy was changed after the \
-             backup, or lost before. HELD, without appends and new checkpoints, until you say which one holds: \
+            "goes on, the high-water file has no entries that are missing here; but its witness policy may be another than \
+             this: it was changed after the backup, or lost before, or the high-water file is of a version that did not keep \
+             what was decided. HELD, without appends and new checkpoints, until you say which one holds: \
              cairnd log policy {log} --policy FILE, or --none"
         ),
         Verdict::Signs => "goes on; the high-water file has nothing that is missing here".to_owned(),
@@ -180,7 +181,8 @@ fn judged(one: &Readmitted) -> String {
              (--high-water) or witnesses; {go_on}"
         ),
         Verdict::Ended if one.held => format!(
-            "had ended before; but its witness policy was changed after the backup, or lost before. HELD, without new \
+            "had ended before; but its witness policy may be another than this, as it was changed after the backup, or lost \
+             before, or the high-water file is of a version that did not keep what was decided. HELD, without new \
              checkpoints, until you say which one holds: cairnd log policy {log} --policy FILE, or --none"
         ),
         Verdict::Ended => "had ended before".to_owned(),
