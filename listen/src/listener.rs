@@ -130,7 +130,7 @@ struct Server<S> {
     open: Arc<Semaphore>,
     refused: Arc<Semaphore>,
     paces: Paces,
-    shares: Shares,
+    shares: Arc<Shares>,
     most: u32,
 }
 

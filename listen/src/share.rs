@@ -22,43 +22,45 @@ const OF_ONE: usize = 2;
 const PER_CORE: usize = 2;
 
 /// What all connections share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Shares {
     queue: Arc<Semaphore>,
-    begun: Arc<AtomicUsize>,
+    begun: AtomicUsize,
     few: usize,
 }
 
 impl Shares {
-    pub(crate) fn of_machine() -> Self {
+    pub(crate) fn of_machine() -> Arc<Self> {
         Self::of_cores(available_parallelism().map_or(1, usize::from))
     }
 
-    fn of_cores(cores: usize) -> Self {
-        Self { queue: Arc::new(Semaphore::new(PER_CORE * cores)), begun: Arc::default(), few: FEW * cores }
+    fn of_cores(cores: usize) -> Arc<Self> {
+        let queue = Arc::new(Semaphore::new(PER_CORE * cores));
+        Arc::new(Self { queue, begun: AtomicUsize::new(0), few: FEW * cores })
     }
 
     /// One connection's.
-    pub(crate) fn begin(&self) -> Share {
-        Share { all: self.clone(), queue: Arc::new(Semaphore::new(OF_ONE)), begun: Arc::default() }
+    pub(crate) fn begin(self: &Arc<Self>) -> Arc<Share> {
+        let queue = Arc::new(Semaphore::new(OF_ONE));
+        Arc::new(Share { all: Arc::clone(self), queue, begun: AtomicUsize::new(0) })
     }
 }
 
 /// What one connection's requests share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Share {
-    all: Shares,
+    all: Arc<Shares>,
     queue: Arc<Semaphore>,
     /// Requests that were begun and not answered.
-    begun: Arc<AtomicUsize>,
+    begun: AtomicUsize,
 }
 
 impl Share {
     /// The place of one more request.
-    pub(crate) fn begin(&self) -> Place {
+    pub(crate) fn begin(self: &Arc<Self>) -> Place {
         self.begun.fetch_add(1, Relaxed);
         self.all.begun.fetch_add(1, Relaxed);
-        Place { share: self.clone(), turn: None }
+        Place { share: Arc::clone(self), turn: None }
     }
 
     /// Whether a request has to wait for its turn.
@@ -70,7 +72,7 @@ impl Share {
 /// One request's place, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    share: Share,
+    share: Arc<Share>,
     /// From when it had to wait until it is answered, or waits for something else.
     turn: Option<Turn>,
 }
