@@ -105,6 +105,17 @@ impl Route {
         }
     }
 
+    /// The same of a stream that is named, and no object's; streams alone have one.
+    pub(crate) const fn named_label(self) -> Option<&'static str> {
+        match self {
+            Self::Stream => Some("/v1/streams/named/{tenant}/{name}"),
+            Self::StreamState => Some("/v1/streams/named/{tenant}/{name}/state"),
+            Self::StreamDiff => Some("/v1/streams/named/{tenant}/{name}/diff"),
+            Self::StreamEvents => Some("/v1/streams/named/{tenant}/{name}/events"),
+            _ => None,
+        }
+    }
+
     /// The methods that the route knows, as the header `Allow` lists them.
     pub(crate) const fn allow(self) -> &'static str {
         match self {
@@ -169,14 +180,8 @@ impl<'a> Target<'a> {
     /// The path with its variable parts in braces, as the description of the routes has it: those of named streams have one
     /// of their own.
     pub(crate) fn label(&self) -> &'static str {
-        match self.route {
-            route if !self.item.starts_with("named/") => route.label(),
-            Route::Stream => "/v1/streams/named/{tenant}/{name}",
-            Route::StreamState => "/v1/streams/named/{tenant}/{name}/state",
-            Route::StreamDiff => "/v1/streams/named/{tenant}/{name}/diff",
-            Route::StreamEvents => "/v1/streams/named/{tenant}/{name}/events",
-            route => route.label(),
-        }
+        let named = self.route.named_label().filter(|_| self.item.starts_with("named/"));
+        named.unwrap_or_else(|| self.route.label())
     }
 
     pub(crate) fn parse(path: &'a str) -> Self {

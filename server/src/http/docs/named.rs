@@ -4,8 +4,7 @@ use utoipa::Modify;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{ObjectBuilder, OpenApi as Document, RefOr, Required, Schema, schema::Type};
 
-const OBJECT: &str = "/v1/streams/entity/{tenant}/{module}/{entity}/{object}";
-const NAMED: &str = "/v1/streams/named/{tenant}/{name}";
+use crate::http::path::Route;
 
 /// Adds the routes.
 pub(super) struct NamedStreams;
@@ -13,18 +12,13 @@ pub(super) struct NamedStreams;
 impl Modify for NamedStreams {
     fn modify(&self, document: &mut Document) {
         let paths = &mut document.paths.paths;
-        let named: Vec<_> = paths
-            .iter()
-            .filter_map(|(path, item)| {
-                let rest = path.strip_prefix(OBJECT)?;
-                let mut item = item.clone();
-                if let Some(operation) = &mut item.get {
-                    name(operation);
-                }
-                Some((format!("{NAMED}{rest}"), item))
-            })
-            .collect();
-        paths.extend(named);
+        for route in Route::ALL {
+            let Some((label, mut item)) = route.named_label().zip(paths.get(route.label()).cloned()) else { continue };
+            if let Some(operation) = &mut item.get {
+                name(operation);
+            }
+            paths.insert(label.to_owned(), item);
+        }
     }
 }
 
