@@ -53,7 +53,8 @@ struct Chosen {
 /// One is removed only when `keep` newer ones are good, and the newest of all is: every file of theirs is read and is what
 /// was written, but for those in `verified`, and no damage was known in their database but what is in `accepted`, word by
 /// word: of a loss that nobody can mend, the operator may say so, and whatever is found after it has other words. Where not all
-/// of it is told, no words stand for it. Nothing is removed while a manifest can't be read that is newer than the oldest to be kept: nobody knows which tables that generation has.
+/// of it is told, no words stand for it. Nothing is removed while a manifest can't be read that is newer than the oldest to be
+/// kept: nobody knows which tables that generation has.
 ///
 /// # Errors
 /// [`BackupError::Io`].

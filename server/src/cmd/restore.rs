@@ -142,6 +142,10 @@ fn name(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// Why nobody knows which policy a log has to meet.
+const IN_DOUBT: &str = "its witness policy may be another than this: it was changed after the backup, or lost before, or the \
+                        high-water file is of a version that did not keep what was decided";
+
 /// What becomes of a log, and, of one that was halted for damage and may sign, what comes first.
 fn words(one: &Readmitted) -> String {
     let may_sign = matches!(one.verdict, Verdict::Signs | Verdict::AsksWitnesses);
@@ -154,12 +158,11 @@ fn words(one: &Readmitted) -> String {
 fn judged(one: &Readmitted) -> String {
     let log = &one.log;
     let go_on = format!("continue it under another origin: cairnd log seal {log} --successor NAME");
+    let until = format!("until you say which one holds: cairnd log policy {log} --policy FILE, or --none");
     match &one.verdict {
         Verdict::Signs if one.held => format!(
-            "goes on, the high-water file has no entries that are missing here; but its witness policy may be another than \
-             this: it was changed after the backup, or lost before, or the high-water file is of a version that did not keep \
-             what was decided. HELD, without appends and new checkpoints, until you say which one holds: \
-             cairnd log policy {log} --policy FILE, or --none"
+            "goes on, the high-water file has no entries that are missing here; but {IN_DOUBT}. HELD, without appends and new \
+             checkpoints, {until}"
         ),
         Verdict::Signs => "goes on; the high-water file has nothing that is missing here".to_owned(),
         Verdict::AsksWitnesses => {
@@ -181,9 +184,7 @@ fn judged(one: &Readmitted) -> String {
              (--high-water) or witnesses; {go_on}"
         ),
         Verdict::Ended if one.held => format!(
-            "had ended before; but its witness policy may be another than this, as it was changed after the backup, or lost \
-             before, or the high-water file is of a version that did not keep what was decided. HELD, without new \
-             checkpoints, until you say which one holds: cairnd log policy {log} --policy FILE, or --none"
+            "had ended before; but {IN_DOUBT}. HELD, without new checkpoints, {until}"
         ),
         Verdict::Ended => "had ended before".to_owned(),
     }

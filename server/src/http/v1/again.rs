@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_tree::record::id::RecordId;
+use cairn_tree::record::kind::IncidentFault;
 use cairn_tree::record::open::Record;
 use cairn_tree::size::LeafIndex;
 
@@ -15,7 +16,6 @@ use crate::engine::postings::PrintSecret;
 use crate::engine::records::{RecordError, Recorded, Sequenced, Submission, id_print};
 use crate::engine::{Head, Log};
 use crate::records::{Broken, BrokenPart, Made, Refusal, Unverified, is_same, verified};
-use cairn_tree::record::kind::IncidentFault;
 
 /// How often somebody else may bring one of the records at the same moment.
 const ROUNDS: usize = 4;
