@@ -37,6 +37,12 @@ impl Budget {
         Self { used: Arc::default(), most }
     }
 
+    /// The same, but a quarter of it can't be had: it is left to others.
+    #[must_use]
+    pub fn but_a_quarter(&self) -> Self {
+        Self { used: Arc::clone(&self.used), most: self.most - self.most / 4 }
+    }
+
     /// The bytes that are in use.
     #[must_use]
     pub fn used(&self) -> usize {

@@ -11,6 +11,7 @@
 mod body;
 mod bounds;
 mod connections;
+mod lane;
 mod listener;
 mod local;
 mod open_files;
@@ -27,6 +28,7 @@ mod wire;
 pub use body::{BodyBounds, BodyError, Budget, ReadBody, Reservation, drain, read};
 pub use bounds::Bounds;
 pub use connections::stopped;
+pub use lane::{OfCrowd, SlowLane, give_way};
 pub use listener::Listener;
 pub use local::{LocalListener, connect};
 pub use open_files::raise_open_files;

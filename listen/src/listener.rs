@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -21,9 +22,10 @@ use tracing::{debug, warn};
 
 use crate::bounds::Bounds;
 use crate::connections::{Connections, Membership, stopped};
+use crate::lane::{Lanes, OfCrowd, Spread};
 use crate::pulse::Verdict;
 use crate::service::{Observer, Service};
-use crate::share::Shares;
+use crate::share::{Share, Shares};
 use crate::tls::ALPN_HTTP2;
 use crate::wire::{Paces, Wire};
 
@@ -85,15 +87,17 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Accepts until `stop`, then lets the connections finish what they were asked, within the limit.
+    /// Accepts until `stop`, then lets the connections finish what they were asked, within the limit. Those that ask for much
+    /// at once, or for nothing, are driven on `slow`.
     pub async fn run<S: Service>(
         self,
         service: Arc<S>,
         observer: Arc<dyn Observer>,
         bounds: Bounds,
+        slow: Handle,
         mut stop: watch::Receiver<bool>,
     ) {
-        let server = Arc::new(Server::new(service, observer, bounds, self.tls));
+        let server = Arc::new(Server::new(service, observer, (bounds, self.tls), Lanes::beside_current(slow)));
         let connections = Arc::clone(&server.connections);
         let (told, watched) = (stop.clone(), Arc::clone(&server.service));
         let watch = tokio::spawn(async move { connections.watch(&*watched, told).await });
@@ -125,12 +129,12 @@ struct Server<S> {
     observer: Arc<dyn Observer>,
     bounds: Bounds,
     tls: Option<TlsAcceptor>,
-    builder: auto::Builder<TokioExecutor>,
     connections: Arc<Connections>,
     open: Arc<Semaphore>,
     refused: Arc<Semaphore>,
     paces: Paces,
     shares: Arc<Shares>,
+    lanes: Lanes,
     most: u32,
 }
 
@@ -147,19 +151,32 @@ enum Admission {
     Refused,
 }
 
+/// A connection that was accepted.
+struct Accepted {
+    peer: SocketAddr,
+    admission: Admission,
+    member: Membership,
+    share: Arc<Share>,
+}
+
 impl<S: Service> Server<S> {
-    fn new(service: Arc<S>, observer: Arc<dyn Observer>, bounds: Bounds, tls: Option<TlsAcceptor>) -> Self {
+    fn new(
+        service: Arc<S>,
+        observer: Arc<dyn Observer>,
+        (bounds, tls): (Bounds, Option<TlsAcceptor>),
+        lanes: Lanes,
+    ) -> Self {
         let most = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
         Self {
             service,
             observer,
             tls,
-            builder: builder(&bounds),
             connections: Arc::default(),
             open: Arc::new(Semaphore::new(most as usize)),
             refused: Arc::new(Semaphore::new(bounds.refused_connections)),
             paces: Paces::new(Instant::now()),
             shares: Shares::of_machine(),
+            lanes,
             most,
             bounds,
         }
@@ -221,21 +238,24 @@ impl<S: Service> Server<S> {
         permit: OwnedSemaphorePermit,
         admission: Admission,
     ) {
-        let server = Arc::clone(self);
-        tokio::spawn(async move {
+        let (server, share, member) = (Arc::clone(self), self.shares.begin(), self.connections.join(&self.bounds));
+        let (shared, pulse) = (Arc::clone(&share), Arc::clone(&member.line.pulse));
+        let work = async move {
             let counted = Counted::new(&server.observer);
-            let member = server.connections.join(&server.bounds);
+            let accepted = Accepted { peer, admission, member, share };
             match admission {
-                Admission::Served => server.connect(stream, peer, &member, admission).await,
+                Admission::Served => server.connect(stream, &accepted).await,
                 Admission::Refused => {
-                    let _ = timeout(REFUSED_TIME, server.connect(stream, peer, &member, admission)).await;
+                    let _ = timeout(REFUSED_TIME, server.connect(stream, &accepted)).await;
                 }
             }
             drop((permit, counted));
-        });
+        };
+        self.lanes.begin((shared, pulse), work);
     }
 
-    async fn connect(&self, stream: TcpStream, peer: SocketAddr, member: &Membership, admission: Admission) {
+    async fn connect(&self, stream: TcpStream, accepted: &Accepted) {
+        let Accepted { peer, member, .. } = accepted;
         // Answers are written whole; waiting for more to send only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%peer, %error, "a connection ended before it began");
@@ -244,7 +264,7 @@ impl<S: Service> Server<S> {
         let pulse = Arc::clone(&member.line.pulse);
         let wire = Wire::new(stream, pulse, self.bounds.body.drain_bytes, &self.paces);
         let Some(tls) = &self.tls else {
-            return self.drive(wire, peer, member, admission).await;
+            return self.drive(wire, accepted).await;
         };
         let handshake = tokio::select! {
             handshake = tls.accept(wire) => handshake,
@@ -255,21 +275,24 @@ impl<S: Service> Server<S> {
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
                     member.line.pulse.is_http2();
                 }
-                self.drive(stream, peer, member, admission).await;
+                self.drive(stream, accepted).await;
             }
             Err(error) => debug!(%peer, %error, "a TLS handshake failed"),
         }
     }
 
-    async fn drive<I>(&self, io: I, peer: SocketAddr, member: &Membership, admission: Admission)
+    async fn drive<I>(&self, io: I, accepted: &Accepted)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pulse = &member.line.pulse;
-        let (service, share) = (&self.service, self.shares.begin());
-        let answerer = service_fn(|request| {
+        let Accepted { peer, admission, member, share } = accepted;
+        let (service, pulse) = (&self.service, &member.line.pulse);
+        let answerer = service_fn(|mut request| {
             let (busy, mut place) = (pulse.begin(), share.begin());
-            let (service, answered) = (Arc::clone(service), admission == Admission::Served);
+            let (service, peer, answered) = (Arc::clone(service), *peer, *admission == Admission::Served);
+            if share.is_of_crowd() {
+                request.extensions_mut().insert(OfCrowd);
+            }
             async move {
                 let answer = if answered {
                     let mut answer = pin!(service.answer(peer, request));
@@ -277,13 +300,16 @@ impl<S: Service> Server<S> {
                 } else {
                     service.refusal(&request)
                 };
+                place.answered();
                 if answer.status().is_client_error() || answer.status().is_server_error() {
                     busy.pulse().refused();
                 }
                 Ok::<_, Infallible>(answer.map(|payload| payload.hold(busy)))
             }
         });
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), answerer));
+        let tasks = Spread { lanes: self.lanes.clone(), share: Arc::clone(share) };
+        let builder = builder(&self.bounds, tasks);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), answerer));
         let mut last = Verdict::Leave;
         loop {
             tokio::select! {
@@ -329,8 +355,8 @@ impl Drop for Counted {
 }
 
 /// hyper's settings. The header timeout is the watchdog's, which also sees idle connections and stalled writes.
-fn builder(bounds: &Bounds) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(bounds: &Bounds, tasks: Spread) -> auto::Builder<Spread> {
+    let mut builder = auto::Builder::new(tasks);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -43,6 +43,11 @@ impl Pulse {
         self.read.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// Bytes that came in and went out.
+    pub(super) fn moved(&self) -> u64 {
+        self.read.load(Relaxed).wrapping_add(self.written.load(Relaxed))
+    }
+
     pub(super) fn nothing_read_yet(&self) -> bool {
         self.read.load(Relaxed) == 0
     }

@@ -14,8 +14,12 @@ use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
+use crate::lane::{Lane, Standing};
+
 /// Requests of all connections for each core, up to which nobody waits: about a thousandth of a second of work.
 const FEW: usize = 64;
+/// Requests of one connection at once, up to which it is none that asks for much, while all together are few.
+const NARROW: usize = 4;
 /// Requests of one connection that are at work, or next, once there are more.
 const OF_ONE: usize = 2;
 /// Requests of such connections at work at once for each core: one that works, and one that is next.
@@ -42,7 +46,7 @@ impl Shares {
     /// One connection's.
     pub(crate) fn begin(self: &Arc<Self>) -> Arc<Share> {
         let queue = Arc::new(Semaphore::new(OF_ONE));
-        Arc::new(Share { all: Arc::clone(self), queue, begun: AtomicUsize::new(0) })
+        Arc::new(Share { all: Arc::clone(self), queue, begun: AtomicUsize::new(0), standing: Standing::default() })
     }
 }
 
@@ -53,6 +57,7 @@ pub(crate) struct Share {
     queue: Arc<Semaphore>,
     /// Requests that were begun and not answered.
     begun: AtomicUsize,
+    pub(crate) standing: Standing,
 }
 
 impl Share {
@@ -60,7 +65,30 @@ impl Share {
     pub(crate) fn begin(self: &Arc<Self>) -> Place {
         self.begun.fetch_add(1, Relaxed);
         self.all.begun.fetch_add(1, Relaxed);
+        if self.is_wide() {
+            self.standing.was_wide();
+        }
         Place { share: Arc::clone(self), turn: None }
+    }
+
+    /// Whether it has more under way than connections in the quick lane may have.
+    fn is_wide(&self) -> bool {
+        self.begun.load(Relaxed) > NARROW || self.is_crowd()
+    }
+
+    /// Whether a request of it is at work.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.begun.load(Relaxed) > 0
+    }
+
+    /// Where its next request is worked on.
+    pub(crate) fn lane(&self) -> Lane {
+        self.standing.lane(self.is_wide())
+    }
+
+    /// Whether it asks for much at once, or did so lately.
+    pub(crate) fn is_of_crowd(&self) -> bool {
+        self.is_wide() || self.standing.is_of_crowd()
     }
 
     /// Whether a request has to wait for its turn.
@@ -78,6 +106,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Its answer is there.
+    pub(crate) fn answered(&self) {
+        self.share.standing.answered();
+    }
+
     /// Lets the request go on, when it is its turn.
     pub(crate) fn poll<T>(
         &mut self,

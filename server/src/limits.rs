@@ -328,6 +328,12 @@ impl Limits {
         BodyBounds { time: self.body_time(), bytes_per_second, drain_bytes, ..BodyBounds::default() }
     }
 
+    /// Reads of the disk at once for those who ask for much at once, beside those of all others.
+    #[must_use]
+    pub fn crowd_reads(&self) -> usize {
+        self.disk_reads().div_ceil(2)
+    }
+
     /// Lowers the connection limit to what the process may open.
     pub fn cap_connections(&mut self, most: u64) {
         self.connections = self.connections.min(most.max(1));

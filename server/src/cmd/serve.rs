@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use cairn_listen::{Listener, Observer, WarningLimit, acceptor, raise_open_files};
+use cairn_listen::{Listener, Observer, SlowLane, WarningLimit, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{Caller, TokenFile, TokenId, Tokens};
 use cairnd::backup;
@@ -20,6 +20,7 @@ use cairnd::metrics::{Metrics, Watched};
 use cairnd::readers::Readers;
 use cairnd::records::capture::{Capture, Room};
 use cairnd::records::{Chronicle, Comparison, Own, RecordScrub, Reporter, SecretFile, Settings, States, SystemRandom};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -76,13 +77,17 @@ impl Serve {
         if config.serve.threads > 0 {
             builder.worker_threads(config.serve.threads);
         }
-        builder.max_blocking_threads(config.limits.disk_reads() + BLOCKING_THREADS);
+        let blocking = config.limits.disk_reads() + config.limits.crowd_reads() + BLOCKING_THREADS;
+        builder.max_blocking_threads(blocking);
         let runtime = builder.enable_all().build().context("the runtime can't be started")?;
         let readers = Readers::new(config.limits.bundle_reads()).context("threads for readers can't be begun")?;
-        let code = runtime.block_on(serve(&folder, files.tables(), &readers, warnings))?;
+        let slow = SlowLane::start(blocking).context("threads for crowds can't be begun")?;
+        let threads = Threads { readers: readers.handle().clone(), slow: slow.handle().clone() };
+        let code = runtime.block_on(serve(&folder, files.tables(), threads, warnings))?;
         // The store is closed by whichever task lets go of it last, and that has to happen before this process ends: RocksDB
         // aborts when it is closed while its own statics are taken down. Work that nobody waits for must not hold that up.
         readers.end(LAST_WORK);
+        slow.end(LAST_WORK);
         runtime.shutdown_timeout(LAST_WORK);
         Ok(code)
     }
@@ -96,7 +101,15 @@ fn refuse_huge_pages() {
     }
 }
 
-async fn serve(folder: &Folder, tables: u64, readers: &Readers, warnings: WarningLimit) -> anyhow::Result<ExitCode> {
+/// Threads beside those that answer whoever asks for one thing after the other.
+struct Threads {
+    /// For whole reads.
+    readers: Handle,
+    /// For crowds.
+    slow: Handle,
+}
+
+async fn serve(folder: &Folder, tables: u64, threads: Threads, warnings: WarningLimit) -> anyhow::Result<ExitCode> {
     let config = &folder.config;
     let (stop, stopping) = watch::channel(false);
     let metrics = Arc::new(Metrics { warnings, ..Metrics::default() });
@@ -132,13 +145,13 @@ async fn serve(folder: &Folder, tables: u64, readers: &Readers, warnings: Warnin
         logging: config.logging.clone(),
         stop: stopping.clone(),
         random: random()?,
-        readers: readers.handle().clone(),
+        readers: threads.readers,
         records,
     });
     let signals = Signals::new()?;
     let app = Arc::new(app);
     captures.attach(&app);
-    let serving = tokio::spawn(listeners.run(app, observer, config.limits.clone(), stopping));
+    let serving = tokio::spawn(listeners.run(app, observer, (config.limits.clone(), threads.slow), stopping));
     let sweeping = tokio::spawn(sweep(engine.clone()));
     let (told, compared) = (chronicle.run(stop.subscribe()), comparison.run(stop.subscribe()));
     let chronicling = tokio::spawn(async move { tokio::join!(told, compared) });
@@ -256,17 +269,23 @@ impl Listeners {
     }
 
     /// Serves both until `stop`.
-    async fn run(self, app: Arc<App>, observer: Arc<dyn Observer>, limits: Limits, stop: watch::Receiver<bool>) {
+    async fn run(
+        self,
+        app: Arc<App>,
+        observer: Arc<dyn Observer>,
+        (limits, slow): (Limits, Handle),
+        stop: watch::Receiver<bool>,
+    ) {
         let beside = self.digit.map(|(listener, token)| {
             let service = Arc::new(Loopback::new(Arc::clone(&app), token));
-            listener.run(service, Arc::clone(&observer), limits.listening(), stop.clone())
+            listener.run(service, Arc::clone(&observer), limits.listening(), slow.clone(), stop.clone())
         });
         let beside = async {
             if let Some(beside) = beside {
                 beside.await;
             }
         };
-        tokio::join!(self.all.run(app, observer, limits.listening(), stop), beside);
+        tokio::join!(self.all.run(app, observer, limits.listening(), slow, stop), beside);
     }
 }
 

@@ -7,13 +7,11 @@ mod cores;
 use std::io;
 use std::time::Duration;
 
+use cairn_listen::give_way;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub(crate) use cores::Cores;
 
-/// By how much they are nicer than the others: they get about a tenth of what one of those gets. At the most, 19, nothing
-/// would be read while a log is being filled.
-const NICER_BY: i32 = 10;
 /// How long a thread without work stays.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -49,13 +47,6 @@ impl Readers {
     }
 }
 
-/// Makes this thread give way. On Linux, threads are nice one by one.
-fn give_way() {
-    if let Err(error) = rustix::process::nice(NICER_BY) {
-        tracing::warn!(%error, "a thread that reads can't give way to those that write");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +61,7 @@ mod tests {
         let readers = Readers::new(2).unwrap();
         let (sender, read) = std::sync::mpsc::channel();
         readers.handle().spawn_blocking(move || sender.send(niceness()).unwrap());
-        assert_eq!(read.recv().unwrap(), (own + NICER_BY).min(19));
+        assert_eq!(read.recv().unwrap(), (own + 10).min(19));
         assert_eq!(niceness(), own);
         readers.end(Duration::from_secs(5));
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use cairn_listen::{Answer, Bounds, Listener, Payload, Service};
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -37,7 +38,7 @@ impl Serving {
         let url = listener.url().map_err(refused)?;
         let (stop, stopped) = watch::channel(false);
         let limits = Bounds { connections: bounds::MONITOR_CONNECTIONS, ..Bounds::default() };
-        let work = tokio::spawn(listener.run(Arc::new(surface), Arc::new(()), limits, stopped));
+        let work = tokio::spawn(listener.run(Arc::new(surface), Arc::new(()), limits, Handle::current(), stopped));
         Ok(Self { url, stop, work })
     }
 

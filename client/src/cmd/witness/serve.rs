@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_listen::{Bounds, Listener, acceptor, raise_open_files};
+use cairn_listen::{Bounds, Listener, SlowLane, acceptor, raise_open_files};
 use clap::Args;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,6 +28,8 @@ use crate::witness::{Shelf, Site, SystemClock, Witness, keep_listening, listen_f
 
 /// Files that are not connections: state, logs, sockets of our own.
 const OTHER_FILES: u64 = 256;
+/// Threads for work that blocks on behalf of crowds; nearly nothing does.
+const BLOCKING_THREADS: usize = 32;
 /// How long answers that tell of a failed state may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long the state may take to be closed.
@@ -103,7 +105,8 @@ impl Serve {
         let site = Arc::new(Site::new(Arc::clone(&witness), self.prefix, vec![shelf], bounds.clone()));
         let mut wish = Stop::new()?;
         let figures = Arc::clone(witness.figures());
-        let serving = tokio::spawn(listener.run(site, figures, bounds, stopping));
+        let slow = SlowLane::start(BLOCKING_THREADS).map_err(refused("threads for crowds"))?;
+        let serving = tokio::spawn(listener.run(site, figures, bounds, slow.handle().clone(), stopping));
         terminal.output.line(format_args!("cairn witness is ready at {url}"))?;
         info!(url, "ready");
         let mut failed = witness.failed();
