@@ -1,5 +1,7 @@
 //! The engine's bounds, in one table. What a request may bring is bounded in `limits`, before it comes here.
 
+use std::time::Duration;
+
 /// Most bytes of entries in one commit; a commit takes at least one request, whatever its size.
 pub(super) const COMMIT_BYTES: usize = 32 << 20;
 /// Bytes of entries from which on a commit is written by a thread of its own, while the writer places the next.
@@ -8,6 +10,14 @@ pub(super) const LARGE_COMMIT_BYTES: usize = 1 << 20;
 pub(super) const COMMIT_ENTRIES: u64 = COMMIT_BYTES as u64 / 2;
 /// Most requests in one commit.
 pub(super) const COMMIT_REQUESTS: usize = 16_384;
+/// The same of those who bring many at once, while others bring little: about a thousandth of a second of work.
+pub(super) const MANY_REQUESTS: usize = 256;
+/// Most bytes of entries of theirs in such a commit, after the first request's.
+pub(super) const MANY_BYTES: usize = 256 << 10;
+/// Bytes of a request from which on it is many at once.
+pub(super) const LARGE_JOB_BYTES: usize = 64 << 10;
+/// For how long others count as bringing little after they did.
+pub(super) const FEW_ASKED: Duration = Duration::from_secs(2);
 /// Commits that wait to be signed and released while another is; a further one waits in the writer's hands.
 pub(super) const RELEASES_WAITING: usize = 1;
 /// Most commits that the store may have beyond the newest mark: the one that has just been written, those that wait, and

@@ -315,13 +315,13 @@ impl Engine {
     #[must_use]
     pub fn log(&self, name: &str) -> Option<Log> {
         let shared = self.inner.registry.get(name)?;
-        Some(Log { running: Arc::clone(&self.inner), shared })
+        Some(Log { running: Arc::clone(&self.inner), shared, is_of_crowd: false })
     }
 
     /// All logs, in order of their names.
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
-        let log = |shared| Log { running: Arc::clone(&self.inner), shared };
+        let log = |shared| Log { running: Arc::clone(&self.inner), shared, is_of_crowd: false };
         self.inner.registry.all().into_iter().map(log).collect()
     }
 
@@ -456,9 +456,18 @@ pub enum CreateLogError {
 pub struct Log {
     running: Arc<Running>,
     shared: Arc<Shared>,
+    /// Whether whoever has it brings many things at once.
+    is_of_crowd: bool,
 }
 
 impl Log {
+    /// The same for a caller who brings many things at once: those of others are taken first.
+    #[must_use]
+    pub fn of_crowd(mut self, is_of_crowd: bool) -> Self {
+        self.is_of_crowd = is_of_crowd;
+        self
+    }
+
     /// What is fixed about it.
     #[must_use]
     pub fn info(&self) -> &LogInfo {
@@ -498,7 +507,13 @@ impl Log {
         self.refuse_early()?;
         let bound = key.map(|key| Bound { key, leaves: batch.digest() });
         let (reply, answer) = oneshot::channel();
-        let job = Job::Append(AppendJob { log: Arc::clone(&self.shared), batch, bound, reply });
+        let job = Job::Append(AppendJob {
+            log: Arc::clone(&self.shared),
+            is_of_crowd: self.is_of_crowd,
+            batch,
+            bound,
+            reply,
+        });
         let stopping = || AppendError::Stopping(self.running.sequencer.poison().unwrap_or_default());
         match self.running.sequencer.submit(job) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(stopping())),

@@ -103,7 +103,7 @@ pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
     media_type(&ask.parts.headers, &[media::JSON])?;
     let receipts = query.flag(name::RECEIPTS)?;
     let bound = Bound { field: "body", most: ask.app.limits.body_bytes() };
-    let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
+    let read = body::read(body, &ask.parts.headers, bound, &ask.bodies(), &ask.app.limits).await?;
     let (bytes, reservation) = (read.bytes, read.reservation);
     let (most_entries, most_bytes) = (ask.app.limits.batch_entries(), ask.app.limits.entry_bytes());
     let parse = move || batch::parse(form, bytes, batch::Bounds { entries: most_entries, entry_bytes: most_bytes });
@@ -143,7 +143,7 @@ async fn append_one(
     key: Option<IdempotencyKey>,
 ) -> Result<(Appended, Hash), Problem> {
     let bound = Bound { field: "entry", most: ask.app.limits.entry_bytes() };
-    let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
+    let read = body::read(body, &ask.parts.headers, bound, &ask.bodies(), &ask.app.limits).await?;
     batch::refuse_reserved(&read.bytes, None)?;
     let batch = EntryBatch::single(&read.bytes).map_err(Problem::internal)?;
     let leaf = batch.leaves().first().copied().ok_or_else(|| Problem::internal("a batch of one has no leaf"))?;

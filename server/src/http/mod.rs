@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use cairn_listen::{Answer, Budget, Payload, Service, drain};
+use cairn_listen::{Answer, Budget, OfCrowd, Payload, Service, drain};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Version};
@@ -81,6 +81,7 @@ pub struct App {
     bodies: Budget,
     answers: Arc<Answers>,
     disk_reads: Arc<Semaphore>,
+    crowd_reads: Arc<Semaphore>,
     bundle_reads: Arc<Semaphore>,
     batch_answers: Arc<Semaphore>,
     readers: Handle,
@@ -159,6 +160,7 @@ impl App {
             bodies: Budget::new(limits.bodies_in_flight_bytes()),
             answers: Arc::new(Answers::new(limits.answers_in_flight_bytes())),
             disk_reads: Arc::new(Semaphore::new(limits.disk_reads())),
+            crowd_reads: Arc::new(Semaphore::new(limits.crowd_reads())),
             bundle_reads: Arc::new(Semaphore::new(limits.bundle_reads())),
             batch_answers: Arc::new(Semaphore::new(limits.bundle_reads())),
             readers,
@@ -303,7 +305,17 @@ impl Ask<'_> {
     /// The log that the request is about. One that the caller may not know of is not there.
     fn log(&self) -> Result<Log, Problem> {
         let log = self.app.engine.log(self.target.log).ok_or_else(Problem::not_found)?;
-        if self.may_read(&log) { Ok(log) } else { Err(Problem::not_found()) }
+        if self.may_read(&log) { Ok(log.of_crowd(self.is_of_crowd())) } else { Err(Problem::not_found()) }
+    }
+
+    /// Whether whoever asks does so for much at once.
+    fn is_of_crowd(&self) -> bool {
+        self.parts.extensions.get::<OfCrowd>().is_some()
+    }
+
+    /// The room for its body: who asks for much at once leaves some to others.
+    fn bodies(&self) -> Budget {
+        if self.is_of_crowd() { self.app.bodies.but_a_quarter() } else { self.app.bodies.clone() }
     }
 
     /// Who asks. Looked up when it first matters: a token costs a hash, and anybody may read a public log.

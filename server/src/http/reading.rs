@@ -71,7 +71,21 @@ impl App {
         T: Send + 'static,
         E: Into<Problem> + Send + 'static,
     {
-        let permit = Arc::clone(&self.disk_reads).acquire_owned().await.map_err(Problem::internal)?;
+        self.read_for(false, read).await
+    }
+
+    /// The same for somebody who may ask for much at once: those who do wait for one another alone.
+    pub(crate) async fn read_for<T, E>(
+        &self,
+        is_of_crowd: bool,
+        read: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        let permits = if is_of_crowd { &self.crowd_reads } else { &self.disk_reads };
+        let permit = Arc::clone(permits).acquire_owned().await.map_err(Problem::internal)?;
         run(&Handle::current(), permit, read).await
     }
 
@@ -133,7 +147,7 @@ impl Ask<'_> {
         T: Send + 'static,
         E: Into<Problem> + Send + 'static,
     {
-        self.app.read(read).await
+        self.app.read_for(self.is_of_crowd(), read).await
     }
 
     /// Runs a read of whole bundles for a large answer, unless there is no room for one; see [`App::read_bundles`].

@@ -91,7 +91,8 @@ impl Log {
             }
             let (reply, answer) = oneshot::channel();
             let secret = secret.clone();
-            let job = RecordJob { log: Arc::clone(&self.shared), records, secret, bound, reply };
+            let (log, is_of_crowd) = (Arc::clone(&self.shared), self.is_of_crowd);
+            let job = RecordJob { log, is_of_crowd, records, secret, bound, reply };
             let stopping = || AppendError::Stopping(self.running.sequencer.poison().unwrap_or_default());
             match self.running.sequencer.submit(Job::Record(Box::new(job))) {
                 Ok(()) => {}

@@ -70,7 +70,7 @@ impl Pass<'_> {
     /// Has the records of some bundles checked, one bundle at a time, until it is to stop: at least one, so that a scrubber
     /// that is stopped again and again gets on. Returns the first entry that was not come to.
     pub(super) fn read_records(&self, log: &Arc<Shared>, entries: Range<u64>) -> u64 {
-        let handle = Log { running: Arc::clone(self.running), shared: Arc::clone(log) };
+        let handle = Log { running: Arc::clone(self.running), shared: Arc::clone(log), is_of_crowd: false };
         let has_secret = self.has_secret(log);
         let mut from = entries.start;
         while from < entries.end {

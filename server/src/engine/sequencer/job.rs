@@ -7,7 +7,7 @@ use cairn_tree::size::TreeSize;
 use cairn_tree::store::{Batch, Key, LogId};
 use tokio::sync::oneshot;
 
-use super::pool::Weighed;
+use super::pool::{Weighed, Whose};
 use super::releaser::Unsound;
 use crate::engine::append::{AppendError, Appended, Bound};
 use crate::engine::batch::EntryBatch;
@@ -52,6 +52,7 @@ pub(in crate::engine) enum Job {
 
 pub(in crate::engine) struct AppendJob {
     pub(in crate::engine) log: Arc<Shared>,
+    pub(in crate::engine) is_of_crowd: bool,
     pub(in crate::engine) batch: EntryBatch,
     pub(in crate::engine) bound: Option<Bound>,
     pub(in crate::engine) reply: oneshot::Sender<Result<Appended, AppendError>>,
@@ -59,6 +60,7 @@ pub(in crate::engine) struct AppendJob {
 
 pub(in crate::engine) struct RecordJob {
     pub(in crate::engine) log: Arc<Shared>,
+    pub(in crate::engine) is_of_crowd: bool,
     /// At least one.
     pub(in crate::engine) records: Vec<Prepared>,
     /// What the log's prints are keyed with.
@@ -235,5 +237,14 @@ impl Weighed for Job {
             Self::Decide(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
             Self::Maintain(job) => job.puts.iter().map(|(_, value)| value.len()).sum(),
         }
+    }
+
+    fn whose(&self) -> Whose {
+        let is_of_crowd = match self {
+            Self::Append(job) => job.is_of_crowd,
+            Self::Record(job) => job.is_of_crowd,
+            _ => return Whose::Own,
+        };
+        if is_of_crowd { Whose::Many } else { Whose::Few }
     }
 }

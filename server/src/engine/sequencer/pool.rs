@@ -3,16 +3,37 @@
 //! Many threads put in; the writer takes everything that has gathered, up to one commit's worth. There is no timer: an
 //! idle writer sleeps, and the first request wakes it. While a commit is written by a thread of its own, only what is large
 //! is taken at once; small requests gather until it is done, so that fewer commits have more of them.
+//!
+//! Where one caller has brought much, others do not wait until all of it is done: what is brought in crowds, or in large
+//! pieces, waits on its own, has its share of each commit, and never all of the room. That share is small while anybody
+//! brings little, since every commit that waits for it takes longer; otherwise it is all.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use crate::engine::bounds::{COMMIT_BYTES, COMMIT_REQUESTS, LARGE_COMMIT_BYTES};
+use crate::engine::bounds::{
+    COMMIT_BYTES, COMMIT_REQUESTS, FEW_ASKED, LARGE_COMMIT_BYTES, LARGE_JOB_BYTES, MANY_BYTES, MANY_REQUESTS,
+};
 
 /// Something that waits, with the bytes it holds in memory.
 pub(super) trait Weighed {
     /// Bytes of entries or rows.
     fn weight(&self) -> usize;
+
+    /// Whose it is.
+    fn whose(&self) -> Whose;
+}
+
+/// Whose something is that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The server's own, of which there is little.
+    Own,
+    /// That of a caller who brings one thing after the other.
+    Few,
+    /// That of a caller who brings many at once.
+    Many,
 }
 
 /// Why something was not taken in.
@@ -42,16 +63,72 @@ pub(super) struct Pool<T> {
 }
 
 struct Waiting<T> {
-    jobs: VecDeque<T>,
-    bytes: usize,
+    /// What is taken first.
+    few: Line<T>,
+    /// What has its share.
+    many: Line<T>,
+    /// When somebody last brought little.
+    few_asked: Option<Instant>,
     closed: bool,
     /// Whether a commit is being written beside the writer.
     writing: bool,
 }
 
+/// What waits in order.
+struct Line<T> {
+    jobs: VecDeque<T>,
+    bytes: usize,
+}
+
+/// The most that is taken at once.
+#[derive(Clone, Copy)]
+struct Share {
+    requests: usize,
+    bytes: usize,
+}
+
+impl Share {
+    const COMMIT: Self = Self { requests: COMMIT_REQUESTS, bytes: COMMIT_BYTES };
+    const HALF: Self = Self { requests: COMMIT_REQUESTS / 2, bytes: COMMIT_BYTES / 2 };
+    /// Of those who bring many, while others bring little.
+    const SMALL: Self = Self { requests: MANY_REQUESTS, bytes: MANY_BYTES };
+
+    fn within(self, other: Self) -> Self {
+        Self { requests: self.requests.min(other.requests), bytes: self.bytes.min(other.bytes) }
+    }
+}
+
+impl<T: Weighed> Line<T> {
+    const fn new() -> Self {
+        Self { jobs: VecDeque::new(), bytes: 0 }
+    }
+
+    fn push(&mut self, job: T) {
+        self.bytes = self.bytes.saturating_add(job.weight());
+        self.jobs.push_back(job);
+    }
+
+    /// Takes no more than a share, in order, and at least one job if it has one. What is left of a commit.
+    fn take(&mut self, share: Share, into: &mut Vec<T>) -> Share {
+        let (mut requests, mut bytes) = (0, 0_usize);
+        while let Some(weight) = self.jobs.front().map(T::weight) {
+            let fits = requests < share.requests && bytes.saturating_add(weight) <= share.bytes;
+            if requests > 0 && !fits {
+                break;
+            }
+            (requests, bytes) = (requests + 1, bytes.saturating_add(weight));
+            into.extend(self.jobs.pop_front());
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+        let Share { requests: all, bytes: whole } = Share::COMMIT;
+        Share { requests: all.saturating_sub(requests), bytes: whole.saturating_sub(bytes) }
+    }
+}
+
 impl<T: Weighed> Pool<T> {
     pub(super) fn new(bounds: PoolBounds) -> Self {
-        let waiting = Waiting { jobs: VecDeque::new(), bytes: 0, closed: false, writing: false };
+        let (few, many) = (Line::new(), Line::new());
+        let waiting = Waiting { few, many, few_asked: None, closed: false, writing: false };
         Self { bounds, waiting: Mutex::new(waiting), wake: Condvar::new(), written: Condvar::new() }
     }
 
@@ -61,15 +138,19 @@ impl<T: Weighed> Pool<T> {
         if waiting.closed {
             return Err((job, Refused::Closed));
         }
-        let full = waiting.jobs.len() >= self.bounds.requests
-            || (!waiting.jobs.is_empty() && waiting.bytes.saturating_add(job.weight()) > self.bounds.bytes);
+        let (whose, weight) = (whose(&job), job.weight());
+        let room = if whose == Whose::Many { self.bounds.of_many() } else { self.bounds };
+        let full = waiting.count() >= room.requests
+            || (waiting.count() > 0 && waiting.bytes().saturating_add(weight) > room.bytes);
         if full {
             return Err((job, Refused::Full));
         }
-        waiting.bytes = waiting.bytes.saturating_add(job.weight());
-        waiting.jobs.push_back(job);
+        if whose == Whose::Few {
+            waiting.few_asked = Some(Instant::now());
+        }
+        waiting.line(whose).push(job);
         // Only the first job can find the writer asleep, or one that makes enough of them.
-        if waiting.jobs.len() == 1 || waiting.writing {
+        if waiting.count() == 1 || waiting.writing {
             self.wake.notify_one();
         }
         Ok(())
@@ -81,33 +162,24 @@ impl<T: Weighed> Pool<T> {
         if waiting.closed {
             return Err(job);
         }
-        waiting.bytes = waiting.bytes.saturating_add(job.weight());
-        waiting.jobs.push_back(job);
+        waiting.few.push(job);
         self.wake.notify_one();
         Ok(())
     }
 
-    /// Waits for jobs and takes one commit's worth of them, in order. `None` once closed and empty.
+    /// Waits for jobs and takes one commit's worth of them, each line in order. `None` once closed and empty.
     pub(super) fn take(&self) -> Option<Vec<T>> {
         let mut waiting = self.lock();
-        while waiting.jobs.is_empty() || waiting.gathers() {
-            if waiting.jobs.is_empty() && waiting.closed {
+        while waiting.count() == 0 || waiting.gathers() {
+            if waiting.count() == 0 && waiting.closed {
                 return None;
             }
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut bytes = 0_usize;
-        let mut count = 0;
-        for job in waiting.jobs.iter().take(COMMIT_REQUESTS) {
-            bytes = bytes.saturating_add(job.weight());
-            if count > 0 && bytes > COMMIT_BYTES {
-                break;
-            }
-            count += 1;
-        }
-        let jobs: Vec<T> = waiting.jobs.drain(..count).collect();
-        let taken: usize = jobs.iter().map(T::weight).sum();
-        waiting.bytes = waiting.bytes.saturating_sub(taken);
+        let mut jobs = Vec::new();
+        let (few, many) = waiting.shares();
+        let left = waiting.few.take(few, &mut jobs);
+        waiting.many.take(many.within(left), &mut jobs);
         Some(jobs)
     }
 
@@ -135,7 +207,7 @@ impl<T: Weighed> Pool<T> {
 
     /// How many requests wait.
     pub(super) fn depth(&self) -> usize {
-        self.lock().jobs.len()
+        self.lock().count()
     }
 
     /// Takes no more jobs; those inside are still taken out.
@@ -150,10 +222,44 @@ impl<T: Weighed> Pool<T> {
     }
 }
 
+/// Large pieces are many at once.
+fn whose<T: Weighed>(job: &T) -> Whose {
+    match job.whose() {
+        Whose::Few if job.weight() > LARGE_JOB_BYTES => Whose::Many,
+        whose => whose,
+    }
+}
+
+impl PoolBounds {
+    /// The room for those who bring much: what others bring finds some beside it.
+    const fn of_many(self) -> Self {
+        Self { requests: self.requests - self.requests / 4, bytes: self.bytes - self.bytes / 4 }
+    }
+}
+
 impl<T> Waiting<T> {
+    fn line(&mut self, whose: Whose) -> &mut Line<T> {
+        if whose == Whose::Many { &mut self.many } else { &mut self.few }
+    }
+
+    fn count(&self) -> usize {
+        self.few.jobs.len() + self.many.jobs.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.few.bytes.saturating_add(self.many.bytes)
+    }
+
+    /// What a commit takes of each line. Either has half of it at least, so that none waits for ever for the other.
+    fn shares(&self) -> (Share, Share) {
+        let few = if self.many.jobs.is_empty() { Share::COMMIT } else { Share::HALF };
+        let asked = self.few_asked.is_some_and(|asked| asked.elapsed() < FEW_ASKED);
+        (few, if asked { Share::SMALL } else { Share::COMMIT })
+    }
+
     /// Whether what waits had better wait for more.
     fn gathers(&self) -> bool {
-        self.writing && !self.closed && self.bytes < LARGE_COMMIT_BYTES
+        self.writing && !self.closed && self.bytes() < LARGE_COMMIT_BYTES
     }
 }
 
@@ -164,6 +270,10 @@ mod tests {
     impl Weighed for usize {
         fn weight(&self) -> usize {
             *self
+        }
+
+        fn whose(&self) -> Whose {
+            Whose::Few
         }
     }
 
@@ -189,9 +299,14 @@ mod tests {
         for weight in [COMMIT_BYTES + 1, COMMIT_BYTES, 1] {
             assert_eq!(pool.submit(weight), Ok(()));
         }
-        assert_eq!(pool.take(), Some(vec![COMMIT_BYTES + 1]));
+        // What is small does not wait for what is large, which is never left behind for it either.
+        assert_eq!(pool.take(), Some(vec![1, COMMIT_BYTES + 1]));
         assert_eq!(pool.take(), Some(vec![COMMIT_BYTES]));
-        assert_eq!(pool.take(), Some(vec![1]));
+        for weight in [LARGE_JOB_BYTES, LARGE_JOB_BYTES, COMMIT_BYTES / 2, COMMIT_BYTES / 2, 1] {
+            assert_eq!(pool.submit(weight), Ok(()));
+        }
+        assert_eq!(pool.take(), Some(vec![LARGE_JOB_BYTES, LARGE_JOB_BYTES, 1, COMMIT_BYTES / 2]));
+        assert_eq!(pool.take(), Some(vec![COMMIT_BYTES / 2]));
     }
 
     #[test]
@@ -235,5 +350,81 @@ mod tests {
         assert_eq!(pool.submit(2), Err((2, Refused::Closed)));
         assert_eq!(pool.take(), Some(vec![1]));
         assert_eq!(pool.take(), None);
+    }
+
+    /// What comes in crowds.
+    #[derive(Debug, PartialEq)]
+    struct Job(Whose, usize);
+
+    impl Weighed for Job {
+        fn weight(&self) -> usize {
+            self.1
+        }
+
+        fn whose(&self) -> Whose {
+            self.0
+        }
+    }
+
+    fn submit(pool: &Pool<Job>, whose: Whose, weight: usize) -> Result<(), Refused> {
+        pool.submit(Job(whose, weight)).map_err(|(_, refused)| refused)
+    }
+
+    fn taken(pool: &Pool<Job>) -> (usize, usize) {
+        let jobs = pool.take().unwrap();
+        let many = jobs.iter().filter(|job| whose(*job) == Whose::Many).count();
+        (jobs.len() - many, many)
+    }
+
+    #[test]
+    fn who_brings_little_comes_before_those_who_bring_much_and_these_have_a_share() {
+        let pool = Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX });
+        for _ in 0..2 * MANY_REQUESTS {
+            assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        }
+        assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
+        assert_eq!(taken(&pool), (1, MANY_REQUESTS));
+        // A large piece is much, whoever brings it, and has its turn behind those before it.
+        assert_eq!(submit(&pool, Whose::Few, MANY_BYTES + 1), Ok(()));
+        assert_eq!(taken(&pool), (0, MANY_REQUESTS));
+        assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        assert_eq!(taken(&pool), (0, 1));
+        assert_eq!(taken(&pool), (0, 1));
+    }
+
+    #[test]
+    fn where_nobody_brings_little_the_others_have_all_of_a_commit() {
+        let pool = Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX });
+        for _ in 0..2 * MANY_REQUESTS {
+            assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        }
+        // The server's own jobs are no callers.
+        assert_eq!(pool.submit_own(Job(Whose::Own, 1)), Ok(()));
+        assert_eq!(taken(&pool), (1, 2 * MANY_REQUESTS));
+    }
+
+    #[test]
+    fn those_who_bring_much_leave_room_to_others() {
+        let pool = Pool::new(PoolBounds { requests: 8, bytes: 1_000 });
+        for _ in 0..6 {
+            assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        }
+        assert_eq!(submit(&pool, Whose::Many, 1), Err(Refused::Full));
+        assert_eq!(submit(&pool, Whose::Few, 900), Ok(()));
+        assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
+        assert_eq!(submit(&pool, Whose::Few, 1), Err(Refused::Full));
+        assert_eq!(taken(&pool), (2, 6));
+    }
+
+    #[test]
+    fn neither_line_takes_all_of_a_commit_from_the_other() {
+        let pool = Pool::new(PoolBounds { requests: usize::MAX, bytes: usize::MAX });
+        let pieces = COMMIT_BYTES / LARGE_JOB_BYTES;
+        for _ in 0..pieces {
+            assert_eq!(submit(&pool, Whose::Few, LARGE_JOB_BYTES), Ok(()));
+        }
+        assert_eq!(submit(&pool, Whose::Many, COMMIT_BYTES), Ok(()));
+        assert_eq!(taken(&pool), (pieces / 2, 1));
+        assert_eq!(taken(&pool), (pieces / 2, 0));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn capture(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
 
 async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Result<Outcome, Problem> {
     let bound = Bound { field: "body", most: ask.app.limits.body_bytes().min(DIGIT_BODY_BYTES) };
-    let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
+    let read = body::read(body, &ask.parts.headers, bound, &ask.bodies(), &ask.app.limits).await?;
     // What is too long to be taken apart beside others is kept unread, so that whoever brings it goes on to the next.
     let is_long = read.bytes.len() > CAPTURE_BODY_BYTES;
     let parsed = if is_long { None } else { Some(parse_capture(&read.bytes)) };

@@ -58,9 +58,10 @@ async fn create_rows(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) -> Res
     };
     let said = Said::of(&ask.parts.headers)?;
     let key = idempotency_text(&ask.parts.headers)?.map(Cow::into_owned);
-    let prints = Prints::default();
+    let (prints, is_of_crowd) = (Prints::default(), ask.is_of_crowd());
     let app = Arc::clone(ask.app);
-    let request = Request { app, body, form: Form::DigitRows, said, key, token: id, tenants, producer_keys, prints };
+    let form = Form::DigitRows;
+    let request = Request { app, body, form, said, key, token: id, tenants, producer_keys, prints, is_of_crowd };
     let request = Arc::new(request);
     let ready = request.prepared(true).await?;
     let rows = append_prepared(&request, ready).await?;

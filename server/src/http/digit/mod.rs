@@ -54,7 +54,7 @@ fn integrity_hash(log: &Log, under: &Head, leaf_hash: Hash) -> Result<String, Pr
 /// Reads a body, of whatever type it says that it is.
 async fn read(ask: &Ask<'_>, body: &mut Incoming) -> Result<Bytes, Problem> {
     let bound = Bound { field: "body", most: ask.app.limits.body_bytes().min(DIGIT_BODY_BYTES) };
-    let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
+    let read = body::read(body, &ask.parts.headers, bound, &ask.bodies(), &ask.app.limits).await?;
     Ok(read.bytes)
 }
 

@@ -157,6 +157,8 @@ pub(super) async fn record(app: &Arc<App>, arrival: &Arrival) -> Result<Recorded
         tenants: arrival.tenants.clone(),
         producer_keys: Vec::new(),
         prints: Prints::default(),
+        // What it brings waits in a queue of its own before.
+        is_of_crowd: false,
     };
     let request = Arc::new(request);
     let ready = request.prepared(true).await?;

@@ -60,7 +60,7 @@ pub(in crate::http) async fn append(request: &Arc<Request>, ready: Ready) -> Res
         let head = log.head();
         let under = Arc::clone(&head);
         drop(admission.take());
-        let compared = request.app.read(move || again.compare(&of, &under)).await?;
+        let compared = request.app.read_for(request.is_of_crowd, move || again.compare(&of, &under)).await?;
         let Compared { mut there, new } = compared;
         if new.is_empty() {
             return Ok(Done { log, records: there.into_values().collect(), head, replayed: false });

@@ -69,7 +69,7 @@ pub(crate) async fn append(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
     let form = form(&ask.parts.headers)?;
     let key = idempotency_text(&ask.parts.headers)?;
     let bound = Bound { field: "body", most: ask.app.limits.body_bytes().min(MAX_BODY_BYTES) };
-    let read = body::read(body, &ask.parts.headers, bound, &ask.app.bodies, &ask.app.limits).await?;
+    let read = body::read(body, &ask.parts.headers, bound, &ask.bodies(), &ask.app.limits).await?;
     let reservation = read.reservation;
     // Its answer is larger than it is, and can't be refused any more once it is appended.
     if reservation.bytes() >= LARGE && !bare {
@@ -85,6 +85,7 @@ pub(crate) async fn append(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer,
         tenants: credential.tenants.clone(),
         producer_keys: credential.producer_keys.to_vec(),
         prints: Prints::default(),
+        is_of_crowd: ask.is_of_crowd(),
     });
     let ready = request.prepared(reservation.bytes() >= LARGE).await?;
     let done = again::append(&request, ready).await?;

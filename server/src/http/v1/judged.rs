@@ -73,7 +73,7 @@ pub(super) async fn append(request: &Arc<Request>, prepared: Prepared) -> Result
         let (again, of, watched) = (Arc::clone(request), log.clone(), Arc::clone(&watched));
         // The turn goes with the work, which ends no earlier when its asker is gone.
         let work = move || Ok::<(Turn, _), Problem>((turn, again.judge(&of, &watched)));
-        let (same, judged) = request.app.read(work).await?;
+        let (same, judged) = request.app.read_for(request.is_of_crowd, work).await?;
         turn = same;
         let judged = match judged {
             Ok(judged) => judged,

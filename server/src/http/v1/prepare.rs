@@ -33,6 +33,8 @@ pub(in crate::http) struct Request {
     pub(in crate::http) tenants: Tenants,
     pub(in crate::http) producer_keys: Vec<ProducerKeyText>,
     pub(in crate::http) prints: Prints,
+    /// Whether its caller asks for much at once.
+    pub(in crate::http) is_of_crowd: bool,
 }
 
 /// The secrets of the logs that a token's tenants may be at home in, which must be at hand when prints are made. They are
@@ -102,7 +104,7 @@ impl Request {
         // Nobody is kept from getting another log by those who wait for the disk.
         drop(admission);
         let request = Arc::clone(self);
-        let ready = self.app.read(move || request.prepare(true)).await?;
+        let ready = self.app.read_for(self.is_of_crowd, move || request.prepare(true)).await?;
         match ready.ok_or_else(|| Problem::internal("records that nobody made"))? {
             Ready::New(prepared) => {
                 let admission = self.admit_again(&prepared.log, &prepared.tenants).await?;
@@ -271,7 +273,11 @@ impl Request {
         }
         let home = homes.of(&self.app.engine, tenant).ok_or_else(Problem::not_found)?;
         // Of a log that it got since nothing is at hand.
-        if self.prints.iter().all(|(id, _)| *id != home.info().id) { Err(elsewhere_now()) } else { Ok(home) }
+        if self.prints.iter().all(|(id, _)| *id != home.info().id) {
+            Err(elsewhere_now())
+        } else {
+            Ok(home.of_crowd(self.is_of_crowd))
+        }
     }
 
     pub(super) fn producer_key(&self, id: ProducerKeyId) -> Option<ProducerKey> {
