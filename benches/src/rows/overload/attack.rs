@@ -9,14 +9,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::ValueEnum;
 use futures_util::future::try_join_all;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http2::handshake;
+use hyper::header::AUTHORIZATION;
+use hyper::http;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+
+use crate::programs::ENTRY_BYTES;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,6 +45,10 @@ pub(crate) enum Attack {
     H2Continuations,
     /// As many honest requests at once as HTTP/2 streams allow.
     H2Streams,
+    /// The same with appends, so that as many wait for the writer as may.
+    H2Appends,
+    /// Appends of large batches, each as soon as the one before is answered.
+    Batches,
     /// Readers who follow a stream of records, and take every event.
     Followers,
     /// Reports of all records, one after the other.
@@ -58,6 +66,8 @@ pub(crate) struct Done {
     pub(crate) closed: u64,
     /// Bytes sent.
     pub(crate) bytes: u64,
+    /// Honest requests that were refused.
+    pub(crate) refused: u64,
 }
 
 #[derive(Default)]
@@ -65,6 +75,7 @@ struct Counts {
     connections: AtomicU64,
     closed: AtomicU64,
     bytes: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// The pace of whoever is slow.
@@ -74,6 +85,8 @@ const PACE: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(20);
 /// Bytes that are sent at once.
 const PIECE: usize = 64 << 10;
+/// Entries of a batch.
+const BATCH_ENTRIES: usize = 2_000;
 /// The frames of HTTP/2 that open and reset one stream, so many at once.
 const STREAMS: u32 = 100;
 
@@ -87,7 +100,8 @@ impl Attack {
             Self::SlowReads => 500,
             Self::Connections | Self::HugeBodies | Self::EndlessBodies => 64,
             Self::H2Resets | Self::H2Continuations => 32,
-            Self::H2Streams => 200,
+            Self::H2Streams | Self::H2Appends => 200,
+            Self::Batches => 32,
             Self::Followers => 500,
             Self::Reports | Self::Searches => 32,
         }
@@ -114,6 +128,7 @@ impl Attack {
             connections: counts.connections.load(Ordering::Relaxed),
             closed: counts.closed.load(Ordering::Relaxed),
             bytes: counts.bytes.load(Ordering::Relaxed),
+            refused: counts.refused.load(Ordering::Relaxed),
         }
     }
 
@@ -134,7 +149,8 @@ impl Attack {
             format!("POST /logs/main/add HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n{length}\r\n\r\n")
         };
         match self {
-            Self::H2Streams => requests(stream, counts).await,
+            Self::H2Streams => requests(stream, || Request::get(PROOF).body(Full::default()), counts).await,
+            Self::H2Appends => requests(stream, || append(token), counts).await,
             Self::SlowHeaders => {
                 send(&mut stream, b"GET /logs/main/head HTTP/1.1\r\nhost: x\r\n", counts).await?;
                 drip(&mut stream, b"x: y\r\n", counts).await
@@ -176,6 +192,7 @@ impl Attack {
                 // An indexed field of the static table, again and again.
                 flood(&mut stream, &frame(9, 0, 1, &[0x90; 8_192]), counts).await
             }
+            Self::Batches => batches(&mut stream, token, counts).await,
             Self::Followers => ask(&mut stream, token, FOLLOWED, counts).await,
             Self::Reports => ask(&mut stream, token, "/v1/reports?tenant=pb.amritsar", counts).await,
             Self::Searches => ask(&mut stream, token, SEARCH, counts).await,
@@ -208,16 +225,51 @@ fn resets(first: u32) -> Vec<u8> {
     streams.flat_map(|stream| [frame(1, 5, stream, H2_REQUEST), frame(3, 0, stream, &[0, 0, 0, 8])].concat()).collect()
 }
 
-/// Asks for proofs by an HTTP/2 client, in as many streams as there are, each again as soon as it is answered.
-async fn requests(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
+/// An append of one entry.
+fn append(token: &str) -> http::Result<Request<Full<Bytes>>> {
+    let entry = Full::from(vec![b'x'; ENTRY_BYTES]);
+    Request::post("http://x/logs/main/add").header(AUTHORIZATION, format!("Bearer {token}")).body(entry)
+}
+
+/// Appends batches, one after the other.
+async fn batches(stream: &mut TcpStream, token: &str, counts: &Counts) -> std::io::Result<()> {
+    let length = u16::try_from(ENTRY_BYTES).map_err(Error::other)?.to_be_bytes();
+    let body = [&length[..], &[b'x'; ENTRY_BYTES]].concat().repeat(BATCH_ENTRIES);
+    let header = format!(
+        "POST /logs/main/entries HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/vnd.cairn.entries\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut answer = [0; 4 << 10];
+    loop {
+        send(stream, header.as_bytes(), counts).await?;
+        send(stream, &body, counts).await?;
+        // Small enough to come at once.
+        if stream.read(&mut answer).await? == 0 {
+            return Ok(());
+        }
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            counts.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Asks by an HTTP/2 client, in as many streams as there are, each again as soon as it is answered.
+async fn requests(
+    stream: TcpStream,
+    request: impl Fn() -> http::Result<Request<Full<Bytes>>>,
+    counts: &Counts,
+) -> std::io::Result<()> {
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(Error::other)?;
     let asking = (0..STREAMS).map(|_| {
-        let mut sender = sender.clone();
+        let (mut sender, request) = (sender.clone(), &request);
         async move {
             loop {
-                let request = Request::get(PROOF).body(Empty::<Bytes>::new()).map_err(Error::other)?;
                 sender.ready().await.map_err(Error::other)?;
-                let answer = sender.send_request(request).await.map_err(Error::other)?;
+                let answer = sender.send_request(request().map_err(Error::other)?).await.map_err(Error::other)?;
+                if !answer.status().is_success() {
+                    counts.refused.fetch_add(1, Ordering::Relaxed);
+                }
                 let body = answer.into_body().collect().await.map_err(Error::other)?;
                 counts.bytes.fetch_add(body.to_bytes().len() as u64, Ordering::Relaxed);
             }

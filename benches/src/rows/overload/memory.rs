@@ -161,8 +161,11 @@ fn waiting(attack: Attack, limits: &Limits) -> (&'static str, f64) {
             ("bodies_in_flight_bytes and entry_bytes", limits.bodies_in_flight_bytes().min(most))
         }
         Attack::SlowHeaders | Attack::H2Continuations => ("header_bytes", attack.connections() * limits.header_bytes()),
-        Attack::H2Resets | Attack::H2Streams => {
+        Attack::H2Resets | Attack::H2Streams | Attack::H2Appends => {
             ("h2_window_bytes", attack.connections() * limits.h2_window_bytes() as usize)
+        }
+        Attack::Batches => {
+            ("bodies_in_flight_bytes and queue_bytes", limits.bodies_in_flight_bytes() + limits.queue_bytes())
         }
         Attack::Connections | Attack::IdleConnections => ("nothing", 0),
     };

@@ -94,9 +94,9 @@ fn attacked(
         let what = format!("p99 in ms of {mode} by {CALLERS} callers, beside the same without the attack");
         let mut row = rounds.row(&format!("{attack:?}, {mode}"), &what, "<= 2, memory flat");
         row.met = Some(row.ratio <= Some(2.0) && memory.is_flat());
-        let Done { connections, closed, bytes } = done;
+        let Done { connections, closed, bytes, refused } = done;
         row.notes.push(format!(
-            "{connections} connections, {closed} closed, {} MiB sent; {}",
+            "{connections} connections, {closed} closed, {} MiB sent, {refused} requests refused; {}",
             bytes >> 20,
             memory.told()
         ));
