@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # `make torture`: breaks the real server again and again for MINUTES (default 30), and tells what became of what it had
-# acknowledged. ONLY= names kinds of faults (kill|points|syscall|power|recovery|bitflip|files|copies|clock|repair|witnessed),
-# SEED= repeats the choices of an earlier run, WORLD= one of its worlds, HANDS= is how many worlds stand beside each other,
-# FOLDER= where. A table and a line of JSON per kind come at the end; anything lost, contradicted or wrong is a failure.
+# acknowledged. ONLY= names kinds of faults
+# (kill|points|syscall|power|recovery|bitflip|files|copies|clock|repair|backup|witnessed), SEED= repeats the choices of an
+# earlier run, WORLD= one of its worlds, HANDS= is how many worlds stand beside each other, FOLDER= where. A table and a line
+# of JSON per kind come at the end; anything lost, contradicted or wrong is a failure.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

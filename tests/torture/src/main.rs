@@ -19,7 +19,7 @@ struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
     /// How long, over all kinds.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = minutes)]
     minutes: f64,
     /// The kinds, separated by `|` or `,`; all of them if there is none.
     #[arg(long)]
@@ -106,7 +106,18 @@ fn kinds(only: Option<&str>) -> Result<Vec<Kind>, String> {
     let Some(only) = only.filter(|only| !only.is_empty()) else { return Ok(Kind::ALL.to_vec()) };
     let names = only.split(['|', ',', ' ']).filter(|name| !name.is_empty());
     let known = || Kind::ALL.map(Kind::name).join(", ");
-    names.map(|name| Kind::parse(name).ok_or_else(|| format!("no kind {name:?}; there are: {}", known()))).collect()
+    let kinds = names.map(|name| Kind::parse(name).ok_or_else(|| format!("no kind {name:?}; there are: {}", known())));
+    let kinds: Vec<Kind> = kinds.collect::<Result<_, _>>()?;
+    // A run of nothing would end as one that found nothing.
+    if kinds.is_empty() {
+        return Err(format!("no kind in {only:?}; there are: {}", known()));
+    }
+    Ok(kinds)
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse().ok().filter(|minutes: &f64| minutes.is_finite() && *minutes > 0.0);
+    minutes.ok_or_else(|| format!("{text:?} is no length of time: minutes, more than 0"))
 }
 
 fn clock() -> u64 {
@@ -121,4 +132,27 @@ fn say(words: &str) {
 fn failed(words: &str) -> ExitCode {
     say(words);
     ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_names_no_kind_is_refused() {
+        for only in ["|", " ", ",|", "kill|nope", "Kill"] {
+            let words = kinds(Some(only)).unwrap_err();
+            assert!(words.starts_with("no kind ") && words.contains("kill, points, syscall"), "{words}");
+        }
+        assert_eq!(kinds(Some("|power,kill")).unwrap(), [Kind::Power, Kind::Kill]);
+        assert_eq!((kinds(None), kinds(Some(""))), (Ok(Kind::ALL.to_vec()), Ok(Kind::ALL.to_vec())));
+    }
+
+    #[test]
+    fn minutes_are_a_length_of_time() {
+        assert_eq!((minutes("0.5"), minutes("120")), (Ok(0.5), Ok(120.0)));
+        for text in ["nan", "inf", "-3", "0", "", "ten"] {
+            assert!(minutes(text).is_err(), "{text}");
+        }
+    }
 }
