@@ -211,6 +211,7 @@ impl World {
             }
         }
         up.process.kill();
+        killed(&up.process.ended(), "the server")?;
         sound(self.data.path())
     }
 }
@@ -280,12 +281,21 @@ pub(crate) fn ended_well(ended: &Ended) -> Result<(), Finding> {
     }
 }
 
-/// That nothing but a kill ended it: a program that aborted before has an end by a signal as well.
+/// That nothing but a kill ended it: a program that aborted before has an end by a signal as well. Nor did it panic in
+/// between, which ends a connection and not the process.
 pub(crate) fn killed(ended: &Ended, who: &str) -> Result<(), Finding> {
-    if ended.was_killed() {
-        return Ok(());
+    if !ended.was_killed() {
+        return Err(Finding::failed(format!("{who} ended by itself, before the kill: {ended:?}")));
     }
-    Err(Finding::failed(format!("{who} ended by itself, before the kill: {ended:?}")))
+    if ended.stderr.contains("panicked") {
+        return Err(Finding::failed(format!("{who} panicked: {ended:?}")));
+    }
+    Ok(())
+}
+
+/// That a server which was killed at last had not crashed before: it was there still, or had ended as it may.
+pub(crate) fn killed_or_ended_well(ended: &Ended) -> Result<(), Finding> {
+    if ended.was_killed() { killed(ended, "the server") } else { ended_well(ended) }
 }
 
 /// Waits until something has come about; false if it does not for long.
@@ -314,20 +324,37 @@ mod tests {
 
     use super::*;
 
+    /// How a program ends that is killed once it is ready, or gone.
+    fn end(script: &str) -> Ended {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let mut program = Starting::of(command, "ready at ");
+        program.wait();
+        program.kill();
+        program.ended()
+    }
+
+    const AT_WORK: &str = "echo ready at 127.0.0.1:1; exec sleep 60";
+    const PANICS: &str = "echo \"thread 'x' panicked at\" >&2; echo ready at 127.0.0.1:1; exec sleep 60";
+
     #[test]
     fn a_program_that_aborts_before_the_kill_is_a_finding() {
-        let end = |script: &str| {
-            let mut command = Command::new("sh");
-            command.args(["-c", script]);
-            let mut program = Starting::of(command, "ready at ");
-            program.wait();
-            program.kill();
-            killed(&program.ended(), "the signer")
-        };
-        end("echo ready at 127.0.0.1:1; exec sleep 60").unwrap();
+        killed(&end(AT_WORK), "the signer").unwrap();
         for script in ["kill -ABRT $$", "kill -SEGV $$", "exit 0"] {
-            let finding = end(script).unwrap_err();
+            let finding = killed(&end(script), "the signer").unwrap_err();
             assert!(finding.words.starts_with("the signer ended by itself, before the kill: "), "{script}: {finding}");
+        }
+        let finding = killed(&end(PANICS), "the signer").unwrap_err();
+        assert!(finding.words.starts_with("the signer panicked: "), "{finding}");
+    }
+
+    #[test]
+    fn a_server_that_crashes_over_what_it_reads_is_a_finding_and_one_that_gives_up_is_none() {
+        for script in [AT_WORK, "exit 1"] {
+            killed_or_ended_well(&end(script)).unwrap();
+        }
+        for script in ["kill -ABRT $$", "kill -SEGV $$", "exit 0", "exit 101", PANICS] {
+            killed_or_ended_well(&end(script)).unwrap_err();
         }
     }
 }

@@ -11,7 +11,7 @@ use cairn_tests::server::Starting;
 
 use super::Setting;
 use crate::tally::{Finding, Sort, Tally};
-use crate::world::{World, ended_well, ready, wait_for_answers};
+use crate::world::{World, ended_well, killed_or_ended_well, ready, wait_for_answers};
 
 const WORK: Duration = Duration::from_secs(20);
 
@@ -107,10 +107,16 @@ pub(super) fn judge(world: &mut World, image: &Path) -> Result<&'static str, Fin
             ended_well(&ended)?;
             Ok("refused")
         }
-        Ok(up) => match world.check_copy(up.address) {
-            Ok(()) => Ok("sound"),
-            Err(finding) if finding.sort == Sort::Failed => Ok("errors"),
-            Err(finding) => Err(finding),
-        },
+        Ok(mut up) => {
+            let checked = world.check_copy(up.address);
+            up.process.kill();
+            // Whoever gets no answer can't tell a server that gave up from one that crashed.
+            killed_or_ended_well(&up.process.ended())?;
+            match checked {
+                Ok(()) => Ok("sound"),
+                Err(finding) if finding.sort == Sort::Failed => Ok("errors"),
+                Err(finding) => Err(finding),
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use cairn_tests::server::PATIENCE;
 
 use super::Setting;
 use crate::tally::{Finding, Sort, Tally};
-use crate::world::{Up, World, ended_well, ready, wait_for_answers, wait_until};
+use crate::world::{Up, World, ended_well, killed_or_ended_well, ready, wait_for_answers, wait_until};
 
 /// Answers after which a server at work is given up on to come to the call.
 const ANSWERS: u64 = 12;
@@ -94,10 +94,7 @@ fn at_work(world: &mut World, up: &mut Up, calls: &Calls, every: u64, tally: &mu
         Ok(())
     })?;
     let ended = up.process.ended();
-    if ended.was_killed() {
-        return Ok(());
-    }
-    ended_well(&ended).map_err(|finding| finding.within(calls.place().unwrap_or_default()))
+    killed_or_ended_well(&ended).map_err(|finding| finding.within(calls.place().unwrap_or_default()))
 }
 
 /// Whether what has failed is a sync of what a commit stands on: then nobody knows what is on disk, and no try helps.
