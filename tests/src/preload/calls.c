@@ -9,18 +9,21 @@
  *   CALLS_CLASS     which calls count: "change" for all of the following, or one of write (to the file's position),
  *                   pwrite (to a place), sync (fsync), datasync (fdatasync), range (sync_file_range, of which RocksDB
  *                   asks whether it is there), rename, open (to write or
- *                   make), truncate, allocate (fallocate), link, folder (mkdir), remove (unlink, rmdir); or "read" (read
- *                   and pread), which is none of "change"
- *   CALLS_DO        what happens: an errno by name (EIO, ENOSPC, EINTR, EDQUOT), and nothing is done; "short": only half
+ *                   make), truncate, allocate (fallocate), link, folder (mkdir), remove (unlink, rmdir); or one of
+ *                   those that are none of "change": read (read and pread), openread (open to read alone), look (stat
+ *                   and access, by any of their names) and list (opendir and readdir)
+ *   CALLS_DO        what happens: an errno by name (EIO, ENOSPC, EINTR, EDQUOT, EMFILE), and nothing is done; "short": only half
  *                   of the bytes is written or read, and it counts only where there was more; "kill-before", "kill-half" (some of the sectors of 512 bytes
  *                   that a write goes to, where it goes to several) and "kill-after": SIGKILL
  *   CALLS_SUFFIX    if set, only files whose name ends so count
  *
  * The clock: `clock_ms` of the control file is added to CLOCK_REALTIME, and what was told is counted.
  *
- * Not covered: mmap, stdio (RocksDB's LOG) and calls that are made past the C library (file locks, free space).
+ * Not covered: mmap, stdio (RocksDB's LOG) and calls that are made past the C library (file locks, free space). Copies within
+ * the kernel are refused, so that they are made with reads and writes.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -74,6 +78,15 @@ static int (*real_mkdir)(const char *, mode_t);
 static int (*real_mkdirat)(int, const char *, mode_t);
 static int (*real_link)(const char *, const char *);
 static int (*real_linkat)(int, const char *, int, const char *, int);
+static int (*real_stat)(const char *, struct stat64 *);
+static int (*real_lstat)(const char *, struct stat64 *);
+static int (*real_fstat)(int, struct stat64 *);
+static int (*real_fstatat)(int, const char *, struct stat64 *, int);
+static int (*real_statx)(int, const char *, int, unsigned int, struct statx *);
+static int (*real_access)(const char *, int);
+static DIR *(*real_opendir)(const char *);
+static DIR *(*real_fdopendir)(int);
+static struct dirent64 *(*real_readdir)(DIR *);
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 /* At the start, or at the first call, if another library makes one in its own constructor. */
@@ -101,6 +114,15 @@ __attribute__((constructor)) static void begin(void) {
     real_mkdirat = dlsym(RTLD_NEXT, "mkdirat");
     real_link = dlsym(RTLD_NEXT, "link");
     real_linkat = dlsym(RTLD_NEXT, "linkat");
+    real_stat = dlsym(RTLD_NEXT, "stat64");
+    real_lstat = dlsym(RTLD_NEXT, "lstat64");
+    real_fstat = dlsym(RTLD_NEXT, "fstat64");
+    real_fstatat = dlsym(RTLD_NEXT, "fstatat64");
+    real_statx = dlsym(RTLD_NEXT, "statx");
+    real_access = dlsym(RTLD_NEXT, "access");
+    real_opendir = dlsym(RTLD_NEXT, "opendir");
+    real_fdopendir = dlsym(RTLD_NEXT, "fdopendir");
+    real_readdir = dlsym(RTLD_NEXT, "readdir64");
     real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     const char *path = getenv("CALLS_CONTROL");
     class_name = getenv("CALLS_CLASS");
@@ -130,14 +152,19 @@ static void tell(const char *words) {
     __atomic_add_fetch(&control->fired, 1, __ATOMIC_SEQ_CST);
 }
 
+static int changes_nothing(const char *class) {
+    return !strcmp(class, "read") || !strcmp(class, "openread") || !strcmp(class, "look") || !strcmp(class, "list");
+}
+
 /* What happens at this call, which is told and counted before it does; but one that is cut short, after it was. */
 static enum step step_at(const char *class, const char *path) {
     static const struct { const char *name; int number; } errors[] = {
         { "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EINTR", EINTR }, { "EDQUOT", EDQUOT },
+        { "EMFILE", EMFILE },
     };
     size_t length = folder ? strlen(folder) : 0;
     if (!length || !class_name || !deed || strncmp(path, folder, length) || path[length] != '/') return PASS;
-    if (strcmp(class_name, class) && (strcmp(class_name, "change") || !strcmp(class, "read"))) return PASS;
+    if (strcmp(class_name, class) && (strcmp(class_name, "change") || changes_nothing(class))) return PASS;
     if (!strcmp(deed, "short") && !strstr("write pwrite read", class)) return PASS;
     size_t whole = strlen(path), end = suffix ? strlen(suffix) : 0;
     if (end > whole || (end && strcmp(path + whole - end, suffix))) return PASS;
@@ -194,12 +221,12 @@ static enum step step_in(const char *class, int at, const char *name) {
  * position, that has moved on by now.
  */
 static void count_if_cut(ssize_t done, size_t some, size_t count, const char *class, int fd, off_t at) {
-    struct stat about;
+    struct stat64 about;
     int before = errno;
     int was_cut = done > 0 && (size_t)done == some && some < count;
     if (was_cut && !strcmp(class, "read")) {
         off_t end = at < 0 ? lseek(fd, 0, SEEK_CUR) : at + done;
-        was_cut = !fstat(fd, &about) && end >= 0 && end < about.st_size;
+        was_cut = !real_fstat(fd, &about) && end >= 0 && end < about.st_size;
     }
     errno = before;
     if (was_cut) tell(cut);
@@ -297,12 +324,43 @@ int link(const char *from, const char *to) { WHOLE(step_at("link", to), real_lin
 int linkat(int one, const char *from, int other, const char *to, int flags) { WHOLE(step_in("link", other, to), real_linkat(one, from, other, to, flags)); }
 
 #define MODE(flags) mode_t mode = 0; if ((flags) & (O_CREAT | __O_TMPFILE)) { va_list more; va_start(more, flags); mode = va_arg(more, mode_t); va_end(more); }
-#define CHANGES(flags) ((flags) & (O_WRONLY | O_RDWR | O_CREAT))
+#define OPENS(flags) ((flags) & (O_WRONLY | O_RDWR | O_CREAT) ? "open" : "openread")
 
-int open(const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_open(path, flags, mode)); }
-int open64(const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_at("open", path) : PASS, real_open(path, flags, mode)); }
-int openat(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_in("open", at, path) : PASS, real_openat(at, path, flags, mode)); }
-int openat64(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(CHANGES(flags) ? step_in("open", at, path) : PASS, real_openat(at, path, flags, mode)); }
+int open(const char *path, int flags, ...) { MODE(flags) WHOLE(step_at(OPENS(flags), path), real_open(path, flags, mode)); }
+int open64(const char *path, int flags, ...) { MODE(flags) WHOLE(step_at(OPENS(flags), path), real_open(path, flags, mode)); }
+int openat(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(step_in(OPENS(flags), at, path), real_openat(at, path, flags, mode)); }
+int openat64(int at, const char *path, int flags, ...) { MODE(flags) WHOLE(step_in(OPENS(flags), at, path), real_openat(at, path, flags, mode)); }
+
+/* Of an open file where the name says nothing. */
+static enum step step_named(int at, const char *name) { return name && *name ? step_in("look", at, name) : step_of("look", at); }
+
+/* struct stat is struct stat64 on the machines that we build for, which have 64 bits. */
+int stat(const char *path, struct stat *about) { WHOLE(step_at("look", path), real_stat(path, (struct stat64 *)about)); }
+int stat64(const char *path, struct stat64 *about) { WHOLE(step_at("look", path), real_stat(path, about)); }
+int lstat(const char *path, struct stat *about) { WHOLE(step_at("look", path), real_lstat(path, (struct stat64 *)about)); }
+int lstat64(const char *path, struct stat64 *about) { WHOLE(step_at("look", path), real_lstat(path, about)); }
+int fstat(int fd, struct stat *about) { WHOLE(step_of("look", fd), real_fstat(fd, (struct stat64 *)about)); }
+int fstat64(int fd, struct stat64 *about) { WHOLE(step_of("look", fd), real_fstat(fd, about)); }
+int fstatat(int at, const char *name, struct stat *about, int flags) { WHOLE(step_named(at, name), real_fstatat(at, name, (struct stat64 *)about, flags)); }
+int fstatat64(int at, const char *name, struct stat64 *about, int flags) { WHOLE(step_named(at, name), real_fstatat(at, name, about, flags)); }
+int statx(int at, const char *name, int flags, unsigned int mask, struct statx *about) { WHOLE(step_named(at, name), real_statx(at, name, flags, mask, about)); }
+int access(const char *path, int mode) { WHOLE(step_at("look", path), real_access(path, mode)); }
+
+/* What gives a place in memory, or nothing. Such calls can't be had in part, and nobody is killed at them. */
+#define FOUND(decided, real) do { \
+        if (!control) begin(); \
+        if ((decided) == FAIL) return NULL; \
+        return (real); \
+    } while (0)
+
+DIR *opendir(const char *path) { FOUND(step_at("list", path), real_opendir(path)); }
+DIR *fdopendir(int fd) { FOUND(step_of("list", fd), real_fdopendir(fd)); }
+struct dirent *readdir(DIR *folder) { FOUND(step_of("list", dirfd(folder)), (struct dirent *)real_readdir(folder)); }
+struct dirent64 *readdir64(DIR *folder) { FOUND(step_of("list", dirfd(folder)), real_readdir(folder)); }
+
+ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *there, size_t count, unsigned int flags) { errno = ENOSYS; return -1; }
+ssize_t sendfile(int to, int from, off_t *at, size_t count) { errno = ENOSYS; return -1; }
+ssize_t sendfile64(int to, int from, off64_t *at, size_t count) { errno = ENOSYS; return -1; }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     if (!control) begin();

@@ -20,7 +20,7 @@ const WHERE: u64 = 48;
 /// Which calls count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Every call below but reads.
+    /// Every call below that may change something: all but the last four.
     Change,
     /// Writes to a file's position.
     Write,
@@ -48,6 +48,12 @@ pub enum Class {
     Remove,
     /// Reads.
     Read,
+    /// Opening to read alone.
+    OpenRead,
+    /// Questions whether something is there and what it is: `stat` and its kin, and `access`.
+    Look,
+    /// What is in a folder: `opendir` and `readdir`.
+    List,
 }
 
 /// What happens at a call.
@@ -67,7 +73,7 @@ pub enum Deed {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Change,
         Self::Write,
         Self::WriteAt,
@@ -82,6 +88,9 @@ impl Class {
         Self::Folder,
         Self::Remove,
         Self::Read,
+        Self::OpenRead,
+        Self::Look,
+        Self::List,
     ];
 
     /// Its name in `calls.c`.
@@ -102,6 +111,9 @@ impl Class {
             Self::Folder => "folder",
             Self::Remove => "remove",
             Self::Read => "read",
+            Self::OpenRead => "openread",
+            Self::Look => "look",
+            Self::List => "list",
         }
     }
 
@@ -109,6 +121,12 @@ impl Class {
     #[must_use]
     pub const fn may_be_interrupted(self) -> bool {
         matches!(self, Self::Write | Self::WriteAt | Self::Read | Self::Open | Self::Sync | Self::SyncData)
+    }
+
+    /// Whether its calls change nothing, and fail for other reasons than a disk that is full.
+    #[must_use]
+    pub const fn changes_nothing(self) -> bool {
+        matches!(self, Self::Read | Self::OpenRead | Self::Look | Self::List)
     }
 
     /// Whether its calls carry bytes, which can be cut short.

@@ -62,3 +62,30 @@ fn folders_links_and_names_below_an_open_folder_count() {
     }
     assert!(!folder.join("new").exists() && !folder.join("link").exists() && folder.join("old/inner").exists());
 }
+
+/// What is asked before anything is read: it fails where it is to, of that folder's files alone.
+#[test]
+#[cfg_attr(not(has_cc), ignore = "there is no C compiler here")]
+fn questions_about_files_can_fail() {
+    let (place, folder) = folder();
+    fs::create_dir(folder.join("inner")).unwrap();
+    fs::write(folder.join("inner/file"), b"x").unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (inner, file) = (path("inner"), path("inner/file"));
+    for (class, errno, command, told) in [
+        (Class::OpenRead, "EMFILE", ["cat", &file], "EMFILE openread of inner/file"),
+        (Class::Look, "EIO", ["stat", &file], "EIO look of inner/file"),
+        (Class::List, "EIO", ["ls", &inner], "EIO list of inner"),
+    ] {
+        assert_eq!(tried(&folder, (class, Deed::Fail(errno)), &command), (1, false, told.to_owned()), "{command:?}");
+        assert_eq!(tried(&folder, (Class::Change, Deed::Fail(errno)), &command), (0, true, String::new()));
+    }
+    // Half-way through a folder: what it says of itself is an error, not its end.
+    let control = folder.with_file_name("control");
+    let calls = Calls::new(&folder, &control, (Class::List, Deed::Fail("EIO"))).unwrap();
+    calls.arm(3, 0).unwrap();
+    let output = Command::new("ls").arg(&inner).envs(calls.environment(&[])).output().unwrap();
+    assert!(calls.fired().unwrap() == 1 && !output.status.success(), "{output:?}");
+    let elsewhere = place.path().to_str().unwrap();
+    assert_eq!(tried(&folder, (Class::List, Deed::Fail("EIO")), &["ls", elsewhere]), (0, true, String::new()));
+}

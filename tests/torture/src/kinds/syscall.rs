@@ -16,6 +16,8 @@ const ANSWERS: u64 = 12;
 const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EDQUOT"];
 /// What a call says that a signal interrupted before it did anything.
 const INTERRUPTED: &str = "EINTR";
+/// Calls of a start among which the one is that fails.
+const START: usize = 30;
 
 /// A class and what is done to it. Half of them cut bytes short, which a server has to get over: there one run sees many.
 pub(super) fn choose(random: &mut Random) -> (Class, Deed) {
@@ -26,10 +28,21 @@ pub(super) fn choose(random: &mut Random) -> (Class, Deed) {
     let class = random.one_of(&Class::ALL);
     let errno = match class {
         class if class.may_be_interrupted() && random.one_in(4) => INTERRUPTED,
-        Class::Read => "EIO",
+        Class::OpenRead => random.one_of(&["EIO", "EMFILE"]),
+        class if class.changes_nothing() => "EIO",
         _ => random.one_of(&ERRORS),
     };
     (class, Deed::Fail(errno))
+}
+
+/// About as many calls of a class as a start makes, if whoever is at work makes hardly any: it rarely opens anything to read,
+/// or looks for it.
+const fn asked_at_start(class: Class) -> Option<usize> {
+    match class {
+        Class::OpenRead => Some(25),
+        Class::Look | Class::List => Some(100),
+        _ => None,
+    }
 }
 
 pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -> Result<(), Finding> {
@@ -40,9 +53,10 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         let (class, deed) = choose(&mut world.random);
         let calls = Calls::new(world.data.path(), &world.folder().join("calls"), (class, deed))?;
         let every = if deed == Deed::Short { 1 + world.random.below(3) as u64 } else { 0 };
-        let starts = world.random.one_in(3);
+        let asked = asked_at_start(class);
+        let starts = asked.is_some() || world.random.one_in(3);
         if starts {
-            calls.arm(1 + world.random.below(30) as u64, every)?;
+            calls.arm(1 + world.random.below(asked.unwrap_or(START)) as u64, every)?;
         }
         let starting = world.start(&calls.environment(&[]));
         match ready(starting)? {
