@@ -134,20 +134,34 @@ fn golang_38348_a_disk_that_forgets_under_a_client() {
     let kept = folder.path().join("kept");
     std::fs::create_dir(&kept).unwrap();
     let disk = Disk::new(&kept, folder.path().join("disk"));
-    for round in 1..6 {
-        log.change(|model| model.grow(300 + 50 * round, "entry"));
+    let state = kept.join("state.json");
+    let watch = |lies: Option<&str>| {
         let mut command = std::process::Command::new(program("cairn"));
         command.args(["watch", "--once", "--json", "--stale-after", "0s", "--url", &log.url(), "--key", &log.vkey()]);
-        command.arg("--state").arg(kept.join("state.json"));
+        command.arg("--state").arg(&state);
         // Names reach this disk before the bytes of their files.
         command.envs(disk.environment()).env("LD_PRELOAD", Disk::library()).env("DISK_EARLY", "1");
-        let ended = run(&mut command);
+        command.envs(lies.map(|names| ("DISK_LIES", names)));
+        run(&mut command)
+    };
+    for round in 1..6 {
+        log.change(|model| model.grow(300 + 50 * round, "entry"));
+        let ended = watch(None);
         assert_eq!(ended.code, Some(0), "{ended:?}");
         disk.power_fails(None).unwrap();
         // What it said it had seen, it still knows.
-        let state = std::fs::read_to_string(kept.join("state.json")).unwrap();
+        let state = std::fs::read_to_string(&state).unwrap();
         assert!(state.contains(&(300 + 50 * round).to_string()), "{state}");
     }
+    // The rounds above could have failed: a disk that only says that it has synced has the name, and not the bytes. Even
+    // then it is the state that is named, and not the log.
+    log.change(|model| model.grow(700, "entry"));
+    let (ended, seen) = (watch(Some("")), std::fs::read(&state).unwrap());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(disk.power_fails(None).unwrap().files, ["state.json"]);
+    assert_ne!(std::fs::read(&state).unwrap(), seen, "the disk forgot nothing");
+    let ended = watch(None);
+    assert!(ended.code == Some(1) && ended.stderr.contains("damaged"), "{ended:?}");
 }
 
 /// immudb CVE-2022-36111: the middle of a proof went unchecked. Every bit of a consistency proof counts.
