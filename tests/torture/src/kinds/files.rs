@@ -74,7 +74,8 @@ fn grow(world: &mut World, tally: &mut Tally) -> Result<(), Finding> {
     })
 }
 
-fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Finding> {
+/// What is in a data folder, by name.
+pub(super) fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Finding> {
     let mut found = BTreeMap::new();
     for part in ["", "db", "keys"] {
         for file in fs::read_dir(folder.join(part))? {
