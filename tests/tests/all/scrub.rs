@@ -128,6 +128,12 @@ fn a_slow_scrubber_goes_on_after_a_restart_where_it_was() {
     data.set_limit("scrub_rest_seconds", 1);
     let server = data.serve();
     wait_for("some of it", || figure(&server, "cairn_scrub_bytes_total") > 0.0);
+    // It says where it is: at the end of the only full bundle, whose bytes take it a while.
+    let position = || get(&server, "/metrics").figure("cairn_scrub_position{log=\"main\"}");
+    wait_for("its position", || position() == Some(256.0));
+    assert_eq!(figure(&server, "cairn_scrub_entries_total"), 256.0);
+    let lag = figure(&server, "cairn_scrub_lag_seconds");
+    wait_for("a lag that grows until a pass is whole", || figure(&server, "cairn_scrub_lag_seconds") > lag);
     assert_eq!(server.stop().code, Some(0), "a stop does not wait for the scrubber's rate");
     let kept: serde_json::Value = serde_json::from_slice(&fs::read(data.path().join("scrub.json")).unwrap()).unwrap();
     assert!(kept["bundle"].as_u64().unwrap() > 0 || kept["log"].as_u64().unwrap() > 1, "{kept}");
