@@ -9,10 +9,11 @@ use anyhow::{Context as _, bail};
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
+use cairn_tree::store::LogId;
 use cairnd::backup::{self, Generation, OUTSIDE, Restoring};
 use cairnd::config::{self, Config};
 use cairnd::engine::{
-    Clock as _, EngineOptions, Frozen, FrozenLog, Readmitted, SystemClock, Verdict, examine, readmit,
+    Clock as _, EngineOptions, Frozen, FrozenLog, Readmission, Readmitted, SystemClock, Verdict, examine, readmit,
 };
 use cairnd::incidents::{Incident, Incidents};
 use serde::Serialize;
@@ -49,6 +50,18 @@ struct Line<'a> {
     reason: Option<String>,
 }
 
+/// A log that the high-water file knows by its number only.
+#[derive(Serialize)]
+struct GoneLine {
+    number: u32,
+    size: u64,
+    verdict: &'static str,
+}
+
+/// What becomes of it.
+const GONE: &str = "IS GONE: it was made after the backup, which has nothing of it, and the high-water file does not keep its \
+                    name. Whatever is made in its place needs another origin and keys of its own (cairnd log create)";
+
 impl Restore {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let (dest, number) = split(&self.from)?;
@@ -74,7 +87,7 @@ impl Restore {
 
     /// Every file has its SHA-256, then every entry hashes to the roots, then heads are signed as the keys of the logs
     /// sign; only then is decided what may sign.
-    fn fill(&self, generation: &Generation, restoring: &Restoring) -> anyhow::Result<Vec<Readmitted>> {
+    fn fill(&self, generation: &Generation, restoring: &Restoring) -> anyhow::Result<Readmission> {
         restoring.copy(generation, &mut show("copied"))?;
         let folder = restoring.folder();
         let config = own_high_water(folder)?;
@@ -94,7 +107,7 @@ impl Restore {
         let readmitted = readmitted?;
         // A repair that finds the row damaged that says so must know of it.
         let incidents = Incidents::open(folder)?;
-        for one in &readmitted {
+        for one in &readmitted.logs {
             if let Some(reason) = one.verdict.reason() {
                 incidents.add(Incident::halted(&one.log, &reason, SystemClock.now_ms()))?;
             }
@@ -102,18 +115,25 @@ impl Restore {
         Ok(readmitted)
     }
 
-    fn tell(&self, generation: &Generation, restored: &[Readmitted]) -> anyhow::Result<()> {
+    fn tell(&self, generation: &Generation, restored: &Readmission) -> anyhow::Result<()> {
         if self.json {
             let line = |one: &Readmitted| {
                 let (verdict, reason) = (name(&one.verdict), one.verdict.reason());
                 let (held, damaged) = (one.held, one.damaged);
                 print_json(&Line { log: &one.log, size: one.size.get(), verdict, held, damaged, reason })
             };
-            return restored.iter().try_for_each(line);
+            restored.logs.iter().try_for_each(line)?;
+            let gone = |(number, size): &(LogId, TreeSize)| {
+                print_json(&GoneLine { number: number.get(), size: size.get(), verdict: "gone" })
+            };
+            return restored.gone.iter().try_for_each(gone);
         }
         print(&format!("restored {} from {}", self.data.display(), described(generation)))?;
-        for one in restored {
+        for one in &restored.logs {
             print(&format!("log {}, size {}: {}", one.log, one.size, words(one)))?;
+        }
+        for (number, size) in &restored.gone {
+            print(&format!("log number {number}, size {size}: {GONE}"))?;
         }
         if !generation.manifest.with_keys {
             let keys = self.data.join("keys");

@@ -76,7 +76,7 @@ pub use open::OpenError;
 pub use publish::PublishError;
 pub use published::{LogPolicy, Published};
 pub use reader::ProofError;
-pub use readmit::{ReadmitError, Readmitted, Verdict, examine, readmit};
+pub use readmit::{Readmission, ReadmitError, Readmitted, Verdict, examine, readmit};
 pub use reindex::{ReindexError, Reindexed, reindex};
 pub use scrub::{CheckRecords, Checked, Damage, NoRecords, Place, ScrubFigures, ScrubOptions, ScrubState, Scrubber};
 pub use sequencer::{CreateError, PoolBounds};

@@ -79,6 +79,19 @@ pub enum Verdict {
     Ended,
 }
 
+/// What becomes of a restored copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readmission {
+    /// Its logs, in order of their ids.
+    pub logs: Vec<Readmitted>,
+    /// Logs that the high-water file knows, and the copy does not: their numbers, and the sizes of their last heads.
+    pub gone: Vec<(LogId, TreeSize)>,
+}
+
+/// More commits than any database makes. Those of a restored copy begin at the next multiple: a high-water file that the lost
+/// database wrote, whichever, is older than whatever the copy does, and can't hide it from the next restore.
+const ERA: u64 = 1 << 40;
+
 /// Why a restored copy is not taken up.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadmitError {
@@ -139,14 +152,15 @@ pub fn examine(options: &EngineOptions, progress: &mut Progress<'_>) -> Result<F
 ///
 /// # Errors
 /// [`ReadmitError`]; then the copy must not be used.
-pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<Readmitted>, ReadmitError> {
+pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Readmission, ReadmitError> {
     let (store, database, marks) = open(options)?;
     let evidence = match evidence {
         Some(path) => Some(read_evidence(path, &database, database.released.max(marks.commit()))?),
         None => None,
     };
     let (mut batch, mut readmitted, mut merged) = (Batch::new(), Vec::new(), Vec::new());
-    let commit = database.commit + 1;
+    let known = evidence.as_ref().map_or(0, Marks::commit);
+    let commit = (database.commit.max(known) / ERA + 1).saturating_mul(ERA);
     for (id, binding) in read_bindings(&store, &database)? {
         let log = CopiedLog::read(&store, id, &binding, &marks)?;
         let verdict = log.judge(&store, &binding, evidence.as_ref())?;
@@ -165,7 +179,12 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
         let damaged = log.row.mendable;
         readmitted.push(Readmitted { log: binding.name.to_string(), size: log.mark.size, verdict, held, damaged });
     }
-    let row = DatabaseRow { commit, released: database.released, ..database };
+    let is_gone = |(log, _): &(LogId, Mark)| merged.iter().all(|(known, _)| known != log);
+    let gone = evidence.iter().flat_map(Marks::iter).filter(is_gone).map(|(log, mark)| (log, mark.size)).collect();
+    // Ids are never used twice. And no other high-water file than the one that is written here belongs to the copy.
+    let next_log = evidence.iter().flat_map(Marks::iter).map(|(log, _)| LogId::new(log.get().saturating_add(1)));
+    let next_log = next_log.fold(database.next_log, LogId::max);
+    let row = DatabaseRow { commit, released: commit, next_log, ..database };
     batch.put(DatabaseRow::key(), row.encode());
     store.commit(batch).map_err(|error| ReadmitError::Write(error.to_string()))?;
     // The marks of logs that go on may be newer than the copy's own: a head that came to be durable in both, or its time. And
@@ -174,7 +193,7 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Vec<R
     let replaced = std::fs::remove_file(&path).map_err(|error| ReadmitError::Write(error.to_string()));
     replaced?;
     HighWater::write_copy(&path, database.id, &Marks::of(commit, merged)).map_err(OpenError::from)?;
-    Ok(readmitted)
+    Ok(Readmission { logs: readmitted, gone })
 }
 
 fn open(options: &EngineOptions) -> Result<(RocksStore, DatabaseRow, Marks), OpenError> {

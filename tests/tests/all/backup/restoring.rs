@@ -209,3 +209,86 @@ fn a_backup_without_keys_says_so_and_serves_once_they_are_there() {
     let server = data.serve();
     append(&server, &data, &mut scene.oracle.lock().unwrap(), &entry(3));
 }
+
+/// Commits are counted on from where the backup stood, or from where the high-water file did, whichever is later: else that file
+/// would pass for newer than a backup of the copy, and hide what the copy signed since.
+#[test]
+fn what_a_copy_signs_is_newer_than_the_high_water_that_it_was_restored_with() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..3);
+    scene.back_up(&["--with-keys"]);
+    // Commits that bring no entries.
+    for _ in 0..20 {
+        let said = cairnd(scene.data.path(), &["log", "policy", "main", "--none"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    assert_eq!(server.stop().code, Some(0));
+    let older = scene.place("older");
+    fs::copy(scene.high_water(), &older).unwrap();
+    for (name, evidence) in [("compared", &["--high-water", older.to_str().unwrap()][..]), ("alone", &[])] {
+        let said = scene.restore("@1", name, evidence);
+        assert_eq!(said["verdict"], if evidence.is_empty() { "unknown" } else { "signs" }, "{said}");
+        let data = scene.restored(name);
+        let dest = scene.place(&format!("backups of {name}"));
+        let server = data.serve();
+        if !evidence.is_empty() {
+            append(&server, &data, &mut scene.oracle.lock().unwrap(), &entry(3));
+        }
+        let made = super::backup(data.path(), &dest, &["--with-keys"]);
+        assert_eq!(made.code, Some(0), "{made:?}");
+        if !evidence.is_empty() {
+            append(&server, &data, &mut scene.oracle.lock().unwrap(), b"acknowledged after the backup");
+        }
+        assert_eq!(server.stop().code, Some(0));
+        let again = scene.place("again");
+        let refused =
+            cairnd(&again, &["restore", "--from", dest.to_str().unwrap(), "--high-water", older.to_str().unwrap()]);
+        assert!(refused.code == Some(1) && refused.stderr.contains("is older than the backup"), "{refused:?}");
+        assert!(!again.exists());
+        if evidence.is_empty() {
+            continue;
+        }
+        // What the copy itself wrote last tells.
+        let newest = data.path().join("high-water");
+        let said = cairnd(
+            &again,
+            &["restore", "--json", "--from", dest.to_str().unwrap(), "--high-water", newest.to_str().unwrap()],
+        );
+        assert!(said.code == Some(0) && said.stdout.contains("\"verdict\":\"lost-tail\""), "{said:?}");
+        fs::remove_dir_all(again).unwrap();
+    }
+}
+
+/// The high-water file knows it by its number, which is never used again.
+#[test]
+fn a_log_that_was_made_after_the_backup_is_said_to_be_gone() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..3);
+    scene.back_up(&["--with-keys"]);
+    let create = |data: &Data, name: &str| {
+        let made = cairnd(data.path(), &["log", "create", name]);
+        assert_eq!(made.code, Some(0), "{made:?}");
+    };
+    ["one", "two"].iter().for_each(|name| create(&scene.data, name));
+    assert_eq!(server.stop().code, Some(0));
+    let evidence = scene.high_water();
+    let told = scene.try_restore("@1", "told", &["--high-water", &evidence]);
+    let gone = |number: u32| format!("log number {number}, size 0: IS GONE: it was made after the backup");
+    assert!(told.code == Some(0) && [2, 3].iter().all(|log| told.stdout.contains(&gone(*log))), "{told:?}");
+    let said = scene.try_restore("@1", "new", &["--high-water", &evidence, "--json"]);
+    let lines: Vec<serde_json::Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let verdicts: Vec<_> = lines.iter().map(|line| (line["verdict"].as_str().unwrap(), &line["number"])).collect();
+    assert_eq!(verdicts, [("signs", &().into()), ("gone", &2.into()), ("gone", &3.into())], "{said:?}");
+    let data = scene.restored("new");
+    create(&data, "one");
+    assert_eq!(cairnd(data.path(), &["backup", "--to", scene.place("its").to_str().unwrap()]).code, Some(0));
+    let manifest = fs::read_to_string(scene.place("its/generations/000001/manifest")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(manifest.lines().next().unwrap()).unwrap();
+    let logs = manifest["logs"].as_array().unwrap_or_else(|| panic!("{manifest}"));
+    let ids: Vec<_> = logs.iter().map(|log| &log["id"]).collect();
+    assert_eq!(ids, [&serde_json::Value::from(1), &4.into()]);
+    // What its place was taken by is another log.
+    data.assert_sound();
+}
