@@ -5,13 +5,16 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use cairn_rocks::Settings;
 use cairn_tree::size::counted;
 use cairnd::admin::{Progress, Session};
 use cairnd::backup::{self, Generation};
-use cairnd::engine::{Clock as _, Copy, Mending, Remedy, Report, Sources, SystemClock, Wrong, sources_folder};
+use cairnd::engine::{
+    Clock as _, Copy, MendError, Mending, Remedy, RepairLock, Report, Sources, SystemClock, Wrong, sources_folder,
+};
 use cairnd::mirror::{HttpMirror, MirrorTokens};
 use cairnd::records::{NoRandomness, Random as _, SystemRandom};
 use cairnd::regular::read_bounded;
@@ -26,6 +29,8 @@ use super::{Data, print, print_json};
 const MENDABLE: u8 = 3;
 /// And where something is missing that nobody who was asked has; nothing was changed then.
 const MISSING: u8 = 4;
+/// What comes before the reason why a repair failed, as long as that is so.
+const UNCHANGED: &str = "this repair has changed nothing";
 /// Generations that are asked, the newest first.
 const GENERATIONS: usize = 8;
 /// The most bytes of a file with tokens, and of a token.
@@ -114,25 +119,29 @@ impl Repair {
                 folder.path.display()
             );
         }
+        // Before anything is touched that another repair may be at.
+        let lock = Arc::new(RepairLock::take(&folder.path).context(UNCHANGED)?);
         let scratch = sources_folder(&folder.path);
-        clear(&scratch)?;
-        let ended = self.within(&folder, &scratch);
+        clear(&scratch).context(UNCHANGED)?;
+        let ended = self.within(&folder, &scratch, Arc::clone(&lock));
         // The links of a repair that is over; what can't be removed is removed by the next one.
         let cleared = clear(&scratch);
+        drop(lock);
         let code = ended?;
         cleared?;
         Ok(code)
     }
 
-    fn within(&self, folder: &Folder, scratch: &Path) -> anyhow::Result<ExitCode> {
+    fn within(&self, folder: &Folder, scratch: &Path, lock: Arc<RepairLock>) -> anyhow::Result<ExitCode> {
         let sources = self.sources(scratch)?;
-        let mending = Mending::open(folder.engine_options(), sources, draw)?;
+        let mending = Mending::open(folder.engine_options(), sources, draw, lock).map_err(told)?;
         let mut step = |log: &str, done: cairn_tree::size::TreeSize, size: cairn_tree::size::TreeSize| {
             show(&Progress { log: log.to_owned(), done: done.get(), size: size.get() });
         };
-        let report = mending.survey(&mut step)?;
+        let report = mending.survey(&mut step).map_err(told)?;
         let mends = !self.check && !report.is_missing && !report.is_sound();
-        let kept = if mends { Some(mending.mend(&report, SystemClock.now_ms(), &mut step)?) } else { None };
+        let mend = |step| mending.mend(&report, SystemClock.now_ms(), step).map_err(told);
+        let kept = mends.then(|| mend(&mut step)).transpose()?;
         self.tell(folder, &report, kept.as_deref())?;
         Ok(match (&kept, report.is_missing, report.is_sound()) {
             (_, true, _) => ExitCode::from(MISSING),
@@ -156,7 +165,7 @@ impl Repair {
                     Ok(store) => sources.copies.push(Copy { name, store }),
                     // Of several, another one may do.
                     Err(error) if number.is_none() => print_problem(&format!("{name} is not asked: {error}")),
-                    Err(error) => return Err(error.into()),
+                    Err(error) => return Err(anyhow::Error::from(error).context(UNCHANGED)),
                 }
             }
         }
@@ -232,6 +241,12 @@ impl Repair {
             }
         }
     }
+}
+
+fn told(error: MendError) -> anyhow::Error {
+    let is_unchanged = error.has_changed_nothing();
+    let error = anyhow::Error::from(error);
+    if is_unchanged { error.context(UNCHANGED) } else { error }
 }
 
 fn draw(bytes: &mut [u8]) -> Result<(), String> {

@@ -70,7 +70,7 @@ pub use keys::{KeyFile, KeyFileError, KeyFiles};
 pub use layout::{KeyEntry, KeyStatus, LogState, Placement, Successor, Terms};
 pub use life::LifeError;
 pub use mend::{Copy, Draw, MendError, MendedLog, Mending, Mirror, Remedy, Report, Sources, SwapError, Wrong};
-pub use mend::{clear_undecided, settle, sources_folder};
+pub use mend::{RepairLock, clear_undecided, settle, sources_folder};
 pub use observer::{CommitFigures, Observer, Unobserved};
 pub use open::OpenError;
 pub use publish::PublishError;

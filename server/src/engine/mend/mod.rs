@@ -51,7 +51,7 @@ pub use open::Mending;
 pub use report::{MendedLog, Remedy, Report, Wrong};
 pub use secret::Draw;
 pub use sources::{Copy, Mirror, Sources};
-pub use swap::{SwapError, clear_undecided, settle, sources_folder};
+pub use swap::{RepairLock, SwapError, clear_undecided, settle, sources_folder};
 
 use super::fsck::{Progress, check_all};
 use super::layout::{BindingRow, DatabaseRow, HeadRow, LogState, Successor};
@@ -77,7 +77,7 @@ const SALVAGE: &str = "db.salvage";
 /// What is said of a log that was halted for good, where nothing else is left that says so.
 const NO_REASON: &str = "the high-water file says that it was halted for good; why is lost with incidents.jsonl";
 
-/// Why a database is not mended. The damaged one is as it was.
+/// Why a database is not mended. The damaged one is as it was, unless [`MendError::has_changed_nothing`] says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum MendError {
     /// It can't be read at all, or does not fit its high-water file.
@@ -86,7 +86,7 @@ pub enum MendError {
     /// The database is elsewhere, where no other can take its place.
     #[error(
         "{} is a symbolic link; a repair puts another folder in the database's place, and would leave this one where it points. \
-         Put the folder itself there, and repair it then; nothing was changed", .0.display()
+         Put the folder itself there, and repair it then", .0.display()
     )]
     Linked(PathBuf),
     /// A copy is of another database.
@@ -96,12 +96,10 @@ pub enum MendError {
     #[error("the database's own row can't be read: {0}; name a backup of it with --from")]
     NoDatabaseRow(String),
     /// Something is missing.
-    #[error("not everything that is missing was found; nothing was changed")]
+    #[error("not everything that is missing was found")]
     NotMendable,
     /// What was made is not as it must be: the machine itself is not sound.
-    #[error(
-        "log {log} did not come out as it must: {problem}; nothing was changed. Look at this machine's memory and disk"
-    )]
+    #[error("log {log} did not come out as it must: {problem}. Look at this machine's memory and disk")]
     Unsound {
         /// The log, or what stands for the database.
         log: String,
@@ -109,15 +107,13 @@ pub enum MendError {
         problem: String,
     },
     /// A secret that is lost can't be drawn anew.
-    #[error("the system gives no randomness: {0}; nothing was changed")]
+    #[error("the system gives no randomness: {0}")]
     NoRandomness(String),
     /// The new database can't be written.
-    #[error("the new database can't be written: {0}; nothing was changed")]
+    #[error("the new database can't be written: {0}")]
     Write(String),
     /// Appends are refused for the same reason.
-    #[error(
-        "the disk has too little room left for a second copy: {free} bytes, and the reserve is {reserve}; nothing was changed"
-    )]
+    #[error("the disk has too little room left for a second copy: {free} bytes, and the reserve is {reserve}")]
     DiskReserve {
         /// Bytes that are free.
         free: u64,
@@ -126,7 +122,7 @@ pub enum MendError {
     },
     /// The same, before anything was written.
     #[error(
-        "the disk has too little room for a second copy of the database, which takes about {needed} bytes: {free} are free, and the reserve is {reserve}; nothing was changed"
+        "the disk has too little room for a second copy of the database, which takes about {needed} bytes: {free} are free, and the reserve is {reserve}"
     )]
     NoRoom {
         /// Bytes that the damaged database has.
@@ -147,6 +143,14 @@ pub enum MendError {
     /// The new database could not be given the old one's name.
     #[error(transparent)]
     Swap(#[from] SwapError),
+}
+
+impl MendError {
+    /// Whether the damaged database is still in its place, and stays there.
+    #[must_use]
+    pub fn has_changed_nothing(&self) -> bool {
+        !matches!(self, Self::Swap(SwapError::Unfinished { .. } | SwapError::Odd { .. }))
+    }
 }
 
 /// A log's head that everything is judged by.
@@ -179,7 +183,7 @@ impl Mending {
     /// returned.
     ///
     /// # Errors
-    /// [`MendError`]; but for [`MendError::Swap`] nothing was changed.
+    /// [`MendError`], which says whether anything was changed.
     pub fn mend(&self, report: &Report, now_ms: u64, step: &mut Progress<'_>) -> Result<PathBuf, MendError> {
         if report.is_missing {
             return Err(MendError::NotMendable);

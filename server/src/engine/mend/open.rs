@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::Arc;
 
 use cairn_rocks::{DatabaseLock, Remains, RocksStore};
 use cairn_tree::store::{KeyRange, Kind, LogId, Store as _};
@@ -47,17 +48,21 @@ pub struct Mending {
     /// What was found so far.
     pub(super) opening: Report,
     _database: DatabaseLock,
-    _repair: RepairLock,
+    _repair: Arc<RepairLock>,
 }
 
 impl Mending {
-    /// Takes the locks, finishes an earlier repair that was decided, and opens what can be opened, to read. Secrets that are
-    /// lost are drawn from `draw`.
+    /// Finishes an earlier repair that was decided, takes the database's lock, and opens what can be opened, to read. Secrets
+    /// that are lost are drawn from `draw`. The sources were opened under the lock of this folder's repairs.
     ///
     /// # Errors
     /// [`MendError`] if the database is in use, or nothing of it can be read.
-    pub fn open(options: EngineOptions, sources: Sources, draw: Draw) -> Result<Self, MendError> {
-        let repair = RepairLock::take(&options.data)?;
+    pub fn open(
+        options: EngineOptions,
+        sources: Sources,
+        draw: Draw,
+        repair: Arc<RepairLock>,
+    ) -> Result<Self, MendError> {
         settle_locked(&options.data)?;
         let path = options.database_path();
         if path.is_symlink() {

@@ -44,9 +44,20 @@ const SECONDS: usize = "2026-11-22T06:50:29".len();
 /// Why a new database was not put in the place of the old one.
 #[derive(Debug, thiserror::Error)]
 pub enum SwapError {
-    /// The system refused.
-    #[error("{}: {error}; what was decided is finished by the next start, or by: cairnd repair", path.display())]
+    /// The system refused, before anything was decided.
+    #[error("{}: {error}", path.display())]
     Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The system refused, and what is to be is decided.
+    #[error(
+        "{}: {error}; the mended database is whole, and takes the damaged one's place with the next start, or with: cairnd repair",
+        path.display()
+    )]
+    Unfinished {
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
@@ -84,10 +95,14 @@ struct Decided {
 
 /// Keeps two repairs, or a repair and a start, out of each other's way. Whoever is killed lets go of it.
 #[derive(Debug)]
-pub(super) struct RepairLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+pub struct RepairLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
 
 impl RepairLock {
-    pub(super) fn take(data: &Path) -> Result<Self, SwapError> {
+    /// Takes the lock of a data folder.
+    ///
+    /// # Errors
+    /// [`SwapError::Busy`], or what the system says.
+    pub fn take(data: &Path) -> Result<Self, SwapError> {
         let path = data.join(LOCK);
         let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = opened.map_err(on_io(&path))?;
@@ -175,7 +190,7 @@ pub(super) fn swap(data: &Path, incidents: Vec<Incident>, now_ms: u64) -> Result
     };
     write().map_err(on_io(&beside))?;
     // Decided. From here on nothing may be signed on the strength of the damaged database any more.
-    rename(&beside, &path)?;
+    fs::rename(&beside, &path).map_err(on_io(&path))?;
     finish(data, &decided)?;
     Ok(data.join(&decided.damaged))
 }
@@ -183,26 +198,36 @@ pub(super) fn swap(data: &Path, incidents: Vec<Incident>, now_ms: u64) -> Result
 fn finish(data: &Path, decided: &Decided) -> Result<(), SwapError> {
     let (database, mending) = (data.join(DATABASE), data.join(MENDING));
     let (damaged, state) = (data.join(&decided.damaged), data.join(FILE_NAME));
+    // It may have been decided by whoever was killed before the name was durable.
+    sync_folder(data).map_err(unfinished)?;
     // 1. The damaged database has its new name.
     if mending.is_dir() && database.is_dir() {
-        rename(&database, &damaged)?;
+        rename(&database, &damaged).map_err(unfinished)?;
     }
     // 2. The new one has the old name.
     if mending.is_dir() {
-        rename(&mending, &database)?;
+        rename(&mending, &database).map_err(unfinished)?;
     }
     if !database.is_dir() {
         return Err(SwapError::Odd { path: state, problem: "neither is there".to_owned() });
     }
     // A step of whoever was killed may have been done and not be durable.
-    sync_folder(data)?;
+    sync_folder(data).map_err(unfinished)?;
     // 3. What happened is written down, once.
-    write_down(data, &decided.incidents).map_err(on_io(data))?;
+    write_down(data, &decided.incidents).map_err(on_io(data)).map_err(unfinished)?;
     // 4. What it took is removed. Not as it must be: the next repair removes it too.
     let _ = remove_rest(data);
     // 5. It is done.
-    fs::remove_file(&state).map_err(on_io(&state))?;
-    sync_folder(data)
+    fs::remove_file(&state).map_err(on_io(&state)).map_err(unfinished)?;
+    sync_folder(data).map_err(unfinished)
+}
+
+/// What fails once it is decided.
+fn unfinished(error: SwapError) -> SwapError {
+    match error {
+        SwapError::Io { path, error } => SwapError::Unfinished { path, error },
+        other => other,
+    }
 }
 
 fn write_down(data: &Path, incidents: &[Incident]) -> io::Result<()> {

@@ -107,17 +107,51 @@ fn a_disk_that_is_full_at_any_call_fails_the_repair_and_nothing_else() {
     broken.anew();
     let (whole, total, _) = broken.repair_with(Deed::Fail("ENOSPC"), 0, 0);
     assert_eq!(whole.code, SOUND, "{whole:?}");
-    let mut failed = 0;
+    let (mut failed, mut decided) = (0, 0);
     for at in (1..=total).filter(|at| at % (3 * EVERY) == 1 || at + LAST / 2 > total) {
         broken.anew();
         let (ended, _, calls) = broken.repair_with(Deed::Fail("ENOSPC"), at, 1);
         assert!(ended.code.is_some_and(|code| [0, 1].contains(&code)), "{ended:?}");
         if calls.fired().unwrap() > 0 {
             failed += 1;
+            decided += usize::from(assert_told_what_was_changed(&broken, &ended));
             broken.assert_safe(&format!("ENOSPC from call {at} of {total} on: {}", calls.place().unwrap()));
         }
     }
     assert!(failed >= 10, "only {failed} failures");
+    assert!(decided > 0 && decided < failed, "{decided} of {failed} after it was decided");
+}
+
+/// A repair that failed says what it has changed; whether it had been decided by then.
+fn assert_told_what_was_changed(broken: &Broken, ended: &Ended) -> bool {
+    let is_decided = broken.image.path().join("repair.json").exists();
+    if ended.code == SOUND {
+        return false;
+    }
+    let words = ["this repair has changed nothing", "takes the damaged one's place with the next start"];
+    let told = words.map(|words| ended.stderr.contains(words));
+    assert_eq!(told, [!is_decided, is_decided], "{ended:?}");
+    is_decided
+}
+
+/// What the first one has at hand stays there.
+#[test]
+fn a_second_repair_waits_for_nothing_and_touches_nothing() {
+    let broken = Broken::new();
+    broken.anew();
+    let data = broken.image.path();
+    let link = data.join("repair.sources/0/db/CURRENT");
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    fs::write(&link, "of the first").unwrap();
+    let first = fs::File::create(data.join("repair.lock")).unwrap();
+    first.lock().unwrap();
+    let second = repair(data, &["--from", &broken.scene.backups()]);
+    assert!(second.code == Some(1) && second.stderr.contains("this repair has changed nothing"), "{second:?}");
+    assert!(second.stderr.contains("is under way"), "{second:?}");
+    assert_eq!(fs::read(&link).unwrap(), b"of the first");
+    drop(first);
+    let third = repair(data, &["--from", &broken.scene.backups()]);
+    assert!(third.code == SOUND && !link.exists(), "{third:?}");
 }
 
 /// The reserve that appends leave free is left free by a repair too.
