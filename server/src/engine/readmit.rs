@@ -319,11 +319,12 @@ fn is_older(found: Option<&Checkpointed>, decided: Option<Decided>) -> bool {
     }
 }
 
-/// Whether a quorum of witnesses has to have seen a head before anybody who goes by the log's policy believes it.
+/// Whether a quorum of witnesses has to have seen a head before anybody who goes by the log's policy believes it. Not so of a policy
+/// that was only proposed: another may have been put in its place, so that its witnesses know of nothing.
 fn has_binding_witnesses(store: &dyn Store, id: LogId) -> Result<bool, ReadmitError> {
     let Some(row) = store.get(&PolicyRow::key(id))? else { return Ok(false) };
-    let row = PolicyRow::decode(&row).map_err(OpenError::from)?;
-    let policy = row.current.said().and_then(|text| LogPolicy::parse(&text.text, text.fail_open).ok());
+    let Current::Said(text) = PolicyRow::decode(&row).map_err(OpenError::from)?.current else { return Ok(false) };
+    let policy = LogPolicy::parse(&text.text, text.fail_open).ok();
     Ok(policy.is_some_and(|policy| policy.can_ask() && !policy.fail_open() && !policy.policy().needs_no_witness()))
 }
 

@@ -178,6 +178,35 @@ fn a_restored_log_that_was_held_in_the_backup_is_said_to_be_held() {
     }
 }
 
+/// Another may have been put in its place since, so that its witnesses know nothing of what was signed.
+#[test]
+fn a_restored_log_whose_policy_was_only_proposed_never_signs_again_by_it() {
+    let scene = Scene::new(3, 2);
+    let server = scene.data.serve();
+    scene.append_witnessed(&server, b"in the backup");
+    scene.back_up();
+    let changed = cairnd(scene.data.path(), &["log", "policy", "main", "--none"]);
+    assert_eq!(changed.code, Some(0), "{changed:?}");
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(scene.lose_all_but_the_high_water()["held"], true);
+    scene.witnesses.iter().for_each(|witness| witness.fault(Some(Fault::Dead)));
+    let server = scene.data.serve();
+    let proposed = scene.set_policy(&policy(&scene.all(), 3), &[]);
+    assert_eq!(proposed.code, Some(0), "{proposed:?}");
+    scene.back_up();
+    let said = cairnd(scene.data.path(), &["log", "policy", "main", "--none"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(scene.append(&server, "integrated", b"signed after the backup").status, 200);
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(scene.lose_and_restore(), "unknown");
+    scene.witnesses.iter().for_each(|witness| witness.fault(None));
+    let server = scene.data.serve();
+    assert_eq!(cairnd(scene.data.path(), &["log", "policy", "main", "--none"]).code, Some(0));
+    let answer = scene.append(&server, "integrated", b"fork");
+    assert!(answer.status == 503 && answer.text().contains("log-halted"), "{}", answer.text());
+    assert_eq!(size(&server, "head"), 1);
+}
+
 /// It takes no entries, but its checkpoint is published under whichever policy it has.
 #[test]
 fn a_restored_log_that_is_sealed_and_whose_policy_was_changed_since_is_held() {
