@@ -453,7 +453,8 @@ fn read_publishing(
         }
     }
     let policy = PolicyRow::decode(&policy)?;
-    let mark = policy.mark();
+    // Of one that a repair lost it stays known which it was: a backup that has it is found by that.
+    let mark = if policy.mark() == PolicyMark::Unknown { before.policy } else { policy.mark() };
     publishing.restore(policy, checkpoint)?;
     Ok((publishing, mark, published))
 }

@@ -17,9 +17,13 @@ use crate::high_water::PolicyMark;
 const POLICY: &str = "policy";
 const CHECKPOINT: &str = "checkpoint";
 
-/// What it means that a policy may be gone, or is, of which no row is found.
+/// What it means that a policy may be gone, of which no row is found.
 const UNSURE_POLICY: &str = "the log is held, and publishes no new checkpoint, until you say which policy holds: cairnd log \
-                             policy NAME --policy FILE, or --none; a backup that has it is as good (--from)";
+                             policy NAME --policy FILE, or --none";
+/// What it means that one is gone. The high-water knows which it was, and goes on knowing.
+const LOST_POLICY: &str = "the log is held, and publishes no new checkpoint, until you say which policy holds: cairnd log \
+                           policy NAME --policy FILE, or --none; until then a repair with a backup that has it (--from) \
+                           finds it, now or later";
 /// What it means that a policy that was found may have been changed since.
 const OLDER_POLICY: &str =
     "kept as it is: if it was changed since, change it again; see: cairnd log policy NAME --show";
@@ -84,7 +88,7 @@ impl Rest<'_, '_> {
         Ok(match row {
             Some(row) if row.current == Current::Absent && row.outstanding.is_none() => Known::None,
             Some(row) => Known::In(row),
-            None if may_be_gone => self.lost_policy("none is found, and one may be gone"),
+            None if may_be_gone => self.lost_policy("none is found, and one may be gone", UNSURE_POLICY),
             None => Known::None,
         })
     }
@@ -106,7 +110,13 @@ impl Rest<'_, '_> {
         let key = PolicyRow::key(self.log);
         let is_it = |row: &[u8]| is_policy(row) && PolicyMark::of(row) == mark;
         let problem = match self.own(&key, &is_policy) {
-            Ok(Some(row)) if !self.in_part || is_it(&row) => return Ok(in_force(&row)),
+            Ok(Some(row)) if is_it(&row) => return Ok(in_force(&row)),
+            // One that was lost before is still in a copy, perhaps.
+            Ok(Some(row)) if !self.in_part && is_lost(&row) => {
+                let found = self.of_copy(&key, &is_it, "it was lost before".to_owned(), None);
+                return Ok(in_force(&found.unwrap_or(row)));
+            }
+            Ok(Some(row)) if !self.in_part => return Ok(in_force(&row)),
             Ok(Some(_)) => "the one that is found is not the newest".to_owned(),
             // It was removed since, which is durable.
             Ok(None) if !self.in_part => return Ok(Known::None),
@@ -116,11 +126,11 @@ impl Rest<'_, '_> {
         if let Some(row) = self.of_copy(&key, &is_it, problem.clone(), None) {
             return Ok(in_force(&row));
         }
-        Ok(self.lost_policy(&problem))
+        Ok(self.lost_policy(&problem, LOST_POLICY))
     }
 
-    fn lost_policy(&mut self, found: &str) -> Known {
-        self.tell(POLICY, found.to_owned(), Remedy::Unsure(UNSURE_POLICY));
+    fn lost_policy(&mut self, found: &str, means: &'static str) -> Known {
+        self.tell(POLICY, found.to_owned(), Remedy::Unsure(means));
         Known::Lost
     }
 
@@ -187,6 +197,11 @@ impl Rest<'_, '_> {
 
 fn in_force(row: &[u8]) -> Known {
     PolicyRow::decode(row).map_or(Known::Lost, Known::In)
+}
+
+/// Whether a row says that nobody knows the policy.
+fn is_lost(row: &[u8]) -> bool {
+    PolicyRow::decode(row).is_ok_and(|row| row.current == Current::Lost)
 }
 
 fn is_policy(row: &[u8]) -> bool {

@@ -252,6 +252,37 @@ fn a_log_whose_policy_may_be_gone_goes_on_under_the_one_that_is_said() {
     }
 }
 
+/// The high-water file goes on knowing which one it was.
+#[test]
+fn a_policy_that_a_repair_lost_is_found_by_another_with_a_backup_that_has_it() {
+    let scene = lost_with_its_checkpoint();
+    let dest = scene.folder.path().join("backups").display().to_string();
+    let made = cairnd(scene.whole.path(), &["backup", "--to", &dest]);
+    assert_eq!(made.code, SOUND, "{made:?}");
+    let (code, said) = repair_json(scene.data.path(), &[]);
+    assert_eq!((code, &said["sound"], &said["logs"][0]["held"]), (SOUND, &true.into(), &true.into()), "{said}");
+    let (code, said) = repair_json(scene.data.path(), &["--from", &dest]);
+    assert_eq!((code, &said["mended"], &said["logs"][0]["held"]), (SOUND, &true.into(), &false.into()), "{said}");
+    let policy = told(&said, "the policy").unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(policy["remedy"], "from", "{said}");
+    let server = scene.data.serve();
+    wait_for("the log to go on", || scene.append(&server, ("witnessed", "on"), b"on").status == 200);
+    assert_eq!(scene.checkpoint(&server), Some(5));
+    assert_eq!(server.stop().code, SOUND);
+    scene.data.assert_sound();
+}
+
+/// What the operator has said since is in force, whatever a backup has.
+#[test]
+fn a_policy_that_a_repair_lost_is_not_brought_back_once_another_is_said() {
+    let scene = lost_with_its_checkpoint();
+    let dest = scene.folder.path().join("backups").display().to_string();
+    assert_eq!(cairnd(scene.whole.path(), &["backup", "--to", &dest]).code, SOUND);
+    scene.say(&scene.data, &["--none"]);
+    let (code, said) = repair_json(scene.data.path(), &["--from", &dest]);
+    assert_eq!((code, &said["sound"], &said["logs"][0]["held"]), (SOUND, &true.into(), &false.into()), "{said}");
+}
+
 /// What was published before the damage stands in a later block.
 #[test]
 fn a_checkpoint_that_stands_is_served_on_while_nobody_knows_the_policy() {
