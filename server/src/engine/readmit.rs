@@ -184,7 +184,7 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Readm
     // Ids are never used twice. And no other high-water file than the one that is written here belongs to the copy.
     let next_log = evidence.iter().flat_map(Marks::iter).map(|(log, _)| LogId::new(log.get().saturating_add(1)));
     let next_log = next_log.fold(database.next_log, LogId::max);
-    let row = DatabaseRow { commit, released: commit, next_log, ..database };
+    let row = DatabaseRow { commit: commit + 1, released: commit, next_log, ..database };
     batch.put(DatabaseRow::key(), row.encode());
     store.commit(batch).map_err(|error| ReadmitError::Write(error.to_string()))?;
     // The marks of logs that go on may be newer than the copy's own: a head that came to be durable in both, or its time. And
@@ -192,7 +192,12 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Readm
     let path = options.high_water_path();
     let replaced = std::fs::remove_file(&path).map_err(|error| ReadmitError::Write(error.to_string()));
     replaced?;
-    HighWater::write_copy(&path, database.id, &Marks::of(commit, merged)).map_err(OpenError::from)?;
+    let marks = Marks::of(commit, merged);
+    HighWater::write_copy(&path, database.id, &marks).map_err(OpenError::from)?;
+    // Once more: a backup of the copy has all marks as of one commit, and must not be taken for this file (`crate::backup`), nor
+    // this file for what that backup has.
+    let (mut high_water, _) = HighWater::open(&path, database.id).map_err(OpenError::from)?;
+    high_water.append(commit + 1, &marks.iter().collect::<Vec<_>>()).map_err(OpenError::from)?;
     Ok(Readmission { logs: readmitted, gone })
 }
 
