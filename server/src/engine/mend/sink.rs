@@ -1,5 +1,6 @@
 //! The database that is being made: rows are written in batches of some size, and no further than the disk's reserve.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use cairn_rocks::{RocksStore, Settings};
@@ -13,16 +14,23 @@ pub(super) struct Sink {
     pub(super) store: RocksStore,
     disk: Disk,
     batch: Batch,
+    keys: BTreeSet<Key>,
     bytes: usize,
 }
 
 impl Sink {
     pub(super) fn create(path: &Path, settings: &Settings, disk: Disk) -> Result<Self, MendError> {
         let store = RocksStore::create(path, settings).map_err(crate::engine::OpenError::from)?;
-        Ok(Self { store, disk, batch: Batch::new(), bytes: 0 })
+        Ok(Self { store, disk, batch: Batch::new(), keys: BTreeSet::new(), bytes: 0 })
     }
 
+    /// What is put later stands: a row may be found beside a bad block, and again where that is searched in other ways.
     pub(super) fn put(&mut self, key: Key, row: Vec<u8>) -> Result<(), MendError> {
+        if !self.keys.insert(key.clone()) {
+            // No batch has a key twice.
+            self.flush()?;
+            self.keys.insert(key.clone());
+        }
         self.bytes += row.len();
         self.batch.put(key, row);
         let full = self.bytes >= MAINTENANCE_BYTES || self.batch.puts().len() >= MAINTENANCE_ROWS;
@@ -33,7 +41,28 @@ impl Sink {
     pub(super) fn flush(&mut self) -> Result<(), MendError> {
         self.disk.check().map_err(|low| MendError::DiskReserve { free: low.free, reserve: low.reserve })?;
         self.bytes = 0;
+        self.keys.clear();
         let batch = core::mem::take(&mut self.batch);
         self.store.commit(batch).map_err(|error| MendError::Write(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_tree::store::{Kind, LogId};
+
+    use super::*;
+
+    #[test]
+    fn what_is_put_later_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::new(vec![folder.path().to_owned()], 0);
+        let mut sink = Sink::create(&folder.path().join("db"), &Settings::default(), disk).unwrap();
+        let key = Key::numbered(LogId::new(1), Kind::Disclosures, 7);
+        for row in [b"first", b"other"] {
+            sink.put(key.clone(), row.to_vec()).unwrap();
+        }
+        sink.flush().unwrap();
+        assert_eq!(sink.store.get(&key).unwrap().as_deref(), Some(&b"other"[..]));
     }
 }
