@@ -8,16 +8,19 @@
 //! its first answer shows that it asks for something. Where nobody has asked for one thing alone lately, there is nobody to give
 //! way to, and those that ask for much have all cores.
 //!
+//! A thread of the slow lane offers its core after each poll: nicer or not, the kernel lets whoever works go on for some
+//! milliseconds before one that was woken gets the core.
+//!
 //! A connection changes its lane between two polls, and takes nothing along but itself: sockets and timers wake a task wherever
 //! it is. Of one HTTP/2 connection, a request stays in the lane in which it was begun.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::thread::available_parallelism;
+use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
 use hyper::rt::Executor;
@@ -176,8 +179,22 @@ pub(crate) struct Spread {
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Spread {
     fn execute(&self, task: F) {
-        self.lanes.of(self.share.lane()).spawn(task);
+        match self.share.lane() {
+            Lane::Quick => self.lanes.quick.spawn(task),
+            Lane::Slow => self.lanes.slow.spawn(giving_way(task)),
+        };
     }
+}
+
+/// Work that offers the core to others each time that it was polled.
+async fn giving_way<F: Future>(work: F) -> F::Output {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        let polled = work.as_mut().poll(cx);
+        thread::yield_now();
+        polled
+    })
+    .await
 }
 
 /// What a connection and its requests tell each other.
@@ -255,6 +272,9 @@ impl Future for Moving {
             return Poll::Ready(());
         }
         let polled = driven.work.as_mut().poll(cx);
+        if driven.on == Lane::Slow {
+            thread::yield_now();
+        }
         if polled.is_ready() {
             self.0 = None;
         }
