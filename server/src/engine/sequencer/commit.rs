@@ -9,7 +9,8 @@ use super::admit::Group;
 use super::beside::Unwritten;
 use super::check::Placed;
 use super::handover::{Commit, Work};
-use super::job::{MaintainJob, Request, Waiting};
+use super::job::{Job, MaintainJob, Request, Waiting};
+use super::pool::UnderWay;
 use super::track::WriteAs;
 use super::writer::{Poison, Writer};
 use crate::engine::bounds::LARGE_COMMIT_BYTES;
@@ -34,6 +35,7 @@ impl Writer {
         requests: Vec<Request>,
         bytes: usize,
         maintenance: &mut Vec<MaintainJob>,
+        under_way: UnderWay<Job>,
     ) -> Result<(), Poison> {
         if requests.is_empty() {
             return Ok(());
@@ -52,13 +54,15 @@ impl Writer {
         let Some(Rows { number, batch, waiting, placed }) = rows else {
             // Only replays and refusals.
             let (placed, promises) = (Vec::new(), Vec::new());
-            let commit = Commit { number: None, placed, promises, admitted, records, figures, begun: started };
+            let commit =
+                Commit { number: None, placed, promises, admitted, records, figures, begun: started, under_way };
             return self.release.hand(Work::Commit(Box::new(commit)));
         };
         let promised = promises.iter().map(|(key, (log, _))| (*log, *key)).collect();
         self.unreleased.add(number, seen, promises);
         let number = Some(number);
-        let commit = Commit { number, placed, promises: promised, admitted, records, figures, begun: started };
+        let commit =
+            Commit { number, placed, promises: promised, admitted, records, figures, begun: started, under_way };
         // 1. Everything in one batch, durable when it is written. An error leaves it unknown: poison. Steps 2 to 5 stand in
         // `releaser`, and run beside the next commit's first. What is handed over is durable but unknown to anybody; the
         // next commit builds on it all the same, since the store never has that one alone.

@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use super::admit::Admitted;
 use super::beside::{Beside, Unwritten};
 use super::check::Placed;
-use super::job::{CreateError, Decides};
+use super::job::{CreateError, Decides, Job};
+use super::pool::UnderWay;
 use super::records::AdmittedRecords;
 use super::writer::Poison;
 use crate::engine::append::IdempotencyKey;
@@ -58,6 +59,8 @@ pub(super) struct Commit {
     pub(super) figures: CommitFigures,
     /// When its write began.
     pub(super) begun: Instant,
+    /// Until it is answered.
+    pub(super) under_way: UnderWay<Job>,
 }
 
 /// A head that the store gives back as it was placed.

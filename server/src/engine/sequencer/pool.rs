@@ -6,10 +6,11 @@
 //!
 //! Where one caller has brought much, others do not wait until all of it is done: what is brought in crowds, or in large
 //! pieces, waits on its own, has its share of each commit, and never all of the room. That share is small while anybody
-//! brings little, since every commit that waits for it takes longer; otherwise it is all.
+//! brings little, since every commit that waits for it takes longer; and a commit of nothing else waits until no other is
+//! under way, so that whoever brings little waits for one of them at most. Otherwise it is all, at once.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::engine::bounds::{
@@ -72,6 +73,23 @@ struct Waiting<T> {
     closed: bool,
     /// Whether a commit is being written beside the writer.
     writing: bool,
+    /// What was taken and is not done with.
+    under_way: usize,
+}
+
+/// What was taken from a pool, until it is done with.
+pub(super) struct UnderWay<T: Weighed> {
+    pool: Arc<Pool<T>>,
+}
+
+impl<T: Weighed> Drop for UnderWay<T> {
+    fn drop(&mut self) {
+        let mut waiting = self.pool.lock();
+        waiting.under_way -= 1;
+        if waiting.under_way == 0 && waiting.count() > 0 {
+            self.pool.wake.notify_one();
+        }
+    }
 }
 
 /// What waits in order.
@@ -128,7 +146,7 @@ impl<T: Weighed> Line<T> {
 impl<T: Weighed> Pool<T> {
     pub(super) fn new(bounds: PoolBounds) -> Self {
         let (few, many) = (Line::new(), Line::new());
-        let waiting = Waiting { few, many, few_asked: None, closed: false, writing: false };
+        let waiting = Waiting { few, many, few_asked: None, closed: false, writing: false, under_way: 0 };
         Self { bounds, waiting: Mutex::new(waiting), wake: Condvar::new(), written: Condvar::new() }
     }
 
@@ -148,9 +166,10 @@ impl<T: Weighed> Pool<T> {
         if whose == Whose::Few {
             waiting.few_asked = Some(Instant::now());
         }
-        waiting.line(whose).push(job);
-        // Only the first job can find the writer asleep, or one that makes enough of them.
-        if waiting.count() == 1 || waiting.writing {
+        let line = waiting.line(whose);
+        line.push(job);
+        // Only the first of a line can find the writer asleep, or one that makes enough of them.
+        if line.jobs.len() == 1 || waiting.writing {
             self.wake.notify_one();
         }
         Ok(())
@@ -170,7 +189,7 @@ impl<T: Weighed> Pool<T> {
     /// Waits for jobs and takes one commit's worth of them, each line in order. `None` once closed and empty.
     pub(super) fn take(&self) -> Option<Vec<T>> {
         let mut waiting = self.lock();
-        while waiting.count() == 0 || waiting.gathers() {
+        while waiting.count() == 0 || waiting.gathers() || waiting.defers() {
             if waiting.count() == 0 && waiting.closed {
                 return None;
             }
@@ -181,6 +200,12 @@ impl<T: Weighed> Pool<T> {
         let left = waiting.few.take(few, &mut jobs);
         waiting.many.take(many.within(left), &mut jobs);
         Some(jobs)
+    }
+
+    /// From now on something that was taken is under way.
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay<T> {
+        self.lock().under_way += 1;
+        UnderWay { pool: Arc::clone(self) }
     }
 
     /// A commit is being written beside the writer, after the one before it.
@@ -253,8 +278,16 @@ impl<T> Waiting<T> {
     /// What a commit takes of each line. Either has half of it at least, so that none waits for ever for the other.
     fn shares(&self) -> (Share, Share) {
         let few = if self.many.jobs.is_empty() { Share::COMMIT } else { Share::HALF };
-        let asked = self.few_asked.is_some_and(|asked| asked.elapsed() < FEW_ASKED);
-        (few, if asked { Share::SMALL } else { Share::COMMIT })
+        (few, if self.have_few_asked() { Share::SMALL } else { Share::COMMIT })
+    }
+
+    fn have_few_asked(&self) -> bool {
+        self.few_asked.is_some_and(|asked| asked.elapsed() < FEW_ASKED)
+    }
+
+    /// Whether what waits leaves the way to those who may come before it.
+    fn defers(&self) -> bool {
+        self.few.jobs.is_empty() && self.under_way > 0 && !self.closed && self.have_few_asked()
     }
 
     /// Whether what waits had better wait for more.
@@ -265,6 +298,9 @@ impl<T> Waiting<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::SeqCst;
+
     use super::*;
 
     impl Weighed for usize {
@@ -350,6 +386,43 @@ mod tests {
         assert_eq!(pool.submit(2), Err((2, Refused::Closed)));
         assert_eq!(pool.take(), Some(vec![1]));
         assert_eq!(pool.take(), None);
+    }
+
+    #[test]
+    fn those_who_bring_much_wait_for_a_commit_under_way_while_others_bring_little() {
+        let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
+        let (first, second) = (pool.begin(), pool.begin());
+        assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        assert_eq!(taken(&pool), (0, 1), "nobody has brought little");
+        // These two go together, though others are under way.
+        assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
+        assert_eq!(taken(&pool), (1, 1));
+        assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        let (ends, taker) = (Arc::new(AtomicBool::new(false)), Arc::clone(&pool));
+        let has_ended = Arc::clone(&ends);
+        let late = std::thread::spawn(move || (taken(&taker), has_ended.load(SeqCst)));
+        drop(first);
+        assert!(pool.lock().defers());
+        ends.store(true, SeqCst);
+        drop(second);
+        assert_eq!(late.join().unwrap(), ((0, 1), true));
+    }
+
+    #[test]
+    fn a_pool_that_waits_is_woken_by_who_brings_little_and_by_its_end() {
+        for end in [|pool: &Pool<Job>| submit(pool, Whose::Few, 1).unwrap(), |pool: &Pool<Job>| pool.close()] {
+            let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
+            assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
+            assert_eq!(taken(&pool), (1, 0));
+            let _commit = pool.begin();
+            assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+            let taker = Arc::clone(&pool);
+            let late = std::thread::spawn(move || taken(&taker).1);
+            assert!(pool.lock().defers());
+            end(&pool);
+            assert_eq!(late.join().unwrap(), 1);
+        }
     }
 
     /// What comes in crowds.

@@ -141,7 +141,7 @@ impl Releaser {
 
     /// Steps 2 to 5 of a commit of entries; the first stands in `commit`.
     fn finish(&mut self, commit: Commit, tell: Tell<'_>) -> Result<(), Poison> {
-        let Commit { number, placed, promises, mut admitted, mut records, mut figures, begun } = commit;
+        let Commit { number, placed, promises, mut admitted, mut records, mut figures, begun, under_way } = commit;
         // 2. Nothing is signed that the store does not give back as it was placed.
         let started = Instant::now();
         let mut unsigned = Vec::new();
@@ -181,6 +181,7 @@ impl Releaser {
         }
         answer(admitted);
         answer_records(records);
+        drop(under_way);
         figures.whole = begun.elapsed();
         self.parts.observer.committed(&figures);
         Ok(())

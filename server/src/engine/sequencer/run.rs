@@ -127,7 +127,7 @@ fn run(mut writer: Writer, end: &End) -> Result<(), Poison> {
         if let Some(reason) = end.poison.get() {
             return Err(Poison(reason.clone()));
         }
-        writer.step(jobs)?;
+        writer.step(jobs, end.pool.begin())?;
         // What is left to sweep must not wait for an append.
         if let Some(log) = writer.next_sweep().filter(|_| end.pool.depth() == 0) {
             // A closed pool hands it back: the next start sweeps.

@@ -11,7 +11,7 @@ use cairn_tree::store::{Batch, Key, LogId, Store, StoreError};
 use super::admit::Unreleased;
 use super::handover::{Created, Decision, Handover, Work};
 use super::job::{CreateError, CreateJob, DecideJob, Decides, Job, MaintainJob, Request};
-use super::pool::Weighed;
+use super::pool::{UnderWay, Weighed};
 use super::releaser::Releaser;
 use super::residents::Residents;
 use super::track::Track;
@@ -115,7 +115,7 @@ impl Writer {
     }
 
     /// Does one commit's worth of jobs, and answers them.
-    pub(super) fn step(&mut self, jobs: Vec<Job>) -> Result<(), Poison> {
+    pub(super) fn step(&mut self, jobs: Vec<Job>, under_way: UnderWay<Job>) -> Result<(), Poison> {
         let bytes = jobs.iter().map(Weighed::weight).sum();
         let (mut requests, mut maintenance, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         let mut decisions = Vec::new();
@@ -152,7 +152,7 @@ impl Writer {
             self.decide(first)?;
             decisions = later;
         }
-        self.append(requests, bytes, &mut maintenance)?;
+        self.append(requests, bytes, &mut maintenance, under_way)?;
         for job in changes {
             self.change(*job)?;
         }
