@@ -10,6 +10,7 @@ use cairn_tree::tile::{BundleCoord, TileCoord};
 use super::Log;
 use super::fsck::{self, Finding};
 use super::head::Head;
+use super::layout::LogState;
 use super::reader::ProofError;
 use super::stored::ReadError;
 
@@ -107,8 +108,12 @@ impl Log {
     pub fn fsck(&self, progress: &mut dyn FnMut(TreeSize)) -> Finding {
         let size = self.head().size;
         let wrong = fsck::check_served(&*self.running.reader.store, &self.shared, progress);
+        let halted = match self.state() {
+            LogState::Halted(reason) => Some(format!("halted: {reason}")),
+            LogState::Open | LogState::Sealed => None,
+        };
         let damaged = wrong.is_some();
-        let (problem, places) = wrong.map_or((None, Vec::new()), |(first, places)| (Some(first), places));
+        let (problem, places) = wrong.map_or((halted, Vec::new()), |(first, places)| (Some(first), places));
         Finding { log: self.shared.info.name.to_string(), size, problem, damaged, places }
     }
 }

@@ -33,6 +33,9 @@ fn assert_halted(server: &Server, data: &Data, words: &str) {
     assert_eq!(get("/logs/main/entries/19").body, entry(19));
     let ready = get("/readyz").text();
     assert!(ready.contains("halted") && ready.contains(words), "{ready}");
+    // As a check of the stopped database says.
+    let checked = cairnd(data.path(), &["fsck"]);
+    assert!(checked.code == Some(1) && checked.stdout.contains("main: NOT SOUND: halted: "), "{checked:?}");
 }
 
 /// A log whose tail is lost goes on under another origin, whose first entry says where it ended.
