@@ -147,8 +147,10 @@ impl Operator {
     }
 
     async fn fsck(&self, mut progress: impl FnMut(Progress) + Send + 'static) -> Reply {
-        let logs = self.engine.logs();
+        let engine = self.engine.clone();
         let check = move || {
+            engine.fsck_from_files();
+            let logs = engine.logs();
             let findings = logs.iter().map(|log| {
                 let (name, size) = (log.info().name.to_string(), log.head().size.get());
                 let mut told = Instant::now();
@@ -160,7 +162,9 @@ impl Operator {
                 });
                 FindingLine::from(finding)
             });
-            findings.collect()
+            let mut findings: Vec<_> = findings.collect();
+            findings.extend(engine.fsck_tables().map(FindingLine::from));
+            findings
         };
         match tokio::task::spawn_blocking(check).await {
             Ok(findings) => Reply::Findings(findings),

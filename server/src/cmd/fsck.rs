@@ -10,6 +10,10 @@ use cairnd::engine;
 use super::folder::{Folder, unexpected};
 use super::{Data, FAILED, print, print_json};
 
+/// What a check beside a server can't do.
+const NOT_COMPARED: &str = "A server has this database open: hash indexes and postings were read, and not compared with the \
+    entries. To do that too, stop it and check again.";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Fsck {
     #[command(flatten)]
@@ -24,7 +28,11 @@ impl Fsck {
         let folder = Folder::open(&self.data)?;
         let findings = match Session::open(&folder.path)? {
             Some(session) => match session.ask(&Request::Fsck, show)? {
-                Reply::Findings(findings) => findings,
+                Reply::Findings(findings) => {
+                    // Not worth an error if nobody reads it; what was found is.
+                    let _ = writeln!(io::stderr(), "{NOT_COMPARED}");
+                    findings
+                }
                 reply => return Err(unexpected(&reply)),
             },
             None => offline(&folder)?,

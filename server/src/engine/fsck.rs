@@ -2,7 +2,8 @@
 //!
 //! Changes nothing. Every bad tile and bundle of a log is named, up to a bound, and every bad block of the engine's tables;
 //! the other logs are still read. Of the hash index, the records and the postings only the first problem each is told, and
-//! none where the tree is bad: they are compared with it.
+//! none where the tree is bad: they are compared with it. While the database is served the blocks of the hash index and the
+//! postings are read, and what they say is not compared: a run may be merged away meanwhile.
 
 use cairn_rocks::RocksStore;
 use cairn_tree::hash::Hash;
@@ -10,7 +11,6 @@ use cairn_tree::merkle::Root;
 use cairn_tree::size::TreeSize;
 use cairn_tree::store::{LogId, Store};
 
-use super::EngineOptions;
 use super::bounds::{FSCK_PLACES, INDEX_CHECK_LEAVES, REPLAY_BUNDLES};
 use super::growing::GrowingTree;
 use super::index;
@@ -22,6 +22,7 @@ use super::records::{Unserved, check_records, print_row};
 use super::replay::replay;
 use super::scrub::{check, check_edge};
 use super::stored::{ReadError, Stored};
+use super::{Engine, EngineOptions};
 use crate::high_water::{HighWater, Marks};
 
 /// What stands for the database itself among the findings; no log can have this name.
@@ -127,13 +128,34 @@ pub(super) fn check_all(
         findings.push(Finding { log: name, size: row.size, problem, damaged, places });
     }
     // Last, so that damage under a log's own rows is told as that log's: what no log reads any more.
-    let (bad, more) = store.bad_blocks(FSCK_PLACES).unwrap_or_else(|error| (vec![error], false));
-    if let Some(first) = bad.first() {
-        let (log, size, problem) = (WHOLE.to_owned(), TreeSize::ZERO, Some(first.to_string()));
-        let places = bad.iter().map(ToString::to_string).chain(more.then(|| MORE.to_owned())).collect();
-        findings.push(Finding { log, size, problem, damaged: true, places });
-    }
+    findings.extend(bad_tables(store));
     Ok(findings)
+}
+
+/// Every block of the engine's tables that can't be read, of so many.
+fn bad_tables(store: &RocksStore) -> Option<Finding> {
+    let (bad, more) = store.bad_blocks(FSCK_PLACES).unwrap_or_else(|error| (vec![error], false));
+    let problem = bad.first()?.to_string();
+    let places = bad.iter().map(ToString::to_string).chain(more.then(|| MORE.to_owned())).collect();
+    Some(Finding { log: WHOLE.to_owned(), size: TreeSize::ZERO, problem: Some(problem), damaged: true, places })
+}
+
+/// While the database is served.
+impl Engine {
+    /// Has whatever is checked from here on read from the files, and not from what memory has of them.
+    pub fn fsck_from_files(&self) {
+        self.inner.rocks.forget_blocks();
+    }
+
+    /// Reads every block of the engine's tables; what is bad among them, if anything is. Twice, if it looks so: what can be
+    /// read the second time was never bad.
+    #[must_use]
+    pub fn fsck_tables(&self) -> Option<Finding> {
+        let rocks = &self.inner.rocks;
+        bad_tables(rocks)?;
+        rocks.forget_blocks();
+        bad_tables(rocks)
+    }
 }
 
 /// What some checks of a log found, if any did.

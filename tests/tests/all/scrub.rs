@@ -115,6 +115,33 @@ fn two_blocks_that_are_bad_are_both_named() {
     assert_eq!(server.stop().code, Some(0));
 }
 
+/// What nobody has read since: a check beside the server looks at the files, and at all that is in them, as one without it.
+#[test]
+fn a_check_beside_a_server_reads_every_table_and_not_what_is_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, _, mark) = in_tables(&folder);
+    data.set_limit("scrub_bytes_per_second", 0);
+    let server = data.serve();
+    let sound = cairnd(data.path(), &["fsck"]);
+    assert_eq!((sound.code, &*sound.stdout), (Some(0), "main: sound, 600 entries\n"));
+    assert!(sound.stderr.contains("postings were read, and not compared"), "{sound:?}");
+    assert_eq!(get(&server, "/logs/main/entries/300").body, mark);
+    assert!(flip_in_tables(data.path(), &mark) > 0, "the fault did not fire");
+    assert_eq!(get(&server, "/logs/main/entries/300").body, mark, "it is in memory");
+    let beside = cairnd(data.path(), &["fsck", "--json"]);
+    assert_eq!(server.stop().code, Some(0));
+    let without = cairnd(data.path(), &["fsck", "--json"]);
+    assert!(!without.stderr.contains("not compared"), "{without:?}");
+    let lines = |ended: &cairn_tests::server::Ended| -> Vec<serde_json::Value> {
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (found, later) = (lines(&beside), lines(&without));
+    assert_eq!((beside.code, without.code, found.len()), (Some(1), Some(1), 2), "{beside:?} {without:?}");
+    assert!(found[0]["places"][0].as_str().unwrap().starts_with("bundle 1 (entries 256 to 511)"), "{found:?}");
+    assert!(found[1]["log"] == "(database)" && found[1]["problem"].as_str().unwrap().contains(".sst"), "{found:?}");
+    assert_eq!(found, later);
+}
+
 /// The rate is kept, and the position: a restart does not begin again with what is read already.
 #[test]
 fn a_slow_scrubber_goes_on_after_a_restart_where_it_was() {
