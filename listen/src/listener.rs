@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -295,8 +296,8 @@ impl<S: Service> Server<S> {
             }
             async move {
                 let answer = if answered {
-                    let mut answer = pin!(service.answer(peer, request));
-                    poll_fn(|cx| place.poll(cx, |cx| answer.as_mut().poll(cx))).await
+                    let mut answer = Later::new(move || service.answer(peer, request));
+                    poll_fn(|cx| place.poll(cx, |cx| answer.poll(cx))).await
                 } else {
                     service.refusal(&request)
                 };
@@ -335,6 +336,26 @@ impl<S: Service> Server<S> {
 
     async fn all_closed(&self) {
         let _ = self.open.acquire_many(self.most).await;
+    }
+}
+
+/// A future that is made when it is polled first: a request that waits for its turn has the memory that it came with.
+struct Later<B, F> {
+    begin: Option<B>,
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future, B: FnOnce() -> F> Later<B, F> {
+    fn new(begin: B) -> Self {
+        Self { begin: Some(begin), future: None }
+    }
+
+    /// Not to be polled once it is ready.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if let Some(begin) = self.begin.take() {
+            self.future = Some(Box::pin(begin()));
+        }
+        self.future.as_mut().map_or(Poll::Pending, |future| future.as_mut().poll(cx))
     }
 }
 
@@ -384,6 +405,23 @@ const SEND_BUFFER: usize = 256 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_begun_later_has_little_memory_and_is_begun_by_the_first_poll() {
+        let begun = std::cell::Cell::new(0);
+        let mut later = Later::new(|| {
+            begun.set(begun.get() + 1);
+            async {
+                let much = [1_u8; 8 << 10];
+                tokio::task::yield_now().await;
+                much.len()
+            }
+        });
+        assert!(size_of_val(&later) <= 4 * size_of::<usize>() && begun.get() == 0);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert_eq!((later.poll(&mut cx), begun.get()), (Poll::Pending, 1));
+        assert_eq!((later.poll(&mut cx), begun.get()), (Poll::Ready(8 << 10), 1));
+    }
 
     #[tokio::test]
     async fn the_kernel_takes_little_of_what_nobody_reads() {
