@@ -70,14 +70,14 @@ table! {
     body_bytes = 16_777_216, 65_535 ..= 1 << 30;
     /// Most entries in one batch.
     batch_entries = 16_384, 1 ..= 1 << 20;
-    /// Bytes of all request bodies in memory at once; past them, appends answer 503.
+    /// Bytes of all request bodies in memory at once; past them, appends answer 503. Crowds have three quarters of them.
     bodies_in_flight_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
     /// Bytes of all answers in memory at once, of the pieces of reports, and of what replays keep; past them, reads answer
     /// 503. Answers of at most 16 KiB have as much again.
     answers_in_flight_bytes = 268_435_456, 1_048_576 ..= 1 << 40;
-    /// Requests that may wait for the writer; past them, appends answer 503.
+    /// Requests that may wait for the writer; past them, appends answer 503. Crowds have three quarters of them.
     queue_requests = 16_384, 1 ..= 1 << 20;
-    /// Bytes of entries that may wait for the writer; past them, appends answer 503.
+    /// Bytes of entries that may wait for the writer; past them, appends answer 503. Crowds have three quarters of them.
     queue_bytes = 134_217_728, 1_048_576 ..= 1 << 40;
     /// Open connections; past them, a connection is answered 503.
     connections = 8_192, 1 ..= 1 << 20;
@@ -128,7 +128,7 @@ table! {
     audited_reads_in_a_row = 500, 1 ..= 1_000_000;
     /// Seconds between two heartbeats of an event stream.
     event_heartbeat_seconds = 15, 1 ..= 600;
-    /// Reads from disk at once, those of whole bundles aside.
+    /// Reads from disk at once, those of whole bundles aside. Crowds have half as many beside them.
     disk_reads = 64, 1 ..= 4_096;
     /// Reads of whole bundles, pages of records, histories and reports at once, and as many answers to large appends beside
     /// them. While it is read, a bundle of the longest entries takes 32 MiB.
