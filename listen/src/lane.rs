@@ -8,8 +8,7 @@
 //! its first answer shows that it asks for something. Where nobody has asked for one thing alone lately, there is nobody to give
 //! way to, and those that ask for much have all cores.
 //!
-//! A thread of the slow lane offers its core after each poll: nicer or not, the kernel lets whoever works go on for some
-//! milliseconds before one that was woken gets the core.
+//! A thread of the slow lane offers its core after each poll.
 //!
 //! A connection changes its lane between two polls, and takes nothing along but itself: sockets and timers wake a task wherever
 //! it is. Of one HTTP/2 connection, a request stays in the lane in which it was begun.
@@ -97,11 +96,20 @@ impl Drop for SlowLane {
     }
 }
 
-/// Makes this thread give way to others of the process. On Linux, threads are nice one by one.
+/// Makes this thread give way to others of the process. On Linux, threads are nice one by one, and begin as nice as the one
+/// that started them: so it is counted from the first of the process, which never gives way.
 pub fn give_way() {
-    if let Err(error) = rustix::process::nice(NICER_BY) {
+    let first = rustix::process::getpriority_process(Some(rustix::process::getpid()));
+    let given = first.and_then(|nice| rustix::process::setpriority_process(None, nice + NICER_BY));
+    if let Err(error) = given {
         tracing::warn!(%error, "a thread can't give way to those that have less to do");
     }
+}
+
+/// Lets a thread that was woken have the core, if any waits: nicer or not, the kernel lets whoever works go on for some
+/// milliseconds before that. For threads that give way, between two pieces of work.
+pub fn offer_core() {
+    thread::yield_now();
 }
 
 /// Both lanes.
@@ -191,7 +199,7 @@ async fn giving_way<F: Future>(work: F) -> F::Output {
     let mut work = pin!(work);
     poll_fn(|cx| {
         let polled = work.as_mut().poll(cx);
-        thread::yield_now();
+        offer_core();
         polled
     })
     .await
@@ -273,7 +281,7 @@ impl Future for Moving {
         }
         let polled = driven.work.as_mut().poll(cx);
         if driven.on == Lane::Slow {
-            thread::yield_now();
+            offer_core();
         }
         if polled.is_ready() {
             self.0 = None;
@@ -452,6 +460,13 @@ mod tests {
         let own = rustix::process::getpriority_process(None).unwrap();
         let (sender, niceness) = std::sync::mpsc::channel();
         slow.handle().spawn(async move { sender.send(rustix::process::getpriority_process(None).unwrap()).unwrap() });
+        assert_eq!(niceness.recv().unwrap(), (own + NICER_BY).min(19));
+        // Those that a nicer one starts are as nice as it is.
+        let (sender, niceness) = std::sync::mpsc::channel();
+        slow.handle().spawn(async move {
+            let nice = || rustix::process::getpriority_process(None).unwrap();
+            sender.send(tokio::task::spawn_blocking(nice).await.unwrap()).unwrap();
+        });
         assert_eq!(niceness.recv().unwrap(), (own + NICER_BY).min(19));
         let cores = available_parallelism().map_or(1, usize::from);
         assert_eq!(slow.handle().metrics().num_workers(), (cores - 1).max(1));
