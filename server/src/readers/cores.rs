@@ -15,7 +15,7 @@ use std::thread::available_parallelism;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::give_way;
+use super::{give_way, offer_core};
 
 /// Pieces of work for which a helper is worth its beginning.
 const WORTH: usize = 4;
@@ -150,6 +150,7 @@ impl<W> Pieces<W> {
                 self.stop.fetch_min(place, Ordering::Relaxed);
             }
             done.push((place, result));
+            offer_core();
         }
     }
 }

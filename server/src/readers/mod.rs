@@ -7,7 +7,7 @@ mod cores;
 use std::io;
 use std::time::Duration;
 
-use cairn_listen::give_way;
+use cairn_listen::{give_way, offer_core};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub(crate) use cores::Cores;
