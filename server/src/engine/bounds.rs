@@ -16,6 +16,8 @@ pub(super) const MANY_REQUESTS: usize = 256;
 pub(super) const MANY_BYTES: usize = 256 << 10;
 /// Bytes of a request from which on it is many at once.
 pub(super) const LARGE_JOB_BYTES: usize = 64 << 10;
+/// Commits under way behind which one is begun that has nothing but their requests: it is written while that is signed.
+pub(super) const MANY_BEHIND: usize = 1;
 /// For how long others count as bringing little after they did.
 pub(super) const FEW_ASKED: Duration = Duration::from_secs(2);
 /// Commits that wait to be signed and released while another is; a further one waits in the writer's hands.

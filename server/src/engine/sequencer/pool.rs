@@ -6,15 +6,16 @@
 //!
 //! Where one caller has brought much, others do not wait until all of it is done: what is brought in crowds, or in large
 //! pieces, waits on its own, has its share of each commit, and never all of the room. That share is small while anybody
-//! brings little, since every commit that waits for it takes longer; and a commit of nothing else waits until no other is
-//! under way, so that whoever brings little waits for one of them at most. Otherwise it is all, at once.
+//! brings little, since every commit that waits for it takes longer; and a commit of nothing else waits until the one before
+//! is the only one under way, so that whoever brings little finds none that wait. Otherwise it is all, at once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::engine::bounds::{
-    COMMIT_BYTES, COMMIT_REQUESTS, FEW_ASKED, LARGE_COMMIT_BYTES, LARGE_JOB_BYTES, MANY_BYTES, MANY_REQUESTS,
+    COMMIT_BYTES, COMMIT_REQUESTS, FEW_ASKED, LARGE_COMMIT_BYTES, LARGE_JOB_BYTES, MANY_BEHIND, MANY_BYTES,
+    MANY_REQUESTS,
 };
 
 /// Something that waits, with the bytes it holds in memory.
@@ -86,7 +87,7 @@ impl<T: Weighed> Drop for UnderWay<T> {
     fn drop(&mut self) {
         let mut waiting = self.pool.lock();
         waiting.under_way -= 1;
-        if waiting.under_way == 0 && waiting.count() > 0 {
+        if waiting.under_way == MANY_BEHIND && waiting.count() > 0 {
             self.pool.wake.notify_one();
         }
     }
@@ -287,7 +288,7 @@ impl<T> Waiting<T> {
 
     /// Whether what waits leaves the way to those who may come before it.
     fn defers(&self) -> bool {
-        self.few.jobs.is_empty() && self.under_way > 0 && !self.closed && self.have_few_asked()
+        self.few.jobs.is_empty() && self.under_way > MANY_BEHIND && !self.closed && self.have_few_asked()
     }
 
     /// Whether what waits had better wait for more.
@@ -389,9 +390,9 @@ mod tests {
     }
 
     #[test]
-    fn those_who_bring_much_wait_for_a_commit_under_way_while_others_bring_little() {
+    fn those_who_bring_much_wait_for_commits_under_way_while_others_bring_little() {
         let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
-        let (first, second) = (pool.begin(), pool.begin());
+        let (first, second, _third) = (pool.begin(), pool.begin(), pool.begin());
         assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
         assert_eq!(taken(&pool), (0, 1), "nobody has brought little");
         // These two go together, though others are under way.
@@ -415,7 +416,7 @@ mod tests {
             let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
             assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
             assert_eq!(taken(&pool), (1, 0));
-            let _commit = pool.begin();
+            let _commits = [pool.begin(), pool.begin()];
             assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
             let taker = Arc::clone(&pool);
             let late = std::thread::spawn(move || taken(&taker).1);
