@@ -18,7 +18,7 @@ use super::judge::Judge;
 use super::layout::{Checkpointed, DatabaseRow, LogState};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
 use super::postings;
-use super::records::{Unserved, check_records, print_row};
+use super::records::{Meanwhile, Unserved, check_records, print_row};
 use super::replay::replay;
 use super::scrub::{check, check_edge};
 use super::stored::{ReadError, Stored};
@@ -115,7 +115,7 @@ pub(super) fn check_all(
             // Each tells of its own: one that is damaged says nothing of the others.
             Ok(()) => in_turn([
                 check_index(store, &stored, binding.hash_index, binding.dedup),
-                check_records(store, &stored, &binding.origin, row.size),
+                check_records(store, &stored, &binding.origin, (row.size, Meanwhile::Nobody)),
                 check_postings(store, id, Root { size: row.size, hash: row.root }),
             ]),
         };
@@ -199,7 +199,10 @@ pub(super) fn check_served(
     let stored = Stored::new(store, log.info.id);
     match check_log(&stored, &expected, progress) {
         Err(first) => Some((first, bad_places(&stored, head.size, head.root))),
-        Ok(()) => check_records(store, &stored, &log.info.origin, head.size).err().map(|first| (first, Vec::new())),
+        Ok(()) => {
+            let found = check_records(store, &stored, &log.info.origin, (head.size, Meanwhile::Others));
+            found.err().map(|first| (first, Vec::new()))
+        }
     }
 }
 

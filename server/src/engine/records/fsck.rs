@@ -28,6 +28,15 @@ use crate::engine::bounds::{FSCK_PENDING, FSCK_RECORDS};
 use crate::engine::layout::DisclosuresRow;
 use crate::engine::stored::{ReadError, Stored};
 
+/// Whether others bring records to the log while it is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Meanwhile {
+    /// Whatever is kept past the size is nothing's.
+    Nobody,
+    /// It is what came since.
+    Others,
+}
+
 /// Checks the records of a log of this origin, up to a size.
 ///
 /// # Errors
@@ -36,7 +45,7 @@ pub(in crate::engine) fn check_records(
     store: &dyn Store,
     stored: &Stored<'_>,
     origin: &str,
-    size: TreeSize,
+    (size, meanwhile): (TreeSize, Meanwhile),
 ) -> Result<(), String> {
     let words = |error: ReadError| error.to_string();
     let Some(row) = print_row(store, stored.log()).map_err(words)? else {
@@ -58,7 +67,7 @@ pub(in crate::engine) fn check_records(
         each.map_err(words)?;
         problem?;
     }
-    contents.finish(store, stored)
+    contents.finish(store, stored, if meanwhile == Meanwhile::Others { size } else { u64::MAX })
 }
 
 /// Checks that a log which was never to have records has none.
@@ -175,8 +184,8 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// Checks those that lacked something, now that all redaction records are known, and that nothing else is kept.
-    fn finish(mut self, store: &dyn Store, stored: &Stored<'_>) -> Result<(), String> {
+    /// Checks those that lacked something, now that all redaction records are known, and that nothing else is kept before `end`.
+    fn finish(mut self, store: &dyn Store, stored: &Stored<'_>, end: u64) -> Result<(), String> {
         let kept = self.kept;
         for index in core::mem::take(&mut self.pending) {
             let range = index.get()..index.get().saturating_add(1);
@@ -207,7 +216,7 @@ impl<'a> Contents<'a> {
                 }
             }
         }
-        let there = count(store, stored).map_err(|error| error.to_string())?;
+        let there = count(store, stored, end).map_err(|error| error.to_string())?;
         if there != kept {
             return Err(format!("there are disclosures of {there} records, but {kept} records have any"));
         }
@@ -215,11 +224,12 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Of how many records there are disclosures.
-fn count(store: &dyn Store, stored: &Stored<'_>) -> Result<u64, ReadError> {
+/// Of how many records before `end` there are disclosures.
+fn count(store: &dyn Store, stored: &Stored<'_>, end: u64) -> Result<u64, ReadError> {
     let (mut from, mut count) = (0, 0);
-    loop {
-        let range = KeyRange::numbers(stored.log(), Kind::Disclosures, from..u64::MAX);
+    // A row has records of one commit only, which are all before it or none.
+    while from < end {
+        let range = KeyRange::numbers(stored.log(), Kind::Disclosures, from..end);
         let rows = store.scan(&range, ROWS)?;
         let Some(last) = rows.last().and_then(|(key, _)| key.number()) else { return Ok(count) };
         for (key, row) in rows {
@@ -227,6 +237,7 @@ fn count(store: &dyn Store, stored: &Stored<'_>) -> Result<u64, ReadError> {
         }
         from = last.saturating_add(1);
     }
+    Ok(count)
 }
 
 /// Streams that go on in another log that are remembered at a time.

@@ -40,7 +40,7 @@ pub(super) use check::{check_unreleased, discloses_others};
 pub(super) use damaged::damaged_records;
 pub use erase::EraseError;
 pub(super) use found::{Found, Indexes, Unserved};
-pub(super) use fsck::{check_records, is_record_of};
+pub(super) use fsck::{Meanwhile, check_records, is_record_of};
 pub use newest::StreamTip;
 pub(super) use newest::{Earlier, NewRecord, Newest};
 pub(super) use prepare::{Looked, Prepared};

@@ -31,6 +31,20 @@ fn sound_records_are_sound() {
     assert_eq!(findings.iter().find_map(|finding| finding.problem.clone()), None);
 }
 
+/// A check goes up to the head that there was when it began.
+#[test]
+fn records_that_come_during_a_check_are_no_finding_of_it() {
+    let mut archive = archive();
+    let log = archive.log();
+    let (mut came, before) = (0, log.head().size);
+    let finding = log.fsck(&mut |_| {
+        archive.record(&[Plan::new(1, 900 + came)]);
+        came += 1;
+    });
+    assert_eq!((finding.problem, finding.size), (None, before));
+    assert!(came > 0 && log.head().size > before, "nothing came meanwhile");
+}
+
 /// Leaves that no sequencer of ours would have made, put into the log as other entries are.
 #[test]
 fn records_that_contradict_each_other_are_named() {
