@@ -116,6 +116,14 @@ impl<'a> Rest<'a, '_> {
         }
     }
 
+    /// What a copy has; whether it was put.
+    fn fill(&mut self, key: Key, row: Vec<u8>) -> Result<bool, MendError> {
+        match &mut self.sink {
+            Some(sink) => sink.fill(key, row),
+            None => Ok(false),
+        }
+    }
+
     /// The rows of idempotency keys, and for each the row that lets it expire.
     fn idempotency(&mut self) -> Result<(), MendError> {
         let range = KeyRange::all(self.log, Kind::Idempotency);
@@ -146,10 +154,11 @@ impl<'a> Rest<'a, '_> {
         }
         let Some(copy) = copy.filter(|_| self.in_part || !gaps.is_empty()) else { return Ok(()) };
         let further = scan_past(&copy.store, range, &mut |key, row| {
-            // One that was readable above is there already, and newer.
-            let is_new = !matches!(parts.own_store.scan(&KeyRange::from_key(key.clone()), 1), Ok(rows) if rows.first().is_some_and(|(own, _)| *own == key));
+            // The database's own, wherever that can be read, is newer; most of those are there already.
+            let own = parts.own_store.get(&key).ok().flatten();
+            let row = own.filter(|own| !matches!(promise(&key, own, size), Promise::Unfit)).unwrap_or(row);
             match promise(&key, &row, size) {
-                Promise::Kept(expiry) if is_new => self.put(key, row).and_then(|()| self.put(expiry, Vec::new())),
+                Promise::Kept(expiry) if self.fill(key, row)? => self.put(expiry, Vec::new()),
                 _ => Ok(()),
             }
         });
@@ -176,7 +185,6 @@ impl<'a> Rest<'a, '_> {
             let part = range.starting_at(&from);
             missing.push(to.map_or_else(|| part.clone(), |to| part.ending_at(&to)));
         }
-        let torn = missing.clone();
         let mut end =
             missing.iter().filter_map(KeyRange::end_number).max().unwrap_or_default().min(last.saturating_add(1));
         let Lacking { records, is_cut } = self.lacking;
@@ -208,8 +216,7 @@ impl<'a> Rest<'a, '_> {
                 // the last before a block that can't be read.
                 let own = parts.own_store.get(&key).ok().flatten();
                 let own = own.filter(|own| own_row(&key, own, changed).is_ok());
-                let is_there = own.is_some() && !torn.iter().any(|part| part.contains(&key));
-                if is_there { Ok(()) } else { self.put(key, own.unwrap_or(row)) }
+                self.fill(key, own.unwrap_or(row)).map(drop)
             };
             scan_past(&covering.store, part, put)?;
         }

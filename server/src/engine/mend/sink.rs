@@ -38,6 +38,17 @@ impl Sink {
     }
 
     /// What was put so far is durable, and is read.
+    /// Puts a row of a copy where none is yet, and says whether: what the damaged database itself has is newer, and may be
+    /// readable once and not again.
+    pub(super) fn fill(&mut self, key: Key, row: Vec<u8>) -> Result<bool, MendError> {
+        let is_new =
+            !self.keys.contains(&key) && self.store.get(&key).map_err(crate::engine::OpenError::from)?.is_none();
+        if is_new {
+            self.put(key, row)?;
+        }
+        Ok(is_new)
+    }
+
     pub(super) fn flush(&mut self) -> Result<(), MendError> {
         self.disk.check().map_err(|low| MendError::DiskReserve { free: low.free, reserve: low.reserve })?;
         self.bytes = 0;
@@ -64,5 +75,24 @@ mod tests {
         }
         sink.flush().unwrap();
         assert_eq!(sink.store.get(&key).unwrap().as_deref(), Some(&b"other"[..]));
+    }
+
+    #[test]
+    fn what_a_copy_has_never_replaces_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::new(vec![folder.path().to_owned()], 0);
+        let mut sink = Sink::create(&folder.path().join("db"), &Settings::default(), disk).unwrap();
+        let key = |number| Key::numbered(LogId::new(1), Kind::Disclosures, number);
+        // Once in the batch that is gathered, and once in one that was written.
+        for number in [1, 2] {
+            sink.put(key(number), b"own".to_vec()).unwrap();
+            assert!(!sink.fill(key(number), b"older".to_vec()).unwrap());
+            sink.flush().unwrap();
+            assert!(!sink.fill(key(number), b"older".to_vec()).unwrap());
+        }
+        assert!(sink.fill(key(3), b"older".to_vec()).unwrap());
+        sink.flush().unwrap();
+        let rows = sink.store.get_many(&[key(1), key(2), key(3)]).unwrap();
+        assert_eq!(rows, [b"own", b"own", &b"older"[..]].map(|row| Some(row.to_vec())));
     }
 }
