@@ -34,7 +34,7 @@ use super::open::{
 };
 use super::published::LogPolicy;
 use super::stored::Stored;
-use crate::high_water::{Decided, HighWater, HighWaterError, Mark, Marked, Marks};
+use crate::high_water::{Backwards, Decided, HighWater, HighWaterError, Mark, Marked, Marks};
 
 /// What becomes of one log of a restored copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,12 @@ pub enum ReadmitError {
         /// The commit that the newest file must have.
         released: u64,
     },
+    /// It is newer, and knows less: whoever wrote it had begun from an earlier backup.
+    #[error(
+        "the high-water file was written by another copy of this database, which had less than the backup: {0}. It says nothing \
+         of what came after the backup; give the one that the lost database itself wrote last, or none"
+    )]
+    OtherEvidence(Backwards),
     /// Something in it is not as it must be.
     #[error("log {log} is not sound: {problem}; take another generation")]
     Unsound {
@@ -167,6 +173,7 @@ pub fn readmit(options: &EngineOptions, evidence: Option<&Path>) -> Result<Readm
         // A sealed log signs no more entries, but publishes checkpoints, under a policy that can be changed.
         let agrees = verdict == Verdict::Signs || verdict == Verdict::Ended && log.row.state == LogState::Sealed;
         let known = evidence.as_ref().filter(|_| agrees);
+        known.map(|known| known.comes_after(&marks, id)).transpose().map_err(ReadmitError::OtherEvidence)?;
         let held =
             known.map(|known| log.take_policy(&store, &binding, &mut batch, known)).transpose()?.unwrap_or(false);
         let mark = known.and_then(|evidence| evidence.get(id)).unwrap_or(log.mark);

@@ -122,6 +122,17 @@ impl Marks {
         self.marks.iter().map(|(log, marked)| (*log, marked.mark))
     }
 
+    /// That a log's mark may come after one that was known before: nothing of it has gone back that never does. What no program
+    /// has written down is not compared, nor that the log was halted.
+    ///
+    /// # Errors
+    /// [`Backwards`] says what has.
+    pub fn comes_after(&self, before: &Self, log: LogId) -> Result<(), Backwards> {
+        let Some(marked) = self.marks.get(&log).copied() else { return Ok(()) };
+        let marked = Marked { decided: marked.decided.or(before.decided(log)), ..marked };
+        before.check(log, marked).or_else(|error| if error.step == Step::Decided { Ok(()) } else { Err(error) })
+    }
+
     fn check(&self, log: LogId, marked: Marked) -> Result<(), Backwards> {
         let Some(Marked { mark: last, decided }) = self.marks.get(&log).copied() else { return Ok(()) };
         let Marked { mark, decided: next } = marked;

@@ -332,6 +332,26 @@ fn what_was_decided_is_kept_and_never_goes_back() {
     }
 }
 
+/// As of a copy that was restored from an earlier backup, whatever the number of its commit.
+#[test]
+fn marks_that_know_less_do_not_come_after() {
+    let size = |size| TreeSize::new(size).unwrap();
+    let decided = |checkpoint| Decided { checkpoint: size(checkpoint), ..Decided::default() };
+    let marks = |commit, mark, decided| Marks::of(commit, [(log(1), Marked { mark, decided })]);
+    let before = marks(1, mark(5), Some(Decided { halted: true, ..decided(4) }));
+    for (later, step) in [
+        (marks(9, mark(4), Some(decided(4))), Some(Step::Size { from: size(5), to: size(4) })),
+        (marks(9, Mark { time_ms: 1, ..mark(5) }, Some(decided(4))), Some(Step::Time { from: 1_005, to: 1 })),
+        (marks(9, mark(6), Some(decided(3))), Some(Step::Checkpoint { from: size(4), to: size(3) })),
+        (marks(9, mark(5), Some(decided(4))), None),
+        (marks(9, mark(6), None), None),
+    ] {
+        assert_eq!(later.comes_after(&before, log(1)).err().map(|backwards| backwards.step), step);
+    }
+    before.comes_after(&Marks::default(), log(1)).unwrap();
+    Marks::default().comes_after(&before, log(1)).unwrap();
+}
+
 /// A file of version 1 has room for heads alone. It is read, and older programs know what became of it.
 #[test]
 fn a_file_without_decisions_is_read_and_written_anew() {

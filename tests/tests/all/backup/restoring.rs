@@ -163,6 +163,31 @@ fn a_high_water_on_another_disk_is_evidence_by_itself() {
     oracle.check(server.address(), &mut Random::new(1)).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
+/// One that was only tried out counts its commits past those of the database that goes on, so that its file is newer than any
+/// backup of that, and knows less.
+#[test]
+fn the_high_water_of_a_copy_that_had_less_is_no_evidence() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..20);
+    scene.back_up(&["--with-keys"]);
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(scene.restore("", "tried", &["--high-water", &scene.high_water()])["verdict"], "signs");
+    let server = scene.data.serve();
+    scene.append(&server, 20..25);
+    scene.back_up(&["--with-keys"]);
+    scene.append(&server, 25..30);
+    assert_eq!(server.stop().code, Some(0));
+    let of_tried = scene.place("tried/high-water");
+    let refused = scene.try_restore("@2", "new", &["--high-water", of_tried.to_str().unwrap()]);
+    let words = ["was written by another copy of this database", "its size fell from 25 to 20"];
+    assert!(refused.code == Some(1) && words.iter().all(|words| refused.stderr.contains(words)), "{refused:?}");
+    assert!(!scene.place("new").exists());
+    // Of what it was made from it tells, and of the other one the database's own does.
+    assert_eq!(scene.restore("@1", "again", &["--high-water", of_tried.to_str().unwrap()])["verdict"], "signs");
+    assert_eq!(scene.restore("@2", "behind", &["--high-water", &scene.high_water()])["verdict"], "lost-tail");
+}
+
 #[test]
 fn nothing_is_restored_over_anything() {
     let scene = Scene::new();
