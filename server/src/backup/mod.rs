@@ -49,6 +49,7 @@ mod open;
 mod prune;
 mod quarantine;
 mod restore;
+mod spent;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub use manifest::{FileLine, Generation, Listed, Manifest, list};
 pub use prune::{Pruned, Unsound, prune};
 pub use quarantine::{LinkedQuarantine, OUTSIDE, persister_files, remove_links};
 pub use restore::{Restoring, refuse_unfinished, verify};
+pub use spent::{is_not_spent, spend};
 
 /// Why a backup was not made, read or restored.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +147,18 @@ pub enum BackupError {
         path: PathBuf,
         /// How it is known for a copy.
         how: String,
+    },
+    /// One that a restore has gone by already, which nobody has named.
+    #[error(
+        "the high-water file {} has not changed since a copy was restored by it into {into}, and does not say what that copy \
+         has signed since. Name the file that tells (--high-water): the high-water file of that copy if it was ever served, and \
+         this one if it never was", path.display()
+    )]
+    Spent {
+        /// The file.
+        path: PathBuf,
+        /// Where the copy was.
+        into: String,
     },
 }
 

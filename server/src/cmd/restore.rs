@@ -91,7 +91,11 @@ impl Restore {
         restoring.copy(generation, &mut show("copied"))?;
         let folder = restoring.folder();
         let config = own_high_water(folder)?;
-        let evidence = self.high_water.clone().or(config.filter(|path| path.is_file()));
+        let config = config.filter(|path| path.is_file());
+        if let (Some(config), None) = (&config, &self.high_water) {
+            backup::is_not_spent(config)?;
+        }
+        let evidence = self.high_water.clone().or_else(|| config.clone());
         if let Some(evidence) = &evidence {
             backup::is_no_copy(&generation.dest, evidence)?;
         }
@@ -110,6 +114,16 @@ impl Restore {
         for one in &readmitted.logs {
             if let Some(reason) = one.verdict.reason() {
                 incidents.add(Incident::halted(&one.log, &reason, SystemClock.now_ms()))?;
+            }
+        }
+        // From here on the copy may sign what the file that other backups name does not tell.
+        let signs = readmitted.logs.iter().any(|one| one.verdict == Verdict::Signs);
+        if let Some(config) = config.filter(|_| signs) {
+            let noted = backup::spend(&config, &self.data);
+            if self.high_water.is_none() {
+                noted.context(
+                    "that the high-water file was used can't be noted beside it; name the file (--high-water)",
+                )?;
             }
         }
         Ok(readmitted)

@@ -1,6 +1,7 @@
 //! What a restored copy may sign: what is proven to be the newest, and nothing else.
 
 use std::fs;
+use std::path::PathBuf;
 
 use cairn_tests::http::{Connection, Request};
 use cairn_tests::oracle::Oracle;
@@ -135,16 +136,22 @@ fn a_backup_is_no_evidence_for_itself() {
     assert_eq!(scene.restore("@2", "newest", &["--high-water", &scene.high_water()])["verdict"], "signs");
 }
 
-/// The file that the configuration names elsewhere is asked without being told, and never written over.
-#[test]
-fn a_high_water_on_another_disk_is_evidence_by_itself() {
-    let scene = Scene::new();
+/// A database whose high-water file stands elsewhere.
+fn kept_elsewhere(scene: &Scene) -> (Data, PathBuf) {
     let (data, elsewhere) = (scene.place("other"), scene.place("elsewhere"));
     let made = cairnd(&data, &["init", "--json", "--high-water", elsewhere.to_str().unwrap()]);
     let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
     let mut data = Data::at(data, &scene.data);
     data.token = made["producer_token"].as_str().unwrap().to_owned();
     data.main.vkey = made["logs"][0]["vkey"].as_str().unwrap().to_owned();
+    (data, elsewhere)
+}
+
+/// The file that the configuration names elsewhere is asked without being told, and never written over.
+#[test]
+fn a_high_water_on_another_disk_is_evidence_by_itself() {
+    let scene = Scene::new();
+    let (data, elsewhere) = kept_elsewhere(&scene);
     let mut oracle = Oracle::new(&data.main);
     let server = data.serve();
     append(&server, &data, &mut oracle, &entry(0));
@@ -161,6 +168,39 @@ fn a_high_water_on_another_disk_is_evidence_by_itself() {
     let server = data.serve();
     append(&server, &data, &mut oracle, &entry(2));
     oracle.check(server.address(), &mut Random::new(1)).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// It does not say what the copy that went on by it signed: a second one would sign that again.
+#[test]
+fn a_high_water_on_another_disk_speaks_for_one_copy() {
+    let scene = Scene::new();
+    let (data, elsewhere) = kept_elsewhere(&scene);
+    let mut oracle = Oracle::new(&data.main);
+    let server = data.serve();
+    append(&server, &data, &mut oracle, &entry(0));
+    let backup = || assert_eq!(super::backup(data.path(), &scene.dest(), &["--with-keys"]).code, Some(0));
+    backup();
+    assert_eq!(scene.restore("", "tried", &[])["verdict"], "signs");
+    // A database that goes on writes to it, so that it tells again.
+    append(&server, &data, &mut oracle, &entry(1));
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(scene.restore("", "behind", &[])["verdict"], "lost-tail");
+    backup();
+    assert_eq!(scene.restore("", "first", &[])["verdict"], "signs");
+    let copy = Data::at(scene.place("first"), &data);
+    let server = copy.serve();
+    append(&server, &copy, &mut oracle, b"signed by the copy");
+    assert_eq!(server.stop().code, Some(0));
+    let refused = scene.try_restore("", "second", &[]);
+    let words = format!("has not changed since a copy was restored by it into {}", copy.path().display());
+    assert!(refused.code == Some(1) && refused.stderr.contains(&words), "{refused:?}");
+    assert!(!scene.place("second").exists());
+    let newest = copy.path().join("high-water");
+    let said = scene.restore("", "second", &["--high-water", newest.to_str().unwrap()]);
+    assert_eq!(said["verdict"], "lost-tail", "{said}");
+    // Whoever names it says that the copy never signed anything.
+    let said = scene.restore("", "third", &["--high-water", elsewhere.to_str().unwrap()]);
+    assert_eq!(said["verdict"], "signs", "{said}");
 }
 
 /// One that was only tried out counts its commits past those of the database that goes on, so that its file is newer than any
