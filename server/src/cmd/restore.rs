@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use cairn_rocks::DatabaseLock;
 use cairn_tree::checkpoint::SignedCheckpoint;
 use cairn_tree::note::VerifierKey;
 use cairn_tree::size::TreeSize;
@@ -70,6 +71,7 @@ impl Restore {
             // Before everything is copied for nothing.
             backup::is_no_copy(&dest, high_water)?;
         }
+        let _beside = self.high_water.as_deref().map(lock_beside).transpose()?;
         let restoring = Restoring::begin(&self.data)?;
         let restored = self.fill(&generation, &restoring);
         let restored = match restored {
@@ -161,6 +163,23 @@ impl Restore {
             ))?;
         }
         print(&format!("serve with: cairnd serve --data {}", self.data.display()))
+    }
+}
+
+/// Keeps the database that a high-water file stands beside, if there is one, from being opened as long as this lives: of what it
+/// signs from now on the restored copy would know nothing.
+fn lock_beside(high_water: &Path) -> anyhow::Result<Option<DatabaseLock>> {
+    let real = fs::canonicalize(high_water).with_context(|| high_water.display().to_string())?;
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    match DatabaseLock::take(&engine_options(folder, &Config::default()).database_path()) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(cairn_rocks::OpenError::Locked(_)) => bail!(
+            "{} is being served, or another command has it open: what it signs from now on its high-water file does not say. \
+             Stop it first",
+            folder.display()
+        ),
+        // There is none, or what is left of it can't be written to.
+        Err(_) => Ok(None),
     }
 }
 

@@ -170,6 +170,27 @@ fn a_high_water_on_another_disk_is_evidence_by_itself() {
     oracle.check(server.address(), &mut Random::new(1)).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
+/// What it signs a moment later the file does not say.
+#[test]
+fn the_high_water_of_a_database_that_is_served_is_refused() {
+    let scene = Scene::new();
+    let server = scene.data.serve();
+    scene.append(&server, 0..3);
+    scene.back_up(&["--with-keys"]);
+    let linked = scene.place("linked");
+    std::os::unix::fs::symlink(scene.high_water(), &linked).unwrap();
+    for file in [&scene.high_water(), linked.to_str().unwrap()] {
+        let refused = scene.try_restore("", "new", &["--high-water", file]);
+        assert!(refused.code == Some(1) && refused.stderr.contains("is being served"), "{refused:?}");
+        assert!(!scene.place("new").exists());
+    }
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(scene.restore("", "new", &["--high-water", &scene.high_water()])["verdict"], "signs");
+    // It is let go of again.
+    let server = scene.data.serve();
+    append(&server, &scene.data, &mut scene.oracle.lock().unwrap(), &entry(3));
+}
+
 /// It does not say what the copy that went on by it signed: a second one would sign that again.
 #[test]
 fn a_high_water_on_another_disk_speaks_for_one_copy() {

@@ -195,9 +195,8 @@ fn a_backup_brings_back_the_quarantine_and_the_configuration() {
     assert_eq!(running.quarantine(&["drop", &dropped]).code, Some(0));
 
     let new = outside.path().join("new");
-    let high_water = running.data.path().join("high-water");
     let mut restore = Command::new(program("cairnd"));
-    restore.args(["restore", "--from"]).arg(&dest).arg("--high-water").arg(&high_water).arg("--data").arg(&new);
+    restore.args(["restore", "--from"]).arg(&dest).arg("--data").arg(&new);
     let restored = run(&mut restore);
     assert_eq!(restored.code, Some(0), "{restored:?}");
     let elsewhere = new.join("persister-outside");
