@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::Digest;
+use crate::names::sync_name;
 use crate::regular::open_regular;
 
 pub(crate) const FILE_NAME: &str = "incidents.jsonl";
@@ -121,7 +122,7 @@ impl Incidents {
         file.write_all(&line)?;
         file.sync_all()?;
         if incident.number == 1 {
-            File::open(self.path.parent().unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())?;
+            sync_name(&self.path)?;
         }
         *last = incident.number;
         Ok(incident.number)

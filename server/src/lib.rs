@@ -18,6 +18,7 @@ pub mod limits;
 pub mod log_name;
 pub mod metrics;
 pub mod mirror;
+mod names;
 mod outward;
 pub mod readers;
 pub mod records;

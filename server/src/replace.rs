@@ -1,9 +1,11 @@
 //! Replacing a small file as a whole, so that a crash leaves the old one or the new one, for its owner alone to read.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use crate::names::sync_name;
 
 /// Writes the file under another name, durably, and gives it its own.
 ///
@@ -22,5 +24,5 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&next, path)?;
     // The new name is durable only once its folder is.
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    sync_name(path)
 }

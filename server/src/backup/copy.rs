@@ -8,6 +8,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::{BackupError, Digest};
+use crate::names;
 
 const BUFFER: usize = 1 << 20;
 /// The end of a table, which holds an id of its own.
@@ -78,14 +79,12 @@ fn create(path: &Path) -> Result<File, BackupError> {
 
 /// Gives a durable file or folder its name, durably.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), BackupError> {
-    fs::rename(from, to).map_err(BackupError::io(to))?;
-    sync_folder(to.parent().unwrap_or(Path::new(".")))
+    fs::rename(from, to).and_then(|()| names::sync_name(to)).map_err(BackupError::io(to))
 }
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(path: &Path) -> Result<(), BackupError> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(BackupError::io(path))
+    names::sync_folder(path).map_err(BackupError::io(path))
 }
 
 /// Makes a folder that only its owner may enter, unless it is there, and those around it that are not there. Their names

@@ -3,7 +3,7 @@
 //! The first key of log NAME is in `NAME.skey`, each further one in `NAME+ID.skey` with its key id: no log's name has a
 //! plus sign.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use cairn_tree::note::{SignerKey, VerifierKey};
 use cairn_tree::store::LogId;
 
 use crate::log_name::LogName;
+use crate::names::{sync_folder, sync_name};
 use crate::regular::{open_regular, read_bounded};
 
 /// The name of a key's two files, without their endings. It is no path: it is made of a checked name, or of numbers.
@@ -129,8 +130,7 @@ impl KeyFiles {
             _ => {}
         }
         // The folder's own name must outlive a power loss too: a log without its key can't go on.
-        let parent = self.folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        sync_folder(parent).map_err(folder_error)?;
+        sync_name(&self.folder).map_err(folder_error)?;
         let (private, public) = (self.private_path(file), self.public_path(file));
         write_new(&private, &key.to_skey())?;
         write_new(&public, &key.verifier_key().to_string()).inspect_err(|_| remove(&private))?;
@@ -249,10 +249,6 @@ fn write_new(path: &Path, text: &str) -> Result<(), KeyFileError> {
 fn remove_durably(path: &Path, folder: &Path) -> Result<(), KeyFileError> {
     let removed = fs::remove_file(path).and_then(|()| sync_folder(folder));
     removed.map_err(|error| KeyFileError::Io { path: path.to_owned(), error })
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Removes a file of a key that nothing was signed with.

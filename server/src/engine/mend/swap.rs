@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MENDING, SALVAGE};
 use crate::incidents::{self, Incident, Incidents};
+use crate::names;
 use crate::regular::{open_regular, read_bounded};
 use crate::summed;
 
@@ -261,12 +262,11 @@ fn is_name(name: &str) -> bool {
 
 fn rename(from: &Path, to: &Path) -> Result<(), SwapError> {
     fs::rename(from, to).map_err(on_io(from))?;
-    sync_folder(to.parent().unwrap_or(Path::new(".")))
+    names::sync_name(to).map_err(on_io(to))
 }
 
 fn sync_folder(path: &Path) -> Result<(), SwapError> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(on_io(path))
+    names::sync_folder(path).map_err(on_io(path))
 }
 
 fn on_io(path: &Path) -> impl Fn(io::Error) -> SwapError + '_ {

@@ -38,6 +38,7 @@ use super::files::{head_lines, statement_lines};
 use super::{HeadToSign, SignerError};
 use crate::engine::{KeyFile, KeyFileError, KeyFiles};
 use crate::high_water::{HighWater, HighWaterError, Mark};
+use crate::names::sync_name;
 
 const HIGH_WATER: &str = "high-water";
 /// Logs have numbers below this; with it, they name the head that a server may come back to.
@@ -477,12 +478,6 @@ fn released(number: LogId) -> LogId {
 fn identity(index: &Index) -> Result<DatabaseId, String> {
     let id = u128::from_str_radix(&index.id, 16).map_err(|error| error.to_string())?;
     Ok(DatabaseId::new(id.to_be_bytes()))
-}
-
-/// Makes a folder's name outlive a power loss.
-fn sync_name(folder: &Path) -> io::Result<()> {
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
 }
 
 fn hold(keys: &KeyFiles, entry: &Entry, damaged: &dyn Fn(String) -> VaultError) -> Result<Held, VaultError> {

@@ -29,6 +29,7 @@ use self::line::{FORMAT, read_line};
 pub use self::note::Note;
 use super::unmapped::Unmapped;
 use crate::auth::TokenId;
+use crate::names::{sync_folder, sync_name};
 use crate::replace::replace_file;
 use crate::summed;
 
@@ -281,8 +282,7 @@ impl Quarantine {
     }
 
     fn sync(&self) -> Result<(), QuarantineError> {
-        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| QuarantineError::Io { path: self.folder.clone(), source })
+        sync_folder(&self.folder).map_err(|source| QuarantineError::Io { path: self.folder.clone(), source })
     }
 
     fn write_note(&self, id: Id, note: Note) -> Result<(), QuarantineError> {
@@ -331,9 +331,8 @@ impl Quarantine {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => {
                 made.map_err(io(&self.folder))?;
-                let parent = self.folder.parent().unwrap_or(Path::new("."));
                 // The folder is there only once its parent says so.
-                File::open(parent).and_then(|parent| parent.sync_all()).map_err(io(parent))?;
+                sync_name(&self.folder).map_err(io(&self.folder))?;
             }
         }
         Ok(())
