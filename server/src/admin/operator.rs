@@ -12,7 +12,7 @@ use super::tenant::Creation;
 use super::{FindingLine, LogLine, NewToken, PolicyLine, Progress, Reply, Request, TokenLine};
 use crate::auth::{Token, TokenFile, TokenFileError, TokenId, TokenTerms, TokenText, Tokens};
 use crate::cosigners::suited;
-use crate::engine::{Clock, Engine, Log, LogState, Terms};
+use crate::engine::{Clock, Engine, Log, LogState, Terms, policy_in_doubt};
 use crate::http::Captures;
 use crate::log_name::{LogName, OriginPrefix};
 use crate::records::{Homes, Own, Settings};
@@ -177,10 +177,7 @@ pub(super) fn line(log: &Log) -> LogLine {
     let info = log.info();
     let state = match log.state() {
         LogState::Open if log.lacks_policy() => {
-            format!(
-                "held: a repair lost its witness policy, or a restore found it changed since; see: cairnd log policy {} --help",
-                info.name
-            )
+            format!("held: {}; see: cairnd log policy {} --help", policy_in_doubt("its witness policy"), info.name)
         }
         LogState::Open => "open".to_owned(),
         LogState::Sealed => "sealed".to_owned(),

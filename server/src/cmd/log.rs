@@ -10,6 +10,7 @@ use cairn_tree::policy::Policy as PolicyFile;
 use cairn_tree::size::counted;
 use cairn_tree::wire::json::Bytes;
 use cairnd::admin::{LogLine, PolicyLine, Reply, Request};
+use cairnd::engine::policy_in_doubt;
 use clap::Subcommand;
 
 use super::folder::{Folder, unexpected};
@@ -157,9 +158,9 @@ impl Policy {
             Reply::Policy(line) if show => match line.policy {
                 Some(Bytes(file)) => print_bytes(&file)?,
                 None if line.lost => print(&format!(
-                    "a repair lost the witness policy of log {}, or a restore found it changed since: say which one holds, with \
-                     --policy FILE or --none. Until then it takes no appends, and publishes no new checkpoint",
-                    line.log
+                    "{}: say which one holds, with --policy FILE or --none. Until then it takes no appends, and publishes no \
+                     new checkpoint",
+                    policy_in_doubt(&format!("the witness policy of log {}", line.log))
                 ))?,
                 None => print(&format!("log {} has no witness policy", line.log))?,
             },

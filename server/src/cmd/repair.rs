@@ -13,7 +13,8 @@ use cairn_tree::size::counted;
 use cairnd::admin::{Progress, Session};
 use cairnd::backup::{self, Generation};
 use cairnd::engine::{
-    Clock as _, Copy, MendError, Mending, Remedy, RepairLock, Report, Sources, SystemClock, Wrong, sources_folder,
+    Clock as _, Copy, MendError, Mending, Remedy, RepairLock, Report, Sources, SystemClock, Wrong, say_which_policy,
+    sources_folder,
 };
 use cairnd::mirror::{HttpMirror, MirrorTokens};
 use cairnd::records::{NoRandomness, Random as _, SystemRandom};
@@ -206,9 +207,8 @@ impl Repair {
             let becomes = match (&log.ended, log.lifted) {
                 (Some(reason), _) => format!("stays as it is: {reason}"),
                 (None, _) if log.held => format!(
-                    "HELD, without appends and new checkpoints, until you say which witness policy holds: cairnd log policy {} \
-                     --policy FILE, or --none",
-                    log.log
+                    "HELD, without appends and new checkpoints, until you say which witness policy holds: {}",
+                    say_which_policy(&log.log)
                 ),
                 (None, true) => "was halted because of damage, and goes on".to_owned(),
                 (None, false) => "goes on".to_owned(),

@@ -15,6 +15,7 @@ use cairnd::backup::{self, Generation, OUTSIDE, Restoring};
 use cairnd::config::{self, Config};
 use cairnd::engine::{
     Clock as _, EngineOptions, Frozen, FrozenLog, Readmission, Readmitted, SystemClock, Verdict, examine, readmit,
+    say_which_policy,
 };
 use cairnd::incidents::{Incident, Incidents};
 use serde::Serialize;
@@ -211,7 +212,7 @@ fn words(one: &Readmitted) -> String {
 fn judged(one: &Readmitted) -> String {
     let log = &one.log;
     let go_on = format!("continue it under another origin: cairnd log seal {log} --successor NAME");
-    let until = format!("until you say which one holds: cairnd log policy {log} --policy FILE, or --none");
+    let until = format!("until you say which one holds: {}", say_which_policy(log));
     match &one.verdict {
         Verdict::Signs if one.held => format!(
             "goes on, the high-water file has no entries that are missing here; but {IN_DOUBT}. HELD, without appends and new \

@@ -6,6 +6,7 @@ use cairn_tree::hash::Hash;
 use cairn_tree::store::LogId;
 use sha2::{Digest as _, Sha256};
 
+use super::doubt::{OF_THE_LOG, policy_in_doubt};
 use super::head::Head;
 use super::layout::Placement;
 
@@ -41,10 +42,7 @@ pub enum AppendError {
     #[error("the log waits for its witnesses to agree that it goes on from where it was")]
     Held,
     /// A repair lost the log's witness policy, and the operator has not said yet which one holds.
-    #[error(
-        "a repair lost the log's witness policy, or a restore found it changed since, \
-         and its operator has not said yet which one holds"
-    )]
+    #[error("{}, and its operator has not said yet which one holds", policy_in_doubt(OF_THE_LOG))]
     LacksPolicy,
     /// The log has ended; the origin of the log that continues it.
     #[error("the log is sealed")]

@@ -13,6 +13,7 @@ use cairn_tree::size::{LeafIndex, TreeSize};
 use cairn_tree::statement::{End, KeyChange, KeyStatement, LinkStatement, SealStatement, Statement, StatementError};
 use tokio::sync::oneshot;
 
+use super::doubt::{NAME, OF_THE_LOG, policy_in_doubt, say_which_policy};
 use super::head::{Head, Shared, Standing};
 use super::keyring::KeyRingError;
 use super::layout::{KeyEntry, KeyStatus, LogState, Successor, Terms};
@@ -45,10 +46,7 @@ pub enum LifeError {
     #[error("the log waits for its witnesses to agree that it goes on from where it was; try again then")]
     Held,
     /// A repair lost its witness policy.
-    #[error(
-        "a repair lost the log's witness policy, or a restore found it changed since: say first which one holds, with cairnd \
-         log policy NAME --policy FILE, or --none"
-    )]
+    #[error("{}: say first which one holds, with {}", policy_in_doubt(OF_THE_LOG), say_which_policy(NAME))]
     LacksPolicy,
     /// It has ended.
     #[error("the log is sealed")]

@@ -16,7 +16,7 @@ use http::{HeaderValue, StatusCode};
 use super::Ask;
 use super::problem::{Kind, Problem};
 use super::reading::fresh;
-use crate::engine::{AppendError, Engine, Log, LogState};
+use crate::engine::{AppendError, Engine, Log, LogState, policy_in_doubt, say_which_policy};
 use crate::metrics::Seen;
 
 /// The text format of Prometheus and OpenMetrics.
@@ -112,10 +112,10 @@ fn witnesses(ask: &Ask<'_>) -> String {
     for (log, report) in ask.app.cosigners.reports().into_iter().filter(|(log, _)| open(log)) {
         let label = &log.info().name;
         if log.lacks_policy() {
+            let why = policy_in_doubt("its witness policy");
+            let which = say_which_policy(label.as_str());
             text.push_str(&format!(
-                "log {label}: no appends and no new checkpoint: a repair lost its witness policy, or a restore found it \
-                 changed since; say which one holds: cairnd \
-                 log policy {label} --policy FILE, or --none\n"
+                "log {label}: no appends and no new checkpoint: {why}; say which one holds: {which}\n"
             ));
             continue;
         }

@@ -13,9 +13,10 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::reading::NOT_KEPT;
+use crate::engine::doubt::{NAME, OF_THE_LOG};
 use crate::engine::postings::PostingsError;
 use crate::engine::records::RecordError;
-use crate::engine::{AppendError, Log, ProofError, ReadError};
+use crate::engine::{AppendError, Log, ProofError, ReadError, policy_in_doubt, say_which_policy};
 use crate::records::{OwnError, Refusal};
 
 /// When to try again what a bounded queue did not take: commits take milliseconds.
@@ -245,12 +246,16 @@ impl From<Refusal> for Problem {
 /// A log that publishes no checkpoint: nobody knows which policy it has to meet, or none has met it since.
 pub(crate) fn unpublished(log: &Log) -> Problem {
     let detail = if log.lacks_policy() {
-        "a repair lost the log's witness policy, or a restore found it changed since, and its checkpoint is gone: none is \
-         published before its operator has said which policy holds, with cairnd log policy NAME --policy FILE, or --none; \
-         what was logged is served up to `head`"
+        format!(
+            "{}, and its checkpoint is gone: none is published before its operator has said which policy holds, with {}; what \
+             was logged is served up to `head`",
+            policy_in_doubt(OF_THE_LOG),
+            say_which_policy(NAME)
+        )
     } else {
         "a repair or a restore lost the log's checkpoint, and no head has met its witness policy since; what was logged is \
          served up to `head`"
+            .to_owned()
     };
     Problem::new(Kind::Held, detail).retry_after(LATER)
 }
@@ -281,9 +286,12 @@ impl From<AppendError> for Problem {
                 Self::new(Kind::Held, detail).retry_after(SHORTLY)
             }
             AppendError::LacksPolicy => {
-                let detail = "a repair lost the log's witness policy, or a restore found it changed since the backup: it \
-                              takes no appends, and publishes nothing, before its operator has said which policy \
-                              holds, with cairnd log policy NAME --policy FILE, or --none; reads go on";
+                let detail = format!(
+                    "{}: it takes no appends, and publishes nothing, before its operator has said which policy holds, with {}; \
+                     reads go on",
+                    policy_in_doubt(OF_THE_LOG),
+                    say_which_policy(NAME)
+                );
                 Self::new(Kind::Held, detail).retry_after(LATER)
             }
             AppendError::Sealed(None) => Self::new(Kind::Sealed, "the log has ended and takes no more entries"),
