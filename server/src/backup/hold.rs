@@ -1,7 +1,8 @@
-//! Locks that keep two backups out of each other's way, and that whoever is killed lets go of.
+//! Locks that keep two backups, or two restores, out of each other's way, and that whoever is killed lets go of.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::FlockOperation;
@@ -21,6 +22,17 @@ pub fn hold(data: &Path) -> Result<File, BackupError> {
 /// Keeps others from adding to a folder of backups.
 pub(super) fn hold_backups(dest: &Path) -> Result<File, BackupError> {
     lock(File::open(dest).map_err(BackupError::io(dest))?, dest)
+}
+
+/// Keeps others from restoring into a folder.
+pub(super) fn hold_restore(staging: &Path) -> Result<File, BackupError> {
+    let busy = || BackupError::Restoring(staging.into());
+    let file = File::open(staging).map_err(BackupError::io(staging))?;
+    let held =
+        lock(file, staging).map_err(|error| if matches!(error, BackupError::Busy(_)) { busy() } else { error })?;
+    // It may have been given its name a moment ago, and another one made.
+    let inode = |found: io::Result<Metadata>| found.map(|found| (found.dev(), found.ino())).ok();
+    if inode(held.metadata()) == inode(fs::metadata(staging)) { Ok(held) } else { Err(busy()) }
 }
 
 fn lock(file: File, path: &Path) -> Result<File, BackupError> {

@@ -116,6 +116,9 @@ pub enum BackupError {
     /// A restore never writes over anything.
     #[error("{} is there already; a backup is restored into a folder that is not there yet", .0.display())]
     Exists(PathBuf),
+    /// Somebody else restores into the same place.
+    #[error("another restore into the same place is under way; it fills {}", .0.display())]
+    Restoring(PathBuf),
     /// A folder that a restore has not finished.
     #[error(
         "{} holds a restore that was never finished, and nothing has decided what it may sign; remove it, and restore the \

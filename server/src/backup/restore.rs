@@ -1,10 +1,11 @@
 //! Bringing a generation back: copied beside its place, verified, and only then given its name.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::copy;
+use super::hold::hold_restore;
 use super::make::{Extra, files_in};
 use super::manifest::{FileLine, Generation};
 use super::{BackupError, Progress};
@@ -19,13 +20,16 @@ const MARK: &str = "restore.unfinished";
 pub struct Restoring {
     staging: PathBuf,
     target: PathBuf,
+    /// Lasts until the folder has its name, or is gone.
+    _alone: File,
 }
 
 impl Restoring {
     /// Begins a restore into `target`.
     ///
     /// # Errors
-    /// [`BackupError::Exists`] if anything stands there, [`BackupError::Nameless`] if nothing could.
+    /// [`BackupError::Exists`] if anything stands there, [`BackupError::Nameless`] if nothing could, [`BackupError::Restoring`] if
+    /// another restore into it is under way: either could give its name to what the other has half copied.
     pub fn begin(target: &Path) -> Result<Self, BackupError> {
         // What stands beside it could not be given its name.
         if target.file_name().is_none() {
@@ -35,12 +39,16 @@ impl Restoring {
             return Err(BackupError::Exists(target.into()));
         }
         let staging = staging(target);
+        let is_left = staging.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let left = is_left.then(|| hold_restore(&staging)).transpose()?;
         discard(&staging)?;
+        drop(left);
         copy::make_folder(&staging)?;
+        let alone = hold_restore(&staging)?;
         // Before anything else: from here on it is no database, until it has all that one must have.
         copy::write(&staging.join(MARK), b"")?;
         copy::sync_folder(&staging)?;
-        Ok(Self { staging, target: target.into() })
+        Ok(Self { staging, target: target.into(), _alone: alone })
     }
 
     /// Where it stands until it is finished.

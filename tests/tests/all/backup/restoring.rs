@@ -265,6 +265,25 @@ fn nothing_is_restored_over_anything() {
     assert!(refused.code == Some(1) && refused.stderr.contains("holds no generation 7"), "{refused:?}");
 }
 
+/// Either could give its name to what the other had only half copied.
+#[test]
+fn a_second_restore_into_one_place_touches_nothing_of_the_first() {
+    let scene = Scene::new();
+    scene.back_up(&[]);
+    let filled = scene.place(".new.cairn-restoring");
+    fs::create_dir(&filled).unwrap();
+    fs::write(filled.join("cairnd.toml"), "of the first").unwrap();
+    let first = fs::File::open(&filled).unwrap();
+    first.lock().unwrap();
+    let second = scene.try_restore("", "new", &[]);
+    assert!(second.code == Some(1) && second.stderr.contains("another restore into the same place"), "{second:?}");
+    assert_eq!(fs::read(filled.join("cairnd.toml")).unwrap(), b"of the first");
+    assert!(!scene.place("new").exists());
+    drop(first);
+    assert_eq!(scene.restore("", "new", &[])["verdict"], "unknown");
+    assert!(!filled.exists());
+}
+
 /// Findings outlive the database that they are about: an auditor asks for them, and a repair goes by them.
 #[test]
 fn incidents_come_back_with_the_database() {
