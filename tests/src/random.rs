@@ -34,6 +34,16 @@ impl Random {
         Self(self.number())
     }
 
+    /// The choices that belong to a name, whatever was chosen for others, or will be.
+    #[must_use]
+    pub fn named(&self, name: &[u8]) -> Self {
+        let mut mixed = self.clone().number();
+        for byte in name {
+            mixed = Self(mixed ^ u64::from(*byte)).number();
+        }
+        Self(mixed)
+    }
+
     /// Any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -82,7 +82,8 @@ fn main() -> ExitCode {
     };
     say(&format!("SEED={}, worlds in {}, {} at a time", plan.seed, plan.folder.display(), plan.hands));
     let done = run(&plan, std::io::stderr().is_terminal());
-    let mut text = tally::table(&done);
+    let mut text = if plan.world.is_some() { tally::chosen(&done) } else { String::new() };
+    text.push_str(&tally::table(&done));
     text.push('\n');
     for (kind, tally) in &done {
         // Numbers and a name are always JSON.

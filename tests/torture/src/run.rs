@@ -101,12 +101,7 @@ fn run_world(seed: u64, kind: Kind, setting: &Setting<'_>) -> Tally {
 
 /// The choices of one world, which do not depend on the others.
 fn seed_of(seed: u64, kind: Kind, number: u64) -> Random {
-    let mut random = Random::new(seed);
-    let mut mixed = random.number();
-    for byte in kind.name().bytes().chain(number.to_be_bytes()) {
-        mixed = Random::new(mixed ^ u64::from(byte)).number();
-    }
-    Random::new(mixed)
+    Random::new(seed).named(&[kind.name().as_bytes(), &number.to_be_bytes()].concat())
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {

@@ -11,6 +11,8 @@ use crate::kinds::Kind;
 
 /// Findings whose words are kept; the rest are counted.
 const WORDS_KEPT: usize = 20;
+/// Choices that are kept, of the first world that is added.
+const CHOICES_KEPT: usize = 200;
 
 /// Something that must never happen.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,8 @@ pub struct Tally {
     pub records: u64,
     /// What came of it, by name: for people.
     pub notes: BTreeMap<String, u64>,
+    /// What was to happen, in its order, in the first of its worlds.
+    pub chosen: Vec<String>,
     findings: BTreeMap<Sort, u64>,
     words: Vec<String>,
 }
@@ -110,6 +114,13 @@ impl Tally {
         *self.notes.entry(what.into()).or_default() += count;
     }
 
+    /// Keeps what was chosen to happen next, whether it does or not.
+    pub fn chose(&mut self, what: impl Into<String>) {
+        if self.chosen.len() < CHOICES_KEPT {
+            self.chosen.push(what.into());
+        }
+    }
+
     /// Counts a finding.
     pub fn found(&mut self, finding: &Finding) {
         *self.findings.entry(finding.sort).or_default() += 1;
@@ -126,6 +137,9 @@ impl Tally {
         self.records += other.records;
         other.notes.into_iter().for_each(|(what, count)| self.note_many(what, count));
         other.findings.into_iter().for_each(|(sort, count)| *self.findings.entry(sort).or_default() += count);
+        if self.chosen.is_empty() {
+            self.chosen = other.chosen;
+        }
         self.words.extend(other.words);
         self.words.truncate(WORDS_KEPT);
     }
@@ -170,6 +184,19 @@ impl Tally {
             failed: self.count(Sort::Failed),
         }
     }
+}
+
+/// What was to happen in the first world of each kind, in its order, to compare with a replay.
+#[must_use]
+pub fn chosen(tallies: &[(Kind, Tally)]) -> String {
+    let mut text = String::new();
+    for (kind, tally) in tallies {
+        for (number, what) in (1..).zip(&tally.chosen) {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{} {number}: {what}", kind.name());
+        }
+    }
+    text
 }
 
 /// What people read.

@@ -32,7 +32,12 @@ pub(crate) struct World {
     pub(crate) seen: Seen,
     clients: Vec<Client>,
     logs: Vec<LogKey>,
+    /// The choices of what is broken next.
     pub(crate) random: Random,
+    /// Where those come from.
+    deeds: Random,
+    /// The choices of what is looked at, whose number depends on what there is.
+    samples: Random,
 }
 
 /// What was ever seen of a database from outside.
@@ -89,7 +94,14 @@ impl World {
         }
         let logs = vec![data.main.clone(), timed, tenant.log];
         let seen = Seen { oracles: logs.iter().map(Oracle::new).collect(), ledgers, checkpoints: HashMap::new() };
-        Ok(Self { folder: Some(folder), data, seen, clients, logs, parties: None, random })
+        let (samples, deeds) = (random.fork(), random.fork());
+        Ok(Self { folder: Some(folder), data, seen, clients, logs, parties: None, random, deeds, samples })
+    }
+
+    /// From here on choices are new ones, and the same in a replay, however many were made before: how many bytes are torn
+    /// or calls awaited depends on how threads take turns.
+    pub(crate) fn begin(&mut self) {
+        self.random = self.deeds.fork();
     }
 
     /// From now on the keys of all logs are at a signer process, and a witness cosigns their heads.
@@ -130,13 +142,13 @@ impl World {
         if let Some(parties) = &mut self.parties {
             parties.settle(address, &mut self.seen)?;
         }
-        self.seen.check(address, &mut self.random, Sort::Lost)
+        self.seen.check(address, &mut self.samples, Sort::Lost)
     }
 
     /// The same of a copy that may be damaged: what is learnt of it is not the world's, and that it says so of something is
     /// no loss.
     pub(crate) fn check_copy(&mut self, address: SocketAddr) -> Result<(), Finding> {
-        self.seen.clone().check(address, &mut self.random, Sort::Failed).map(drop)
+        self.seen.clone().check(address, &mut self.samples, Sort::Failed).map(drop)
     }
 
     /// Lets all clients work at a server until `end` returns, and then until the server is gone or they have their last
@@ -207,7 +219,7 @@ impl World {
         let Seen { oracles, ledgers, .. } = &mut self.seen;
         for (oracle, content) in oracles.iter().zip(&contents) {
             for ledger in ledgers.iter_mut().filter(|ledger| ledger.log() == oracle.name()) {
-                ledger.check_all((up.address, content), &mut self.random, exactly)?;
+                ledger.check_all((up.address, content), &mut self.samples, exactly)?;
             }
         }
         up.process.kill();

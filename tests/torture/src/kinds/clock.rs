@@ -25,20 +25,24 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut done = 0;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         // Nothing fails here: the library is there for its clock.
         let calls = Calls::new(world.data.path(), &world.folder().join("calls"), (Class::Change, Deed::Short))?;
-        calls.set_clock(step(&mut world.random))?;
+        let steps: [i64; 1 + UNDER_LOAD] = core::array::from_fn(|_| step(&mut world.random));
+        tally.chose(format!("steps of {steps:?} ms"));
+        let [first, later @ ..] = steps;
+        calls.set_clock(first)?;
         let starting = world.start(&calls.environment(&[]));
         let mut up =
             ready(starting)?.map_err(|ended| Finding::failed(format!("the clock stops a start: {ended:?}")))?;
         world.check(up.address)?;
         let mut fired = u64::from(calls.clock_reads()? > 0);
         let process = &mut up.process;
-        world.work(up.address, tally, |signals, random| {
-            for _ in 0..UNDER_LOAD {
+        world.work(up.address, tally, |signals, _| {
+            for step in later {
                 wait_for_answers(signals, 3, WORK)?;
-                calls.set_clock(step(random))?;
+                calls.set_clock(step)?;
                 let before = calls.clock_reads()?;
                 wait_for_answers(signals, 3, WORK)?;
                 fired += u64::from(calls.clock_reads()? > before);

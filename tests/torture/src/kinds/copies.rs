@@ -22,6 +22,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let older = world.folder().join("older");
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         let mut up = world.up()?;
         let (data, image) = (world.data.path().to_owned(), world.folder().join("image"));
@@ -33,11 +34,12 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         // What was acknowledged before the copy began.
         let before = world.seen.clone();
         let mut parts = ["db", "high-water"];
+        if world.random.one_in(2) {
+            parts.reverse();
+        }
+        tally.chose(format!("a copy at work, {} first", parts[0]));
         world.work(up.address, tally, |signals, random| {
             wait_for_answers(signals, 2 + random.below(10) as u64, WORK)?;
-            if random.one_in(2) {
-                parts.reverse();
-            }
             copy_at_work(&data, &image, parts)?;
             second = Some(ready(Starting::on(&data, &[]))?.err());
             // The first goes on.

@@ -34,7 +34,10 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let (now, before) = (files(world.data.path())?, files(&older)?);
     let mut cases: Vec<(PathBuf, Deed)> = now.keys().flat_map(|name| DEEDS.map(|deed| (name.clone(), deed))).collect();
     // Mixed, so that an early end leaves no sort of file out.
-    cases.sort_by_cached_key(|_| world.random.number());
+    cases.sort_by_cached_key(|(name, deed)| {
+        let name = super::points::point(&name.to_string_lossy());
+        world.random.named(format!("{deed:?} {name}").as_bytes()).number()
+    });
     let mut done = 0;
     for (name, deed) in cases {
         if !setting.goes_on(done) {
@@ -56,9 +59,11 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         done += 1;
         tally.cycles += 1;
         tally.fired += 1;
+        let sort = super::points::point(&name.to_string_lossy());
+        tally.chose(format!("{deed:?} {sort}"));
         let outcome = attempt(world, &name, changed)
             .map_err(|finding| finding.within(format_args!("{deed:?} {}", name.display())))?;
-        tally.note(format!("{outcome}: {deed:?} {}", super::points::point(&name.to_string_lossy())));
+        tally.note(format!("{outcome}: {deed:?} {sort}"));
     }
     world.finish(tally, true)
 }

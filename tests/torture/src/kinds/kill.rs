@@ -16,7 +16,9 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut done = 0;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         if world.random.one_in(5) {
+            tally.chose("a kill while it starts");
             let mut starting = world.start(&[]);
             // Any moment may be the wrong one: this wait is the fault, nothing is waited for.
             std::thread::sleep(Duration::from_micros(world.random.below(40_000) as u64));
@@ -24,6 +26,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
             killed(&starting.ended(), "a kill while it starts", tally)?;
             continue;
         }
+        tally.chose("a kill at work");
         let starting = world.start(&[]);
         let mut up = ready(starting)?.map_err(|ended| Finding::failed(format!("no start after a kill: {ended:?}")))?;
         world.check(up.address)?;

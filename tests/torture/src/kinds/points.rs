@@ -23,10 +23,12 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut at_start = 1 + setting.number * setting.cycles / 2 % START;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         let deed = world.random.one_of(&DEEDS);
         let calls = Calls::new(world.data.path(), &world.folder().join("calls"), (Class::Change, deed))?;
         let starts = done % 2 == 0;
+        tally.chose(format!("{}, {}", deed.name(), if starts { "at a start" } else { "at work" }));
         if starts {
             calls.arm(at_start, 0)?;
         }

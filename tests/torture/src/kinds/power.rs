@@ -17,6 +17,7 @@ const SYNC: usize = 400;
 
 /// A machine whose disk forgets, and whose power may fail at a call.
 pub(super) struct Machine {
+    pub(super) deed: Deed,
     pub(super) calls: Calls,
     pub(super) disk: Disk,
     pub(super) environment: Vec<(&'static str, PathBuf)>,
@@ -33,7 +34,7 @@ impl Machine {
         if world.random.one_in(2) {
             environment.push(("DISK_EARLY", "1".into()));
         }
-        Ok(Self { calls, disk, environment })
+        Ok(Self { deed, calls, disk, environment })
     }
 
     /// What the disk holds is all there is; with half a chance torn. Nothing is forgotten before the disk was there.
@@ -51,9 +52,11 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut done = 0;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         let machine = Machine::new(world)?;
         let starts = world.random.one_in(3);
+        tally.chose(format!("{}, {}", machine.deed.name(), if starts { "at a start" } else { "at work" }));
         if starts {
             machine.calls.arm(1 + world.random.below(40) as u64, 0)?;
         }

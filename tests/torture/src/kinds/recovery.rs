@@ -15,11 +15,13 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut done = 0;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         let faults = 1 + world.random.below(MOST);
         let mut row = Vec::new();
         for _ in 0..faults {
-            let fired = if world.random.one_in(2) { power(world)? } else { call(world)? };
+            world.begin();
+            let fired = if world.random.one_in(2) { power(world, tally)? } else { call(world, tally)? };
             tally.fired += u64::from(fired.is_some());
             row.extend(fired);
         }
@@ -38,8 +40,9 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
 }
 
 /// A start that ends in a power failure at one of its calls, or none.
-fn power(world: &mut World) -> Result<Option<String>, Finding> {
+fn power(world: &mut World, tally: &mut Tally) -> Result<Option<String>, Finding> {
     let machine = Machine::new(world)?;
+    tally.chose(format!("a power failure, {}", machine.deed.name()));
     machine.calls.arm(1 + world.random.below(40) as u64, 0)?;
     let starting = world.start(&machine.environment);
     let ended = ready(starting)?;
@@ -61,10 +64,11 @@ fn power(world: &mut World) -> Result<Option<String>, Finding> {
 }
 
 /// A start in which a call fails or ends the process, or none does.
-fn call(world: &mut World) -> Result<Option<String>, Finding> {
+fn call(world: &mut World, tally: &mut Tally) -> Result<Option<String>, Finding> {
     const DEEDS: [Deed; 5] =
         [Deed::Fail("EIO"), Deed::Fail("ENOSPC"), Deed::KillBefore, Deed::KillHalf, Deed::KillAfter];
     let deed = world.random.one_of(&DEEDS);
+    tally.chose(deed.name());
     let calls = Calls::new(world.data.path(), &world.folder().join("calls"), (Class::Change, deed))?;
     calls.arm(1 + world.random.below(40) as u64, 0)?;
     let starting = world.start(&calls.environment(&[]));

@@ -49,6 +49,7 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut done = 0;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         let (class, deed) = choose(&mut world.random);
         let calls = Calls::new(world.data.path(), &world.folder().join("calls"), (class, deed))?;
@@ -58,6 +59,8 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
         if starts {
             calls.arm(1 + world.random.below(asked.unwrap_or(START)) as u64, every)?;
         }
+        let when = if starts { "at a start" } else { "at work" };
+        tally.chose(format!("{} {}, {when}", class.name(), deed.name()));
         let starting = world.start(&calls.environment(&[]));
         match ready(starting)? {
             Err(ended) => {

@@ -18,15 +18,22 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut done = 0;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         let mut up = world.up()?;
         let Some(mut parties) = world.parties.take() else { return Err(Finding::failed("the harness: no parties")) };
         let process = &mut up.process;
+        let random = &mut world.random;
+        let count = random.below(MOST + 1);
+        let before: Vec<_> = (0..count).map(|_| random.one_of(&Party::ALL)).collect();
+        // The server dies alone, or after those without whom it can't go on, or before them.
+        let (after, with) = (random.one_in(2), Party::ALL.map(|party| (party, random.one_in(2))));
+        let with: Vec<_> = with.into_iter().filter_map(|(party, dies)| dies.then_some(party)).collect();
+        tally.chose(format!("{before:?}, and {with:?} {} the server", if after { "after" } else { "before" }));
         let mut killed = Vec::new();
         let worked = world.work(up.address, tally, |signals, random| {
-            for _ in 0..random.below(MOST + 1) {
+            for party in before {
                 wait_for_answers(signals, 1 + random.below(8) as u64, WORK)?;
-                let party = random.one_of(&Party::ALL);
                 kill(&mut parties, party, &mut killed)?;
                 // Nothing is waited for: while it is away, the others work.
                 std::thread::sleep(absence(random));
@@ -34,20 +41,12 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
             }
             wait_for_answers(signals, 1 + random.below(8) as u64, WORK)?;
             std::thread::sleep(Duration::from_micros(random.below(1_500) as u64));
-            // The server dies alone, or after those without whom it can't go on, or before them.
-            let after = random.one_in(2);
-            for party in Party::ALL {
-                if !after && random.one_in(2) {
-                    kill(&mut parties, party, &mut killed)?;
-                }
-            }
+            let mut kill_all =
+                |dies: &[Party]| dies.iter().try_for_each(|party| kill(&mut parties, *party, &mut killed));
+            let (sooner, later) = if after { (&[][..], &*with) } else { (&*with, &[][..]) };
+            kill_all(sooner)?;
             process.kill();
-            for party in Party::ALL {
-                if after && random.one_in(2) {
-                    kill(&mut parties, party, &mut killed)?;
-                }
-            }
-            Ok(())
+            kill_all(later)
         });
         world.parties = Some(parties);
         worked?;

@@ -28,6 +28,8 @@ pub(super) struct Place<'a> {
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) ended: Ended,
+    /// What was to be broken.
+    pub(super) chosen: String,
     /// How often a fault was seen to happen.
     pub(super) fired: u64,
     /// What it was.
@@ -43,6 +45,7 @@ impl Ran {
     /// Counts what happened to a command of this name.
     pub(super) fn count(&self, command: &str, tally: &mut Tally) {
         tally.fired += self.fired;
+        tally.chose(format!("{command}: {}", self.chosen));
         let came = if self.succeeded() { "done" } else { "not done" };
         let what = points::point(self.what.split(" of ").next().unwrap_or_default());
         tally.note(format!("{command}, {}: {came}", if self.fired > 0 { &what } else { "nothing broken" }));
@@ -63,6 +66,7 @@ pub(super) fn run_broken(
         1..=4 => (Class::Change, random.one_of(&KILLS)),
         _ => syscall::choose(random),
     };
+    let chosen = format!("{} {}{}", class.name(), deed.name(), if power { ", a power failure" } else { "" });
     let calls = Calls::new(place.folder, &place.beside.join("calls"), (class, deed))?;
     // Once in a while nothing is broken, and the power may fail when all is done.
     if !random.one_in(6) {
@@ -100,5 +104,5 @@ pub(super) fn run_broken(
         fired = u64::from(!forgotten.files.is_empty() || ended.was_killed());
         what = format!("power failure of {what}, {forgotten:?}");
     }
-    Ok(Ran { ended, fired, what })
+    Ok(Ran { ended, chosen, fired, what })
 }

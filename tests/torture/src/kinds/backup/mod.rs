@@ -33,14 +33,17 @@ pub(super) fn run(setting: &Setting<'_>, world: &mut World, tally: &mut Tally) -
     let mut done = 0;
     while setting.goes_on(done) {
         done += 1;
+        world.begin();
         tally.cycles += 1;
         if world.random.one_in(4) {
             back_up_at_rest(world, &mut vault, &mut spans, tally)?;
         } else {
             back_up_at_work(world, &mut vault, &mut spans, tally)?;
         }
+        world.begin();
         restore::try_one(world, &vault, &mut spans, tally)?;
         if (setting.number + done).is_multiple_of(REPAIRS) {
+            world.begin();
             repair::try_one(world, &mut spans, tally)?;
         }
     }

@@ -93,7 +93,8 @@ impl Vault {
     /// A run whose server dies.
     pub(super) fn run_alone(&self, backup: &Backup) -> Ran {
         let ended = run_program(&mut self.command(backup));
-        Ran { ended, fired: 1, what: "kill of the server".to_owned() }
+        let what = "kill of the server".to_owned();
+        Ran { ended, chosen: what.clone(), fired: 1, what }
     }
 
     /// No generation is gone that was not to go, each that is there is whole, and one that was reported is there.

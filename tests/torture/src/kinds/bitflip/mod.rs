@@ -60,6 +60,22 @@ pub(super) enum Outcome {
 }
 
 impl Flip {
+    /// Which bit, and when, depends on the byte alone: the files of a replay may be some bytes longer or shorter.
+    fn of(file: &Path, at: usize, random: &Random) -> Self {
+        let bit = Self::choices(file, at, random).below(8) as u8;
+        Self { file: file.to_owned(), at, bit }
+    }
+
+    fn order(&self, random: &Random) -> u64 {
+        let mut choices = Self::choices(&self.file, self.at, random);
+        choices.number();
+        choices.number()
+    }
+
+    fn choices(file: &Path, at: usize, random: &Random) -> Random {
+        random.named(&[sort(file).as_bytes(), &at.to_be_bytes()].concat())
+    }
+
     pub(super) fn inflict(&self, folder: &Path) -> io::Result<()> {
         let path = folder.join(&self.file);
         let mut bytes = fs::read(&path)?;
@@ -75,14 +91,10 @@ pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) 
     let slice = setting.number as usize % SLICES;
     let mut flips = Vec::new();
     for (file, length) in victim.files()? {
-        flips.extend((slice..length).step_by(SLICES).map(|at| Flip {
-            file: file.clone(),
-            at,
-            bit: random.below(8) as u8,
-        }));
+        flips.extend((slice..length).step_by(SLICES).map(|at| Flip::of(&file, at, &random)));
     }
     // Mixed, so that an early end leaves no file out.
-    flips.sort_by_cached_key(|_| random.number());
+    flips.sort_by_cached_key(|flip| flip.order(&random));
     // One of each small file first: they have few bytes, and would rarely have their turn.
     let mut begun = BTreeSet::new();
     flips.sort_by_cached_key(|flip| engine_reads(&flip.file) || !begun.insert(flip.file.clone()));
@@ -93,6 +105,7 @@ pub(super) fn run(setting: &Setting<'_>, mut random: Random, tally: &mut Tally) 
         }
         tally.cycles += 1;
         tally.fired += 1;
+        tally.chose(format!("bit {} of byte {} of {}", flip.bit, flip.at, sort(&flip.file)));
         let sort = sort(&flip.file);
         if !engine_reads(&flip.file) || done % REAL == 0 {
             let outcome = real(&mut victim, &flip).map_err(|finding| finding.within(format_args!("{flip:?}")))?;
@@ -126,15 +139,16 @@ pub(super) fn run_wal(setting: &Setting<'_>, mut random: Random, tally: &mut Tal
     let logs = victim.files()?.into_iter().filter(|(file, _)| file.extension().is_some_and(|end| end == "log"));
     let mut flips = Vec::new();
     for (file, length) in logs {
-        flips.extend((0..length).map(|at| Flip { file: file.clone(), at, bit: random.below(8) as u8 }));
+        flips.extend((0..length).map(|at| Flip::of(&file, at, &random)));
     }
-    flips.sort_by_cached_key(|_| random.number());
+    flips.sort_by_cached_key(|flip| flip.order(&random));
     for (done, flip) in flips.into_iter().enumerate() {
         if !setting.goes_on(done as u64) {
             break;
         }
         tally.cycles += 1;
         tally.fired += 1;
+        tally.chose(format!("bit {} of byte {} of {}", flip.bit, flip.at, sort(&flip.file)));
         let outcome = real(&mut victim, &flip).map_err(|finding| finding.within(format_args!("{flip:?}")))?;
         tally.note(outcome);
     }
@@ -176,15 +190,16 @@ pub(super) fn run_repair(setting: &Setting<'_>, mut random: Random, tally: &mut 
     }
     let mut flips = Vec::new();
     for (file, length) in victim.files()?.into_iter().filter(|(file, _)| file.starts_with("db")) {
-        flips.extend((0..length).map(|at| Flip { file: file.clone(), at, bit: random.below(8) as u8 }));
+        flips.extend((0..length).map(|at| Flip::of(&file, at, &random)));
     }
-    flips.sort_by_cached_key(|_| random.number());
+    flips.sort_by_cached_key(|flip| flip.order(&random));
     for (done, flip) in flips.into_iter().enumerate() {
         if !setting.goes_on(done as u64) {
             break;
         }
         tally.cycles += 1;
         tally.fired += 1;
+        tally.chose(format!("bit {} of byte {} of {}", flip.bit, flip.at, sort(&flip.file)));
         let outcome = repaired(&mut victim, &backups, &flip);
         let outcome = outcome.map_err(|finding| finding.within(format_args!("{flip:?}")));
         let outcome = outcome.map_err(|finding| match victim.keep() {
