@@ -88,19 +88,17 @@ pub struct Tally {
     words: Vec<String>,
 }
 
-/// The last lines of a run, one per kind, for programs.
+/// The last lines of a run, one per kind, for programs. Whether anything failed is the exit code's to say.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     kind: &'static str,
     cycles: u64,
     faults_fired: u64,
     acked: u64,
-    records: u64,
     lost: u64,
     contradictions: u64,
     bad_bytes: u64,
     seed: u64,
-    failed: u64,
 }
 
 impl Tally {
@@ -176,12 +174,10 @@ impl Tally {
             cycles: self.cycles,
             faults_fired: self.fired,
             acked: self.acked,
-            records: self.records,
             lost: self.count(Sort::Lost),
             contradictions: self.count(Sort::Contradiction),
             bad_bytes: self.count(Sort::BadBytes),
             seed,
-            failed: self.count(Sort::Failed),
         }
     }
 }
@@ -231,4 +227,24 @@ pub fn table(tallies: &[(Kind, Tally)]) -> String {
         text.push_str(&row([kind.name().to_owned(), cycles, fired, acked, records, lost, contradictions, bad, failed]));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_these_keys_and_no_others() {
+        let mut tally = Tally { cycles: 4, fired: 3, acked: 20, records: 5, ..Tally::default() };
+        for (sort, times) in [(Sort::Lost, 1), (Sort::Contradiction, 2), (Sort::BadBytes, 3), (Sort::Failed, 1)] {
+            (0..times).for_each(|_| tally.found(&Finding { sort, words: "so".to_owned() }));
+        }
+        assert_eq!(
+            serde_json::to_string(&tally.line(Kind::Power, 7)).unwrap(),
+            r#"{"kind":"power","cycles":4,"faults_fired":3,"acked":20,"lost":1,"contradictions":2,"bad_bytes":3,"seed":7}"#
+        );
+        let table = table(&[(Kind::Power, tally)]);
+        let row: Vec<&str> = table.lines().last().unwrap().split_whitespace().collect();
+        assert_eq!(row, ["power", "4", "3", "20", "5", "1", "2", "3", "1"], "{table}");
+    }
 }
