@@ -13,7 +13,7 @@ use cairn_tree::store::{LogId, Store};
 
 use super::bounds::{FSCK_PLACES, INDEX_CHECK_LEAVES, REPLAY_BUNDLES};
 use super::growing::GrowingTree;
-use super::index;
+use super::index::{self, Way};
 use super::judge::Judge;
 use super::layout::{Checkpointed, DatabaseRow, LogState};
 use super::open::{OpenError, compare_commits, open_store, read_bindings, read_checkpoint, read_database, read_head};
@@ -211,7 +211,8 @@ fn check_index(store: &dyn Store, stored: &Stored<'_>, hash_index: bool, dedup: 
     if !hash_index {
         return Ok(());
     }
-    index::check(store, stored, dedup, INDEX_CHECK_LEAVES).map_err(|error| error.to_string())
+    let mut way = Way { dedup, most: INDEX_CHECK_LEAVES, goes_on: &mut |_| true };
+    index::check(store, stored, &mut way).map(drop).map_err(|error| error.to_string())
 }
 
 /// Checks the runs of the postings, if the log ever was to have records; of a database that nobody writes to, as well.

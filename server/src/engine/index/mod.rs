@@ -22,7 +22,7 @@ use cairn_tree::store::{LogId, Store};
 
 pub(super) use anew::Anew;
 pub(super) use build::Builder;
-pub(super) use check::check;
+pub(super) use check::{Way, check};
 pub(super) use manifest::Manifest;
 use run::Run;
 
@@ -378,9 +378,12 @@ mod tests {
             run.rows(LOG, records).into_iter().for_each(|(key, row)| batch.put(key, row));
             store.commit(batch).unwrap();
         };
-        let check = |dedup| check::check_run(&store, &stored, &run, dedup, WIDTH).map_err(|error| error.to_string());
+        let check = |dedup| {
+            let mut way = Way { dedup, most: WIDTH, goes_on: &mut |_| true };
+            check::check_run(&store, &stored, &run, &mut way).map_err(|error| error.to_string())
+        };
         put(&records);
-        assert_eq!(check(true), Ok(()));
+        assert_eq!(check(true), Ok(true));
         for place in [0, 300, records.len() - 1] {
             let mut damaged = records.clone();
             damaged[place].index = (damaged[place].index + WIDTH) % (4 * WIDTH);
@@ -393,7 +396,60 @@ mod tests {
             damaged.remove(place);
             put(&damaged);
             assert!(check(true).unwrap_err().contains("it has 1023 of 1024 leaves"), "record {place}");
-            assert_eq!(check(false), Ok(()));
+            assert_eq!(check(false), Ok(true));
+        }
+    }
+
+    /// Whoever reads slowly is asked between any two portions, is told of all bytes, and may end it at each of them.
+    #[test]
+    fn a_check_goes_on_only_as_long_as_it_is_let() {
+        let (store, manifest) = store_with_runs(70);
+        let stored = Stored::new(&store, LOG);
+        let check = |goes_on: &mut dyn FnMut(u64) -> bool| {
+            super::check(&store, &stored, &mut Way { dedup: true, most: 4 * WIDTH, goes_on }).unwrap()
+        };
+        let mut told = Vec::new();
+        let whole = check(&mut |bytes| {
+            told.push(bytes);
+            true
+        });
+        let records = manifest.runs().len() * WIDTH as usize * Run::RECORD_BYTES;
+        assert_eq!((whole, told.len()), (true, 2 * 70));
+        assert_eq!(told.iter().sum::<u64>(), 70 * WIDTH * Hash::LEN as u64 + records as u64);
+        for most in [1, 2, 139] {
+            let mut asked = 0;
+            let whole = check(&mut |_| {
+                asked += 1;
+                asked < most
+            });
+            assert_eq!((whole, asked), (false, most));
+        }
+    }
+
+    /// The rows of a run go when another has taken its place, as others read it: that is no damage. Without another it is.
+    #[test]
+    fn a_run_that_is_merged_away_while_it_is_read_is_not_damaged() {
+        for is_merged in [true, false] {
+            let (store, manifest) = store_with_runs(2);
+            let merged = Run::new(manifest.next_id(), 0, 2 * WIDTH);
+            let change = || {
+                let mut batch = Batch::new();
+                for run in manifest.runs() {
+                    (0..run.buckets()).for_each(|bucket| batch.delete(run.key(LOG, bucket)));
+                }
+                if is_merged {
+                    put_run(&mut batch, &merged);
+                    batch.put(Manifest::key(LOG), manifest.with_merged(merged).encode());
+                }
+                store.commit(batch).unwrap();
+            };
+            let mut change = Some(change);
+            let goes_on = &mut |_| {
+                change.take().into_iter().for_each(|change| change());
+                true
+            };
+            let found = super::check(&store, &Stored::new(&store, LOG), &mut Way { dedup: true, most: WIDTH, goes_on });
+            assert_eq!(found.is_ok(), is_merged, "{found:?}");
         }
     }
 

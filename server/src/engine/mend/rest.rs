@@ -247,8 +247,8 @@ impl<'a> Rest<'a, '_> {
             return Ok(());
         }
         let Some(sink) = &mut self.sink else {
-            let found = index::check(self.parts.own_store, &self.parts.own, self.binding.dedup, SCRUB_INDEX_LEAVES);
-            if let Err(error) = found {
+            let mut way = index::Way { dedup: self.binding.dedup, most: SCRUB_INDEX_LEAVES, goes_on: &mut |_| true };
+            if let Err(error) = index::check(self.parts.own_store, &self.parts.own, &mut way) {
                 let place = (Place::HashIndex, error.to_string());
                 self.report.add(Some(&self.binding.name), place, Remedy::Made);
             }

@@ -18,7 +18,7 @@ use crate::engine::Running;
 use crate::engine::bounds::{REPLAY_BUNDLES, SCRUB_BYTES, SCRUB_INDEX_LEAVES};
 use crate::engine::clock::Clock;
 use crate::engine::head::Shared;
-use crate::engine::index;
+use crate::engine::index::{self, Way};
 use crate::engine::judge::Judge;
 use crate::engine::sequencer::Job;
 use crate::engine::stored::{ReadError, Stored, WIDTH};
@@ -26,8 +26,8 @@ use crate::incidents::Incidents;
 
 /// How often the position is kept.
 const KEEP: Duration = Duration::from_secs(5);
-/// How often an index is read before it counts as damaged: a run that is merged away meanwhile looks like damage.
-const INDEX_TRIES: usize = 3;
+/// How often an index is read before it counts as damaged.
+const INDEX_TRIES: usize = 2;
 
 pub(super) struct Pass<'a> {
     pub(super) running: &'a Arc<Running>,
@@ -112,7 +112,10 @@ impl Pass<'_> {
         if portion.damage.is_empty() {
             self.read_records(log, full * WIDTH..head.size.get());
         }
-        self.read_index(log, &stored);
+        if !self.read_index(log, &stored) {
+            // The next start comes back to it at once: all bundles are read.
+            return false;
+        }
         (kept.log, kept.bundle) = (log.info.id.get().saturating_add(1), 0);
         self.keeper.write(kept);
         !self.pace.is_stopped()
@@ -140,15 +143,24 @@ impl Pass<'_> {
         second
     }
 
-    fn read_index(&self, log: &Arc<Shared>, stored: &Stored<'_>) {
+    /// False if it is to stop.
+    fn read_index(&self, log: &Arc<Shared>, stored: &Stored<'_>) -> bool {
         if !log.info.hash_index {
-            return;
+            return true;
         }
         let store = &*self.running.reader.store;
         let mut portion = Portion::default();
+        let mut begun = Instant::now();
+        let mut goes_on = |bytes| {
+            self.figures.bytes.fetch_add(bytes, Relaxed);
+            self.pace.after(begun, bytes, || self.running.sequencer.depth() > 0);
+            begun = Instant::now();
+            !self.pace.is_stopped()
+        };
         for attempt in 1..=INDEX_TRIES {
-            match index::check(store, stored, log.info.dedup, SCRUB_INDEX_LEAVES) {
-                Ok(()) => return,
+            let mut way = Way { dedup: log.info.dedup, most: SCRUB_INDEX_LEAVES, goes_on: &mut goes_on };
+            match index::check(store, stored, &mut way) {
+                Ok(goes_on) => return goes_on,
                 Err(ReadError::Store(StoreError::Io(problem))) => {
                     portion.unreadable.push(format!("{}: {problem}", Place::HashIndex));
                     break;
@@ -160,6 +172,7 @@ impl Pass<'_> {
             }
         }
         self.settle(Some(log), &portion);
+        true
     }
 
     /// False if it is to stop.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cairn_tree::store::{Key, KeyRange, Kind, TileLevel};
 
 use super::*;
-use crate::incidents;
+use crate::{incidents, summed};
 
 const QUICK: ScrubOptions = ScrubOptions { bytes_per_second: 1 << 40, rest: Duration::from_millis(1) };
 
@@ -282,4 +282,31 @@ fn a_log_with_damage_that_was_told_is_halted_at_the_start() {
     let scrubber = world.scrubber();
     assert!(world.halted("hurt").is_some_and(|reason| reason.contains("gone")));
     scrubber.close();
+}
+
+/// The index is read no faster than all else, a portion at a time, and a start after a stop in the midst of it comes back to it.
+#[test]
+fn the_index_takes_its_time_too() {
+    const SIZE: usize = 66_048;
+    const PORTION: u64 = 64 * 256 * 32;
+    let mut world = World::with_log("main");
+    world.try_append("main", &numbered(0..SIZE), None).unwrap();
+    let (id, rocks) = (world.id("main"), &world.engine.inner.rocks);
+    wait_until("a run", || rocks.get(&Key::only(id, Kind::IndexManifest)).unwrap().is_some());
+    let path = world.path().join("scrub.json");
+    // All else of the log is read: of that, too, nothing would come at one byte in a second.
+    let kept = serde_json::json!({
+        "database": world.engine.inner.database.to_string(), "begun_ms": 1, "whole_ms": 0,
+        "log": id.get(), "bundle": SIZE / 256, "tables": null,
+    });
+    std::fs::write(&path, summed::to_line(&kept).unwrap()).unwrap();
+    let slow = ScrubOptions { bytes_per_second: 1, rest: Duration::from_millis(1) };
+    let scrubber = Scrubber::start(&world.engine, slow, Arc::clone(&world.clock) as _, Arc::new(NoRecords)).unwrap();
+    let figures = scrubber.figures();
+    wait_until("a portion of the index", || figures.state().bytes >= PORTION);
+    scrubber.close();
+    let state = figures.state();
+    assert!(state.bytes < 2 * PORTION && state.passes == 0 && state.findings == 0, "{state:?}");
+    let after: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((&after["log"], &after["bundle"]), (&kept["log"], &kept["bundle"]));
 }
