@@ -11,13 +11,13 @@
 //! A thread of the slow lane offers its core after each poll.
 //!
 //! A connection changes its lane between two polls, and takes nothing along but itself: sockets and timers wake a task wherever
-//! it is. Of one HTTP/2 connection, a request stays in the lane in which it was begun.
+//! it is, until the lane ends in which they were begun. Of one HTTP/2 connection, a request stays in the lane in which it was begun.
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::task::{Context, Poll};
 use std::thread::{self, available_parallelism};
 use std::time::Duration;
@@ -56,9 +56,17 @@ pub(crate) enum Lane {
 /// The threads of the slow lane.
 #[derive(Debug)]
 pub struct SlowLane {
-    handle: Handle,
+    handle: SlowHandle,
     /// Until it is ended.
     runtime: Option<Runtime>,
+}
+
+/// Where tasks of the slow lane are begun.
+#[derive(Debug, Clone)]
+pub struct SlowHandle {
+    runtime: Handle,
+    /// From here on no timer that was begun there may be looked at.
+    has_ended: Arc<AtomicBool>,
 }
 
 impl SlowLane {
@@ -71,26 +79,40 @@ impl SlowLane {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(cores.saturating_sub(1).max(1)).max_blocking_threads(blocking_threads);
         let runtime = builder.thread_name("slow-lane").on_thread_start(give_way).enable_all().build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+        let handle = SlowHandle { runtime: runtime.handle().clone(), has_ended: Arc::default() };
+        Ok(Self { handle, runtime: Some(runtime) })
     }
 
     /// Where its tasks are begun.
     #[must_use]
-    pub fn handle(&self) -> &Handle {
+    pub fn handle(&self) -> &SlowHandle {
         &self.handle
     }
 
-    /// Waits until what blocks has ended, at most so long. Not to be called by a task.
+    /// Waits until what blocks has ended, at most so long. Connections that are still open are dropped, in either lane. Not to
+    /// be called by a task.
     pub fn end(mut self, patience: Duration) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.take() {
             runtime.shutdown_timeout(patience);
         }
+    }
+
+    fn take(&mut self) -> Option<Runtime> {
+        self.handle.has_ended.store(true, Release);
+        self.runtime.take()
+    }
+}
+
+/// Crowds have no threads of their own then, but those of this runtime.
+impl From<Handle> for SlowHandle {
+    fn from(runtime: Handle) -> Self {
+        Self { runtime, has_ended: Arc::default() }
     }
 }
 
 impl Drop for SlowLane {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.take() {
             runtime.shutdown_background();
         }
     }
@@ -116,7 +138,7 @@ pub fn offer_core() {
 #[derive(Debug, Clone)]
 pub(crate) struct Lanes {
     quick: Handle,
-    slow: Handle,
+    slow: SlowHandle,
     asked: Arc<Asked>,
 }
 
@@ -130,7 +152,7 @@ struct Asked {
 
 impl Lanes {
     /// The quick one is that of whoever calls.
-    pub(crate) fn beside_current(slow: Handle) -> Self {
+    pub(crate) fn beside_current(slow: SlowHandle) -> Self {
         Self { quick: Handle::current(), slow, asked: Arc::new(Asked::new(Instant::now())) }
     }
 
@@ -151,7 +173,7 @@ impl Lanes {
     fn of(&self, lane: Lane) -> &Handle {
         match lane {
             Lane::Quick => &self.quick,
-            Lane::Slow => &self.slow,
+            Lane::Slow => &self.slow.runtime,
         }
     }
 }
@@ -189,7 +211,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Spread {
     fn execute(&self, task: F) {
         match self.share.lane() {
             Lane::Quick => self.lanes.quick.spawn(task),
-            Lane::Slow => self.lanes.slow.spawn(giving_way(task)),
+            Lane::Slow => self.lanes.slow.runtime.spawn(giving_way(task)),
         };
     }
 }
@@ -271,6 +293,11 @@ impl Future for Moving {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(driven) = &mut self.0 else { return Poll::Ready(()) };
+        if driven.lanes.slow.has_ended.load(Acquire) {
+            // Its timers may be those of the slow lane, wherever it is, and woke it because that ends.
+            self.0 = None;
+            return Poll::Ready(());
+        }
         let lane = driven.lane(Instant::now());
         if lane != driven.on {
             driven.on = lane;
@@ -459,17 +486,16 @@ mod tests {
         let slow = SlowLane::start(1).unwrap();
         let own = rustix::process::getpriority_process(None).unwrap();
         let (sender, niceness) = std::sync::mpsc::channel();
-        slow.handle().spawn(async move { sender.send(rustix::process::getpriority_process(None).unwrap()).unwrap() });
-        assert_eq!(niceness.recv().unwrap(), (own + NICER_BY).min(19));
-        // Those that a nicer one starts are as nice as it is.
-        let (sender, niceness) = std::sync::mpsc::channel();
-        slow.handle().spawn(async move {
+        slow.handle().runtime.spawn(async move {
             let nice = || rustix::process::getpriority_process(None).unwrap();
+            sender.send(nice()).unwrap();
+            // Its thread is begun by one that gives way.
             sender.send(tokio::task::spawn_blocking(nice).await.unwrap()).unwrap();
         });
-        assert_eq!(niceness.recv().unwrap(), (own + NICER_BY).min(19));
+        let wanted = (own + NICER_BY).min(19);
+        assert_eq!((niceness.recv().unwrap(), niceness.recv().unwrap()), (wanted, wanted));
         let cores = available_parallelism().map_or(1, usize::from);
-        assert_eq!(slow.handle().metrics().num_workers(), (cores - 1).max(1));
+        assert_eq!(slow.handle().runtime.metrics().num_workers(), (cores - 1).max(1));
         slow.end(Duration::from_secs(5));
     }
 }

@@ -28,7 +28,7 @@ mod wire;
 pub use body::{BodyBounds, BodyError, Budget, ReadBody, Reservation, drain, read};
 pub use bounds::Bounds;
 pub use connections::stopped;
-pub use lane::{OfCrowd, SlowLane, give_way, offer_core};
+pub use lane::{OfCrowd, SlowHandle, SlowLane, give_way, offer_core};
 pub use listener::Listener;
 pub use local::{LocalListener, connect};
 pub use open_files::raise_open_files;

@@ -15,7 +15,6 @@ use hyper_util::server::conn::auto;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +22,7 @@ use tracing::{debug, warn};
 
 use crate::bounds::Bounds;
 use crate::connections::{Connections, Membership, stopped};
-use crate::lane::{Lanes, OfCrowd, Spread};
+use crate::lane::{Lanes, OfCrowd, SlowHandle, Spread};
 use crate::pulse::Verdict;
 use crate::service::{Observer, Service};
 use crate::share::{Share, Shares};
@@ -95,7 +94,7 @@ impl Listener {
         service: Arc<S>,
         observer: Arc<dyn Observer>,
         bounds: Bounds,
-        slow: Handle,
+        slow: SlowHandle,
         mut stop: watch::Receiver<bool>,
     ) {
         let server = Arc::new(Server::new(service, observer, (bounds, self.tls), Lanes::beside_current(slow)));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use cairn_listen::{Listener, Observer, SlowLane, WarningLimit, acceptor, raise_open_files};
+use cairn_listen::{Listener, Observer, SlowHandle, SlowLane, WarningLimit, acceptor, raise_open_files};
 use cairnd::admin::{self, Operator, TokenOffice};
 use cairnd::auth::{Caller, TokenFile, TokenId, Tokens};
 use cairnd::backup;
@@ -106,7 +106,7 @@ struct Threads {
     /// For whole reads.
     readers: Handle,
     /// For crowds.
-    slow: Handle,
+    slow: SlowHandle,
 }
 
 async fn serve(folder: &Folder, tables: u64, threads: Threads, warnings: WarningLimit) -> anyhow::Result<ExitCode> {
@@ -273,7 +273,7 @@ impl Listeners {
         self,
         app: Arc<App>,
         observer: Arc<dyn Observer>,
-        (limits, slow): (Limits, Handle),
+        (limits, slow): (Limits, SlowHandle),
         stop: watch::Receiver<bool>,
     ) {
         let beside = self.digit.map(|(listener, token)| {

@@ -38,7 +38,8 @@ impl Serving {
         let url = listener.url().map_err(refused)?;
         let (stop, stopped) = watch::channel(false);
         let limits = Bounds { connections: bounds::MONITOR_CONNECTIONS, ..Bounds::default() };
-        let work = tokio::spawn(listener.run(Arc::new(surface), Arc::new(()), limits, Handle::current(), stopped));
+        let work =
+            tokio::spawn(listener.run(Arc::new(surface), Arc::new(()), limits, Handle::current().into(), stopped));
         Ok(Self { url, stop, work })
     }
 

@@ -85,7 +85,7 @@ impl Server {
         let app = app(folder.path(), &engine, &metrics, stopping.clone());
         let limits = Config::default().limits.listening();
         let observer = Arc::clone(&metrics.http);
-        runtime.spawn(listener.run(Arc::new(app), observer, limits, runtime.handle().clone(), stopping));
+        runtime.spawn(listener.run(Arc::new(app), observer, limits, runtime.handle().clone().into(), stopping));
         drop(guard);
         let watches = ["main", "open"].map(|name| Watch::new(engine.log(name).expect("a log"))).into();
         Self { engine, address, watches, _runtime: runtime, _stop: stop, _folder: folder }

@@ -254,3 +254,55 @@ fn a_stop_lets_requests_finish_and_closes_idle_connections() {
     let kept = Connection::open(server.address()).unwrap().ask(&Request::get("/logs/main/entries/0")).unwrap();
     assert_eq!(kept.body, b"hello");
 }
+
+/// Frames of HTTP/2 (RFC 9113, section 6) as a client writes them, with headers of literals (RFC 7541, section 6.2.2).
+mod frames {
+    pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    pub(super) const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
+    /// The flag of the last frame of a stream, and that of an answered ping.
+    pub(super) const END: u8 = 1;
+
+    /// Headers of a request, after its method's entry of the static table.
+    pub(super) fn request(stream: u8, end: u8, (method, path): (u8, &str), authorization: &str) -> Vec<u8> {
+        let mut headers = vec![method, 0x86];
+        for (name, value) in [(&[4][..], path), (&[1], "x"), (&[15, 8], authorization)] {
+            headers.extend_from_slice(name);
+            headers.push(u8::try_from(value.len()).unwrap());
+            headers.extend_from_slice(value.as_bytes());
+        }
+        let mut frame = vec![0, 0, u8::try_from(headers.len()).unwrap(), 1, 4 | end, 0, 0, 0, stream];
+        frame.append(&mut headers);
+        frame
+    }
+}
+
+/// Reads frames up to one of this kind and stream that is the last.
+fn read_up_to(stream: &mut TcpStream, (kind, number): (u8, u8)) {
+    loop {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).unwrap();
+        let [_, high, low, found, flags, .., last] = header;
+        stream.read_exact(&mut vec![0; usize::from(high) << 8 | usize::from(low)]).unwrap();
+        if (found, last) == (kind, number) && flags & frames::END != 0 {
+            return;
+        }
+    }
+}
+
+/// The connection was begun on the threads of crowds, and has gone on with the others since it was answered.
+#[test]
+fn a_stop_that_can_wait_no_longer_drops_what_is_open_in_silence() {
+    let running = Running::start_with(|data| data.set_limit("shutdown_seconds", 1));
+    let authorization = format!("Bearer {}", running.data.token);
+    let mut late = raw(&running, frames::PREFACE);
+    late.write_all(&frames::request(1, frames::END, (0x82, "/healthz"), "none")).unwrap();
+    read_up_to(&mut late, (0, 1));
+    late.write_all(&frames::request(3, 0, (0x83, "/logs/main/add"), &authorization)).unwrap();
+    late.write_all(frames::PING).unwrap();
+    read_up_to(&mut late, (6, 0));
+    let ended = running.server.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("stopping although some connections are still open"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    assert_eq!(running.data.serve().stop().code, Some(0));
+}
