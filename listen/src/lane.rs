@@ -268,8 +268,8 @@ impl Standing {
         self.was_wide.load(Relaxed) && self.was_wide.swap(false, Relaxed)
     }
 
-    fn set(&self, (lane, wide): (Lane, Lane), kind: Kind) {
-        self.is_of_crowd.store(kind == Kind::Wide, Relaxed);
+    fn set(&self, (lane, wide): (Lane, Lane), is_of_crowd: bool) {
+        self.is_of_crowd.store(is_of_crowd, Relaxed);
         self.is_quick.store(lane == Lane::Quick, Relaxed);
         self.is_quick_if_wide.store(wide == Lane::Quick, Relaxed);
     }
@@ -319,7 +319,7 @@ impl Future for Moving {
 
 impl Driven {
     fn lane(&mut self, now: Instant) -> Lane {
-        let kind = self.conduct.kind(&self.share, self.pulse.moved(), now);
+        let kind = self.conduct.kind(&self.share, &self.pulse, now);
         let asked = &self.lanes.asked;
         if kind == Kind::Narrow && self.conduct.is_answered {
             asked.now(now);
@@ -330,7 +330,7 @@ impl Driven {
             Kind::Wide => wide,
             Kind::Vain => Lane::Slow,
         };
-        self.share.standing.set((lane, wide), kind);
+        self.share.standing.set((lane, wide), self.conduct.is_wide(now));
         lane
     }
 }
@@ -342,8 +342,10 @@ struct Conduct {
     answered: u64,
     /// Whether there was one since it was looked at before.
     is_answered: bool,
-    /// Bytes that had come in and gone out by the last answer.
+    /// Bytes that had come in and gone out by the last answer, or when they were much.
     settled: u64,
+    /// Whether a request was at work, or being answered, at a look since then.
+    was_at_work: bool,
     /// Until when it counts as one that asks for much.
     wide_until: Option<Instant>,
     /// Until when it counts as one that asks for nothing.
@@ -357,31 +359,42 @@ enum Kind {
     Narrow,
     /// It asks for much: at once, or in large pieces.
     Wide,
-    /// It keeps us at work, and asks for nothing, or has got all that it asked for but the end.
+    /// It keeps us at work, and asks for nothing.
     Vain,
 }
 
 impl Conduct {
-    /// `moved`: the bytes that have come in and gone out by now.
-    fn kind(&mut self, share: &Share, moved: u64, now: Instant) -> Kind {
-        let answered = share.standing.answered.load(Relaxed);
+    fn kind(&mut self, share: &Share, pulse: &Pulse, now: Instant) -> Kind {
+        let (moved, answered) = (pulse.moved(), share.standing.answered.load(Relaxed));
         self.is_answered = answered != self.answered;
         let is_much = moved.saturating_sub(self.settled) > MUCH;
-        if share.standing.take_wide() || (is_much && (self.is_answered || share.is_asked())) {
+        // What is left of a large answer is asked for until it is written, and may be written since the last look.
+        let is_at_work = pulse.is_at_work();
+        let is_asked = self.was_at_work || self.is_answered || is_at_work;
+        if share.standing.take_wide() || (is_much && is_asked) {
             self.wide_until = Some(now + HOLD);
         } else if is_much {
             self.vain_until = Some(now + HOLD);
         }
-        if self.is_answered {
-            (self.answered, self.settled) = (answered, moved);
+        self.was_at_work |= is_at_work;
+        if self.is_answered || is_much {
+            (self.answered, self.settled, self.was_at_work) = (answered, moved, is_at_work);
         }
-        let holds = |until: Option<Instant>| until.is_some_and(|until| now < until);
         match () {
-            () if answered == 0 || holds(self.vain_until) => Kind::Vain,
-            () if holds(self.wide_until) => Kind::Wide,
+            () if answered == 0 || holds(self.vain_until, now) => Kind::Vain,
+            () if self.is_wide(now) => Kind::Wide,
             () => Kind::Narrow,
         }
     }
+
+    /// Whether it asks for much, or did so lately, whatever else it does.
+    fn is_wide(&self, now: Instant) -> bool {
+        holds(self.wide_until, now)
+    }
+}
+
+fn holds(until: Option<Instant>, now: Instant) -> bool {
+    until.is_some_and(|until| now < until)
 }
 
 #[cfg(test)]
@@ -397,6 +410,12 @@ mod tests {
         Shares::of_machine().begin()
     }
 
+    /// So many bytes have come in or gone out.
+    fn moved(pulse: &Pulse, bytes: u64) -> &Pulse {
+        pulse.read(usize::try_from(bytes - pulse.moved()).unwrap());
+        pulse
+    }
+
     fn answer(share: &Arc<Share>) {
         share.begin().answered();
     }
@@ -404,34 +423,70 @@ mod tests {
     #[test]
     fn a_connection_is_quick_once_it_was_answered_and_not_while_it_asks_for_much() {
         let (share, mut conduct, begun) = (share(), Conduct::default(), Instant::now());
-        assert_eq!(conduct.kind(&share, 0, begun), Kind::Vain);
+        let pulse = Arc::<Pulse>::default();
+        assert_eq!(conduct.kind(&share, moved(&pulse, 0), begun), Kind::Vain);
         answer(&share);
-        assert_eq!(conduct.kind(&share, 300, begun), Kind::Narrow);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 300), begun), Kind::Narrow);
         let many: Vec<_> = (0..100).map(|_| share.begin()).collect();
         assert!(share.is_of_crowd());
         drop(many);
         // It is nothing of the kind any more when it is looked at.
-        assert_eq!(conduct.kind(&share, 600, begun), Kind::Wide);
-        assert_eq!(conduct.kind(&share, 600, begun + HOLD / 2), Kind::Wide);
-        assert_eq!(conduct.kind(&share, 600, begun + HOLD), Kind::Narrow);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 600), begun), Kind::Wide);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 600), begun + HOLD / 2), Kind::Wide);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 600), begun + HOLD), Kind::Narrow);
     }
 
     #[test]
     fn large_pieces_are_much_and_bytes_that_ask_for_nothing_are_in_vain() {
         let (share, mut conduct, begun) = (share(), Conduct::default(), Instant::now());
+        let pulse = Arc::<Pulse>::default();
         answer(&share);
-        assert_eq!(conduct.kind(&share, MUCH, begun), Kind::Narrow);
+        assert_eq!(conduct.kind(&share, moved(&pulse, MUCH), begun), Kind::Narrow);
         answer(&share);
-        assert_eq!(conduct.kind(&share, 3 * MUCH, begun), Kind::Wide);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 3 * MUCH), begun), Kind::Wide);
         let later = begun + 2 * HOLD;
-        assert_eq!(conduct.kind(&share, 4 * MUCH, later), Kind::Narrow);
-        assert_eq!(conduct.kind(&share, 4 * MUCH + 1, later), Kind::Vain, "nobody asked for these");
+        assert_eq!(conduct.kind(&share, moved(&pulse, 4 * MUCH), later), Kind::Narrow);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 4 * MUCH + 1), later), Kind::Vain, "nobody asked for these");
         answer(&share);
-        assert_eq!(conduct.kind(&share, 4 * MUCH + 2, later), Kind::Vain, "nor is that forgotten at once");
+        assert_eq!(
+            conduct.kind(&share, moved(&pulse, 4 * MUCH + 2), later),
+            Kind::Vain,
+            "nor is that forgotten at once"
+        );
         answer(&share);
-        assert_eq!(conduct.kind(&share, 4 * MUCH + 3, later + HOLD), Kind::Narrow);
-        let _upload = share.begin();
-        assert_eq!(conduct.kind(&share, 6 * MUCH, later + HOLD), Kind::Wide);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 4 * MUCH + 3), later + HOLD), Kind::Narrow);
+        let _upload = pulse.begin();
+        assert_eq!(conduct.kind(&share, moved(&pulse, 6 * MUCH), later + HOLD), Kind::Wide);
+    }
+
+    #[test]
+    fn what_is_left_of_a_large_answer_is_asked_for_and_forgotten_with_it() {
+        let (share, mut conduct, begun) = (share(), Conduct::default(), Instant::now());
+        let pulse = Arc::<Pulse>::default();
+        answer(&share);
+        let mut busy = pulse.begin();
+        busy.answering();
+        assert_eq!(conduct.kind(&share, moved(&pulse, MUCH), begun), Kind::Narrow);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 2 * MUCH + 1), begun), Kind::Wide);
+        assert!(conduct.is_wide(begun));
+        drop(busy);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 2 * MUCH + 2), begun), Kind::Wide);
+        let later = begun + HOLD;
+        assert_eq!(conduct.kind(&share, moved(&pulse, 2 * MUCH + 3), later), Kind::Narrow);
+        answer(&share);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 2 * MUCH + 4), later), Kind::Narrow);
+        // It ends with bytes that no look has seen.
+        let mut last = pulse.begin();
+        last.answering();
+        assert_eq!(conduct.kind(&share, moved(&pulse, 2 * MUCH + 5), later), Kind::Narrow);
+        drop(last);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 4 * MUCH), later), Kind::Wide);
+        let later = later + HOLD;
+        // Bytes in vain take it out of the others' way, but not out of the crowd.
+        share.standing.was_wide();
+        assert_eq!(conduct.kind(&share, moved(&pulse, 4 * MUCH + 1), later), Kind::Wide);
+        assert_eq!(conduct.kind(&share, moved(&pulse, 6 * MUCH), later), Kind::Vain);
+        assert!(conduct.is_wide(later) && !conduct.is_wide(later + HOLD));
     }
 
     #[test]

@@ -89,6 +89,11 @@ impl Pulse {
         self.http2.store(true, Relaxed);
     }
 
+    /// Whether a handler is at work, or an answer is not written whole.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.handling.load(Relaxed) > 0 || self.answering.load(Relaxed) > 0
+    }
+
     /// An answer waits for the peer to read it.
     pub(super) fn is_answering(&self) -> bool {
         self.answering.load(Relaxed) > 0 || self.blocked.load(Relaxed)

@@ -76,11 +76,6 @@ impl Share {
         self.begun.load(Relaxed) > NARROW || self.is_crowd()
     }
 
-    /// Whether a request of it is at work.
-    pub(crate) fn is_asked(&self) -> bool {
-        self.begun.load(Relaxed) > 0
-    }
-
     /// Where its next request is worked on.
     pub(crate) fn lane(&self) -> Lane {
         self.standing.lane(self.is_wide())
