@@ -22,10 +22,11 @@ use tracing::{debug, warn};
 
 use crate::bounds::Bounds;
 use crate::connections::{Connections, Membership, stopped};
-use crate::lane::{Lanes, OfCrowd, SlowHandle, Spread};
+use crate::lane::{Lanes, OfCrowd, Spread};
 use crate::pulse::Verdict;
 use crate::service::{Observer, Service};
 use crate::share::{Share, Shares};
+use crate::slow::SlowHandle;
 use crate::tls::ALPN_HTTP2;
 use crate::wire::{Paces, Wire};
 
