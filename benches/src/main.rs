@@ -70,10 +70,11 @@ pub(crate) struct Settings {
     /// Where databases are made; the disk that is measured. Several GiB must be free.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
-    /// Cores of the servers, as `taskset -c` takes them [default: the first half, from four cores on].
+    /// Cores of the servers, as `taskset -c` takes them [default: the first half, from four cores on; for `overload` the half that
+    /// the devices interrupt more].
     #[arg(long)]
     server_cores: Option<String>,
-    /// Cores of the load generator [default: the second half, from four cores on].
+    /// Cores of the load generator [default: the other half, from four cores on].
     #[arg(long)]
     load_cores: Option<String>,
     /// Only these attacks, where callers are measured beside some.

@@ -3,6 +3,7 @@
 //! records which are brought one at a time.
 
 pub(crate) mod attack;
+mod interrupts;
 mod memory;
 
 use std::path::Path;
@@ -51,14 +52,19 @@ struct Apart {
 }
 
 fn apart(settings: &Settings) -> Apart {
-    let callers = settings.cores();
-    match std::thread::available_parallelism().map_or(1, usize::from) {
-        cores if cores >= 4 && settings.load_cores.is_none() => {
-            let callers = Cores { load: Some((cores - 2).to_string()), ..callers };
-            Apart { callers, attackers: Some((cores - 1).to_string()) }
-        }
-        _ => Apart { attackers: callers.load.clone(), callers },
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 4 || settings.server_cores.is_some() || settings.load_cores.is_some() {
+        let callers = settings.cores();
+        return Apart { attackers: callers.load.clone(), callers };
     }
+    let interrupts = std::fs::read_to_string("/proc/interrupts").unwrap_or_default();
+    let mut halves = [(0, cores / 2 - 1), (cores / 2, cores - 1)];
+    halves
+        .sort_by_key(|(first, last)| (*first..=*last).map(|core| interrupts::of_core(&interrupts, core)).sum::<u64>());
+    // The server has the cores that serve its disk, as it has on a machine of its own.
+    let [(_, load), (first, last)] = halves;
+    let callers = Cores { server: Some(format!("{first}-{last}")), load: Some((load - 1).to_string()) };
+    Apart { callers, attackers: Some(load.to_string()) }
 }
 
 fn attacked(
