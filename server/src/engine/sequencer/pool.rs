@@ -1,13 +1,14 @@
 //! The pool: what waits for the next commit, bounded in requests and bytes.
 //!
-//! Many threads put in; the writer takes everything that has gathered, up to one commit's worth. There is no timer: an
-//! idle writer sleeps, and the first request wakes it. While a commit is written by a thread of its own, only what is large
-//! is taken at once; small requests gather until it is done, so that fewer commits have more of them.
+//! Many threads put in; the writer takes everything that has gathered, up to one commit's worth. An idle writer sleeps, and
+//! the first request wakes it. While a commit is written by a thread of its own, only what is large is taken at once; small
+//! requests gather until it is done, so that fewer commits have more of them.
 //!
 //! Where one caller has brought much, others do not wait until all of it is done: what is brought in crowds, or in large
 //! pieces, waits on its own, has its share of each commit, and never all of the room. That share is small while anybody
 //! brings little, since every commit that waits for it takes longer; and a commit of nothing else waits until the one before
-//! is the only one under way, so that whoever brings little finds none that wait. Otherwise it is all, at once.
+//! is the only one under way, so that whoever brings little finds none that wait; for no longer than that counts, should nobody
+//! come. Otherwise it is all, at once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -194,13 +195,24 @@ impl<T: Weighed> Pool<T> {
             if waiting.count() == 0 && waiting.closed {
                 return None;
             }
-            waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self.sleep(waiting);
         }
         let mut jobs = Vec::new();
         let (few, many) = waiting.shares();
         let left = waiting.few.take(few, &mut jobs);
         waiting.many.take(many.within(left), &mut jobs);
         Some(jobs)
+    }
+
+    /// Until something changes, or what is put off has waited long enough for those who brought little.
+    fn sleep<'pool>(&self, waiting: MutexGuard<'pool, Waiting<T>>) -> MutexGuard<'pool, Waiting<T>> {
+        match waiting.few_asked {
+            Some(asked) if waiting.defers() => {
+                let longest = FEW_ASKED.saturating_sub(asked.elapsed());
+                self.wake.wait_timeout(waiting, longest).unwrap_or_else(PoisonError::into_inner).0
+            }
+            _ => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     /// From now on something that was taken is under way.
@@ -424,6 +436,18 @@ mod tests {
             end(&pool);
             assert_eq!(late.join().unwrap(), 1);
         }
+    }
+
+    #[test]
+    fn a_pool_that_waits_for_those_who_bring_little_waits_no_longer_than_that_counts() {
+        let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
+        assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
+        assert_eq!(taken(&pool), (1, 0));
+        let _commits = [pool.begin(), pool.begin()];
+        assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
+        assert!(pool.lock().defers());
+        // Neither of the two ever ends, and nobody comes.
+        assert_eq!(taken(&pool), (0, 1));
     }
 
     /// What comes in crowds.
