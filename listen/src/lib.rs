@@ -36,6 +36,6 @@ pub use local::{LocalListener, connect};
 pub use open_files::raise_open_files;
 pub use payload::{Answer, Leash, Payload};
 pub use service::{Observer, Service};
-pub use slow::{SlowHandle, SlowLane, give_way, offer_core};
+pub use slow::{SlowHandle, SlowLane, give_way, offer_core, spawn_blocking, spawn_blocking_on};
 pub use tls::{TlsError, acceptor};
 pub use warnings::{ToldAtEnd, WarningLimit};

@@ -144,7 +144,7 @@ async fn call(
         let first = next.fetch_add(BATCH as u64, Ordering::Relaxed);
         let maker = Arc::clone(&maker);
         let make = move || (first..first + BATCH as u64).map(|number| maker.make(number)).collect();
-        let records: anyhow::Result<Vec<Submission>> = tokio::task::spawn_blocking(make).await?;
+        let records: anyhow::Result<Vec<Submission>> = cairn_listen::spawn_blocking(make).await?;
         let before = Instant::now();
         match log.append_records(records?, None).await {
             Ok(_) => waits.push(before.elapsed()),

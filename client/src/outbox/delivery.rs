@@ -197,7 +197,7 @@ impl Delivery {
     /// One attempt at one batch.
     async fn attempt(&self, number: BatchNumber, batch: Batch) -> (BatchNumber, Came) {
         let place = batch.place.clone();
-        let read = tokio::task::spawn_blocking(move || place.read(number)).await;
+        let read = cairn_listen::spawn_blocking(move || place.read(number)).await;
         let put = match read.map_err(std::io::Error::other).and_then(|read| read) {
             Ok(put) => put,
             Err(error) => return (number, Came::Damaged(format!("batch {}: {error}", number.0))),
@@ -221,7 +221,7 @@ impl Delivery {
         receipts::check(&taken.answer, &body, trusted)
             .map_err(|error| again(format!("the answer is not verified: {}", shown(&error))))?;
         let Some(folder) = self.policy.receipts.clone() else { return Ok(()) };
-        let kept = tokio::task::spawn_blocking(move || receipts::keep(&folder, &taken.answer)).await;
+        let kept = cairn_listen::spawn_blocking(move || receipts::keep(&folder, &taken.answer)).await;
         match kept {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(again(format!("the receipts can't be kept: {error}"))),

@@ -235,7 +235,7 @@ impl Outbox {
     /// Notes what became of a batch. Waits where the writer has much to do, on the blocking pool.
     async fn note(&self, job: Job) -> Result<(), String> {
         let Some(jobs) = self.0.jobs.clone() else { return Err(self.0.shared.failure()) };
-        let sent = tokio::task::spawn_blocking(move || jobs.send(job).is_ok()).await;
+        let sent = cairn_listen::spawn_blocking(move || jobs.send(job).is_ok()).await;
         if sent.unwrap_or(false) { Ok(()) } else { Err(self.0.shared.failure()) }
     }
 }

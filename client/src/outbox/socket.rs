@@ -152,7 +152,7 @@ async fn serve(mut stream: UnixStream, outbox: Outbox) -> io::Result<()> {
     timeout(bounds::SOCKET_TIME, reader.read_until(b'\n', &mut line)).await??;
     let reply = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => {
-            let done = tokio::task::spawn_blocking(move || answer(&outbox, &request)).await;
+            let done = cairn_listen::spawn_blocking(move || answer(&outbox, &request)).await;
             done.map_err(io::Error::other)?
         }
         Err(error) => Reply::Failed(format!("the request can't be read: {error}")),

@@ -60,7 +60,7 @@ impl Witness {
         }
         let (cabinet, shown_by) = (Arc::clone(&self.cabinet), shown_by.to_owned());
         // What is recorded and has no file gets one at the next start.
-        tokio::task::spawn_blocking(move || keep(&cabinet, &fork, &shown_by));
+        drop(cairn_listen::spawn_blocking(move || keep(&cabinet, &fork, &shown_by)));
     }
 
     /// Keeps the evidence of forks that are recorded and have none, because the process ended too early.

@@ -198,5 +198,5 @@ fn words(error: impl core::fmt::Display) -> String {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(words)?
+    cairn_listen::spawn_blocking(work).await.map_err(words)?
 }

@@ -166,7 +166,7 @@ impl Operator {
             findings.extend(engine.fsck_tables().map(FindingLine::from));
             findings
         };
-        match tokio::task::spawn_blocking(check).await {
+        match cairn_listen::spawn_blocking(check).await {
             Ok(findings) => Reply::Findings(findings),
             Err(error) => Reply::Failed(error.to_string()),
         }

@@ -330,7 +330,7 @@ async fn close(engine: Engine, scrubber: Scrubber) -> anyhow::Result<()> {
         scrubber.close();
         engine.close();
     };
-    tokio::task::spawn_blocking(close).await.context("the writer failed")
+    cairn_listen::spawn_blocking(close).await.context("the writer failed")
 }
 
 fn start_scrubber(engine: &Engine, config: &Config, reporter: &Arc<Reporter>) -> anyhow::Result<Scrubber> {

@@ -132,7 +132,7 @@ impl Engine {
         let turn = Arc::clone(&self.inner.freezing).lock_owned().await;
         let folder = fresh_folder(&self.inner.data)?;
         let rocks = Arc::clone(&self.inner.rocks);
-        let flushed = tokio::task::spawn_blocking(move || rocks.flush()).await;
+        let flushed = cairn_listen::spawn_blocking(move || rocks.flush()).await;
         flushed.map_err(|_| FreezeError::Stopping)??;
         let (reply, answer) = oneshot::channel();
         let (rocks, registry) = (Arc::clone(&self.inner.rocks), Arc::clone(&self.inner.registry));
@@ -158,7 +158,7 @@ impl Engine {
         self.inner.sequencer.submit(job).map_err(|_| FreezeError::Stopping)?;
         let mut frozen = answer.await.map_err(|_| FreezeError::Stopping)??;
         let running = Arc::clone(&self.inner);
-        let known = tokio::task::spawn_blocking(move || {
+        let known = cairn_listen::spawn_blocking(move || {
             let logs: Vec<_> =
                 running.registry.all().iter().map(|log| (log.info.id, log.info.name.to_string())).collect();
             let mut known = known_damage(&*running.rocks, &running.data, &logs);

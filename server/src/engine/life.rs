@@ -343,6 +343,6 @@ where
     if !waits {
         return work();
     }
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = cairn_listen::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(SignerError::Failed(error.to_string()).into()))
 }

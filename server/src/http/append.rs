@@ -110,7 +110,7 @@ pub(crate) async fn entries(ask: &Ask<'_>, body: &mut Incoming) -> Result<Answer
     let batch = if reservation.bytes() < LARGE {
         parse()?
     } else {
-        tokio::task::spawn_blocking(parse).await.map_err(Problem::internal)??
+        cairn_listen::spawn_blocking(parse).await.map_err(Problem::internal)??
     };
     let leaves = if receipts { batch.leaves().to_vec() } else { Vec::new() };
     let appended = log.append(batch, key).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_listen::{Answer, Payload};
+use cairn_listen::{Answer, Payload, spawn_blocking_on};
 use cairn_tree::wire::media;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Response};
@@ -135,7 +135,7 @@ where
     T: Send + 'static,
     E: Into<Problem> + Send + 'static,
 {
-    let work = threads.spawn_blocking(move || (read(), permit));
+    let work = spawn_blocking_on(threads, move || (read(), permit));
     let (value, _permit) = work.await.map_err(Problem::internal)?;
     value.map_err(E::into)
 }

@@ -76,7 +76,7 @@ impl Chronicle {
 
     async fn write_all(&self, written: &mut BTreeSet<u64>) {
         let data = self.data.clone();
-        let read = tokio::task::spawn_blocking(move || incidents::read(&data)).await;
+        let read = cairn_listen::spawn_blocking(move || incidents::read(&data)).await;
         let all = match read {
             Ok(Ok(all)) => all,
             Ok(Err(error)) => return tracing::error!(%error, "the incidents can't be read"),
@@ -109,7 +109,7 @@ impl Chronicle {
         let Some(log) = self.engine.log(name) else { return Ok(()) };
         let (own_tenant, told) = (self.tenant_of(name), incident.clone());
         let reading = log.clone();
-        let made = tokio::task::spawn_blocking(move || record_of(&reading, own_tenant, &told)).await;
+        let made = cairn_listen::spawn_blocking(move || record_of(&reading, own_tenant, &told)).await;
         let Some(record) = made.map_err(|error| NotYet::This(error.to_string()))?? else { return Ok(()) };
         match self.own.write(&log, record).await {
             Ok(_) | Err(OwnError::There(_)) => Ok(()),

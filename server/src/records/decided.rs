@@ -125,7 +125,7 @@ impl Comparison {
             let again = Arc::clone(&compared);
             // A change that is on its way is on record before it is in the file.
             let _nobody_decides = compared.settings.turn().await;
-            match tokio::task::spawn_blocking(move || again.once()).await {
+            match cairn_listen::spawn_blocking(move || again.once()).await {
                 Ok(Ok(())) => return,
                 Ok(Err(NotCompared::Postings(_))) => {}
                 Ok(Err(error)) => return tracing::error!(%error, "settings can't be compared"),

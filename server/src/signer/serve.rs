@@ -159,7 +159,7 @@ async fn converse(mut stream: UnixStream, serving: &Arc<Serving>) -> io::Result<
         }
         let serving = Arc::clone(serving);
         let mut told =
-            tokio::task::spawn_blocking(move || serving.answer_line(&line)).await.map_err(io::Error::other)?;
+            cairn_listen::spawn_blocking(move || serving.answer_line(&line)).await.map_err(io::Error::other)?;
         told.push(b'\n');
         timeout(LINE_TIME, writer.write_all(&told)).await??;
     }

@@ -194,7 +194,7 @@ impl Task {
 
     async fn write(&mut self, alarm: Alarm, evidence: &Evidence) -> Result<String, String> {
         let (vault, log, owned) = (self.shared.vault.clone(), self.who.log.clone(), evidence.clone());
-        let kept = tokio::task::spawn_blocking(move || vault.keep(&log, &owned)).await;
+        let kept = cairn_listen::spawn_blocking(move || vault.keep(&log, &owned)).await;
         let path = kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?.display().to_string();
         self.follower.filed(alarm, path.clone());
         Ok(path)
@@ -205,7 +205,7 @@ impl Task {
         let encoded = self.follower.encode().map_err(|error| error.to_string());
         let file = self.file.clone();
         let saved = match encoded {
-            Ok(bytes) => tokio::task::spawn_blocking(move || write_atomic(&file, &bytes, Durability::PowerLoss))
+            Ok(bytes) => cairn_listen::spawn_blocking(move || write_atomic(&file, &bytes, Durability::PowerLoss))
                 .await
                 .map_err(|error| error.to_string())
                 .and_then(|written| written.map_err(|error| error.to_string())),

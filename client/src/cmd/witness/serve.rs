@@ -129,7 +129,7 @@ impl Serve {
         // They end with what they are at.
         let _ = timeout(CLOSING, listening.join_all()).await;
         drop(witness);
-        let closed = timeout(CLOSING, tokio::task::spawn_blocking(move || closing.join())).await;
+        let closed = timeout(CLOSING, cairn_listen::spawn_blocking(move || closing.join())).await;
         drop(hold);
         let Ok(closed) = closed else {
             // Some connection is still there. All that was answered is durable; the next start does what is left.

@@ -170,5 +170,5 @@ where
         return work();
     }
     let failed = |error: tokio::task::JoinError| AppendError::Stopping(error.to_string());
-    tokio::task::spawn_blocking(work).await.map_err(failed)?
+    cairn_listen::spawn_blocking(work).await.map_err(failed)?
 }

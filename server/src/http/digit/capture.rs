@@ -78,7 +78,7 @@ async fn capture_message(ask: &Ask<'_>, body: &mut Incoming, echo: &mut Echo) ->
         // As many at once as are mapped: each takes several times its own bytes meanwhile.
         let _slot = ask.app.records.capture.slots().acquire_owned().await.map_err(Problem::internal)?;
         let bytes = read.bytes.clone();
-        let arrival = tokio::task::spawn_blocking(move || Arrival::unread(&bytes, key, (token, tenants))).await;
+        let arrival = cairn_listen::spawn_blocking(move || Arrival::unread(&bytes, key, (token, tenants))).await;
         let arrival = arrival.map_err(Problem::internal)?;
         let why = why.unwrap_or(Unmapped::of(Reason::Unreadable));
         return Ok(Outcome::Quarantined(quarantine(ask.app, &arrival, why).await?));

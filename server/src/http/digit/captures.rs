@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use cairn_listen::spawn_blocking;
 use cairn_tree::wire::json::Bytes;
 use cairn_tree::wire::record::capture::parse_capture;
-use tokio::task::spawn_blocking;
 
 use super::super::App;
 use super::recording::{Arrival, Stop, catch_up, record, take_out};

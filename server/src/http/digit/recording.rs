@@ -192,7 +192,7 @@ async fn map(app: &Arc<App>, arrival: &Arrival) -> Result<Mapped, Stop> {
         };
         persister.map(Message { topic: &topic, value: &value }, &correlation)
     };
-    let mapped = tokio::task::spawn_blocking(work).await.map_err(|error| Stop::Problem(Problem::internal(error)))?;
+    let mapped = cairn_listen::spawn_blocking(work).await.map_err(|error| Stop::Problem(Problem::internal(error)))?;
     mapped.map_err(Stop::Unmapped)
 }
 
@@ -271,7 +271,7 @@ async fn on_disk<T: Send + 'static>(
     work: impl FnOnce(&Quarantine) -> Result<T, QuarantineError> + Send + 'static,
 ) -> Result<T, Problem> {
     let app = Arc::clone(app);
-    let done = tokio::task::spawn_blocking(move || work(app.records.capture.quarantine())).await;
+    let done = cairn_listen::spawn_blocking(move || work(app.records.capture.quarantine())).await;
     done.map_err(Problem::internal)?.map_err(problem)
 }
 

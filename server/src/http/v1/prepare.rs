@@ -95,7 +95,7 @@ impl Request {
             false => self.prepare(false)?,
             true => {
                 let work = move || request.prepare(false);
-                tokio::task::spawn_blocking(work).await.map_err(Problem::internal)??
+                cairn_listen::spawn_blocking(work).await.map_err(Problem::internal)??
             }
         };
         if let Some(ready) = ready {
