@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::engine::bounds::{
     COMMIT_BYTES, COMMIT_REQUESTS, FEW_ASKED, LARGE_COMMIT_BYTES, LARGE_JOB_BYTES, MANY_BEHIND, MANY_BYTES,
@@ -72,6 +72,8 @@ struct Waiting<T> {
     many: Line<T>,
     /// When somebody last brought little.
     few_asked: Option<Instant>,
+    /// For how long that counts.
+    few_count: Duration,
     closed: bool,
     /// Whether a commit is being written beside the writer.
     writing: bool,
@@ -88,7 +90,9 @@ impl<T: Weighed> Drop for UnderWay<T> {
     fn drop(&mut self) {
         let mut waiting = self.pool.lock();
         waiting.under_way -= 1;
-        if waiting.under_way == MANY_BEHIND && waiting.count() > 0 {
+        let wakes = waiting.under_way == MANY_BEHIND && waiting.count() > 0;
+        drop(waiting);
+        if wakes {
             self.pool.wake.notify_one();
         }
     }
@@ -148,7 +152,8 @@ impl<T: Weighed> Line<T> {
 impl<T: Weighed> Pool<T> {
     pub(super) fn new(bounds: PoolBounds) -> Self {
         let (few, many) = (Line::new(), Line::new());
-        let waiting = Waiting { few, many, few_asked: None, closed: false, writing: false, under_way: 0 };
+        let (few_asked, few_count) = (None, FEW_ASKED);
+        let waiting = Waiting { few, many, few_asked, few_count, closed: false, writing: false, under_way: 0 };
         Self { bounds, waiting: Mutex::new(waiting), wake: Condvar::new(), written: Condvar::new() }
     }
 
@@ -171,7 +176,10 @@ impl<T: Weighed> Pool<T> {
         let line = waiting.line(whose);
         line.push(job);
         // Only the first of a line can find the writer asleep, or one that makes enough of them.
-        if line.jobs.len() == 1 || waiting.writing {
+        let wakes = line.jobs.len() == 1 || waiting.writing;
+        // The writer may be given the core of whoever wakes it, and wants the lock first.
+        drop(waiting);
+        if wakes {
             self.wake.notify_one();
         }
         Ok(())
@@ -184,6 +192,7 @@ impl<T: Weighed> Pool<T> {
             return Err(job);
         }
         waiting.few.push(job);
+        drop(waiting);
         self.wake.notify_one();
         Ok(())
     }
@@ -207,8 +216,8 @@ impl<T: Weighed> Pool<T> {
     /// Until something changes, or what is put off has waited long enough for those who brought little.
     fn sleep<'pool>(&self, waiting: MutexGuard<'pool, Waiting<T>>) -> MutexGuard<'pool, Waiting<T>> {
         match waiting.few_asked {
-            Some(asked) if waiting.defers() => {
-                let longest = FEW_ASKED.saturating_sub(asked.elapsed());
+            Some(asked) if waiting.count() > 0 && waiting.defers() => {
+                let longest = waiting.few_count.saturating_sub(asked.elapsed());
                 self.wake.wait_timeout(waiting, longest).unwrap_or_else(PoisonError::into_inner).0
             }
             _ => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
@@ -295,7 +304,7 @@ impl<T> Waiting<T> {
     }
 
     fn have_few_asked(&self) -> bool {
-        self.few_asked.is_some_and(|asked| asked.elapsed() < FEW_ASKED)
+        self.few_asked.is_some_and(|asked| asked.elapsed() < self.few_count)
     }
 
     /// Whether what waits leaves the way to those who may come before it.
@@ -403,7 +412,7 @@ mod tests {
 
     #[test]
     fn those_who_bring_much_wait_for_commits_under_way_while_others_bring_little() {
-        let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
+        let pool = patient();
         let (first, second, _third) = (pool.begin(), pool.begin(), pool.begin());
         assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
         assert_eq!(taken(&pool), (0, 1), "nobody has brought little");
@@ -425,7 +434,7 @@ mod tests {
     #[test]
     fn a_pool_that_waits_is_woken_by_who_brings_little_and_by_its_end() {
         for end in [|pool: &Pool<Job>| submit(pool, Whose::Few, 1).unwrap(), |pool: &Pool<Job>| pool.close()] {
-            let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
+            let pool = patient();
             assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
             assert_eq!(taken(&pool), (1, 0));
             let _commits = [pool.begin(), pool.begin()];
@@ -440,14 +449,22 @@ mod tests {
 
     #[test]
     fn a_pool_that_waits_for_those_who_bring_little_waits_no_longer_than_that_counts() {
-        let pool = Arc::new(Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX }));
+        let pool = patient();
         assert_eq!(submit(&pool, Whose::Few, 1), Ok(()));
         assert_eq!(taken(&pool), (1, 0));
         let _commits = [pool.begin(), pool.begin()];
         assert_eq!(submit(&pool, Whose::Many, 1), Ok(()));
         assert!(pool.lock().defers());
         // Neither of the two ever ends, and nobody comes.
+        pool.lock().few_count = Duration::from_millis(50);
         assert_eq!(taken(&pool), (0, 1));
+    }
+
+    /// In which whoever has brought little counts for longer than any test takes.
+    fn patient() -> Arc<Pool<Job>> {
+        let pool = Pool::new(PoolBounds { requests: 10_000, bytes: usize::MAX });
+        pool.lock().few_count = Duration::from_secs(3_600);
+        Arc::new(pool)
     }
 
     /// What comes in crowds.
