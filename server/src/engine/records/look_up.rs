@@ -28,18 +28,25 @@ use crate::engine::head::Head;
 use crate::engine::postings::{Facet, PostingsError, Print, PrintSecret};
 use crate::engine::stored::{ReadError, Stored};
 
+/// Records that are compared with what the writer remembers, before it may go on.
+const REMEMBERED_AT_ONCE: usize = 16;
+
 impl Log {
     /// Whether some record's stream or id has to be looked up. What the writer remembers need not be, unless `all`.
     pub(super) fn needs_looks(&self, records: &mut [Prepared], all: bool) -> bool {
         let log = self.shared.info.id;
-        let newest = self.running.newest.read().unwrap_or_else(PoisonError::into_inner);
-        // It remembers all records that there are.
-        let whole = newest.horizon(log) == Some(0);
         let mut needed = false;
-        for record in records {
-            record.tip.needed = !whole && (all || newest.tip(log, &record.name_print).is_none());
-            record.earlier.needed = !whole && !record.fresh_id && (all || newest.earlier(log, &record.id).is_none());
-            needed |= record.tip.needed || record.earlier.needed;
+        // The writer waits for whoever has this, and the writer decides: what it remembers may be different a moment later.
+        for records in records.chunks_mut(REMEMBERED_AT_ONCE) {
+            let newest = self.running.newest.read().unwrap_or_else(PoisonError::into_inner);
+            // It remembers all records that there are.
+            let whole = newest.horizon(log) == Some(0);
+            for record in records {
+                record.tip.needed = !whole && (all || newest.tip(log, &record.name_print).is_none());
+                record.earlier.needed =
+                    !whole && !record.fresh_id && (all || newest.earlier(log, &record.id).is_none());
+                needed |= record.tip.needed || record.earlier.needed;
+            }
         }
         needed
     }
