@@ -5,7 +5,7 @@
 //! lets a thread that was asleep, as the one that writes is at every sync, wait for milliseconds, nice or not. So connections
 //! that ask for much at once, or keep us at work without asking for anything, go to threads of their own: one fewer than there
 //! are cores, and they work in spare time only, so that whoever else is woken finds a core that is free. Where there is no spare
-//! time, other threads stand in for them, that always have a tenth of a core. A new connection begins in this lane; its first
+//! time, other threads stand in for them, that get about a tenth of what one of the others gets. A new connection begins in this lane; its first
 //! answer shows that it asks for something. Where nobody has asked for one thing alone lately, there is nobody to give way to,
 //! and those that ask for much have all cores.
 //!

@@ -23,9 +23,16 @@ pub use self::threads::{give_way, offer_core};
 pub struct SlowLane {
     handle: SlowHandle,
     /// Until it is ended.
-    runtimes: Option<[Runtime; 2]>,
-    /// Dropped with it, that nobody looks any more.
-    _watching: Sender<()>,
+    runtimes: Option<Runtimes>,
+    /// Dropped before they end, that nobody looks any more.
+    watching: Option<Sender<()>>,
+}
+
+/// Those of spare time, and those that stand in for them and do what blocks.
+#[derive(Debug)]
+struct Runtimes {
+    spare: Runtime,
+    nice: Runtime,
 }
 
 /// Where tasks of the slow lane are begun.
@@ -58,9 +65,9 @@ impl SlowLane {
         let [to_spare, to_nice] = [&spare, &nice].map(|runtime| runtime.handle().clone());
         let handle =
             SlowHandle { spare: to_spare, nice: to_nice, shift: Arc::clone(&shift), has_ended: Arc::default() };
-        let (watching, end) = channel();
-        let lane = Self { handle, runtimes: Some([spare, nice]), _watching: watching };
-        Builder::new().name("slow-lane-watch".to_owned()).spawn(move || shift.watch(&end))?;
+        let ((watching, end), to_watch) = (channel(), handle.spare.clone());
+        let lane = Self { handle, runtimes: Some(Runtimes { spare, nice }), watching: Some(watching) };
+        Builder::new().name("slow-lane-watch".to_owned()).spawn(move || shift.watch(&to_watch, &end))?;
         Ok(lane)
     }
 
@@ -74,13 +81,16 @@ impl SlowLane {
     /// be called by a task.
     pub fn end(mut self, patience: Duration) {
         let begun = Instant::now();
-        for runtime in self.take().into_iter().flatten() {
-            runtime.shutdown_timeout(patience.saturating_sub(begun.elapsed()));
+        if let Some(Runtimes { spare, nice }) = self.take() {
+            // What blocks is here.
+            nice.shutdown_timeout(patience);
+            spare.shutdown_timeout(patience.saturating_sub(begun.elapsed()));
         }
     }
 
-    fn take(&mut self) -> Option<[Runtime; 2]> {
+    fn take(&mut self) -> Option<Runtimes> {
         self.handle.has_ended.store(true, Ordering::Release);
+        self.watching = None;
         self.runtimes.take()
     }
 }
@@ -96,13 +106,10 @@ fn begin(threads: Threads, blocking_threads: usize, shift: &Arc<Shift>) -> io::R
             return give_way();
         }
         shift.join(threads);
-        if threads == Threads::Nice {
+        if threads == Threads::Nice || !threads::spare() {
             give_way();
-        } else if threads::spare() {
-            task::is_spare();
         } else {
-            // They are two sets of nicer ones then.
-            give_way();
+            task::now_spare();
         }
     };
     let name = if threads == Threads::Spare { "slow-lane" } else { "slow-lane-nice" };
@@ -139,8 +146,9 @@ impl From<Handle> for SlowHandle {
 
 impl Drop for SlowLane {
     fn drop(&mut self) {
-        for runtime in self.take().into_iter().flatten() {
-            runtime.shutdown_background();
+        if let Some(Runtimes { spare, nice }) = self.take() {
+            nice.shutdown_background();
+            spare.shutdown_background();
         }
     }
 }
@@ -167,7 +175,6 @@ mod tests {
         slow.end(Duration::from_secs(5));
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn what_begins_in_spare_time_goes_on_at_all_times() {
         use preempt_rt::sched::{Pid, Scheduler, get_scheduler};
@@ -185,34 +192,54 @@ mod tests {
         slow.end(Duration::from_secs(5));
     }
 
-    /// Other threads have enough to do for every core; then they have not.
-    #[cfg(target_os = "linux")]
+    /// Other threads have enough to do for every core, until this is dropped.
+    struct Busy {
+        stop: Arc<AtomicBool>,
+        threads: Vec<std::thread::JoinHandle<()>>,
+    }
+
+    impl Busy {
+        fn all_cores() -> Self {
+            let stop = Arc::<AtomicBool>::default();
+            let busy = |_| {
+                let stop = Arc::clone(&stop);
+                std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {})
+            };
+            let threads = (0..2 * available_parallelism().unwrap().get()).map(busy).collect();
+            Self { stop, threads }
+        }
+    }
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            self.stop.store(true, Ordering::Relaxed);
+            self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+        }
+    }
+
     #[test]
     fn those_of_spare_time_are_relieved_where_there_is_none() {
         let slow = SlowLane::start(1).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let busy = || {
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {})
-        };
-        let threads: Vec<_> = (0..2 * available_parallelism().unwrap().get()).map(|_| busy()).collect();
-        let is_done = Arc::clone(&stop);
-        slow.handle().runtime(Threads::Spare).spawn(async move {
-            while !is_done.load(Ordering::Relaxed) {
+        let (sender, told) = channel();
+        slow.handle().begin(async move {
+            while sender.send(std::thread::current().name().unwrap_or_default().to_owned()).is_ok() {
                 tokio::task::yield_now().await;
             }
         });
         let wait_for = |wanted| {
             let begun = Instant::now();
-            while slow.handle().threads() != wanted {
-                assert!(begun.elapsed() < Duration::from_secs(60), "never {wanted:?}");
-                std::thread::sleep(Duration::from_millis(10));
+            while told.recv().unwrap() != wanted {
+                assert!(begun.elapsed() < Duration::from_secs(120), "never {wanted}");
             }
         };
-        wait_for(Threads::Nice);
-        stop.store(true, Ordering::Relaxed);
-        wait_for(Threads::Spare);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let busy = Busy::all_cores();
+        wait_for("slow-lane-nice");
+        drop((busy, told));
+        let begun = Instant::now();
+        while slow.handle().threads() != Threads::Spare {
+            assert!(begun.elapsed() < Duration::from_secs(120), "never again");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         slow.end(Duration::from_secs(5));
     }
 }

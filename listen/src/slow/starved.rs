@@ -2,17 +2,19 @@
 //!
 //! Threads of spare time get next to nothing while those that go first have enough to do for all cores, whoever waits for them:
 //! new connections, probes of health, honest crowds. So it is looked at all the time. Where they get less than a tenth of what
-//! they want, others do their work, that are nicer than most but get that tenth; until those get more than half of it.
+//! they want, others do their work, that are nicer than most but get about a tenth of what one of those gets; until there is spare
+//! time again, and these had half of what they want, or wanted nothing, for a second.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use rustix::thread::Pid;
+use tokio::runtime::Handle;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
@@ -22,7 +24,7 @@ const LOOKS: usize = 4;
 const LEAST: f64 = 0.1;
 /// What those that stand in for them have where there is spare time.
 const ENOUGH: f64 = 0.5;
-/// For how many looks there is, before spare threads work again.
+/// For how many looks they have, and spare ones would have some, before these work again.
 const CALM: u32 = 10;
 
 /// Who does the work of the slow lane.
@@ -69,19 +71,48 @@ impl Shift {
 
     /// Changes them as often as they get too little, or enough; on a thread of its own, which is never seen at work itself, until
     /// the sender is dropped. Not while the kernel does not tell.
-    pub(super) fn watch(&self, end: &Receiver<()>) {
-        let mut watch = Watch::default();
+    pub(super) fn watch(&self, spare: &Handle, end: &Receiver<()>) {
+        let (mut watch, probe) = (Watch::default(), Probe::default());
         while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let now = Instant::now();
-            let Some(seen) = self.ids(watch.threads()).into_iter().map(look).collect() else {
-                tracing::warn!(
-                    "the kernel does not tell what threads get: those for crowds are not kept to spare time"
-                );
-                return self.set(Threads::Nice);
-            };
-            self.set(watch.next(now, seen));
+            let seen: io::Result<Vec<_>> = self.ids(watch.threads()).into_iter().map(look).collect();
+            match seen {
+                Ok(seen) => self.set(watch.next(now, seen, !watch.are_nice || probe.is_answered(spare))),
+                // The threads end, and so does this.
+                Err(_) if end.try_recv() == Err(TryRecvError::Disconnected) => return,
+                Err(error) if is_lasting(&error) => {
+                    tracing::warn!(%error, "the kernel does not tell what threads get: no spare time for crowds");
+                    return self.set(Threads::Nice);
+                }
+                // Too many open files, perhaps.
+                Err(_) => {}
+            }
         }
     }
+}
+
+/// Asks for spare time.
+#[derive(Debug, Default)]
+struct Probe {
+    is_under_way: Arc<AtomicBool>,
+}
+
+impl Probe {
+    /// Whether there was some since this was last asked.
+    fn is_answered(&self, spare: &Handle) -> bool {
+        let is_answered = !self.is_under_way.swap(true, Relaxed);
+        if is_answered {
+            let answers = Arc::clone(&self.is_under_way);
+            drop(spare.spawn(async move { answers.store(false, Relaxed) }));
+        }
+        is_answered
+    }
+}
+
+/// Whether it will be so the next time.
+fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, PermissionDenied};
+    matches!(error.kind(), InvalidData | NotFound | PermissionDenied)
 }
 
 /// A thread at one look.
@@ -94,16 +125,14 @@ struct Seen {
 }
 
 /// See proc_pid_stat(5), and sched-stats in the kernel's documentation.
-fn look(thread: Pid) -> Option<Seen> {
-    let read = |name| {
-        let path: PathBuf = ["/proc/self/task", &thread.to_string(), name].iter().collect();
-        fs::read_to_string(path).ok()
-    };
+fn look(thread: Pid) -> io::Result<Seen> {
+    let folder: PathBuf = ["/proc/self/task", &thread.to_string()].iter().collect();
+    let (stat, schedstat) = (fs::read_to_string(folder.join("stat"))?, fs::read_to_string(folder.join("schedstat"))?);
     // The name, in brackets, may have any characters in it.
-    let stat = read("stat")?;
-    let state = stat.rsplit_once(')')?.1.trim_start().chars().next()?;
-    let worked = read("schedstat")?.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(Seen { wants: state == 'R', worked: Duration::from_nanos(worked) })
+    let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.trim_start().chars().next());
+    let worked = schedstat.split_ascii_whitespace().next().and_then(|nanoseconds| nanoseconds.parse().ok());
+    let (Some(state), Some(worked)) = (state, worked) else { return Err(io::ErrorKind::InvalidData.into()) };
+    Ok(Seen { wants: state == 'R', worked: Duration::from_nanos(worked) })
 }
 
 /// What was seen of the threads that work.
@@ -120,14 +149,14 @@ impl Watch {
         if self.are_nice { Threads::Nice } else { Threads::Spare }
     }
 
-    /// Who works from here on.
-    fn next(&mut self, now: Instant, seen: Vec<Seen>) -> Threads {
+    /// Who works from here on. Whether there is spare time is of account while those that are nice work.
+    fn next(&mut self, now: Instant, seen: Vec<Seen>, is_spare_time: bool) -> Threads {
         self.looks.push_back((now, seen));
         if self.looks.len() > LOOKS {
             self.looks.pop_front();
         }
         let share = self.share();
-        let has_enough = share.is_none_or(|share| share >= ENOUGH);
+        let has_enough = is_spare_time && share.is_none_or(|share| share >= ENOUGH);
         self.calm = if self.are_nice && has_enough { self.calm + 1 } else { 0 };
         if self.calm == CALM || (!self.are_nice && share.is_some_and(|share| share < LEAST)) {
             *self = Self { are_nice: !self.are_nice, ..Self::default() };
@@ -160,11 +189,17 @@ mod tests {
         watch: Watch,
         now: Instant,
         worked: Vec<Duration>,
+        is_spare_time: bool,
     }
 
     impl Looks {
         fn at(threads: usize) -> Self {
-            Self { watch: Watch::default(), now: Instant::now(), worked: vec![Duration::ZERO; threads] }
+            Self {
+                watch: Watch::default(),
+                now: Instant::now(),
+                worked: vec![Duration::ZERO; threads],
+                is_spare_time: true,
+            }
         }
 
         fn next(&mut self, thousandths: &[Option<u32>]) -> Threads {
@@ -173,7 +208,7 @@ mod tests {
                 *worked += LOOK * part.unwrap_or(0) / 1_000;
                 Seen { wants: part.is_some(), worked: *worked }
             });
-            self.watch.next(self.now, seen.collect())
+            self.watch.next(self.now, seen.collect(), self.is_spare_time)
         }
     }
 
@@ -221,12 +256,40 @@ mod tests {
     }
 
     #[test]
+    fn those_that_stand_in_and_have_little_to_do_go_on_where_there_is_no_spare_time() {
+        let mut looks = Looks::at(1);
+        while looks.next(&[Some(0)]) == Threads::Spare {}
+        looks.is_spare_time = false;
+        for _ in 0..1_000 {
+            assert_eq!(looks.next(&[None]), Threads::Nice);
+        }
+        looks.is_spare_time = true;
+        for _ in 1..CALM {
+            assert_eq!(looks.next(&[None]), Threads::Nice);
+        }
+        assert_eq!(looks.next(&[None]), Threads::Spare);
+    }
+
+    #[test]
+    fn a_probe_is_answered_once_by_threads_that_run() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let probe = Probe::default();
+        assert!(probe.is_answered(runtime.handle()), "the first one is asked");
+        for _ in 0..3 {
+            assert!(!probe.is_answered(runtime.handle()), "nobody has run");
+        }
+        runtime.block_on(tokio::task::yield_now());
+        assert!(probe.is_answered(runtime.handle()) && !probe.is_answered(runtime.handle()));
+    }
+
+    #[test]
     fn the_kernel_tells_of_a_thread_that_works_and_of_none_that_is_not() {
         let own = look(rustix::thread::gettid()).unwrap();
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(50) {}
         let later = look(rustix::thread::gettid()).unwrap();
         assert!(own.wants && later.wants && later.worked > own.worked);
-        assert!(look(Pid::from_raw(i32::MAX).unwrap()).is_none());
+        let none = look(Pid::from_raw(i32::MAX).unwrap()).unwrap_err();
+        assert!(is_lasting(&none) && !is_lasting(&io::Error::other("too many open files")));
     }
 }

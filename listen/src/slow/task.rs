@@ -12,12 +12,12 @@ use tokio::task::{JoinError, JoinHandle};
 use super::{SlowHandle, Threads};
 
 thread_local! {
-    /// Whether this thread only works in spare time. One that it starts would too, and could never be made to do otherwise.
+    /// Whether this thread only works in spare time. One that it starts would too, and hardly ever could do otherwise.
     static IS_SPARE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// This thread only works in spare time from now on.
-pub(super) fn is_spare() {
+pub(super) fn now_spare() {
     IS_SPARE.set(true);
 }
 
@@ -36,6 +36,7 @@ pub fn spawn_blocking<T: Send + 'static>(
 ///
 /// # Errors
 /// The same.
+#[expect(clippy::disallowed_methods, reason = "here it is seen to that the thread is begun by another")]
 pub fn spawn_blocking_on<T, W>(
     threads: &Handle,
     work: W,
@@ -78,7 +79,7 @@ impl SlowHandle {
         let polled = work.poll(cx);
         drop(entered);
         if IS_SPARE.get() {
-            // The kernel takes the core at once, but may only do so when this thread calls it, or milliseconds later.
+            // A kernel without full preemption takes the core when this thread enters it, or milliseconds later.
             thread::yield_now();
         }
         polled
@@ -97,6 +98,10 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Task<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = &mut *self;
+        if task.lane.has_ended() {
+            // Its timers are those of the threads that stand in, and woke it because these end.
+            task.work = None;
+        }
         let Some(work) = &mut task.work else { return Poll::Ready(()) };
         let threads = task.lane.threads();
         if threads == task.on {

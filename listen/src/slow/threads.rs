@@ -1,21 +1,22 @@
 //! How threads give way to others.
 //!
 //! A thread that is nicer than others gets less than they do, where there is too little for all. But the kernel takes it for one
-//! that is at work: whoever is woken waits in the queue of another core rather than to disturb it. What is only done in spare time
-//! (`SCHED_IDLE`, sched(7)) is no work: its core counts as free, and it is off it at once. It also may get next to nothing.
+//! that is at work: whoever is woken is not sent to its core as to a free one, and waits where it is. What is only done in spare
+//! time (`SCHED_IDLE`, sched(7)) leaves its core free in this sense, and gives way as soon as the kernel looks. It also may get
+//! next to nothing.
 
 use std::cell::Cell;
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[cfg(target_os = "linux")]
 use preempt_rt::sched::{Pid, Scheduler, SchedulerParams, set_scheduler};
 
 /// By how much threads that give way are nicer than the others: they get about a tenth of what one of those gets. At the most,
 /// 19, they would do nothing while the others have enough to do.
 pub(super) const NICER_BY: i32 = 10;
-/// How long a thread works before it offers its core. What it offers it pays for, with the rest of its slice: if it did so after
-/// each small piece, it would get nothing while others have enough to do.
+/// How long after one offer of its core a thread makes the next. What it offers it pays for, with the rest of its slice: if it
+/// did so after each small piece, it would get nothing while others have enough to do.
 const OFFERED: Duration = Duration::from_millis(1);
 
 /// Makes this thread give way to others of the process. On Linux, threads are nice one by one, and begin as nice as the one
@@ -28,24 +29,19 @@ pub fn give_way() {
     }
 }
 
-/// Has this thread work in spare time only. Whether it will: there is no way back.
-#[cfg(target_os = "linux")]
+/// Has this thread work in spare time only. Whether it will: there is no way back, without a right that services rarely have
+/// (`RLIMIT_NICE`).
 pub(super) fn spare() -> bool {
+    static WARNED: Once = Once::new();
     let set = set_scheduler(Pid::current_thread(), Scheduler::SCHED_IDLE, SchedulerParams { priority: 0 });
     if let Err(error) = &set {
-        tracing::warn!(%error, "threads for crowds can't be kept to spare time");
+        WARNED.call_once(|| tracing::warn!(%error, "threads for crowds can't be kept to spare time"));
     }
     set.is_ok()
 }
 
-/// Nowhere else is there such a thing.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn spare() -> bool {
-    false
-}
-
-/// Lets a thread that was woken have the core, if any waits and this one has had it for a thousandth of a second: nicer or not,
-/// the kernel lets whoever works go on for some of them before that. For threads that give way, between two pieces of work.
+/// Lets a thread that was woken have the core, if any waits and it was not offered for a thousandth of a second: nicer or not,
+/// the kernel may let whoever works go on for some of them. For threads that give way, between two pieces of work.
 pub fn offer_core() {
     thread_local! {
         static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
@@ -57,7 +53,7 @@ pub fn offer_core() {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use preempt_rt::sched::get_scheduler;
 

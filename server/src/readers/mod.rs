@@ -49,6 +49,8 @@ impl Readers {
 
 #[cfg(test)]
 mod tests {
+    use cairn_listen::spawn_blocking_on;
+
     use super::*;
 
     fn niceness() -> i32 {
@@ -60,7 +62,7 @@ mod tests {
         let own = niceness();
         let readers = Readers::new(2).unwrap();
         let (sender, read) = std::sync::mpsc::channel();
-        readers.handle().spawn_blocking(move || sender.send(niceness()).unwrap());
+        drop(spawn_blocking_on(readers.handle(), move || sender.send(niceness()).unwrap()));
         assert_eq!(read.recv().unwrap(), (own + 10).min(19));
         assert_eq!(niceness(), own);
         readers.end(Duration::from_secs(5));
