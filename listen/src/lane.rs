@@ -4,10 +4,10 @@
 //! connection with a hundred streams has under way, each time that it is woken. And where all cores are at work, the kernel
 //! lets a thread that was asleep, as the one that writes is at every sync, wait for milliseconds, nice or not. So connections
 //! that ask for much at once, or keep us at work without asking for anything, go to threads of their own: one fewer than there
-//! are cores, and they work in spare time only, so that whoever else is woken finds a core that is free. Where there is no spare
-//! time, other threads stand in for them, that get about a tenth of what one of the others gets. A new connection begins in this lane; its first
-//! answer shows that it asks for something. Where nobody has asked for one thing alone lately, there is nobody to give way to,
-//! and those that ask for much have all cores.
+//! are cores. Those that ask for much are driven in spare time only, so that whoever else is woken finds a core that is free. The
+//! others, and all where there is no spare time, have threads that get about a tenth of what one of the quick ones gets. A new
+//! connection begins there; its first answer shows that it asks for something. Where nobody has asked for one thing alone lately,
+//! there is nobody to give way to, and those that ask for much have all cores.
 //!
 //! A connection changes its threads between two polls, and takes nothing along but itself: sockets and timers wake a task
 //! wherever it is, until the lane ends in which they were begun. Of one HTTP/2 connection, a request stays in the lane in which it
@@ -80,7 +80,7 @@ impl Lanes {
         (share, pulse): (Arc<Share>, Arc<Pulse>),
         work: impl Future<Output = ()> + Send + 'static,
     ) {
-        let (conduct, work, on) = (Conduct::default(), Box::pin(work), self.place(Lane::Slow));
+        let (conduct, work, on) = (Conduct::default(), Box::pin(work), Place::Slow(Threads::Nice));
         self.drive(Driven { lanes: self.clone(), share, pulse, conduct, on, work });
     }
 
@@ -90,14 +90,6 @@ impl Lanes {
             Place::Slow(threads) => self.slow.runtime(threads),
         };
         runtime.spawn(Moving(Some(driven)));
-    }
-
-    /// Where the tasks of a lane are now.
-    fn place(&self, lane: Lane) -> Place {
-        match lane {
-            Lane::Quick => Place::Quick,
-            Lane::Slow => Place::Slow(self.slow.threads()),
-        }
     }
 }
 
@@ -134,7 +126,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Spread {
     fn execute(&self, task: F) {
         match self.share.lane() {
             Lane::Quick => drop(self.lanes.quick.spawn(task)),
-            Lane::Slow => self.lanes.slow.begin(task),
+            Lane::Slow => self.lanes.slow.begin(task, self.share.is_of_crowd()),
         }
     }
 }
@@ -210,8 +202,7 @@ impl Future for Moving {
             self.0 = None;
             return Poll::Ready(());
         }
-        let lane = driven.lane(Instant::now());
-        let place = driven.lanes.place(lane);
+        let place = driven.place(Instant::now());
         if place != driven.on {
             driven.on = place;
             if let Some(driven) = self.0.take() {
@@ -231,20 +222,22 @@ impl Future for Moving {
 }
 
 impl Driven {
-    fn lane(&mut self, now: Instant) -> Lane {
+    fn place(&mut self, now: Instant) -> Place {
         let kind = self.conduct.kind(&self.share, &self.pulse, now);
-        let asked = &self.lanes.asked;
+        let Lanes { asked, slow, .. } = &self.lanes;
         if kind == Kind::Narrow && self.conduct.is_answered {
             asked.now(now);
         }
         let wide = if asked.recently(now) { Lane::Slow } else { Lane::Quick };
-        let lane = match kind {
-            Kind::Narrow => Lane::Quick,
-            Kind::Wide => wide,
-            Kind::Vain => Lane::Slow,
+        let (lane, place) = match kind {
+            Kind::Narrow => (Lane::Quick, Place::Quick),
+            Kind::Wide if wide == Lane::Quick => (wide, Place::Quick),
+            Kind::Wide => (wide, Place::Slow(slow.threads())),
+            // Among them are those who are new, and must not wait for spare time.
+            Kind::Vain => (Lane::Slow, Place::Slow(Threads::Nice)),
         };
         self.share.standing.set((lane, wide), self.conduct.is_wide(now));
-        lane
+        place
     }
 }
 

@@ -181,11 +181,12 @@ mod tests {
         let policy = || get_scheduler(Pid::current_thread()).unwrap();
         let slow = SlowLane::start(1).unwrap();
         let (sender, told) = channel();
-        slow.handle().begin(async move {
+        let work = async move {
             sender.send(policy()).unwrap();
             sender.send(tokio::spawn(async move { policy() }).await.unwrap()).unwrap();
             sender.send(spawn_blocking(policy).await.unwrap()).unwrap();
-        });
+        };
+        slow.handle().begin(work, true);
         // Unless other tests have left no spare time for a while.
         assert!(told.recv().unwrap() == Scheduler::SCHED_IDLE || slow.handle().threads() == Threads::Nice);
         assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [Scheduler::SCHED_NORMAL; 2]);
@@ -221,11 +222,12 @@ mod tests {
     fn those_of_spare_time_are_relieved_where_there_is_none() {
         let slow = SlowLane::start(1).unwrap();
         let (sender, told) = channel();
-        slow.handle().begin(async move {
+        let work = async move {
             while sender.send(std::thread::current().name().unwrap_or_default().to_owned()).is_ok() {
                 tokio::task::yield_now().await;
             }
-        });
+        };
+        slow.handle().begin(work, true);
         let wait_for = |wanted| {
             let begun = Instant::now();
             while told.recv().unwrap() != wanted {

@@ -67,9 +67,9 @@ enum Begun<T> {
 }
 
 impl SlowHandle {
-    /// Begins work of the lane.
-    pub(crate) fn begin<F: Future<Output: Send> + Send + 'static>(&self, work: F) {
-        let (lane, on) = (self.clone(), self.threads());
+    /// Begins work of the lane, that of a crowd in spare time if there is any.
+    pub(crate) fn begin<F: Future<Output: Send> + Send + 'static>(&self, work: F, is_of_crowd: bool) {
+        let (lane, on) = (self.clone(), if is_of_crowd { self.threads() } else { Threads::Nice });
         self.runtime(on).spawn(Task { lane, on, work: Some(Box::pin(work)) });
     }
 
@@ -79,7 +79,8 @@ impl SlowHandle {
         let polled = work.poll(cx);
         drop(entered);
         if IS_SPARE.get() {
-            // A kernel without full preemption takes the core when this thread enters it, or milliseconds later.
+            // A kernel without full preemption takes the core when it is offered, or milliseconds later. What is offered is paid for,
+            // which for a thread of spare time is a second of a core that others want.
             thread::yield_now();
         }
         polled
@@ -103,12 +104,11 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Task<F> {
             task.work = None;
         }
         let Some(work) = &mut task.work else { return Poll::Ready(()) };
-        let threads = task.lane.threads();
-        if threads == task.on {
+        if task.on == Threads::Nice || task.lane.threads() == Threads::Spare {
             return task.lane.poll(work.as_mut(), cx).map(|_| task.work = None);
         }
         let work = task.work.take();
-        task.lane.runtime(threads).spawn(Self { lane: task.lane.clone(), on: threads, work });
+        task.lane.runtime(Threads::Nice).spawn(Self { lane: task.lane.clone(), on: Threads::Nice, work });
         Poll::Ready(())
     }
 }
