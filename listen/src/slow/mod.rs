@@ -37,12 +37,16 @@ struct Runtimes {
 
 /// Where tasks of the slow lane are begun.
 #[derive(Debug, Clone)]
-pub struct SlowHandle {
+pub struct SlowHandle(Arc<Parts>);
+
+/// One for all tasks of the lane, each of which has the handle.
+#[derive(Debug)]
+struct Parts {
     spare: Handle,
     nice: Handle,
     shift: Arc<Shift>,
     /// From here on no timer that was begun there may be looked at.
-    has_ended: Arc<AtomicBool>,
+    has_ended: AtomicBool,
 }
 
 impl SlowLane {
@@ -62,10 +66,8 @@ impl SlowLane {
                 return Err(error);
             }
         };
-        let [to_spare, to_nice] = [&spare, &nice].map(|runtime| runtime.handle().clone());
-        let handle =
-            SlowHandle { spare: to_spare, nice: to_nice, shift: Arc::clone(&shift), has_ended: Arc::default() };
-        let ((watching, end), to_watch) = (channel(), handle.spare.clone());
+        let handle = SlowHandle::to([&spare, &nice].map(Runtime::handle), &shift);
+        let ((watching, end), to_watch) = (channel(), spare.handle().clone());
         let lane = Self { handle, runtimes: Some(Runtimes { spare, nice }), watching: Some(watching) };
         Builder::new().name("slow-lane-watch".to_owned()).spawn(move || shift.watch(&to_watch, &end))?;
         Ok(lane)
@@ -89,7 +91,7 @@ impl SlowLane {
     }
 
     fn take(&mut self) -> Option<Runtimes> {
-        self.handle.has_ended.store(true, Ordering::Release);
+        self.handle.0.has_ended.store(true, Ordering::Release);
         self.watching = None;
         self.runtimes.take()
     }
@@ -119,28 +121,33 @@ fn begin(threads: Threads, blocking_threads: usize, shift: &Arc<Shift>) -> io::R
 }
 
 impl SlowHandle {
+    fn to([spare, nice]: [&Handle; 2], shift: &Arc<Shift>) -> Self {
+        let (spare, nice, shift) = (spare.clone(), nice.clone(), Arc::clone(shift));
+        Self(Arc::new(Parts { spare, nice, shift, has_ended: AtomicBool::new(false) }))
+    }
+
     /// Whose turn it is.
     pub(crate) fn threads(&self) -> Threads {
-        self.shift.threads()
+        self.0.shift.threads()
     }
 
     pub(crate) fn runtime(&self, threads: Threads) -> &Handle {
         match threads {
-            Threads::Spare => &self.spare,
-            Threads::Nice => &self.nice,
+            Threads::Spare => &self.0.spare,
+            Threads::Nice => &self.0.nice,
         }
     }
 
     /// Whether the lane has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.has_ended.load(Ordering::Acquire)
+        self.0.has_ended.load(Ordering::Acquire)
     }
 }
 
 /// Crowds have no threads of their own then, but those of this runtime.
 impl From<Handle> for SlowHandle {
     fn from(runtime: Handle) -> Self {
-        Self { spare: runtime.clone(), nice: runtime, shift: Arc::default(), has_ended: Arc::default() }
+        Self::to([&runtime; 2], &Arc::default())
     }
 }
 
