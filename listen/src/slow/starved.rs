@@ -1,7 +1,7 @@
 //! Whether threads get too little of the processor, as the kernel counts it.
 //!
-//! Threads of spare time get next to nothing while those that go first have enough to do for all cores, whoever waits for them:
-//! new connections, probes of health, honest crowds. So it is looked at all the time. Where they get less than a tenth of what
+//! Threads of spare time get next to nothing while those that go first have enough to do for all cores, whoever waits for them,
+//! and many who ask for much at once are honest. So it is looked at all the time. Where they get less than a tenth of what
 //! they want, others do their work, that are nicer than most but get about a tenth of what one of those gets; until there is spare
 //! time again, and these had half of what they want, or wanted nothing, for a second.
 
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
@@ -28,9 +28,10 @@ const ENOUGH: f64 = 0.5;
 const CALM: u32 = 10;
 
 /// Who does the work of the slow lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
     /// Those of spare time.
+    #[default]
     Spare,
     /// Those that are nicer than others, and are never without any.
     Nice,
@@ -40,8 +41,7 @@ pub(crate) enum Threads {
 #[derive(Debug, Default)]
 pub(super) struct Shift {
     are_nice: AtomicBool,
-    spare: Mutex<Vec<Pid>>,
-    nice: Mutex<Vec<Pid>>,
+    all: Mutex<Vec<(Threads, Pid)>>,
 }
 
 impl Shift {
@@ -49,24 +49,21 @@ impl Shift {
         if self.are_nice.load(Relaxed) { Threads::Nice } else { Threads::Spare }
     }
 
-    pub(super) fn set(&self, threads: Threads) {
+    fn set(&self, threads: Threads) {
         self.are_nice.store(threads == Threads::Nice, Relaxed);
     }
 
     /// The thread that calls is one of these.
     pub(super) fn join(&self, threads: Threads) {
-        self.of(threads).lock().unwrap_or_else(PoisonError::into_inner).push(rustix::thread::gettid());
-    }
-
-    fn of(&self, threads: Threads) -> &Mutex<Vec<Pid>> {
-        match threads {
-            Threads::Spare => &self.spare,
-            Threads::Nice => &self.nice,
-        }
+        self.all().push((threads, rustix::thread::gettid()));
     }
 
     fn ids(&self, threads: Threads) -> Vec<Pid> {
-        self.of(threads).lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.all().iter().filter(|(of, _)| *of == threads).map(|(_, id)| *id).collect()
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<(Threads, Pid)>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes them as often as they get too little, or enough; on a thread of its own, which is never seen at work itself, until
@@ -75,9 +72,11 @@ impl Shift {
         let (mut watch, probe) = (Watch::default(), Probe::default());
         while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let now = Instant::now();
-            let seen: io::Result<Vec<_>> = self.ids(watch.threads()).into_iter().map(look).collect();
+            let seen: io::Result<Vec<_>> = self.ids(watch.threads).into_iter().map(look).collect();
             match seen {
-                Ok(seen) => self.set(watch.next(now, seen, !watch.are_nice || probe.is_answered(spare))),
+                Ok(seen) => {
+                    self.set(watch.next(now, seen, watch.threads == Threads::Spare || probe.is_answered(spare)))
+                }
                 // The threads end, and so does this.
                 Err(_) if end.try_recv() == Err(TryRecvError::Disconnected) => return,
                 Err(error) if is_lasting(&error) => {
@@ -138,17 +137,13 @@ fn look(thread: Pid) -> io::Result<Seen> {
 /// What was seen of the threads that work.
 #[derive(Debug, Default)]
 struct Watch {
-    are_nice: bool,
+    threads: Threads,
     /// Looks at which those that are nice had enough, one after the other.
     calm: u32,
     looks: VecDeque<(Instant, Vec<Seen>)>,
 }
 
 impl Watch {
-    fn threads(&self) -> Threads {
-        if self.are_nice { Threads::Nice } else { Threads::Spare }
-    }
-
     /// Who works from here on. Whether there is spare time is of account while those that are nice work.
     fn next(&mut self, now: Instant, seen: Vec<Seen>, is_spare_time: bool) -> Threads {
         self.looks.push_back((now, seen));
@@ -156,12 +151,18 @@ impl Watch {
             self.looks.pop_front();
         }
         let share = self.share();
-        let has_enough = is_spare_time && share.is_none_or(|share| share >= ENOUGH);
-        self.calm = if self.are_nice && has_enough { self.calm + 1 } else { 0 };
-        if self.calm == CALM || (!self.are_nice && share.is_some_and(|share| share < LEAST)) {
-            *self = Self { are_nice: !self.are_nice, ..Self::default() };
+        let changes = match self.threads {
+            Threads::Spare => share.is_some_and(|share| share < LEAST).then_some(Threads::Nice),
+            Threads::Nice => {
+                let has_enough = is_spare_time && share.is_none_or(|share| share >= ENOUGH);
+                self.calm = if has_enough { self.calm + 1 } else { 0 };
+                (self.calm == CALM).then_some(Threads::Spare)
+            }
+        };
+        if let Some(threads) = changes {
+            *self = Self { threads, ..Self::default() };
         }
-        self.threads()
+        self.threads
     }
 
     /// What those had of the time that wanted to work at every look; nothing if there were none.
