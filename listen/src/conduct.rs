@@ -13,6 +13,7 @@ const MUCH: u64 = 96 << 10;
 /// For how long a connection counts as what it was, once it is nothing of the kind any more: so long that those who ask for
 /// much from time to time are rarely where they are not expected.
 const HOLD: Duration = Duration::from_secs(10);
+
 /// What a connection has done, as far as its lane depends on it.
 #[derive(Debug, Default)]
 pub(crate) struct Conduct {
